@@ -1,0 +1,233 @@
+//! The consumer: reads partitions from where a group stands.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::engine::Open;
+use super::options::ConsumerOptions;
+use super::reader::Reader;
+use crate::error::{Error, ErrorKind, Result};
+use crate::partition::Records;
+use crate::types::{Bounds, GroupMetadata, Offset, Offsets, TopicPartition};
+
+/// Reads assigned partitions, each from its position. Clones share one position and one assignment; one thread polls
+/// at a time, and the other calls may come from any.
+///
+/// A partition is read from what the group has committed, else by the start rule of the options. Positions move with
+/// `poll`; they are committed by `commit`, or by the transaction that is bound to the consumer.
+///
+/// ```
+/// # let dir = tempfile::tempdir().unwrap();
+/// use std::time::Duration;
+/// use oncelog::{ConsumerOptions, Engine, ProducerOptions, Record, TopicOptions, TopicPartition};
+/// let engine = Engine::open(dir.path())?;
+/// engine.create_topic("orders", TopicOptions::new())?;
+/// engine.producer(ProducerOptions::new())?.send("orders", Record::new(b"42"))?.wait()?;
+///
+/// let consumer = engine.consumer(ConsumerOptions::new().group("billing"))?;
+/// let orders = TopicPartition::new("orders", 0);
+/// consumer.assign(&[orders.clone()])?;
+/// for record in &consumer.poll(Duration::from_secs(1))? {
+///     assert_eq!(record?.value(), Some(&b"42"[..]));
+/// }
+/// consumer.commit()?;
+/// assert_eq!(consumer.committed(&orders)?, Some(1));
+/// assert_eq!(consumer.lag(&orders)?, 0);
+/// # Ok::<(), oncelog::Error>(())
+/// ```
+#[derive(Clone)]
+pub struct Consumer {
+    open: Arc<Open>,
+    reader: Arc<Reader>,
+}
+
+impl Consumer {
+    pub(super) fn open(open: Arc<Open>, options: ConsumerOptions) -> Result<Self> {
+        open.inner.check_open()?;
+        if options.max_records == 0 {
+            let text = "a poll must be allowed at least one record; set max_records above 0";
+            return Err(Error::new(ErrorKind::InvalidArgument, text));
+        }
+        if let Some(group) = &options.group {
+            // The same check that a commit makes, so that it cannot fail for the name later.
+            open.inner.check_offsets(group, &Offsets::new())?;
+        }
+        let reader = Reader::new(open.inner.clone(), options);
+        Ok(Self { open, reader })
+    }
+
+    pub(super) fn reader(&self) -> &Arc<Reader> {
+        &self.reader
+    }
+
+    /// Takes over these partitions, in place of those before. Positions of partitions that stay are kept.
+    ///
+    /// # Errors
+    /// The old assignment stays: `InvalidArgument` for none, or one named twice; `UnknownTopicOrPartition`;
+    /// `InvalidState` while an open transaction is bound to the consumer.
+    pub fn assign(&self, partitions: &[TopicPartition]) -> Result<()> {
+        self.open.inner.check_open()?;
+        if partitions.is_empty() {
+            let text = "name at least one partition to read; drop the consumer to stop";
+            return Err(Error::new(ErrorKind::InvalidArgument, text));
+        }
+        let mut names: Vec<&TopicPartition> = partitions.iter().collect();
+        names.sort_unstable();
+        if let Some(twice) = names.windows(2).find(|pair| pair[0] == pair[1]) {
+            let text = "a partition is named twice; name each once";
+            return Err(Error::new(ErrorKind::InvalidArgument, format!("{text}, partition={}", twice[0])));
+        }
+        let find = |name: &TopicPartition| Ok((name.clone(), self.open.partition(&name.topic, name.partition)?));
+        let found = partitions.iter().map(find).collect::<Result<_>>()?;
+        self.reader.assign(found)
+    }
+
+    /// Reads the next records, up to the bounds of the options, from the assigned partitions in turn. With nothing there
+    /// it waits at most `timeout`, woken by the first record, and answers with nothing when the time is up. Records
+    /// count as read when they are answered; they are seen when they have met their topic's level.
+    ///
+    /// # Errors
+    /// `Busy` while another thread polls; `InvalidState` without an assignment; `OffsetOutOfRange` if the start rule is
+    /// `None` and there is no position; `UnknownTopicOrPartition` once a topic is deleted; `Io`; `Closed`, `Forked`.
+    pub fn poll(&self, timeout: Duration) -> Result<Records> {
+        let _turn = self.reader.turn()?;
+        let inner = &self.open.inner;
+        let machine = inner.machine();
+        let timeout = u64::try_from(timeout.as_nanos()).unwrap_or(u64::MAX);
+        let deadline = machine.clock.monotonic().checked_add(timeout);
+        loop {
+            inner.check_open()?;
+            let due = if inner.threads() { None } else { inner.drive()? };
+            let seen = self.reader.event.seen();
+            let records = self.reader.collect()?;
+            let now = machine.clock.monotonic();
+            if !records.is_empty() || deadline.is_some_and(|deadline| deadline <= now) {
+                return Ok(records);
+            }
+            // Without threads nobody else does what falls due while this one sleeps.
+            let due = due.map(|due| due.max(now.saturating_add(1_000_000)));
+            let until = deadline.into_iter().chain(due).min();
+            machine.park.park(&self.reader.event, seen, until);
+        }
+    }
+
+    /// Moves a partition's position: the next poll reads from there.
+    ///
+    /// # Errors
+    /// `OffsetOutOfRange` below the start or above the end; `InvalidState` if the partition is not assigned.
+    pub fn seek(&self, partition: &TopicPartition, offset: Offset) -> Result<()> {
+        self.open.inner.check_open()?;
+        let place = self.reader.find(partition)?;
+        let Bounds { start, stable, .. } = place.partition.bounds();
+        if offset < start || offset > stable {
+            return Err(place.partition.out_of_range(offset));
+        }
+        self.reader.seek(&place, offset);
+        Ok(())
+    }
+
+    /// The offset that the next poll reads from.
+    ///
+    /// # Errors
+    /// `InvalidState` if the partition is not assigned; `OffsetOutOfRange` if nothing is committed and there is no start
+    /// rule.
+    pub fn position(&self, partition: &TopicPartition) -> Result<Offset> {
+        self.open.inner.check_open()?;
+        let place = self.reader.find(partition)?;
+        Ok(self.reader.settle(place)?.position.unwrap_or_default())
+    }
+
+    /// The positions of all assigned partitions that have one: what was polled, sought or asked for.
+    pub fn positions(&self) -> Offsets {
+        self.reader.positions()
+    }
+
+    /// What the group has committed for a partition, assigned or not; `None` for nothing. What is answered survives a
+    /// power cut, or, where all is at level `Os`, the death of the process.
+    ///
+    /// # Errors
+    /// `UnknownTopicOrPartition`; `InvalidArgument` without a group.
+    pub fn committed(&self, partition: &TopicPartition) -> Result<Option<Offset>> {
+        self.open.inner.check_open()?;
+        self.reader.group()?;
+        self.open.partition(&partition.topic, partition.partition)?;
+        self.reader.committed(partition)
+    }
+
+    /// Commits the positions of all assigned partitions, together, and waits until they have met the engine's level.
+    /// Writes nothing if nothing has moved.
+    ///
+    /// # Errors
+    /// `InvalidArgument` without a group; `InvalidState` while an open transaction is bound to the consumer;
+    /// `UnknownTopicOrPartition` if a topic was deleted; what a write answers.
+    pub fn commit(&self) -> Result<()> {
+        self.open.inner.check_open()?;
+        self.reader.group()?;
+        let offsets = self.reader.to_commit()?;
+        self.write(&offsets)
+    }
+
+    /// Commits any offsets of the group, together, and waits until they have met the engine's level.
+    ///
+    /// # Errors
+    /// As `commit`; `InvalidArgument` for offsets or metadata out of range.
+    pub fn commit_offsets(&self, offsets: &Offsets) -> Result<()> {
+        self.open.inner.check_open()?;
+        self.reader.group()?;
+        self.reader.check_unbound()?;
+        self.write(offsets)
+    }
+
+    fn write(&self, offsets: &Offsets) -> Result<()> {
+        if offsets.is_empty() {
+            return Ok(());
+        }
+        let placed = self.open.inner.commit_offsets(self.reader.group()?, offsets, None)?;
+        self.open.inner.wait(placed.lsn, placed.level, None)?;
+        self.reader.note_committed(offsets);
+        Ok(())
+    }
+
+    /// Goes back to what is committed, in all assigned partitions; where nothing is, to the start rule.
+    ///
+    /// # Errors
+    /// `Closed`, `Forked`.
+    pub fn rewind(&self) -> Result<()> {
+        self.open.inner.check_open()?;
+        self.reader.rewind();
+        Ok(())
+    }
+
+    /// How many records lie between the position and the end. Zero when all is read: commits leave no holes.
+    ///
+    /// # Errors
+    /// As `position`.
+    pub fn lag(&self, partition: &TopicPartition) -> Result<u64> {
+        self.open.inner.check_open()?;
+        let place = self.reader.settle(self.reader.find(partition)?)?;
+        Ok(place.partition.bounds().stable.saturating_sub(place.position.unwrap_or_default()))
+    }
+
+    /// Start, last stable offset and end of a partition, assigned or not.
+    ///
+    /// # Errors
+    /// `UnknownTopicOrPartition`.
+    pub fn bounds(&self, partition: &TopicPartition) -> Result<Bounds> {
+        self.open.inner.check_open()?;
+        Ok(self.open.partition(&partition.topic, partition.partition)?.bounds())
+    }
+
+    /// Names the group, for `Transaction::send_offsets`.
+    ///
+    /// # Errors
+    /// `InvalidArgument` without a group.
+    pub fn group_metadata(&self) -> Result<GroupMetadata> {
+        Ok(GroupMetadata { group: self.reader.group()?.to_owned() })
+    }
+}
+
+impl std::fmt::Debug for Consumer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Consumer").field("options", &self.reader.options).finish_non_exhaustive()
+    }
+}

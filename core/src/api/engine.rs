@@ -1,0 +1,214 @@
+//! The engine's handle: where everything begins.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::consumer::Consumer;
+use super::options::{ConsumerOptions, EngineOptions, ProducerOptions};
+use super::partition::Partition;
+use super::producer::Producer;
+use super::transactional::TransactionalProducer;
+use crate::engine::{Inner, Settings};
+use crate::error::{Error, ErrorKind, Result};
+use crate::io::Machine;
+use crate::partition;
+use crate::types::{Identity, Lsn, TopicInfo, TopicOptions};
+
+/// An open log. Clones are handles to the same one; it may be used from any number of threads.
+///
+/// The log is closed by `close`, for all clones and for every producer, consumer and partition made from it, or when
+/// the last of these handles is dropped. After a fork the child's handles answer `Forked`.
+///
+/// ```
+/// # let dir = tempfile::tempdir().unwrap();
+/// use oncelog::{Engine, TopicOptions};
+/// let engine = Engine::open(dir.path())?;
+/// engine.create_topic("orders", TopicOptions::new().partitions(4))?;
+/// assert_eq!(engine.topics()?[0].partitions, 4);
+/// engine.close()?;
+/// # Ok::<(), oncelog::Error>(())
+/// ```
+#[derive(Clone)]
+pub struct Engine {
+    open: Arc<Open>,
+}
+
+/// Shared by all handles; the last one that goes closes the log.
+pub(super) struct Open {
+    pub(super) inner: Arc<Inner>,
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        // Whoever wants to hear of errors calls `close`.
+        let _ = self.inner.close();
+    }
+}
+
+impl Open {
+    /// A partition by its name.
+    pub(super) fn partition(&self, topic: &str, number: u32) -> Result<Arc<partition::Partition>> {
+        let handle = self.inner.topic(topic)?;
+        let found = usize::try_from(number).ok().and_then(|n| handle.partitions.get(n));
+        found.cloned().ok_or_else(|| unknown_partition(topic, number, handle.partitions.len()))
+    }
+}
+
+/// The answer to a partition that the topic does not have.
+pub(super) fn unknown_partition(topic: &str, number: u32, partitions: usize) -> Error {
+    let values = format!("topic={topic} partition={number} partitions={partitions}");
+    let text = "the topic has no such partition; count from 0, or add partitions";
+    Error::new(ErrorKind::UnknownTopicOrPartition, format!("{text}, {values}"))
+}
+
+impl Engine {
+    /// Opens the log in a directory with the default options; makes it if there is none.
+    ///
+    /// # Errors
+    /// As `EngineOptions::open`.
+    pub fn open(dir: impl AsRef<Path>) -> Result<Engine> {
+        Engine::options().open(dir)
+    }
+
+    /// Options to open a log with.
+    pub fn options() -> EngineOptions {
+        EngineOptions::default()
+    }
+
+    pub(super) fn open_on(machine: Machine, settings: Settings) -> Result<Engine> {
+        Ok(Engine { open: Arc::new(Open { inner: Inner::open(machine, settings)? }) })
+    }
+
+    /// Creates a topic. It survives a power cut when this returns.
+    ///
+    /// # Errors
+    /// `TopicExists`; `InvalidArgument` for a name that Kafka would refuse or a number of partitions out of range;
+    /// `LimitExceeded`; `ReadOnly`; what a write answers: `Full`, `Poisoned`, `Indeterminate`.
+    pub fn create_topic(&self, name: &str, options: TopicOptions) -> Result<()> {
+        self.open.inner.create_topic(name, &options)
+    }
+
+    /// Deletes a topic with its records and with what groups have committed for it. Final when this returns. A topic
+    /// created again under the name has another id and inherits nothing.
+    ///
+    /// # Errors
+    /// `UnknownTopicOrPartition`; as `create_topic`.
+    pub fn delete_topic(&self, name: &str) -> Result<()> {
+        self.open.inner.delete_topic(name)
+    }
+
+    /// Raises the number of a topic's partitions to `total`. They survive a power cut when this returns. Keys may go to
+    /// other partitions from here on.
+    ///
+    /// # Errors
+    /// `UnknownTopicOrPartition`; `InvalidArgument` if the topic has as many already; as `create_topic`.
+    pub fn add_partitions(&self, topic: &str, total: u32) -> Result<()> {
+        self.open.inner.add_partitions(topic, total)
+    }
+
+    /// All topics, by name.
+    pub fn topics(&self) -> Result<Vec<TopicInfo>> {
+        self.open.inner.topics()
+    }
+
+    /// A handle to one partition: the log itself, without producers and consumers.
+    ///
+    /// # Errors
+    /// `UnknownTopicOrPartition`.
+    pub fn partition(&self, topic: &str, partition: u32) -> Result<Partition> {
+        self.open.inner.check_open()?;
+        Ok(Partition::new(self.open.clone(), self.open.partition(topic, partition)?))
+    }
+
+    /// A producer. With a name it fences the name's former holder, durably, before this returns.
+    ///
+    /// # Errors
+    /// `InvalidArgument` for options out of range; with a name also what a write answers.
+    pub fn producer(&self, options: ProducerOptions) -> Result<Producer> {
+        Producer::open(self.open.clone(), options)
+    }
+
+    /// A producer whose records become visible in transactions. It fences the former holder of the id, durably, before
+    /// this returns. Names of producers and transactional ids are one namespace.
+    ///
+    /// # Errors
+    /// As `producer`.
+    pub fn transactional_producer(&self, id: &str, options: ProducerOptions) -> Result<TransactionalProducer> {
+        TransactionalProducer::open(self.open.clone(), id, options)
+    }
+
+    /// Forgets a named producer or transactional id: its position, its epoch, its decisions. Final when this returns.
+    ///
+    /// # Errors
+    /// `UnknownTransactionalId`; what a write answers.
+    pub fn delete_producer(&self, name: &str) -> Result<()> {
+        self.open.inner.delete_producer(name)
+    }
+
+    /// A consumer; assign it partitions, then poll.
+    ///
+    /// # Errors
+    /// `InvalidArgument` for options out of range.
+    pub fn consumer(&self, options: ConsumerOptions) -> Result<Consumer> {
+        Consumer::open(self.open.clone(), options)
+    }
+
+    /// An identity for raw batches: for callers that keep producer id, epoch and sequences themselves, as a broker does.
+    /// With a transactional id the epoch is raised and older holders are fenced, durably, before this returns. With
+    /// `current` it is given only if nobody else raised the epoch since.
+    ///
+    /// # Errors
+    /// `ProducerFenced` if `current` is not the newest holder; `InvalidArgument`; what a write answers.
+    pub fn init_producer(
+        &self,
+        transactional_id: Option<&str>,
+        timeout: Duration,
+        current: Option<Identity>,
+    ) -> Result<Identity> {
+        let inner = &self.open.inner;
+        inner.check_open()?;
+        let timeout_ms = u32::try_from(timeout.as_millis()).map_err(|_| {
+            Error::new(ErrorKind::InvalidArgument, format!("the timeout is too long; give at most {} ms", u32::MAX))
+        })?;
+        if let Some(current) = current {
+            inner.check_producer(current)?;
+        }
+        inner.open_producer(transactional_id, timeout_ms).map(|(identity, _)| identity)
+    }
+
+    /// Waits until everything up to a frame survives a power cut. `Appended::lsn` and `Committed::lsn` name frames.
+    ///
+    /// # Errors
+    /// `InvalidArgument` for a frame that does not exist yet; what a flush answers.
+    pub fn wait_durable(&self, lsn: Lsn) -> Result<()> {
+        self.open.inner.wait_durable(lsn)
+    }
+
+    /// Closes all batches that producers are gathering and flushes: everything sent before the call survives a power cut
+    /// when it returns.
+    pub fn flush(&self) -> Result<()> {
+        self.open.inner.flush()
+    }
+
+    /// Does the background work that is due, for engines opened with `threads(false)`: batches whose linger has passed,
+    /// flushes, callbacks. Harmless otherwise.
+    pub fn drive(&self) -> Result<()> {
+        self.open.inner.drive().map(|_| ())
+    }
+
+    /// Closes the log for all handles: what was sent is flushed, a checkpoint is written, the lock is given back. Every
+    /// later call answers `Closed`; a second close does nothing.
+    ///
+    /// # Errors
+    /// What a write or flush answers. The log is closed in any case, and what was acknowledged is kept.
+    pub fn close(&self) -> Result<()> {
+        self.open.inner.close()
+    }
+}
+
+impl std::fmt::Debug for Engine {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Engine").finish_non_exhaustive()
+    }
+}

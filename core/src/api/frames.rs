@@ -1,0 +1,161 @@
+//! What a named producer gathers: batches of several partitions that go down as one frame, with the last position.
+
+use std::sync::Arc;
+
+use super::gather::{Gather, Spot};
+use super::pending::{Item, Outcome, Pending, Sent, duplicate};
+use super::positions::Positions;
+use super::producer::{Context, Effects};
+use crate::engine::Gathered;
+use crate::error::{Error, ErrorKind, Result};
+use crate::format::record::Record;
+use crate::limits::TRANSACTION_BUFFER;
+use crate::partition::Partition;
+use crate::types::{Durability, Identity, Instance, Lsn, Timestamp};
+
+/// The open frame of a name, and the positions before it.
+pub(super) struct Frames {
+    name: String,
+    identity: Identity,
+    gather: Gather,
+    /// Set while the gather is not empty.
+    open: Option<Open>,
+    positions: Positions,
+    /// Why this holder may place nothing more.
+    finished: Option<Error>,
+}
+
+struct Open {
+    pending: Arc<Pending>,
+    deadline: u64,
+    position: u64,
+}
+
+impl Frames {
+    pub(super) fn new(name: String, identity: Identity, reached: Option<u64>) -> Self {
+        let (gather, positions) = (Gather::default(), Positions::new(reached));
+        Self { name, identity, gather, open: None, positions, finished: None }
+    }
+
+    pub(super) fn holds(&self, instance: Instance) -> bool {
+        self.gather.holds(instance)
+    }
+    /// The last position that has met its level.
+    pub(super) fn reached(&mut self, context: &Context) -> Option<u64> {
+        self.positions.reached(&*context.waits)
+    }
+    /// What a flush waits for.
+    pub(super) fn last(&self) -> Option<(Lsn, Durability)> {
+        self.positions.last().and_then(|(_, frame)| frame)
+    }
+    /// Answers why this holder is finished, if it is.
+    pub(super) fn check(&self) -> Result<()> {
+        self.finished.clone().map_or(Ok(()), Err)
+    }
+
+    /// The position of a record that is to be sent.
+    pub(super) fn position_of(&self, record: &Record<'_>) -> Result<u64> {
+        record.position.ok_or_else(|| {
+            let text = "a record of a named producer needs a position above the last one; set Record::position";
+            Error::new(ErrorKind::InvalidArgument, format!("{text}, producer={}", self.name))
+        })
+    }
+
+    /// The answer to a position that was sent already; `None` if it is new.
+    pub(super) fn repeated(&self, context: &Context, position: u64) -> Option<Item> {
+        if let Some((placed, frame)) = self.positions.last()
+            && position <= placed
+        {
+            let (lsn, level) = frame.unwrap_or((0, Durability::Os));
+            return Some(Item::Known(duplicate(lsn, context.engine.incarnation()), level));
+        }
+        let open = self.open.as_ref().filter(|open| position <= open.position)?;
+        Some(Item::Sent(Sent {
+            pending: open.pending.clone(),
+            spot: Spot { slot: 0, index: 0 },
+            partition: 0,
+            timestamp: -1,
+            duplicate: true,
+        }))
+    }
+
+    /// Adds a record with a new position. Everything that can refuse it comes before the position is taken: after an
+    /// error the position is free.
+    pub(super) fn add(
+        &mut self,
+        context: &Context,
+        partition: &Arc<Partition>,
+        record: &Record<'_>,
+        (position, timestamp): (u64, Timestamp),
+        effects: &mut Effects,
+    ) -> Result<Sent> {
+        let instance = partition.instance();
+        let (own, all) = self.gather.bytes_with(instance, record, timestamp);
+        if (own > context.batch_bytes && self.gather.holds(instance)) || all > TRANSACTION_BUFFER {
+            self.close(context, effects);
+            self.check()?;
+        }
+        let spot = self.gather.push(partition, record, timestamp)?;
+        let open = self.open.get_or_insert_with(|| {
+            let deadline = effects.begin(context);
+            Open { pending: Pending::new(), deadline, position }
+        });
+        open.position = position;
+        let pending = open.pending.clone();
+        if context.linger == 0 || self.gather.bytes_of(instance) >= context.batch_bytes {
+            self.close(context, effects);
+        }
+        Ok(Sent { pending, spot, partition: partition.number(), timestamp, duplicate: false })
+    }
+
+    /// Closes the frame of some tickets, if it is still open.
+    pub(super) fn close_pending(&mut self, context: &Context, pending: &Arc<Pending>, effects: &mut Effects) {
+        if self.open.as_ref().is_some_and(|open| Arc::ptr_eq(&open.pending, pending)) {
+            self.close(context, effects);
+        }
+    }
+
+    /// Closes the frame if its time has come; answers when it comes otherwise.
+    pub(super) fn close_due(&mut self, context: &Context, now: u64, effects: &mut Effects) -> Option<u64> {
+        let deadline = self.open.as_ref()?.deadline;
+        if deadline > now {
+            return Some(deadline);
+        }
+        self.close(context, effects);
+        None
+    }
+
+    fn close(&mut self, context: &Context, effects: &mut Effects) {
+        let Some(open) = self.open.take() else { return };
+        let placed = context.engine.append_gathered(Gathered {
+            producer: (self.identity.producer_id, self.identity.epoch),
+            number: 0,
+            position: Some(open.position),
+            parts: &self.gather.parts(),
+            offsets: &[],
+            durability: context.durability,
+        });
+        self.gather.clear();
+        match &placed {
+            Ok(placed) => self.positions.place(open.position, placed.lsn, placed.level, &*context.waits),
+            Err(error) => self.finished = Some(self.finish(error)),
+        }
+        effects.close(&open.pending, placed.map(|placed| Outcome {
+            lsn: placed.lsn,
+            level: placed.level,
+            incarnation: placed.incarnation,
+            firsts: placed.firsts,
+            duplicate: placed.duplicate,
+        }));
+    }
+
+    /// A refused frame ends this holder: whatever came behind it would get ahead of what it held, and the position
+    /// would promise records that are not there.
+    fn finish(&self, error: &Error) -> Error {
+        if error.is_fatal() {
+            return error.clone();
+        }
+        let text = "an earlier send of this producer was refused; open it again and send what follows its position";
+        Error::with_source(ErrorKind::Closed, format!("{text}, producer={} cause={error}", self.name), error.clone())
+    }
+}

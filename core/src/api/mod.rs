@@ -1,0 +1,24 @@
+//! The public handles. Each checks what it can before the engine is asked, and holds no rule of the log itself.
+
+mod batches;
+mod consumer;
+mod engine;
+mod frames;
+mod gather;
+mod options;
+mod partition;
+mod pending;
+mod positions;
+mod producer;
+mod reader;
+mod router;
+mod transaction;
+mod transactional;
+
+pub use consumer::Consumer;
+pub use engine::Engine;
+pub use options::{AppendOptions, ConsumerOptions, EngineOptions, ProducerOptions, ReadOptions, Start};
+pub use partition::Partition;
+pub use producer::Producer;
+pub use transaction::Transaction;
+pub use transactional::TransactionalProducer;

@@ -1,0 +1,265 @@
+//! What a caller may choose. Every option has a default; all are typed.
+
+use std::path::Path;
+use std::time::Duration;
+
+use super::Engine;
+use crate::engine::Settings;
+use crate::error::Result;
+use crate::io::Machine;
+use crate::types::{Durability, Isolation};
+
+/// How to open a log.
+///
+/// ```
+/// # let dir = tempfile::tempdir().unwrap();
+/// use oncelog::{Durability, Engine};
+/// let engine = Engine::options().durability(Durability::Os).segment_bytes(16 << 20).open(dir.path())?;
+/// # engine.close()?;
+/// # Ok::<(), oncelog::Error>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct EngineOptions {
+    settings: Settings,
+    create: bool,
+}
+
+impl Default for EngineOptions {
+    fn default() -> Self {
+        Self { settings: Settings::default(), create: true }
+    }
+}
+
+impl EngineOptions {
+    /// The level of topics that have none of their own. Default: `Disk`.
+    pub fn durability(mut self, durability: Durability) -> Self {
+        self.settings.durability = durability;
+        self
+    }
+    /// Size of a segment in bytes, `limits::SEGMENT_MIN` to `limits::SEGMENT_MAX`. Default: 64 MiB.
+    pub fn segment_bytes(mut self, bytes: u64) -> Self {
+        self.settings.segment_bytes = bytes;
+        self
+    }
+    /// Opens for reading: nothing is written, and every call that would write answers `ReadOnly`. Default: false.
+    pub fn read_only(mut self, read_only: bool) -> Self {
+        self.settings.read_only = read_only;
+        self
+    }
+    /// Makes the directory if it is missing. Default: true.
+    pub fn create(mut self, create: bool) -> Self {
+        self.create = create;
+        self
+    }
+    /// False: the engine starts no thread; `Engine::drive`, or whoever waits, does the background work. Default: true.
+    pub fn threads(mut self, threads: bool) -> Self {
+        self.settings.threads = threads;
+        self
+    }
+    /// False: sealed segments are read by read calls, not through memory mappings. For files that others may change.
+    /// Default: true.
+    pub fn mappings(mut self, mappings: bool) -> Self {
+        self.settings.mappings = mappings;
+        self
+    }
+    /// Opens for writing although frames behind the newest checkpoint are damaged, giving up what they held: perhaps a
+    /// decision or a fence. Default: false, which opens such a log for reading.
+    pub fn accept_loss(mut self, accept: bool) -> Self {
+        self.settings.accept_loss = accept;
+        self
+    }
+    /// How long what was acknowledged at level `Os` may wait for its flush. Default: 1 second.
+    pub fn flush_interval(mut self, interval: Duration) -> Self {
+        self.settings.flush_interval_ms = u64::try_from(interval.as_millis()).unwrap_or(u64::MAX);
+        self
+    }
+
+    /// Opens the log in a directory.
+    ///
+    /// # Errors
+    /// `Locked` if it is open for writing elsewhere; `UnsupportedVersion` if a newer version wrote it; `Corrupt` if its
+    /// files do not fit together; `InvalidArgument` for options out of range or a path that is no directory; `Io`.
+    pub fn open(self, dir: impl AsRef<Path>) -> Result<Engine> {
+        let Settings { read_only, mappings, .. } = self.settings;
+        let machine = Machine::system(dir.as_ref(), self.create, read_only, mappings)?;
+        self.open_on(machine)
+    }
+
+    /// Opens the log of a machine: how the simulator runs the engine.
+    #[doc(hidden)]
+    pub fn open_on(self, machine: Machine) -> Result<Engine> {
+        Engine::open_on(machine, self.settings)
+    }
+}
+
+/// How a producer works.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ProducerOptions {
+    /// The name whose position the producer carries; see `Producer`.
+    pub name: Option<String>,
+    /// A partition's batch is closed when it has reached this many bytes. 0: a batch for each record.
+    pub batch_bytes: usize,
+    /// A batch is closed this long after its first record, unless somebody waits for it earlier. Zero: at once.
+    pub linger: Duration,
+    /// When sends are acknowledged; without it the level of their topic.
+    pub durability: Option<Durability>,
+}
+
+impl Default for ProducerOptions {
+    fn default() -> Self {
+        Self { name: None, batch_bytes: 16_384, linger: Duration::from_millis(5), durability: None }
+    }
+}
+
+impl ProducerOptions {
+    /// No name, batches of 16 KiB, 5 ms of linger, the level of each topic.
+    pub fn new() -> Self {
+        Self::default()
+    }
+    /// Gives the producer a name: see `Producer`.
+    pub fn name(mut self, name: impl Into<String>) -> Self {
+        self.name = Some(name.into());
+        self
+    }
+    /// Sets the bytes at which a batch is closed, at most `limits::BATCH_MAX`.
+    pub fn batch_bytes(mut self, bytes: usize) -> Self {
+        self.batch_bytes = bytes;
+        self
+    }
+    /// Sets how long a batch may wait for more records.
+    pub fn linger(mut self, linger: Duration) -> Self {
+        self.linger = linger;
+        self
+    }
+    /// Sets when sends are acknowledged.
+    pub fn durability(mut self, durability: Durability) -> Self {
+        self.durability = Some(durability);
+        self
+    }
+}
+
+/// Where a consumer begins if nothing is committed, or if its position lies outside the partition.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
+pub enum Start {
+    /// With the first record there is.
+    #[default]
+    Earliest,
+    /// Behind the last record there is.
+    Latest,
+    /// Nowhere: `poll` answers `OffsetOutOfRange` until `seek` is called.
+    None,
+}
+
+/// How a consumer works.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ConsumerOptions {
+    /// The group in whose name offsets are committed.
+    pub group: Option<String>,
+    /// Which records it sees.
+    pub isolation: Isolation,
+    /// Where it begins if nothing is committed.
+    pub start: Start,
+    /// Most bytes of one poll; a larger batch is given whole.
+    pub max_bytes: usize,
+    /// Most records of one poll.
+    pub max_records: u64,
+}
+
+impl Default for ConsumerOptions {
+    fn default() -> Self {
+        Self {
+            group: None,
+            isolation: Isolation::ReadCommitted,
+            start: Start::Earliest,
+            max_bytes: 1 << 20,
+            max_records: u64::MAX,
+        }
+    }
+}
+
+impl ConsumerOptions {
+    /// No group, read_committed, from the earliest record, polls of 1 MiB.
+    pub fn new() -> Self {
+        Self::default()
+    }
+    /// Sets the group in whose name offsets are committed.
+    pub fn group(mut self, group: impl Into<String>) -> Self {
+        self.group = Some(group.into());
+        self
+    }
+    /// Sets which records are seen.
+    pub fn isolation(mut self, isolation: Isolation) -> Self {
+        self.isolation = isolation;
+        self
+    }
+    /// Sets where to begin if nothing is committed.
+    pub fn start(mut self, start: Start) -> Self {
+        self.start = start;
+        self
+    }
+    /// Sets the most bytes of one poll.
+    pub fn max_bytes(mut self, bytes: usize) -> Self {
+        self.max_bytes = bytes;
+        self
+    }
+    /// Sets the most records of one poll, at least 1.
+    pub fn max_records(mut self, records: u64) -> Self {
+        self.max_records = records;
+        self
+    }
+}
+
+/// How to read a partition.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ReadOptions {
+    /// Most bytes of one read; the first batch is given whole even if it is larger.
+    pub max_bytes: usize,
+    /// Which records are seen.
+    pub isolation: Isolation,
+}
+
+impl Default for ReadOptions {
+    fn default() -> Self {
+        Self { max_bytes: 1 << 20, isolation: Isolation::ReadCommitted }
+    }
+}
+
+impl ReadOptions {
+    /// 1 MiB, read_committed.
+    pub fn new() -> Self {
+        Self::default()
+    }
+    /// Sets the most bytes of one read.
+    pub fn max_bytes(mut self, bytes: usize) -> Self {
+        self.max_bytes = bytes;
+        self
+    }
+    /// Sets which records are seen.
+    pub fn isolation(mut self, isolation: Isolation) -> Self {
+        self.isolation = isolation;
+        self
+    }
+}
+
+/// How to append a batch.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct AppendOptions {
+    /// When the append is acknowledged; without it the level of the topic.
+    pub durability: Option<Durability>,
+}
+
+impl AppendOptions {
+    /// The level of the topic.
+    pub fn new() -> Self {
+        Self::default()
+    }
+    /// Sets when the append is acknowledged. What readers see follows the topic's level.
+    pub fn durability(mut self, durability: Durability) -> Self {
+        self.durability = Some(durability);
+        self
+    }
+}

@@ -1,0 +1,104 @@
+//! One partition: append batches, read records. The log itself, as plain as it gets.
+
+use std::sync::Arc;
+
+use super::engine::Open;
+use super::options::{AppendOptions, ReadOptions};
+use crate::error::Result;
+use crate::format::batch::Batch;
+use crate::journal::Ticket;
+use crate::partition::{self, Records};
+use crate::types::{Appended, Bounds, Offset};
+
+/// A handle to one partition. Send and Sync; clones are handles to the same one.
+///
+/// ```
+/// # let dir = tempfile::tempdir().unwrap();
+/// use oncelog::{Batch, Engine, ReadOptions, Record, TopicOptions};
+/// let engine = Engine::open(dir.path())?;
+/// engine.create_topic("events", TopicOptions::new())?;
+/// let events = engine.partition("events", 0)?;
+///
+/// let mut batch = Batch::builder();
+/// batch.push(&Record::new(b"one"), 1_700_000_000_000)?;
+/// batch.push(&Record::new(b"two"), 1_700_000_000_000)?;
+/// let appended = events.append(&batch.build()?)?.wait()?;
+/// assert_eq!((appended.first, appended.last), (0, 1));
+///
+/// let records = events.read(1, ReadOptions::new())?;
+/// let values = records.iter().map(|record| Ok(record?.value())).collect::<oncelog::Result<Vec<_>>>()?;
+/// assert_eq!(values, [Some(&b"two"[..])]);
+/// # Ok::<(), oncelog::Error>(())
+/// ```
+#[derive(Clone)]
+pub struct Partition {
+    open: Arc<Open>,
+    partition: Arc<partition::Partition>,
+}
+
+impl Partition {
+    pub(super) fn new(open: Arc<Open>, partition: Arc<partition::Partition>) -> Self {
+        Self { open, partition }
+    }
+
+    /// Appends a batch; its ticket is done when the batch has met the topic's level. A batch with a raw producer's
+    /// identity that is here already is answered as a duplicate, not written again.
+    ///
+    /// # Errors
+    /// Nothing was written: `OutOfOrderSequence`, `UnknownProducer`, `StaleEpoch` for a raw producer's batch that does not
+    /// follow; `InvalidRecord` for a transactional batch; `UnknownTopicOrPartition` once the topic is deleted; `Full`,
+    /// `ReadOnly`, `Poisoned`, `Closed`, `Forked`. From the ticket: `Indeterminate` if the write or flush failed.
+    pub fn append(&self, batch: &Batch) -> Result<Ticket<Appended>> {
+        self.append_with(batch, AppendOptions::default())
+    }
+
+    /// Appends a batch with a level of its own: it changes when the ticket is done, not when readers see the records.
+    ///
+    /// # Errors
+    /// As `append`.
+    pub fn append_with(&self, batch: &Batch, options: AppendOptions) -> Result<Ticket<Appended>> {
+        let inner = &self.open.inner;
+        inner.check_open()?;
+        let placed = inner.append(&self.partition, batch.framed(), options.durability)?;
+        let appended = Appended {
+            partition: self.partition.number(),
+            first: placed.first,
+            last: placed.last,
+            timestamp: placed.timestamp,
+            duplicate: placed.duplicate,
+            lsn: placed.lsn,
+            incarnation: placed.incarnation,
+        };
+        Ok(Ticket::placed(inner.waits(), placed.lsn, placed.level, appended))
+    }
+
+    /// Reads from an offset on, up to about `max_bytes`: what is visible now, nothing if that is nothing yet. Records
+    /// become visible when they have met the topic's level. Go on with `Records::next_offset`.
+    ///
+    /// # Errors
+    /// `OffsetOutOfRange` below the start or above the end; `UnknownTopicOrPartition` once the topic is deleted; `Io`;
+    /// `Closed`, `Forked`. Damaged records are reported by the `Records`, where they lie.
+    pub fn read(&self, offset: Offset, options: ReadOptions) -> Result<Records> {
+        self.open.inner.check_open()?;
+        self.open.inner.read(&self.partition, offset, options.max_bytes)
+    }
+
+    /// The first offset, the last stable one and the end, as readers see them now.
+    pub fn bounds(&self) -> Bounds {
+        self.partition.bounds()
+    }
+    /// The topic's name.
+    pub fn topic(&self) -> &str {
+        self.partition.topic()
+    }
+    /// The partition's number in its topic.
+    pub fn number(&self) -> u32 {
+        self.partition.number()
+    }
+}
+
+impl std::fmt::Debug for Partition {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Partition({}-{})", self.topic(), self.number())
+    }
+}

@@ -1,0 +1,403 @@
+//! What is behind a consumer: what it is assigned, and where it stands in each partition.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use parking_lot::Mutex;
+use rustc_hash::FxHashMap;
+
+use super::options::{ConsumerOptions, Start};
+use crate::engine::Inner;
+use crate::error::{Error, ErrorKind, Result};
+use crate::io::Event;
+use crate::partition::{Partition, Records, Watch};
+use crate::types::{Offset, OffsetAndMetadata, Offsets, TopicPartition};
+
+/// Shared by the clones of a consumer and by the transaction that is bound to it. No lock of it is held over a wait or
+/// a read: what was found out meanwhile counts only if nobody moved the position.
+pub(super) struct Reader {
+    pub(super) engine: Arc<Inner>,
+    pub(super) options: ConsumerOptions,
+    /// Happens when an assigned partition grows, and when a position is moved by hand.
+    pub(super) event: Arc<Event>,
+    polling: AtomicBool,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    assigned: Vec<Assigned>,
+    index: FxHashMap<TopicPartition, usize>,
+    /// Where the next poll begins, so that every partition gets its turn.
+    next: usize,
+    /// Counts moves of positions: gives each a number of its own.
+    moves: u64,
+    /// A transaction that is open sends the positions.
+    bound: bool,
+}
+
+struct Assigned {
+    name: TopicPartition,
+    partition: Arc<Partition>,
+    /// The offset to read next; `None` until it was asked for: what is committed, or the start rule.
+    position: Option<Offset>,
+    /// The position that needs no commit: what is committed as far as this consumer knows, or, while nothing is, the
+    /// start, where the rule leads anyway.
+    committed: Option<Offset>,
+    /// Number of the last move.
+    moved: u64,
+    _watch: Watch,
+}
+
+/// An assigned partition as it was at some moment.
+#[derive(Clone)]
+pub(super) struct Place {
+    at: usize,
+    moved: u64,
+    pub(super) name: TopicPartition,
+    pub(super) partition: Arc<Partition>,
+    pub(super) position: Option<Offset>,
+}
+
+/// Whose turn it is to poll.
+pub(super) struct Turn<'a>(&'a Reader);
+
+impl Drop for Turn<'_> {
+    fn drop(&mut self) {
+        self.0.polling.store(false, Ordering::Release);
+    }
+}
+
+impl State {
+    fn set(&mut self, at: usize, position: Option<Offset>) {
+        self.moves += 1;
+        if let Some(assigned) = self.assigned.get_mut(at) {
+            (assigned.position, assigned.moved) = (position, self.moves);
+        }
+    }
+
+    /// The same partition, if nobody moved its position since.
+    fn unmoved(&mut self, place: &Place) -> Option<&mut Assigned> {
+        self.assigned.get_mut(place.at).filter(|assigned| assigned.moved == place.moved)
+    }
+
+    fn place(&self, at: usize) -> Option<Place> {
+        let a = self.assigned.get(at)?;
+        Some(Place { at, moved: a.moved, name: a.name.clone(), partition: a.partition.clone(), position: a.position })
+    }
+}
+
+impl Reader {
+    pub(super) fn new(engine: Arc<Inner>, options: ConsumerOptions) -> Arc<Self> {
+        let (event, polling) = (Arc::default(), AtomicBool::new(false));
+        Arc::new(Self { engine, options, event, polling, state: Mutex::default() })
+    }
+
+    pub(super) fn turn(&self) -> Result<Turn<'_>> {
+        if self.polling.swap(true, Ordering::Acquire) {
+            let text = "another thread is polling this consumer; give each thread a consumer of its own";
+            return Err(Error::new(ErrorKind::Busy, text));
+        }
+        Ok(Turn(self))
+    }
+
+    /// Takes over a new assignment; positions of partitions that stay are kept.
+    pub(super) fn assign(&self, partitions: Vec<(TopicPartition, Arc<Partition>)>) -> Result<()> {
+        let watched: Vec<_> = partitions
+            .into_iter()
+            .map(|(name, partition)| (name, partition.watch(&self.event), partition))
+            .collect();
+        let mut state = self.state.lock();
+        check_unbound(state.bound)?;
+        let old = std::mem::take(&mut *state);
+        state.moves = old.moves;
+        for (at, (name, watch, partition)) in watched.into_iter().enumerate() {
+            state.moves += 1;
+            let kept = old.index.get(&name).and_then(|at| old.assigned.get(*at));
+            let kept = kept.filter(|kept| kept.partition.instance() == partition.instance());
+            let assigned = Assigned {
+                position: kept.and_then(|kept| kept.position),
+                committed: kept.and_then(|kept| kept.committed),
+                moved: state.moves,
+                name: name.clone(),
+                partition,
+                _watch: watch,
+            };
+            state.assigned.push(assigned);
+            state.index.insert(name, at);
+        }
+        drop(state);
+        // Outside the lock: dropping the old watches takes their partitions' locks.
+        drop(old);
+        self.event.happen();
+        Ok(())
+    }
+
+    /// An assigned partition.
+    pub(super) fn find(&self, name: &TopicPartition) -> Result<Place> {
+        let state = self.state.lock();
+        state.index.get(name).and_then(|at| state.place(*at)).ok_or_else(|| {
+            let text = "the partition is not assigned to this consumer; assign it first";
+            Error::new(ErrorKind::InvalidState, format!("{text}, partition={name}"))
+        })
+    }
+
+    /// All assigned partitions, each with its position settled.
+    fn settled(&self) -> Result<Vec<Place>> {
+        let places: Vec<Place> = {
+            let state = self.state.lock();
+            (0..state.assigned.len()).filter_map(|at| state.place(at)).collect()
+        };
+        if places.is_empty() {
+            return Err(Error::new(ErrorKind::InvalidState, "no partition is assigned to this consumer; call assign first"));
+        }
+        places.into_iter().map(|place| self.settle(place)).collect()
+    }
+
+    /// Settles where a partition is read from: at its position, at what is committed, or by the start rule.
+    pub(super) fn settle(&self, mut place: Place) -> Result<Place> {
+        while place.position.is_none() {
+            let committed = self.committed(&place.name)?;
+            let position = match committed {
+                Some(offset) => offset,
+                None => self.start(&place.partition, None)?,
+            };
+            let mut state = self.state.lock();
+            match state.unmoved(&place) {
+                Some(assigned) => {
+                    let known = match self.options.start {
+                        Start::Earliest => Some(position),
+                        // The end moves on: without a commit the next life would begin elsewhere.
+                        Start::Latest | Start::None => committed,
+                    };
+                    (assigned.position, assigned.committed) = (Some(position), known);
+                    place.position = Some(position);
+                }
+                // Somebody sought or assigned meanwhile: what they said counts.
+                None => match state.index.get(&place.name).and_then(|at| state.place(*at)) {
+                    Some(now) => place = now,
+                    None => place.position = Some(position),
+                },
+            }
+        }
+        Ok(place)
+    }
+
+    /// What the group has committed, durably.
+    pub(super) fn committed(&self, name: &TopicPartition) -> Result<Option<Offset>> {
+        let Some(group) = &self.options.group else { return Ok(None) };
+        Ok(self.engine.committed(group, name)?.map(|committed| committed.offset))
+    }
+
+    /// Where the start rule begins; `outside` is the offset that led here, if one did.
+    fn start(&self, partition: &Partition, outside: Option<Offset>) -> Result<Offset> {
+        let bounds = partition.bounds();
+        match (self.options.start, outside) {
+            (Start::Earliest, _) => Ok(bounds.start),
+            (Start::Latest, _) => Ok(bounds.stable),
+            (Start::None, Some(offset)) => Err(partition.out_of_range(offset)),
+            (Start::None, None) => {
+                let values = format!("topic={} partition={}", partition.topic(), partition.number());
+                let text = "nothing is committed and there is no start rule; seek first";
+                Err(Error::new(ErrorKind::OffsetOutOfRange, format!("{text}, {values}")))
+            }
+        }
+    }
+
+    /// Moves a position by hand.
+    pub(super) fn seek(&self, place: &Place, offset: Offset) {
+        let mut state = self.state.lock();
+        if let Some(at) = state.index.get(&place.name).copied() {
+            state.set(at, Some(offset));
+        }
+        drop(state);
+        self.event.happen();
+    }
+
+    /// Back to what is committed, everywhere.
+    pub(super) fn rewind(&self) {
+        let mut state = self.state.lock();
+        for at in 0..state.assigned.len() {
+            state.set(at, None);
+        }
+        drop(state);
+        self.event.happen();
+    }
+
+    /// Reads what is there, up to the bounds of a poll.
+    pub(super) fn collect(&self) -> Result<Records> {
+        let mut records = Records::default();
+        let (mut bytes, mut left) = (self.options.max_bytes.max(1), self.options.max_records);
+        for place in self.ready()? {
+            if bytes == 0 || left == 0 {
+                break;
+            }
+            match self.read(&place, bytes, left) {
+                Ok(more) => {
+                    bytes = bytes.saturating_sub(more.bytes());
+                    left = left.saturating_sub(more.count());
+                    records.join(more);
+                }
+                Err(error) if records.is_empty() => return Err(error),
+                // It comes back with the next poll; what was read is the caller's.
+                Err(_) => break,
+            }
+        }
+        Ok(records)
+    }
+
+    /// Partitions with something to read, beginning with the one whose turn it is.
+    fn ready(&self) -> Result<Vec<Place>> {
+        let unsettled: Vec<Place> = {
+            let state = self.state.lock();
+            if state.assigned.is_empty() {
+                let text = "no partition is assigned to this consumer; call assign first";
+                return Err(Error::new(ErrorKind::InvalidState, text));
+            }
+            let unsettled = state.assigned.iter().enumerate().filter(|(_, a)| a.position.is_none());
+            unsettled.filter_map(|(at, _)| state.place(at)).collect()
+        };
+        for place in unsettled {
+            self.settle(place)?;
+        }
+        let state = self.state.lock();
+        let count = state.assigned.len();
+        let order = (0..count).map(|i| (state.next + i) % count);
+        let wanted = order.filter(|at| {
+            let assigned = &state.assigned[*at];
+            assigned.partition.is_deleted() || assigned.position != Some(assigned.partition.bounds().stable)
+        });
+        Ok(wanted.filter_map(|at| state.place(at)).collect())
+    }
+
+    /// Reads one partition and moves its position, unless somebody else moved it meanwhile.
+    fn read(&self, place: &Place, bytes: usize, left: u64) -> Result<Records> {
+        let Some(position) = place.position else { return Ok(Records::default()) };
+        let (records, next) = match self.engine.read(&place.partition, position, bytes) {
+            Ok(mut records) => {
+                records.truncate(left);
+                let next = records.next_offset(&place.name.topic, place.name.partition).unwrap_or(position);
+                (records, next)
+            }
+            Err(error) if error.kind() == ErrorKind::OffsetOutOfRange => {
+                (Records::default(), self.start(&place.partition, Some(position))?)
+            }
+            Err(error) => return Err(error),
+        };
+        let mut state = self.state.lock();
+        let Some(assigned) = state.unmoved(place) else { return Ok(Records::default()) };
+        assigned.position = Some(next);
+        state.next = place.at + 1;
+        Ok(records)
+    }
+
+    /// Positions that are settled.
+    pub(super) fn positions(&self) -> Offsets {
+        let state = self.state.lock();
+        let known = state.assigned.iter().filter_map(|a| Some((a.name.clone(), a.position?.into())));
+        known.collect()
+    }
+
+    /// Positions that are not committed, as far as this consumer knows.
+    fn uncommitted(state: &State) -> Offsets {
+        let moved = state.assigned.iter().filter(|a| a.position != a.committed);
+        moved.filter_map(|a| Some((a.name.clone(), a.position?.into()))).collect()
+    }
+
+    /// What a plain commit sends.
+    pub(super) fn to_commit(&self) -> Result<Offsets> {
+        let state = self.state.lock();
+        check_unbound(state.bound)?;
+        Ok(Self::uncommitted(&state))
+    }
+
+    /// Plain commits of any offsets wait for the transaction.
+    pub(super) fn check_unbound(&self) -> Result<()> {
+        check_unbound(self.state.lock().bound)
+    }
+
+    /// These offsets are committed.
+    pub(super) fn note_committed(&self, offsets: &Offsets) {
+        let mut state = self.state.lock();
+        for (name, OffsetAndMetadata { offset, .. }) in offsets {
+            if let Some(at) = state.index.get(name).copied() {
+                state.assigned[at].committed = Some(*offset);
+            }
+        }
+    }
+
+    /// The group's name.
+    pub(super) fn group(&self) -> Result<&str> {
+        self.options.group.as_deref().ok_or_else(|| {
+            let text = "this consumer has no group to commit for; open one with ConsumerOptions::group";
+            Error::new(ErrorKind::InvalidArgument, text)
+        })
+    }
+
+    /// Binds a transaction: settles all positions, which are where an abort goes back to.
+    pub(super) fn bind(self: &Arc<Self>, engine: &Arc<Inner>) -> Result<Bound> {
+        self.group()?;
+        if !Arc::ptr_eq(engine, &self.engine) {
+            let text = "the consumer belongs to another engine; open producer and consumer from the same one";
+            return Err(Error::new(ErrorKind::InvalidArgument, text));
+        }
+        self.check_unbound()?;
+        self.settled()?;
+        let mut state = self.state.lock();
+        check_unbound(state.bound)?;
+        state.bound = true;
+        // A position that was unsettled again meanwhile goes back to what is committed, as its owner asked.
+        let begin = state.assigned.iter().map(|a| (a.name.clone(), a.position)).collect();
+        Ok(Bound { reader: self.clone(), begin, sent: Offsets::new() })
+    }
+}
+
+fn check_unbound(bound: bool) -> Result<()> {
+    if !bound {
+        return Ok(());
+    }
+    let text = "an open transaction is bound to this consumer and sends its positions; commit or abort that first";
+    Err(Error::new(ErrorKind::InvalidState, text))
+}
+
+/// An open transaction's hold on a consumer. Whoever owns it says how the transaction ended.
+pub(super) struct Bound {
+    reader: Arc<Reader>,
+    begin: Vec<(TopicPartition, Option<Offset>)>,
+    sent: Offsets,
+}
+
+impl Bound {
+    /// The consumer's group.
+    pub(super) fn group(&self) -> &str {
+        self.reader.options.group.as_deref().unwrap_or_default()
+    }
+
+    /// The positions that the commit has to send; remembered as sent.
+    pub(super) fn moved(&mut self) -> Offsets {
+        self.sent = Reader::uncommitted(&self.reader.state.lock());
+        self.sent.clone()
+    }
+
+    /// The transaction has its place, with what `moved` answered.
+    pub(super) fn committed(self) {
+        self.reader.note_committed(&self.sent);
+        self.reader.state.lock().bound = false;
+    }
+
+    /// The transaction ended otherwise; the consumer goes back to where it stood at the begin, unless nobody knows
+    /// whether the commit is in the log.
+    pub(super) fn end(self, rewind: bool) {
+        let mut state = self.reader.state.lock();
+        state.bound = false;
+        if rewind {
+            for (name, position) in self.begin {
+                if let Some(at) = state.index.get(&name).copied() {
+                    state.set(at, position);
+                }
+            }
+        }
+        drop(state);
+        self.reader.event.happen();
+    }
+}

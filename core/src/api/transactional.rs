@@ -1,0 +1,171 @@
+//! The transactional producer: holds a name, begins transactions.
+
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+
+use super::consumer::Consumer;
+use super::engine::Open;
+use super::gather::Gather;
+use super::options::ProducerOptions;
+use super::positions::Positions;
+use super::router::Router;
+use super::transaction::Transaction;
+use crate::error::{Error, ErrorKind, Result};
+use crate::journal::Waits;
+use crate::types::{Durability, Identity, Lsn};
+
+/// Begins transactions, one at a time, under a transactional id. Opening the id fences its older holder.
+///
+/// ```
+/// # let dir = tempfile::tempdir().unwrap();
+/// use oncelog::{Engine, ProducerOptions, Record, TopicOptions};
+/// let engine = Engine::open(dir.path())?;
+/// engine.create_topic("debits", TopicOptions::new())?;
+/// engine.create_topic("credits", TopicOptions::new())?;
+/// let producer = engine.transactional_producer("transfers", ProducerOptions::new())?;
+///
+/// let mut transfer = producer.begin_transaction()?;
+/// transfer.send("debits", Record::new(b"100").key(b"alice"))?;
+/// transfer.send("credits", Record::new(b"100").key(b"bob"))?;
+/// transfer.commit()?; // both or, after any crash before this returns, possibly neither; never one
+/// # Ok::<(), oncelog::Error>(())
+/// ```
+pub struct TransactionalProducer {
+    open: Arc<Open>,
+    holder: Arc<Holder>,
+}
+
+impl TransactionalProducer {
+    pub(super) fn open(open: Arc<Open>, id: &str, options: ProducerOptions) -> Result<Self> {
+        let engine = &open.inner;
+        engine.check_writable()?;
+        if let Some(name) = options.name {
+            let text = "a transactional id is the producer's name; leave ProducerOptions::name out";
+            return Err(Error::new(ErrorKind::InvalidArgument, format!("{text}, id={id} name={name}")));
+        }
+        let (identity, reached) = engine.open_producer(Some(id), 0)?;
+        let state = HolderState { busy: false, finished: None, positions: Positions::new(reached), spare: Buffers::default() };
+        let holder = Holder {
+            id: id.to_owned(),
+            identity,
+            durability: options.durability,
+            waits: engine.waits(),
+            state: Mutex::new(state),
+        };
+        Ok(Self { open, holder: Arc::new(holder) })
+    }
+
+    /// Begins a transaction. Nothing of it is seen by anybody before `commit`.
+    ///
+    /// # Errors
+    /// `InvalidTransactionState` while another transaction of this producer is open; `ProducerFenced` once a newer holder
+    /// of the id exists; `ReadOnly`, `Poisoned`, `Closed`, `Forked`.
+    pub fn begin_transaction(&self) -> Result<Transaction> {
+        self.begin(None)
+    }
+
+    /// Begins a transaction bound to a consumer: begin it before you poll. Commit sends the consumer's positions with it;
+    /// abort, drop or a failed commit puts the consumer back to where it stands now, so that no input is lost.
+    ///
+    /// # Errors
+    /// As `begin_transaction`; `InvalidArgument` if the consumer has no group or belongs to another engine;
+    /// `InvalidState` if nothing is assigned to it or it is bound to another open transaction.
+    pub fn begin_transaction_for(&self, consumer: &Consumer) -> Result<Transaction> {
+        self.begin(Some(consumer))
+    }
+
+    fn begin(&self, consumer: Option<&Consumer>) -> Result<Transaction> {
+        let engine = &self.open.inner;
+        engine.check_writable()?;
+        let buffers = self.holder.take()?;
+        let begun = engine.check_producer(self.holder.identity).and_then(|()| {
+            let number = engine.next_number()?;
+            let bound = consumer.map(|consumer| consumer.reader().bind(engine)).transpose()?;
+            Ok((number, bound))
+        });
+        match begun {
+            Ok((number, bound)) => {
+                Ok(Transaction::new(self.open.clone(), self.holder.clone(), number, buffers, bound))
+            }
+            Err(error) => {
+                self.holder.end(buffers, Some(&error));
+                Err(error)
+            }
+        }
+    }
+
+    /// The position last sent with `Transaction::send_position` in a transaction that has met its level.
+    pub fn position(&self) -> Option<u64> {
+        self.holder.state.lock().positions.reached(&*self.holder.waits)
+    }
+}
+
+impl std::fmt::Debug for TransactionalProducer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("TransactionalProducer").field("id", &self.holder.id).finish_non_exhaustive()
+    }
+}
+
+/// What a transactional producer and its transaction share.
+pub(super) struct Holder {
+    pub(super) id: String,
+    pub(super) identity: Identity,
+    pub(super) durability: Option<Durability>,
+    pub(super) waits: Arc<dyn Waits>,
+    state: Mutex<HolderState>,
+}
+
+struct HolderState {
+    /// A transaction is open.
+    busy: bool,
+    /// Why this holder may do nothing more.
+    finished: Option<Error>,
+    positions: Positions,
+    /// Those of the last transaction, to be used again.
+    spare: Buffers,
+}
+
+/// What a transaction fills.
+#[derive(Default)]
+pub(super) struct Buffers {
+    pub(super) gather: Gather,
+    pub(super) router: Router,
+}
+
+impl Holder {
+    /// Takes the turn, and buffers to fill.
+    fn take(&self) -> Result<Buffers> {
+        let mut state = self.state.lock();
+        if let Some(error) = &state.finished {
+            return Err(error.clone());
+        }
+        if state.busy {
+            let text = "a transaction of this producer is open; commit or abort it, or open a producer with another id";
+            return Err(Error::new(ErrorKind::InvalidTransactionState, format!("{text}, id={}", self.id)));
+        }
+        state.busy = true;
+        Ok(std::mem::take(&mut state.spare))
+    }
+
+    /// Gives the turn and the buffers back. After a fatal error there is no next transaction.
+    pub(super) fn end(&self, mut buffers: Buffers, error: Option<&Error>) {
+        buffers.gather.clear();
+        let mut state = self.state.lock();
+        state.busy = false;
+        state.spare = buffers;
+        if let Some(error) = error.filter(|error| error.is_fatal()) {
+            state.finished = Some(error.clone());
+        }
+    }
+
+    /// The last position that a committed transaction took.
+    pub(super) fn last_position(&self) -> Option<u64> {
+        self.state.lock().positions.last().map(|(position, _)| position)
+    }
+
+    /// A transaction with this position has its place.
+    pub(super) fn place(&self, position: u64, lsn: Lsn, level: Durability) {
+        self.state.lock().positions.place(position, lsn, level, &*self.waits);
+    }
+}

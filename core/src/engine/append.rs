@@ -1,0 +1,71 @@
+//! Appending one batch: check, place, note, write, promise.
+
+use std::sync::Arc;
+
+use super::hub::records_note;
+use super::{Inner, Placed};
+use crate::error::Result;
+use crate::format::batch::BatchHeader;
+use crate::format::bytes::{put_i32_be, put_i64_be};
+use crate::format::frame::{FRAME_HEADER, Payload, records_len};
+use crate::io::bugs::{Bug, planted};
+use crate::journal::Draft;
+use crate::partition::Partition;
+use crate::state::Verdict;
+use crate::types::Durability;
+
+impl Inner {
+    /// Places a batch that lies behind 40 free bytes. It is noted when this returns, and acknowledged only when its
+    /// frame has met the level of the answer.
+    pub fn append(&self, partition: &Arc<Partition>, framed: &[u8], durability: Option<Durability>) -> Result<Placed> {
+        self.check_writable()?;
+        let Some(mut batch) = BatchHeader::read(framed.get(FRAME_HEADER..).unwrap_or_default()) else {
+            return Err(crate::error::Error::new(
+                crate::error::ErrorKind::InvalidRecord,
+                "a batch is shorter than its header; build it with BatchBuilder",
+            ));
+        };
+        let level = durability.unwrap_or(partition.level());
+        let instance = partition.instance();
+        let draft = Draft::records(instance, framed);
+        let len = records_len(framed.len() - FRAME_HEADER) as u64;
+        let mut guard = self.journal.enter(len as usize)?;
+        let incarnation = guard.incarnation();
+        match guard.state().check_batch(instance, &batch) {
+            Ok(Verdict::Accept) => {}
+            Ok(Verdict::Duplicate { first, last, timestamp, lsn }) => {
+                let lsn = if planted(Bug::DuplicateBeforeOriginal) { 0 } else { lsn };
+                return Ok(Placed { lsn, level, first, last, timestamp, duplicate: true, incarnation });
+            }
+            Err(error) => {
+                let last = guard.last_lsn();
+                drop(guard);
+                return self.refuse(error, last);
+            }
+        }
+        let first = guard.state().end(instance).unwrap_or(0);
+        batch.base_offset = first.cast_signed();
+        batch.leader_epoch = 0;
+        let placed = guard.place(
+            draft,
+            level,
+            |frame| {
+                put_i64_be(frame, FRAME_HEADER, first.cast_signed());
+                put_i32_be(frame, FRAME_HEADER + 12, 0);
+            },
+            |placed, notes| notes.push(records_note(partition, placed, &batch, len)),
+        );
+        guard.state().apply(placed.lsn, &Payload::Records { instance, batch });
+        drop(guard);
+        let last = first + u64::from(batch.last_offset_delta.unsigned_abs());
+        Ok(Placed {
+            lsn: placed.lsn,
+            level,
+            first,
+            last,
+            timestamp: batch.max_timestamp,
+            duplicate: false,
+            incarnation,
+        })
+    }
+}

@@ -1,0 +1,55 @@
+//! Closing: everything flushed, a checkpoint, a footer, a mark, the hint. The next open folds nothing.
+
+use std::sync::atomic::Ordering;
+
+use super::Inner;
+use crate::error::Result;
+use crate::io::fork;
+
+impl Inner {
+    /// Closes for all handles. What was placed is durable when it returns, or the error says otherwise. Closing again
+    /// answers the same.
+    pub fn close(&self) -> Result<()> {
+        if fork::generation() != self.forks {
+            // The parent's files, lock and threads are none of this process's business.
+            return self.check_open();
+        }
+        self.closing.get_or_init(|| self.close_once()).clone()
+    }
+
+    fn close_once(&self) -> Result<()> {
+        if self.refused.is_none() {
+            self.linger(u64::MAX);
+        }
+        self.closed.store(true, Ordering::Release);
+        self.hub.partitions().iter().for_each(|p| p.wake());
+        self.journal.ring();
+        if let Some(keeper) = self.keeper.lock().take()
+            && keeper.thread().id() != std::thread::current().id()
+        {
+            // A panic of the keeper's is caught where it calls out; there is nothing more to say here.
+            let _ = keeper.join();
+        }
+        let result = if self.refused.is_some() { Ok(()) } else { self.close_journal() };
+        // Whoever still waits is answered: with the flush behind them, or with the failure.
+        self.journal.tend_callbacks();
+        drop(self.lock.lock().take());
+        result
+    }
+
+    fn close_journal(&self) -> Result<()> {
+        self.journal.check()?;
+        self.journal.flush_all()?;
+        self.settle_footers();
+        let current = self.journal.finish()?;
+        self.footers.settle(self.journal.segments(), current, &self.hub.partitions());
+        self.journal.write_head(true)
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        // Whoever wants to hear of a failure calls `close`.
+        let _ = self.close();
+    }
+}

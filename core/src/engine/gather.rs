@@ -1,0 +1,225 @@
+//! One frame over any number of partitions: a transaction, or what a named producer gathered. Whole or absent.
+
+use std::sync::Arc;
+
+use super::Inner;
+use super::hub::part_note;
+use super::offsets::Resolved;
+use crate::error::{Error, ErrorKind, Result};
+use crate::format::batch::{BATCH_HEADER, BatchHeader};
+use crate::format::bytes::{align8, put_i32_be, put_i64_be};
+use crate::format::frame::{self, FRAME_HEADER, Kind, Payload};
+use crate::format::transaction::{Decision, PART, Part, TRANSACTION_HEAD, TransactionHead};
+use crate::io::bugs::{Bug, planted};
+use crate::journal::{Draft, Guard};
+use crate::partition::Partition;
+use crate::types::{Durability, GroupMetadata, Incarnation, Instance, Lsn, Offset, Offsets, TransactionNumber};
+
+use super::hub::Hub;
+
+/// What goes down as one frame.
+pub struct Gathered<'a> {
+    /// Id and epoch of the name it belongs to.
+    pub producer: (i64, i16),
+    /// The transaction's number; 0 for a named producer's plain sends.
+    pub number: TransactionNumber,
+    /// The position it carries.
+    pub position: Option<u64>,
+    /// Its batches.
+    pub parts: &'a [GatheredPart<'a>],
+    /// The offsets it commits.
+    pub offsets: &'a [(GroupMetadata, Offsets)],
+    /// Its level, if it names one.
+    pub durability: Option<Durability>,
+}
+
+/// One batch of it.
+pub struct GatheredPart<'a> {
+    /// Where it goes.
+    pub partition: &'a Arc<Partition>,
+    /// 40 free bytes, then the batch.
+    pub framed: &'a [u8],
+}
+
+/// Where it went.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PlacedGroup {
+    /// The frame.
+    pub lsn: Lsn,
+    /// The level at which it is acknowledged.
+    pub level: Durability,
+    /// The life that answers.
+    pub incarnation: Incarnation,
+    /// Offset of each part's first record.
+    pub firsts: Vec<Offset>,
+    /// Its position was there already; nothing was written.
+    pub duplicate: bool,
+}
+
+/// The frame while its place is not known.
+struct Build {
+    frame: Vec<u8>,
+    parts: Vec<(Part, BatchHeader, usize)>,
+}
+
+impl Inner {
+    /// Places all of it as one frame, or nothing. Refused if the name was fenced, a partition or its topic is gone, or
+    /// the position does not follow.
+    pub fn append_gathered(&self, gathered: Gathered<'_>) -> Result<PlacedGroup> {
+        self.check_writable()?;
+        if planted(Bug::PositionApartFromRecords)
+            && gathered.position.is_some()
+            && !gathered.parts.is_empty()
+        {
+            self.place_gathered(&Gathered { parts: &[], offsets: &[], ..gathered })?;
+            return self.place_gathered(&Gathered { position: None, ..gathered });
+        }
+        self.place_gathered(&gathered)
+    }
+
+    fn place_gathered(&self, gathered: &Gathered<'_>) -> Result<PlacedGroup> {
+        let resolved = self.resolve(gathered.offsets)?;
+        let mut build = Build::new(gathered, &resolved)?;
+        let mut level = gathered.durability.unwrap_or(Durability::Os).max(resolved.level);
+        for part in gathered.parts {
+            level = level.max(part.partition.level());
+        }
+        let mut guard = self.journal.enter(build.frame.len())?;
+        let incarnation = guard.incarnation();
+        match self.check_gathered(&mut guard, gathered, &resolved) {
+            Ok(None) => {}
+            Ok(Some(lsn)) => {
+                return Ok(PlacedGroup { lsn, level, incarnation, firsts: Vec::new(), duplicate: true });
+            }
+            Err(error) => {
+                let last = guard.last_lsn();
+                drop(guard);
+                return self.refuse(error, last);
+            }
+        }
+        if let Err(error) = build.assign(|instance| guard.state().end(instance).unwrap_or(0)) {
+            let last = guard.last_lsn();
+            drop(guard);
+            return self.refuse(error, last);
+        }
+        let Build { mut frame, parts } = build;
+        patch(&mut frame, &parts);
+        let head_end = FRAME_HEADER + TRANSACTION_HEAD + parts.len() * PART;
+        // The fold reads the head it will read in recovery; the draft takes the frame away, so a copy of the head.
+        let head_bytes = frame[FRAME_HEADER..head_end].to_vec();
+        let placed = guard.place(
+            Draft::Owned(frame),
+            level,
+            |_| (),
+            |placed, notes| {
+                for ((_, batch, at), part) in parts.iter().zip(gathered.parts) {
+                    notes.push(part_note(part.partition, placed, placed.place.position + *at as u64, batch));
+                }
+            },
+        );
+        if let Some(head) = TransactionHead::read(&head_bytes)
+            && let Some(offsets) = crate::format::control::OffsetsBlock::read(&resolved.block)
+        {
+            guard.state().apply(placed.lsn, &Payload::Transaction { head, offsets });
+        }
+        drop(guard);
+        let firsts = parts.iter().map(|(part, _, _)| part.base_offset).collect();
+        Ok(PlacedGroup { lsn: placed.lsn, level, incarnation, firsts, duplicate: false })
+    }
+
+    /// The verdict. `Some`: a position that was there already, with the frame that holds it.
+    fn check_gathered(
+        &self,
+        guard: &mut Guard<'_, Hub>,
+        gathered: &Gathered<'_>,
+        resolved: &Resolved,
+    ) -> Result<Option<Lsn>> {
+        let state = guard.state();
+        let (producer_id, epoch) = gathered.producer;
+        state.check_producer(producer_id, epoch)?;
+        if let Some(position) = gathered.position
+            && let Some((stored, lsn)) = state.position(producer_id)
+            && position <= stored
+        {
+            if gathered.number == 0 {
+                return Ok(Some(lsn));
+            }
+            let message = format!(
+                "positions of a name only grow; send one above the last, position={position} last={stored}"
+            );
+            return Err(Error::new(ErrorKind::InvalidArgument, message));
+        }
+        for part in gathered.parts {
+            state.check_place(part.partition.instance(), 0)?;
+        }
+        resolved.check(state, gathered.offsets)?;
+        Ok(None)
+    }
+}
+
+impl Build {
+    /// Everything but offsets, LSN and checksum, before any lock.
+    fn new(gathered: &Gathered<'_>, resolved: &Resolved) -> Result<Build> {
+        let n = gathered.parts.len();
+        let bodies: usize = gathered.parts.iter().map(|p| p.framed.len().saturating_sub(FRAME_HEADER)).sum();
+        let head_len = TRANSACTION_HEAD + n * PART;
+        let body_len = bodies + resolved.block.len();
+        let mut out = Vec::with_capacity(align8(FRAME_HEADER + head_len + body_len));
+        out.resize(FRAME_HEADER, 0);
+        let decision = if gathered.number == 0 { Decision::None } else { Decision::Commit };
+        let (producer, number, position) = (gathered.producer, gathered.number, gathered.position);
+        TransactionHead::encode(&mut out, producer, decision, number, position, &resolved.block, n);
+        let mut parts = Vec::with_capacity(n);
+        for part in gathered.parts {
+            let bytes = part.framed.get(FRAME_HEADER..).unwrap_or_default();
+            let batch = BatchHeader::read(bytes)
+                .ok_or_else(|| Error::new(ErrorKind::Internal, "a gathered batch is shorter than its header"))?;
+            let entry = Part {
+                instance: part.partition.instance(),
+                len: bytes.len() as u32,
+                base_offset: 0,
+                batch_crc: batch.crc,
+                leader_epoch: 0,
+                last_offset_delta: batch.last_offset_delta.unsigned_abs(),
+            };
+            parts.push((entry, batch, out.len()));
+            out.extend_from_slice(bytes);
+        }
+        out.extend_from_slice(&resolved.block);
+        frame::write_header(&mut out, Kind::Transaction, 0, head_len, body_len, 0, 0);
+        out.resize(align8(out.len()), 0);
+        Ok(Build { frame: out, parts })
+    }
+
+    /// Gives each part its first offset: behind the partition's end and behind the parts before it.
+    fn assign(&mut self, mut end: impl FnMut(Instance) -> Offset) -> Result<()> {
+        for i in 0..self.parts.len() {
+            let instance = self.parts[i].0.instance;
+            let before = self.parts[..i].iter().rev().find(|(p, _, _)| p.instance == instance);
+            let first = match before {
+                Some((p, _, _)) => p.base_offset + u64::from(p.last_offset_delta) + 1,
+                None => end(instance),
+            };
+            let (part, batch, _) = &mut self.parts[i];
+            part.base_offset = first;
+            batch.base_offset = first.cast_signed();
+            batch.leader_epoch = 0;
+            if first + u64::from(part.last_offset_delta) >= crate::limits::OFFSET_MAX {
+                let message = format!("the partition's offsets are used up; go on in another topic, end={first}");
+                return Err(Error::new(ErrorKind::LimitExceeded, message));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Writes the offsets into the part table and into the batches.
+fn patch(frame: &mut [u8], parts: &[(Part, BatchHeader, usize)]) {
+    for (i, (part, _, at)) in parts.iter().enumerate() {
+        let entry = FRAME_HEADER + TRANSACTION_HEAD + i * PART;
+        part.write(&mut frame[entry..entry + PART]);
+        let batch = &mut frame[*at..*at + BATCH_HEADER];
+        put_i64_be(batch, 0, part.base_offset.cast_signed());
+        put_i32_be(batch, 12, 0);
+    }
+}

@@ -1,0 +1,197 @@
+//! What a written frame reaches: the partitions as readers see them. Filled by the leader of a write, read by everyone.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use parking_lot::{Mutex, RwLock};
+use rustc_hash::FxHashMap;
+
+use crate::format::batch::BatchHeader;
+use crate::format::footer::Run;
+use crate::format::frame::{FRAME_HEADER, Frame, Payload};
+use crate::journal::{Fold, Parts, Placed};
+use crate::partition::Partition;
+use crate::state::{Snapshot, State, Topic};
+use crate::types::{Durability, Instance, Lsn, Offset, TopicId};
+
+/// A topic with its partitions as they are now.
+pub struct TopicHandle {
+    /// The name.
+    pub name: Arc<str>,
+    /// The id.
+    pub id: TopicId,
+    /// The topic's own level, if it has one.
+    pub durability: Option<Durability>,
+    /// By number.
+    pub partitions: Vec<Arc<Partition>>,
+}
+
+/// What one frame tells of one partition when it is written.
+pub struct Note {
+    partition: Arc<Partition>,
+    segment: u64,
+    run: Run,
+    end: Offset,
+    lsn: Lsn,
+}
+
+/// The partitions of an open engine.
+pub struct Hub {
+    /// Level of topics that name none.
+    pub level: Durability,
+    topics: RwLock<FxHashMap<Arc<str>, Arc<TopicHandle>>>,
+    partitions: RwLock<FxHashMap<Instance, Arc<Partition>>>,
+    /// Written and not flushed, in journal order.
+    unflushed: Mutex<VecDeque<(Lsn, Arc<Partition>, Offset)>>,
+}
+
+impl Hub {
+    pub fn new(level: Durability) -> Hub {
+        Hub { level, topics: RwLock::default(), partitions: RwLock::default(), unflushed: Mutex::default() }
+    }
+
+    /// Takes a topic in, or its new partitions.
+    pub fn adopt(&self, topic: &Topic, state: &State) -> Arc<TopicHandle> {
+        let level = topic.durability().unwrap_or(self.level);
+        let mut known = self.partitions.write();
+        let partitions = topic.instances.iter().enumerate().map(|(number, instance)| {
+            let partition = known.entry(*instance).or_insert_with(|| {
+                let (start, end) = (state.start(*instance).unwrap_or(0), state.end(*instance).unwrap_or(0));
+                Arc::new(Partition::new(topic.name.clone(), topic.id, number as u32, *instance, level, start, end))
+            });
+            partition.clone()
+        });
+        let (name, id, durability) = (topic.name.clone(), topic.id, topic.durability());
+        let handle = Arc::new(TopicHandle { name, id, durability, partitions: partitions.collect() });
+        drop(known);
+        self.topics.write().insert(topic.name.clone(), handle.clone());
+        handle
+    }
+
+    /// Lets a topic go, if it is still the one of that id.
+    pub fn remove(&self, name: &str, id: TopicId) {
+        let mut topics = self.topics.write();
+        if topics.get(name).is_none_or(|t| t.id != id) {
+            return;
+        }
+        if let Some(handle) = topics.remove(name) {
+            let mut known = self.partitions.write();
+            for partition in &handle.partitions {
+                partition.delete();
+                known.remove(&partition.instance());
+            }
+        }
+    }
+
+    pub fn topic(&self, name: &str) -> Option<Arc<TopicHandle>> {
+        self.topics.read().get(name).cloned()
+    }
+
+    pub fn topics(&self) -> Vec<Arc<TopicHandle>> {
+        let mut topics: Vec<_> = self.topics.read().values().cloned().collect();
+        topics.sort_by(|a, b| a.name.cmp(&b.name));
+        topics
+    }
+
+    pub fn partition(&self, instance: Instance) -> Option<Arc<Partition>> {
+        self.partitions.read().get(&instance).cloned()
+    }
+
+    pub fn partitions(&self) -> Vec<Arc<Partition>> {
+        self.partitions.read().values().cloned().collect()
+    }
+
+    /// The notes of a frame in its place, by what its head says: what a copied frame has to tell.
+    pub fn notes_of(&self, placed: Placed, frame: &Frame<'_>, notes: &mut Vec<Note>) {
+        match frame.payload() {
+            Ok(Payload::Records { instance, batch }) => {
+                if let Some(partition) = self.partition(instance) {
+                    notes.push(records_note(&partition, placed, &batch, frame.header.len()));
+                }
+            }
+            Ok(Payload::Transaction { head, .. }) => {
+                let mut at = placed.place.position + (FRAME_HEADER + frame.head.len()) as u64;
+                for item in head.batches(frame.body).flatten() {
+                    let (part, batch, _) = item;
+                    if let Some(partition) = self.partition(part.instance) {
+                        notes.push(part_note(&partition, placed, at, &batch));
+                    }
+                    at += u64::from(part.len);
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
+/// The note of a records frame.
+#[inline]
+pub fn records_note(partition: &Arc<Partition>, placed: Placed, batch: &BatchHeader, len: u64) -> Note {
+    note(partition, placed, placed.place.position, len, false, batch)
+}
+
+/// The note of a batch inside a transaction frame.
+pub fn part_note(partition: &Arc<Partition>, placed: Placed, position: u64, batch: &BatchHeader) -> Note {
+    note(partition, placed, position, batch.size() as u64, true, batch)
+}
+
+#[inline]
+fn note(p: &Arc<Partition>, placed: Placed, position: u64, len: u64, bare: bool, batch: &BatchHeader) -> Note {
+    let first_offset = batch.base_offset.max(0).unsigned_abs();
+    Note {
+        partition: p.clone(),
+        segment: placed.place.segment,
+        // Segments are at most 2 GiB, so a position fits.
+        run: Run { position: position as u32, len: len as u32, bare, first_offset, max_timestamp: batch.max_timestamp },
+        end: first_offset + u64::from(batch.last_offset_delta.max(0).unsigned_abs()) + 1,
+        lsn: placed.lsn,
+    }
+}
+
+impl Fold for Hub {
+    type State = State;
+    type Note = Note;
+    type Snapshot = Snapshot;
+
+    fn written(&self, notes: &mut Vec<Note>) {
+        let mut unflushed = None;
+        for note in notes.drain(..) {
+            note.partition.written(note.segment, note.run, note.end);
+            if note.partition.level() == Durability::Disk {
+                let queue = unflushed.get_or_insert_with(|| (self.unflushed.lock(), 0));
+                // Flushes end between groups, so within one group the last end of a partition says it all.
+                match queue.0.back_mut() {
+                    Some((lsn, partition, end)) if queue.1 > 0 && Arc::ptr_eq(partition, &note.partition) => {
+                        (*lsn, *end) = (note.lsn, note.end);
+                    }
+                    _ => {
+                        queue.0.push_back((note.lsn, note.partition, note.end));
+                        queue.1 += 1;
+                    }
+                }
+            }
+        }
+    }
+
+    fn durable(&self, lsn: Lsn) {
+        let mut unflushed = self.unflushed.lock();
+        while unflushed.front().is_some_and(|(at, _, _)| *at <= lsn) {
+            if let Some((_, partition, end)) = unflushed.pop_front() {
+                partition.durable(end);
+            }
+        }
+    }
+
+    fn snapshot(state: &State) -> Snapshot {
+        state.snapshot()
+    }
+}
+
+impl Parts for Snapshot {
+    fn parts(&self) -> u32 {
+        Snapshot::parts(self)
+    }
+    fn encode(&self, part: u32, out: &mut Vec<u8>) {
+        Snapshot::encode(self, part, out);
+    }
+}

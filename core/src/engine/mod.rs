@@ -1,0 +1,230 @@
+//! The engine: opens in order, checks and places, reads, keeps house. What `api` hands to users.
+
+mod admin;
+mod append;
+mod close;
+mod gather;
+mod hub;
+mod keeper;
+mod offsets;
+mod open;
+mod producers;
+mod restore;
+#[cfg(all(test, feature = "sim"))]
+mod tests;
+
+pub use gather::{Gathered, GatheredPart, PlacedGroup};
+pub use hub::TopicHandle;
+pub use keeper::Lingering;
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock, Weak};
+use std::thread::JoinHandle;
+
+use parking_lot::Mutex;
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::io::{DirectoryLock, Machine, fork};
+use crate::journal::{Counters, Journal, Report, Waits};
+use crate::partition::{Footers, Partition, Records};
+use crate::types::{Durability, Incarnation, Lsn, Offset, TransactionNumber};
+use hub::Hub;
+
+/// How an engine is opened.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Level of topics that name none.
+    pub durability: Durability,
+    /// Size that segments grow to, bytes.
+    pub segment_bytes: u64,
+    /// Nothing is written.
+    pub read_only: bool,
+    /// Whether a keeper thread runs; without it the caller calls `drive`.
+    pub threads: bool,
+    /// Whether sealed segments are mapped.
+    pub mappings: bool,
+    /// Go on although durable frames are lost.
+    pub accept_loss: bool,
+    /// How long frames at level `os` may stay unflushed, milliseconds.
+    pub flush_interval_ms: u64,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Settings {
+            durability: Durability::Disk,
+            segment_bytes: crate::limits::SEGMENT_DEFAULT,
+            read_only: false,
+            threads: true,
+            mappings: true,
+            accept_loss: false,
+            flush_interval_ms: 1000,
+        }
+    }
+}
+
+/// Where an append went.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Placed {
+    /// The frame that holds it.
+    pub lsn: Lsn,
+    /// The level at which it is acknowledged.
+    pub level: Durability,
+    /// Offset of its first record.
+    pub first: Offset,
+    /// Offset of its last record.
+    pub last: Offset,
+    /// Its greatest timestamp.
+    pub timestamp: i64,
+    /// It was here already.
+    pub duplicate: bool,
+    /// The life that answers.
+    pub incarnation: Incarnation,
+}
+
+/// An open engine. Handles share it; the last one to go closes it.
+pub struct Inner {
+    settings: Settings,
+    machine: Machine,
+    journal: Arc<Journal<Hub>>,
+    hub: Arc<Hub>,
+    footers: Footers,
+    report: Report,
+    incarnation: Incarnation,
+    /// The process that opened it: a forked child must not touch it.
+    forks: u32,
+    /// What a write answers if this engine may not write.
+    refused: Option<Error>,
+    closed: AtomicBool,
+    lock: Mutex<Option<Box<dyn DirectoryLock>>>,
+    keeper: Mutex<Option<JoinHandle<()>>>,
+    /// One round at a time.
+    rounds: Mutex<()>,
+    lingering: Mutex<Vec<Weak<dyn Lingering>>>,
+    /// When the keeper means to wake.
+    awake_at: AtomicU64,
+    next_number: AtomicU64,
+    last_number: TransactionNumber,
+    closing: OnceLock<Result<()>>,
+}
+
+impl Inner {
+    /// Refuses work once the engine is closed, and in a forked child.
+    #[inline]
+    pub fn check_open(&self) -> Result<()> {
+        if fork::generation() != self.forks {
+            return Err(Error::new(
+                ErrorKind::Forked,
+                "this process was forked from the one that opened the log; open the log here, once the parent closed it",
+            ));
+        }
+        if self.closed.load(Ordering::Acquire) {
+            return Err(Error::new(ErrorKind::Closed, "the engine was closed; open the log again"));
+        }
+        Ok(())
+    }
+
+    /// The same for calls that write.
+    #[inline]
+    pub fn check_writable(&self) -> Result<()> {
+        self.check_open()?;
+        match &self.refused {
+            None => Ok(()),
+            Some(error) => Err(error.clone()),
+        }
+    }
+
+    /// What the engine runs on.
+    pub fn machine(&self) -> &Machine {
+        &self.machine
+    }
+
+    /// What opening found and did.
+    pub fn report(&self) -> &Report {
+        &self.report
+    }
+
+    /// What the journal counts.
+    pub fn counters(&self) -> &Counters {
+        self.journal.counters()
+    }
+
+    /// Whether a keeper thread runs.
+    pub fn threads(&self) -> bool {
+        self.settings.threads
+    }
+
+    /// The engine's own level.
+    pub fn durability(&self) -> Durability {
+        self.settings.durability
+    }
+
+    /// Who can tell when a frame has met its level.
+    pub fn waits(&self) -> Arc<dyn Waits> {
+        self.journal.clone()
+    }
+
+    /// Waits until a frame has met its level; leads the write and the flush if nobody does.
+    pub fn wait(&self, lsn: Lsn, level: Durability, deadline: Option<u64>) -> Result<bool> {
+        self.journal.reach(lsn, level, deadline)
+    }
+
+    /// Waits until everything up to `lsn` survives a power cut.
+    pub fn wait_durable(&self, lsn: Lsn) -> Result<()> {
+        self.check_open()?;
+        let last = self.journal.look(|_, last| last);
+        if lsn > last {
+            let message = format!("no frame has that number yet; pass one that an append answered, lsn={lsn} last={last}");
+            return Err(Error::new(ErrorKind::InvalidArgument, message));
+        }
+        self.journal.reach(lsn, Durability::Disk, None).map(drop)
+    }
+
+    /// Everything that was sent or appended so far is durable when this returns.
+    pub fn flush(&self) -> Result<()> {
+        self.check_writable()?;
+        self.linger(u64::MAX);
+        self.journal.flush_all()
+    }
+
+    /// The topic's partitions, by its name.
+    pub fn topic(&self, name: &str) -> Result<Arc<TopicHandle>> {
+        self.check_open()?;
+        self.hub.topic(name).ok_or_else(|| {
+            let message = format!("no such topic; create it with create_topic, or see topics(), topic={name:?}");
+            Error::new(ErrorKind::UnknownTopicOrPartition, message)
+        })
+    }
+
+    /// Reads records of a partition from an offset on.
+    pub fn read(&self, partition: &Arc<Partition>, offset: Offset, max_bytes: usize) -> Result<Records> {
+        self.check_open()?;
+        partition.read(self.journal.segments(), &self.footers, offset, max_bytes)
+    }
+
+    /// A transaction's number, never given before.
+    pub fn next_number(&self) -> Result<TransactionNumber> {
+        let number = self.next_number.fetch_add(1, Ordering::Relaxed);
+        if number >= self.last_number {
+            let message = "this life's transaction numbers are used up; close the log and open it again";
+            return Err(Error::new(ErrorKind::LimitExceeded, message));
+        }
+        Ok(number)
+    }
+
+    /// An answer that refuses was drawn from what is noted, so it is given only once that is durable.
+    fn refuse<T>(&self, error: Error, depends_on: Lsn) -> Result<T> {
+        self.journal.reach(depends_on, Durability::Disk, None)?;
+        Err(error)
+    }
+
+    /// The state, encoded: two engines with the same state answer the same bytes. For tests.
+    #[cfg(feature = "sim")]
+    pub fn digest(&self) -> Vec<u8> {
+        use crate::journal::Parts;
+        let snapshot = self.journal.look(|state, _| state.snapshot());
+        let mut out = Vec::new();
+        (1..=Parts::parts(&snapshot)).for_each(|part| Parts::encode(&snapshot, part, &mut out));
+        out
+    }
+}

@@ -1,0 +1,118 @@
+//! Committed offsets, plain and as part of a transaction.
+
+use super::{Inner, Placed};
+use crate::error::{Error, ErrorKind, Result};
+use crate::format::control::{OffsetEntry, OffsetsBlock};
+use crate::format::frame::{self, Kind, Payload};
+use crate::journal::Draft;
+use crate::state::State;
+use crate::types::{Durability, GroupMetadata, OffsetAndMetadata, Offsets, TopicId, TopicPartition};
+
+/// Offsets with their topics' ids, encoded.
+pub struct Resolved {
+    pub block: Vec<u8>,
+    /// The strongest level of the topics named.
+    pub level: Durability,
+    ids: Vec<(String, TopicId)>,
+}
+
+impl Resolved {
+    /// Under the lock: the partitions are still those that were resolved.
+    pub fn check(&self, state: &State, offsets: &[(GroupMetadata, Offsets)]) -> Result<()> {
+        for (group, offsets) in offsets {
+            state.check_commit(&group.group, offsets)?;
+        }
+        for (name, id) in &self.ids {
+            if state.topic(name).is_none_or(|topic| topic.id != *id) {
+                let message = format!("the topic was deleted meanwhile; look it up again, topic={name:?}");
+                return Err(Error::new(ErrorKind::UnknownTopicOrPartition, message));
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Inner {
+    /// Looks up the topics' ids and encodes, before any lock.
+    pub(super) fn resolve(&self, offsets: &[(GroupMetadata, Offsets)]) -> Result<Resolved> {
+        let mut resolved = Resolved { block: Vec::new(), level: Durability::Os, ids: Vec::new() };
+        if offsets.iter().all(|(_, offsets)| offsets.is_empty()) {
+            return Ok(resolved);
+        }
+        let mut groups = Vec::with_capacity(offsets.len());
+        for (group, offsets) in offsets {
+            let mut entries = Vec::with_capacity(offsets.len());
+            for (tp, value) in offsets {
+                let topic = self.topic(&tp.topic)?;
+                resolved.level = resolved.level.max(topic.durability.unwrap_or(self.hub.level));
+                if resolved.ids.last().is_none_or(|(name, _)| *name != tp.topic) {
+                    resolved.ids.push((tp.topic.clone(), topic.id));
+                }
+                entries.push(entry(&group.group, topic.id, tp, value)?);
+            }
+            crate::state::check_name("group", &group.group)?;
+            groups.push((group.group.as_str(), entries));
+        }
+        OffsetsBlock::write(&mut resolved.block, self.machine.clock.wall_ms(), &groups);
+        Ok(resolved)
+    }
+
+    /// Commits offsets of one group, all or none. Not tied to any records.
+    pub fn commit_offsets(&self, group: &str, offsets: &Offsets, durability: Option<Durability>) -> Result<Placed> {
+        self.check_writable()?;
+        let whole = [(GroupMetadata { group: group.to_owned() }, offsets.clone())];
+        crate::state::check_name("group", group)?;
+        let resolved = self.resolve(&whole)?;
+        let level = durability.unwrap_or(self.settings.durability).max(resolved.level);
+        let mut bytes = Vec::with_capacity(64 + resolved.block.len());
+        frame::encode(&mut bytes, Kind::Offsets, 0, &[], &resolved.block);
+        let mut guard = self.journal.enter(bytes.len())?;
+        if let Err(error) = resolved.check(guard.state(), &whole) {
+            let last = guard.last_lsn();
+            drop(guard);
+            return self.refuse(error, last);
+        }
+        let incarnation = guard.incarnation();
+        let placed = guard.place(Draft::Copied(&bytes), level, |_| (), |_, _| ());
+        if let Some(block) = OffsetsBlock::read(&resolved.block) {
+            guard.state().apply(placed.lsn, &Payload::Offsets(block));
+        }
+        drop(guard);
+        Ok(Placed { lsn: placed.lsn, level, first: 0, last: 0, timestamp: -1, duplicate: false, incarnation })
+    }
+
+    /// What a group committed for a partition. Waits until what it answers is durable.
+    pub fn committed(&self, group: &str, tp: &TopicPartition) -> Result<Option<OffsetAndMetadata>> {
+        let topic = self.topic(&tp.topic)?;
+        if tp.partition as usize >= topic.partitions.len() {
+            let message = format!("no such partition; the topic has {}, partition={tp}", topic.partitions.len());
+            return Err(Error::new(ErrorKind::UnknownTopicOrPartition, message));
+        }
+        let (found, last) = self.journal.look(|state, last| {
+            (state.committed(group, topic.id, tp.partition).map(|c| (c.value(), c.lsn)), last)
+        });
+        // "Nothing yet" depends on what may have removed it, so on everything noted.
+        let depends_on = found.as_ref().map_or(last, |(_, lsn)| *lsn);
+        if self.refused.is_none() {
+            self.journal.reach(depends_on, Durability::Disk, None)?;
+        }
+        Ok(found.map(|(value, _)| value))
+    }
+}
+
+fn entry<'a>(
+    group: &'a str,
+    id: TopicId,
+    tp: &TopicPartition,
+    value: &'a OffsetAndMetadata,
+) -> Result<OffsetEntry<'a>> {
+    crate::state::check_offset(value)?;
+    Ok(OffsetEntry {
+        group,
+        topic: id.0,
+        partition: tp.partition,
+        offset: value.offset,
+        leader_epoch: value.leader_epoch,
+        metadata: &value.metadata,
+    })
+}

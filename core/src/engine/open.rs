@@ -1,0 +1,106 @@
+//! Opening, in order: the lock, the journal, the partitions, the keeper.
+
+use std::sync::atomic::{AtomicBool, AtomicU64};
+use std::sync::{Arc, OnceLock};
+
+use parking_lot::Mutex;
+
+use super::hub::Hub;
+use super::restore::Restoring;
+use super::{Inner, Settings};
+use crate::error::{Error, ErrorKind, Result};
+use crate::io::{Machine, fork};
+use crate::journal::{Journal, JournalOptions, Opening, Report};
+use crate::limits::{SEGMENT_MAX, SEGMENT_MIN};
+use crate::partition::Footers;
+
+impl Inner {
+    /// Opens the log in the machine's directory, making it if there is none.
+    pub fn open(machine: Machine, settings: Settings) -> Result<Arc<Inner>> {
+        check(&settings)?;
+        let lock = machine.storage.lock(!settings.read_only)?;
+        let hub = Arc::new(Hub::new(settings.durability));
+        let mut restoring = Restoring::new(hub.clone());
+        let opening = Opening {
+            options: JournalOptions {
+                segment_bytes: settings.segment_bytes.next_multiple_of(4096),
+                flush_every: settings.flush_interval_ms.saturating_mul(1_000_000),
+            },
+            read_only: settings.read_only,
+            accept_loss: settings.accept_loss,
+        };
+        let (journal, report) = Journal::open(machine.clone(), opening, hub.clone(), &mut restoring)?;
+        let refused = match &report.refused {
+            Some(error) => Some(error.clone()),
+            None if settings.read_only => Some(Error::new(
+                ErrorKind::ReadOnly,
+                "the log was opened for reading; open it without read_only to write",
+            )),
+            None => None,
+        };
+        let first_written = match &refused {
+            // Nothing will be written: all there is lies in segments of earlier lives.
+            Some(_) => u64::MAX,
+            None => journal.segments().newest(),
+        };
+        let opened = restoring.opened.unwrap_or_default();
+        let inner = Arc::new(Inner {
+            footers: Footers::new(first_written),
+            incarnation: opened.incarnation,
+            next_number: AtomicU64::new(opened.first_number),
+            last_number: opened.first_number.saturating_add(opened.numbers),
+            journal: Arc::new(journal),
+            forks: fork::generation(),
+            settings,
+            machine,
+            hub,
+            report,
+            refused,
+            closed: AtomicBool::new(false),
+            lock: Mutex::new(Some(lock)),
+            keeper: Mutex::new(None),
+            rounds: Mutex::new(()),
+            lingering: Mutex::default(),
+            awake_at: AtomicU64::new(0),
+            closing: OnceLock::new(),
+        });
+        inner.seed()?;
+        if inner.settings.accept_loss && inner.report.holes.iter().any(|h| !h.records_only) {
+            // From now on the hole lies below the newest checkpoint.
+            inner.journal.checkpoint()?;
+        }
+        if inner.settings.threads && inner.refused.is_none() {
+            inner.start_keeper()?;
+        }
+        Ok(inner)
+    }
+
+    /// The segment that goes on behind a clean close: what it holds already becomes live runs.
+    fn seed(&self) -> Result<()> {
+        let Report { continued: Some(segment), .. } = self.report else { return Ok(()) };
+        for holding in self.footers.holdings(self.journal.segments(), segment)? {
+            if let Some(partition) = self.hub.partition(holding.instance) {
+                partition.seed(segment, holding);
+            }
+        }
+        Ok(())
+    }
+}
+
+fn check(settings: &Settings) -> Result<()> {
+    if !(SEGMENT_MIN..=SEGMENT_MAX).contains(&settings.segment_bytes) {
+        let message = format!(
+            "segment_bytes is out of range; least={SEGMENT_MIN} most={SEGMENT_MAX} given={}",
+            settings.segment_bytes
+        );
+        return Err(Error::new(ErrorKind::InvalidArgument, message));
+    }
+    if settings.flush_interval_ms == 0 || settings.flush_interval_ms > 3_600_000 {
+        let message = format!(
+            "the flush interval is out of range, milliseconds; least=1 most=3600000 given={}",
+            settings.flush_interval_ms
+        );
+        return Err(Error::new(ErrorKind::InvalidArgument, message));
+    }
+    Ok(())
+}

@@ -1,0 +1,63 @@
+//! Who may write under a name: opening one fences its old holder, durably, before anybody hears of it.
+
+use super::Inner;
+use super::admin::place;
+use crate::error::{Error, ErrorKind, Result};
+use crate::format::control::{ProducerDeleted, ProducerOpened};
+use crate::format::frame::{Kind, Payload};
+use crate::io::bugs::{Bug, planted};
+use crate::types::{Durability, Identity, Lsn};
+
+impl Inner {
+    /// Opens a name, or registers a raw producer without one. Returns its identity and, for a name, its position.
+    pub fn open_producer(&self, name: Option<&str>, timeout_ms: u32) -> Result<(Identity, Option<u64>)> {
+        self.check_writable()?;
+        if let Some(name) = name {
+            crate::state::check_name("producer", name)?;
+        }
+        let text = name.unwrap_or("");
+        let mut guard = self.journal.enter(192 + text.len())?;
+        let (producer_id, previous_id, epoch) = match name {
+            Some(name) => guard.state().next_producer(name),
+            None => (guard.state().next_producer_id(), -1, 0),
+        };
+        if producer_id == i64::MAX {
+            return Err(Error::new(ErrorKind::LimitExceeded, "all producer ids are used up; start a new log"));
+        }
+        let opened = ProducerOpened { producer_id, previous_id, epoch, timeout_ms, name: text };
+        let (mut head, mut body) = (Vec::new(), Vec::new());
+        opened.write(&mut head, &mut body);
+        let lsn = place(&mut guard, Kind::ProducerOpened, &head, &body, &Payload::ProducerOpened(opened));
+        let position = name.and_then(|name| guard.state().producer(name)).and_then(|p| p.position);
+        drop(guard);
+        let level = if planted(Bug::FenceNotDurable) { Durability::Os } else { Durability::Disk };
+        self.journal.reach(lsn, level, None)?;
+        Ok((Identity { producer_id, epoch }, position))
+    }
+
+    /// Whether an identity still holds its name. A fence is told of only once it is durable.
+    pub fn check_producer(&self, identity: Identity) -> Result<()> {
+        self.check_writable()?;
+        let (result, last) =
+            self.journal.look(|state, last| (state.check_producer(identity.producer_id, identity.epoch), last));
+        result.or_else(|error| self.refuse(error, last))
+    }
+
+    /// Forgets a name: its position, its decisions. Whoever holds it is refused from then on.
+    pub fn delete_producer(&self, name: &str) -> Result<()> {
+        self.check_writable()?;
+        let mut guard = self.journal.enter(128)?;
+        let Some(id) = guard.state().producer(name).map(|p| p.producer_id) else {
+            let last = guard.last_lsn();
+            drop(guard);
+            let message = format!("no such producer; names are made by opening them, name={name:?}");
+            return self.refuse(Error::new(ErrorKind::UnknownTransactionalId, message), last);
+        };
+        let deleted = ProducerDeleted { producer_id: id.max(0).unsigned_abs() };
+        let mut head = Vec::new();
+        deleted.write(&mut head);
+        let lsn: Lsn = place(&mut guard, Kind::ProducerDeleted, &head, &[], &Payload::ProducerDeleted(deleted));
+        drop(guard);
+        self.journal.reach(lsn, Durability::Disk, None).map(drop)
+    }
+}

@@ -1,0 +1,305 @@
+//! The heads of all frames but records and transactions. Each is one struct with `read` and `write`; the order of the
+//! fields is the order of the bytes (FORMAT.md section 5).
+
+use super::bytes::{Put, Reader};
+
+macro_rules! heads {
+    ($($(#[$doc:meta])* $name:ident { $($(#[$fdoc:meta])* $field:ident: $t:ident),* $(,)? })*) => {$(
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+        pub struct $name { $($(#[$fdoc])* pub $field: heads!(@type $t),)* }
+        impl $name {
+            /// Takes the head off a reader; a longer head, of a newer compatible version, is read by its known prefix.
+            pub fn read(from: &mut Reader<'_>) -> Option<Self> {
+                Some(Self { $($field: heads!(@read from $t),)* })
+            }
+            /// Appends the head.
+            pub fn write(&self, to: &mut Vec<u8>) {
+                $(heads!(@write to $t self.$field);)*
+            }
+        }
+    )*};
+    (@type place) => { Place };
+    (@type id) => { [u8; 16] };
+    (@type $t:ident) => { $t };
+    (@read $f:ident place) => { Place::read($f)? };
+    (@read $f:ident id) => { $f.id()? };
+    (@read $f:ident $t:ident) => { $f.$t()? };
+    (@write $o:ident place $v:expr) => { $v.write($o) };
+    (@write $o:ident id $v:expr) => { $o.raw(&$v) };
+    (@write $o:ident $t:ident $v:expr) => { $o.$t($v) };
+}
+
+/// A byte of the journal: segment number, byte in the segment. Zero: none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct Place {
+    /// Number of the segment.
+    pub segment: u64,
+    /// Byte in the segment.
+    pub position: u64,
+}
+
+impl Place {
+    /// Takes a place off a reader.
+    pub fn read(from: &mut Reader<'_>) -> Option<Self> {
+        Some(Self { segment: from.u64()?, position: from.u64()? })
+    }
+    /// Appends the place.
+    pub fn write(&self, to: &mut Vec<u8>) {
+        to.u64(self.segment).u64(self.position);
+    }
+}
+
+heads! {
+    /// First frame of a segment: what it follows. It takes no number of its own: its LSN field repeats `lsn`, so that a
+    /// copied tail keeps its numbers.
+    Link {
+        /// Number of the segment before; 0 for the first.
+        segment: u64,
+        /// Its generation.
+        generation: u32,
+        /// 1: made by a recovery, counts only if the frames up to its `recovered` are whole. 0: made by a roll.
+        recovery: u32,
+        /// Where the predecessor ends: the byte after its last frame.
+        end: u64,
+        /// LSN of the predecessor's last frame.
+        lsn: u64,
+        /// Checksum of that frame.
+        checksum: u32,
+        /// Zero.
+        reserved: u32,
+        /// The life that made this segment.
+        incarnation: u64,
+        /// LSN of the newest durable checkpoint, 0 for none.
+        checkpoint_lsn: u64,
+        /// Its last part.
+        checkpoint: place,
+        /// LSN of the checkpoint before that.
+        older_lsn: u64,
+        /// Its last part.
+        older: place,
+    }
+    /// A life that writes begins.
+    Opened {
+        /// The life.
+        incarnation: u64,
+        /// First transaction number of its block.
+        first_number: u64,
+        /// How many numbers the block holds.
+        numbers: u64,
+        /// First producer id that this life may issue.
+        first_producer_id: u64,
+        /// Wall clock, milliseconds.
+        wall_ms: u64,
+    }
+    /// Closes the copy of a tail.
+    Recovered {
+        /// The life that was cut.
+        incarnation: u64,
+        /// Last LSN that was known durable: what the segment's link names.
+        durable_lsn: u64,
+        /// Last LSN that was kept.
+        last_lsn: u64,
+        /// Bytes cut behind it.
+        cut_bytes: u64,
+        /// Greatest LSN seen in what was cut, 0 if no frame was.
+        cut_lsn: u64,
+        /// First LSN of a range whose loss the user accepted, 0 if none.
+        lost_first: u64,
+        /// Last LSN of it.
+        lost_last: u64,
+    }
+    /// A rewritten segment counts from here on.
+    Replaced {
+        /// Number of the segment.
+        segment: u64,
+        /// Generation that is replaced.
+        old_generation: u32,
+        /// Generation that counts now.
+        new_generation: u32,
+        /// Salt of the new file.
+        salt: u64,
+        /// Size of the new file.
+        size: u64,
+    }
+    /// A segment nobody needs may be deleted.
+    Retired {
+        /// Number of the segment.
+        segment: u64,
+        /// Its generation.
+        generation: u32,
+        /// Zero.
+        reserved: u32,
+    }
+    /// One part of a checkpoint; the entries are the body.
+    CheckpointHead {
+        /// The state is as of this LSN.
+        lsn: u64,
+        /// Number of this part, from 1.
+        part: u32,
+        /// How many parts there are.
+        parts: u32,
+        /// Where frame lsn + 1 lies or will lie.
+        next: place,
+        /// The part before this one; zero for part 1.
+        previous: place,
+    }
+    /// Partitions were added to a topic.
+    PartitionsAdded {
+        /// The topic.
+        topic: id,
+        /// Instance of the first new partition; the others follow.
+        first_instance: u32,
+        /// How many.
+        count: u32,
+    }
+    /// A topic is gone, with its records and everything committed for it.
+    TopicDeleted {
+        /// The topic.
+        topic: id,
+    }
+    /// A name or a raw producer's registration is gone.
+    ProducerDeleted {
+        /// The producer id.
+        producer_id: u64,
+    }
+}
+
+/// A topic was created.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub struct TopicCreated<'a> {
+    pub topic: [u8; 16],
+    /// Instance of partition 0; the others follow.
+    pub first_instance: u32,
+    pub partitions: u32,
+    /// 0 none, 1 memory, 2 os, 3 disk.
+    pub durability: u8,
+    /// 0 native, 1 mirrored.
+    pub partition_kind: u8,
+    pub name: &'a str,
+}
+
+impl<'a> TopicCreated<'a> {
+    /// Reads head and body.
+    pub fn read(head: &mut Reader<'_>, body: &mut Reader<'a>) -> Option<Self> {
+        Some(Self {
+            topic: head.id()?,
+            first_instance: head.u32()?,
+            partitions: head.u32()?,
+            durability: head.u8()?,
+            partition_kind: head.u8()?,
+            name: body.text()?,
+        })
+    }
+    /// Appends head and body. The body goes on, in later versions, with options as pairs of texts.
+    pub fn write(&self, head: &mut Vec<u8>, body: &mut Vec<u8>) {
+        head.raw(&self.topic).u32(self.first_instance).u32(self.partitions);
+        head.u8(self.durability).u8(self.partition_kind).raw(&[0; 6]);
+        body.text(self.name);
+    }
+}
+
+/// A producer got an id or a newer epoch: the fence, durable before anybody hears of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub struct ProducerOpened<'a> {
+    pub producer_id: i64,
+    /// The id this name had before, if its epochs were used up; -1 else.
+    pub previous_id: i64,
+    pub epoch: i16,
+    /// Transaction timeout in milliseconds, 0 = none.
+    pub timeout_ms: u32,
+    /// Empty for a raw producer without a transactional id.
+    pub name: &'a str,
+}
+
+impl<'a> ProducerOpened<'a> {
+    /// Reads head and body.
+    pub fn read(head: &mut Reader<'_>, body: &mut Reader<'a>) -> Option<Self> {
+        let (producer_id, previous_id) = (head.u64()? as i64, head.u64()? as i64);
+        let epoch = head.u16()? as i16;
+        head.u16()?;
+        Some(Self { producer_id, previous_id, epoch, timeout_ms: head.u32()?, name: body.text()? })
+    }
+    /// Appends head and body.
+    pub fn write(&self, head: &mut Vec<u8>, body: &mut Vec<u8>) {
+        head.u64(self.producer_id as u64).u64(self.previous_id as u64);
+        head.u16(self.epoch as u16).u16(0).u32(self.timeout_ms);
+        body.text(self.name);
+    }
+}
+
+/// Committed offsets of any number of groups: `commit time i64, groups u32`, then per group `name, entries u32`, then
+/// per entry `topic id, partition u32, offset u64, leader epoch i32, metadata`.
+#[derive(Clone, Copy, Debug)]
+pub struct OffsetsBlock<'a> {
+    bytes: &'a [u8],
+}
+
+/// One committed position.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub struct OffsetEntry<'a> {
+    pub group: &'a str,
+    pub topic: [u8; 16],
+    pub partition: u32,
+    pub offset: u64,
+    pub leader_epoch: i32,
+    pub metadata: &'a str,
+}
+
+impl<'a> OffsetsBlock<'a> {
+    /// No offsets.
+    pub const EMPTY: OffsetsBlock<'static> = OffsetsBlock { bytes: &[] };
+
+    /// Takes a block whose every entry can be read; `None` otherwise.
+    pub fn read(bytes: &'a [u8]) -> Option<Self> {
+        let block = OffsetsBlock { bytes };
+        block.walk(|_| ())?;
+        Some(block)
+    }
+
+    /// True if nothing was committed.
+    pub fn is_empty(&self) -> bool {
+        self.bytes.is_empty()
+    }
+
+    /// Calls `f` for each entry in order.
+    pub fn for_each(&self, f: impl FnMut(OffsetEntry<'a>)) {
+        self.walk(f);
+    }
+
+    fn walk(&self, mut f: impl FnMut(OffsetEntry<'a>)) -> Option<()> {
+        if self.bytes.is_empty() {
+            return Some(());
+        }
+        let mut from = Reader::new(self.bytes);
+        from.u64()?;
+        for _ in 0..from.u32()? {
+            let group = from.text()?;
+            for _ in 0..from.u32()? {
+                f(OffsetEntry {
+                    group,
+                    topic: from.id()?,
+                    partition: from.u32()?,
+                    offset: from.u64()?,
+                    leader_epoch: from.u32()? as i32,
+                    metadata: from.text()?,
+                });
+            }
+        }
+        from.rest().is_empty().then_some(())
+    }
+
+    /// Appends a block of several groups; each group's entries must carry its name.
+    pub fn write(to: &mut Vec<u8>, wall_ms: i64, groups: &[(&str, Vec<OffsetEntry<'_>>)]) {
+        to.u64(wall_ms as u64).u32(groups.len() as u32);
+        for (group, entries) in groups {
+            to.text(group).u32(entries.len() as u32);
+            for e in entries {
+                to.raw(&e.topic).u32(e.partition).u64(e.offset).u32(e.leader_epoch as u32).text(e.metadata);
+            }
+        }
+    }
+}

@@ -1,0 +1,299 @@
+//! The footer of a sealed segment: where each partition's records lie. Derived: missing or damaged, it is rebuilt by
+//! scanning. It begins at the segment's declared size, past every frame. Byte table: FORMAT.md section 7.
+//!
+//! ```text
+//!  0 magic 8   8 checksum u32   12 directory entries u32   16 segment u64   24 generation u32   28 zero u32
+//! 32 salt u64  40 end u64       48 first lsn u64           56 last lsn u64  64 live bytes u64   72 length u64
+//! 80 + 48 n   instance u32, runs u32, first run u64, previous segment u64, first offset u64, end offset u64,
+//!             greatest timestamp i64, by instance
+//!    + 24 m   position u32, length u32 (bit 31: bare batches), first offset u64, greatest timestamp so far i64
+//! ```
+
+use super::bytes::{Put, get_u32, get_u64, put_u32, put_u64};
+
+const MAGIC: [u8; 8] = *b"onceftr\x01";
+const HEADER: usize = 80;
+const ENTRY: usize = 48;
+const RUN: usize = 24;
+const BARE: u32 = 1 << 31;
+/// A run is cut at this many bytes, so that a look-up never steps over more than that.
+pub const RUN_MAX: u32 = 32 << 10;
+
+/// A stretch of one segment that holds one partition's records only.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Run {
+    /// Byte where it begins: a frame, or a batch if `bare`.
+    pub position: u32,
+    /// Bytes.
+    pub len: u32,
+    /// True: record batches one behind the other, parts of a transaction frame. False: whole records frames.
+    pub bare: bool,
+    /// Offset of its first record.
+    pub first_offset: u64,
+    /// Greatest timestamp of the partition in this segment up to the end of this run.
+    pub max_timestamp: i64,
+}
+
+/// What a segment holds of one partition.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Holding {
+    /// The partition.
+    pub instance: u32,
+    /// The segment before this one that holds the partition; 0 for none.
+    pub previous: u64,
+    /// Offset behind its last record here.
+    pub end_offset: u64,
+    /// Its runs, in order; never empty.
+    pub runs: Vec<Run>,
+}
+
+/// What the footer says of the segment as a whole.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub struct FooterHead {
+    pub segment: u64,
+    pub generation: u32,
+    pub salt: u64,
+    /// The byte behind the last frame.
+    pub end: u64,
+    pub first_lsn: u64,
+    pub last_lsn: u64,
+}
+
+/// Encodes a footer; `holdings` must be sorted by instance.
+pub fn encode(head: &FooterHead, holdings: &[Holding]) -> Vec<u8> {
+    let runs: usize = holdings.iter().map(|h| h.runs.len()).sum();
+    let mut out = Vec::with_capacity(HEADER + holdings.len() * ENTRY + runs * RUN);
+    out.raw(&MAGIC).u32(0).u32(holdings.len() as u32);
+    out.u64(head.segment).u32(head.generation).u32(0).u64(head.salt);
+    out.u64(head.end).u64(head.first_lsn).u64(head.last_lsn);
+    out.u64(head.end).u64(0);
+    let mut first_run = 0u64;
+    for h in holdings {
+        let first_offset = h.runs.first().map_or(h.end_offset, |r| r.first_offset);
+        let timestamp = h.runs.last().map_or(-1, |r| r.max_timestamp);
+        out.u32(h.instance).u32(h.runs.len() as u32).u64(first_run).u64(h.previous);
+        out.u64(first_offset).u64(h.end_offset).u64(timestamp as u64);
+        first_run += h.runs.len() as u64;
+    }
+    for run in holdings.iter().flat_map(|h| &h.runs) {
+        let len = run.len | if run.bare { BARE } else { 0 };
+        out.u32(run.position).u32(len).u64(run.first_offset).u64(run.max_timestamp as u64);
+    }
+    let len = out.len() as u64;
+    put_u64(&mut out, 72, len);
+    let sum = checksum(&out);
+    put_u32(&mut out, 8, sum);
+    out
+}
+
+/// Length of the footer that begins with these bytes; at least 80 of them.
+pub fn length(bytes: &[u8]) -> Option<u64> {
+    (bytes.len() >= HEADER && bytes[..8] == MAGIC).then(|| get_u64(bytes, 72))
+}
+
+fn checksum(bytes: &[u8]) -> u32 {
+    crc32c::crc32c_append(crc32c::crc32c(&bytes[..8]), &bytes[12..])
+}
+
+/// A verified footer, read in place.
+pub struct Footer<B> {
+    bytes: B,
+    entries: usize,
+}
+
+impl<B: AsRef<[u8]>> Footer<B> {
+    /// Takes a footer if it is whole and belongs to that file as it was sealed.
+    pub fn read(bytes: B, expected: &FooterHead) -> Option<Footer<B>> {
+        let b = bytes.as_ref();
+        if length(b) != Some(b.len() as u64) || get_u32(b, 8) != checksum(b) {
+            return None;
+        }
+        let head = FooterHead {
+            segment: get_u64(b, 16),
+            generation: get_u32(b, 24),
+            salt: get_u64(b, 32),
+            end: get_u64(b, 40),
+            first_lsn: get_u64(b, 48),
+            last_lsn: get_u64(b, 56),
+        };
+        let entries = get_u32(b, 12) as usize;
+        let runs_at = HEADER.checked_add(entries.checked_mul(ENTRY)?)?;
+        let runs = b.len().checked_sub(runs_at)?;
+        if head != *expected || runs % RUN != 0 {
+            return None;
+        }
+        let footer = Footer { bytes, entries };
+        let fits = (0..entries).all(|i| {
+            let (first, n) = footer.range(i);
+            n > 0 && first.checked_add(n).is_some_and(|end| end <= (runs / RUN) as u64)
+        });
+        fits.then_some(footer)
+    }
+
+    fn entry(&self, i: usize) -> &[u8] {
+        let at = HEADER + i * ENTRY;
+        &self.bytes.as_ref()[at..at + ENTRY]
+    }
+
+    fn range(&self, i: usize) -> (u64, u64) {
+        let e = self.entry(i);
+        (get_u64(e, 8), u64::from(get_u32(e, 4)))
+    }
+
+    /// What the segment holds of a partition, read in place.
+    pub fn find(&self, instance: u32) -> Option<Held<'_, B>> {
+        let mut low = 0;
+        let mut high = self.entries;
+        while low < high {
+            let middle = low + (high - low) / 2;
+            match get_u32(self.entry(middle), 0).cmp(&instance) {
+                std::cmp::Ordering::Less => low = middle + 1,
+                std::cmp::Ordering::Greater => high = middle,
+                std::cmp::Ordering::Equal => return Some(Held { footer: self, entry: middle }),
+            }
+        }
+        None
+    }
+
+    /// All that the segment holds, in full.
+    pub fn holdings(&self) -> Vec<Holding> {
+        (0..self.entries)
+            .map(|entry| {
+                let held = Held { footer: self, entry };
+                let runs = (0..held.len()).map(|i| held.run(i)).collect();
+                let instance = get_u32(self.entry(entry), 0);
+                Holding { instance, previous: held.previous(), end_offset: held.end_offset(), runs }
+            })
+            .collect()
+    }
+}
+
+/// One partition's entry of a footer.
+#[derive(Clone, Copy)]
+pub struct Held<'a, B> {
+    footer: &'a Footer<B>,
+    entry: usize,
+}
+
+impl<B: AsRef<[u8]>> Held<'_, B> {
+    /// Number of runs, at least one.
+    #[allow(clippy::len_without_is_empty)]
+    pub fn len(&self) -> usize {
+        self.footer.range(self.entry).1 as usize
+    }
+    /// The segment before that holds the partition, 0 for none.
+    pub fn previous(&self) -> u64 {
+        get_u64(self.footer.entry(self.entry), 16)
+    }
+    /// Offset of its first record here.
+    pub fn first_offset(&self) -> u64 {
+        get_u64(self.footer.entry(self.entry), 24)
+    }
+    /// Offset behind its last record here.
+    pub fn end_offset(&self) -> u64 {
+        get_u64(self.footer.entry(self.entry), 32)
+    }
+    /// The run of that number.
+    pub fn run(&self, i: usize) -> Run {
+        let first = self.footer.range(self.entry).0 as usize;
+        let b = self.footer.bytes.as_ref();
+        let at = HEADER + self.footer.entries * ENTRY + (first + i) * RUN;
+        let len = get_u32(b, at + 4);
+        Run {
+            position: get_u32(b, at),
+            len: len & !BARE,
+            bare: len & BARE != 0,
+            first_offset: get_u64(b, at + 8),
+            max_timestamp: get_u64(b, at + 16) as i64,
+        }
+    }
+    /// The number of the run that holds `offset`, or of the first run behind it.
+    pub fn seek(&self, offset: u64) -> usize {
+        let (mut low, mut high) = (0, self.len());
+        while low < high {
+            let middle = low + (high - low) / 2;
+            if self.run(middle).first_offset <= offset {
+                low = middle + 1;
+            } else {
+                high = middle;
+            }
+        }
+        low.saturating_sub(1)
+    }
+}
+
+/// The runs of one partition as they grow with each frame or part.
+pub fn extend(runs: &mut Vec<Run>, next: Run) {
+    let before = runs.last().map_or(i64::MIN, |r| r.max_timestamp);
+    let next = Run { max_timestamp: next.max_timestamp.max(before), ..next };
+    if let Some(last) = runs.last_mut() {
+        let adjacent = last.bare == next.bare && last.position + last.len == next.position;
+        if adjacent && last.len + next.len <= RUN_MAX {
+            last.len += next.len;
+            last.max_timestamp = next.max_timestamp;
+            return;
+        }
+    }
+    runs.push(next);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sample() -> (FooterHead, Vec<Holding>) {
+        let head = FooterHead { segment: 3, generation: 0, salt: 9, end: 70_000, first_lsn: 5, last_lsn: 99 };
+        let run = |position, first_offset| Run {
+            position,
+            len: 100,
+            bare: position % 8 != 0,
+            first_offset,
+            max_timestamp: first_offset as i64,
+        };
+        let holdings = vec![
+            Holding { instance: 1, previous: 0, end_offset: 30, runs: vec![run(8192, 0), run(9000, 10), run(9901, 20)] },
+            Holding { instance: 7, previous: 2, end_offset: 6, runs: vec![run(10_000, 5)] },
+        ];
+        (head, holdings)
+    }
+
+    #[test]
+    fn a_footer_reads_back_and_finds_runs_by_offset() {
+        let (head, holdings) = sample();
+        let footer = Footer::read(encode(&head, &holdings), &head).expect("whole");
+        assert_eq!(footer.holdings(), holdings);
+        let held = footer.find(1).expect("held");
+        assert_eq!([0, 9, 10, 19, 20, 500].map(|o| held.seek(o)), [0, 0, 1, 1, 2, 2]);
+        assert_eq!(footer.find(7).map(|h| (h.previous(), h.first_offset(), h.end_offset())), Some((2, 5, 6)));
+        assert!(footer.find(2).is_none());
+    }
+
+    #[test]
+    fn a_damaged_cut_or_foreign_footer_is_refused() {
+        let (head, holdings) = sample();
+        let bytes = encode(&head, &holdings);
+        for at in 0..bytes.len() {
+            let mut bad = bytes.clone();
+            bad[at] ^= 0x40;
+            assert!(Footer::read(bad, &head).is_none(), "byte {at}");
+            assert!(Footer::read(&bytes[..at], &head).is_none(), "cut at {at}");
+        }
+        assert!(Footer::read(&bytes, &FooterHead { end: 70_008, ..head }).is_none());
+    }
+
+    #[test]
+    fn neighbouring_frames_join_into_one_run_up_to_its_bound() {
+        let mut runs = vec![];
+        let frame = |i: u32| Run {
+            position: 8192 + i * 16_384,
+            len: 16_384,
+            bare: false,
+            first_offset: u64::from(i),
+            max_timestamp: 50 - i64::from(i),
+        };
+        (0..3).for_each(|i| extend(&mut runs, frame(i)));
+        assert_eq!(runs.iter().map(|r| (r.first_offset, r.len)).collect::<Vec<_>>(), [(0, 32_768), (2, 16_384)]);
+        assert!(runs.iter().all(|r| r.max_timestamp == 50), "the greatest timestamp so far goes on");
+    }
+}

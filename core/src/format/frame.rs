@@ -1,0 +1,283 @@
+//! The frame: what the journal is made of. Byte tables: FORMAT.md section 3.
+//!
+//! ```text
+//!  0  checksum u32   4 kind u8   5 flags u8   6 key id u16   8 head length u32   12 body length u32
+//! 16  lsn u64       24 durable lsn u64       32 instance u32      36 body crc u32      40 head, body, zeros to 8
+//! ```
+//! checksum = crc32c(salt, segment number, byte position, bytes 4.. to the end of the head). The head holds what
+//! covers the body, so no byte lies outside.
+
+use super::batch::{BATCH_HEADER, BatchHeader};
+use super::bytes::{Reader, align8, get_u16, get_u32, get_u64, put_u32, put_u64};
+use super::control::*;
+use super::transaction::TransactionHead;
+
+/// Bytes before the head.
+pub const FRAME_HEADER: usize = 40;
+/// A reader that does not know the kind may step over the frame.
+pub const FLAG_SKIPPABLE: u8 = 1;
+
+/// What a frame is. Numbers are fixed for ever.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[repr(u8)]
+#[allow(missing_docs)]
+pub enum Kind {
+    Records = 1,
+    Transaction = 2,
+    Mark = 3,
+    Link = 4,
+    Opened = 5,
+    Recovered = 6,
+    Replaced = 7,
+    Retired = 8,
+    Checkpoint = 9,
+    TopicCreated = 10,
+    TopicDeleted = 11,
+    PartitionsAdded = 12,
+    ProducerOpened = 13,
+    ProducerDeleted = 14,
+    ProducerExpired = 15,
+    Offsets = 16,
+    // 17 pad, 18 prepared, 19 decision, 20 group, 21 part, 22 start moved: reserved, see FORMAT.md
+}
+
+impl Kind {
+    /// The kind of a number, if this version knows it.
+    pub fn of(number: u8) -> Option<Kind> {
+        use Kind::*;
+        const KNOWN: [Kind; 16] = [
+            Records, Transaction, Mark, Link, Opened, Recovered, Replaced, Retired, Checkpoint, TopicCreated,
+            TopicDeleted, PartitionsAdded, ProducerOpened, ProducerDeleted, ProducerExpired, Offsets,
+        ];
+        number.checked_sub(1).and_then(|n| KNOWN.get(n as usize)).copied()
+    }
+}
+
+/// Where a frame lies: its checksum depends on it, so no copy of it validates elsewhere.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Seal {
+    /// crc32c over the segment's salt and number.
+    pub seed: u32,
+}
+
+impl Seal {
+    /// The seal of a segment.
+    pub fn new(salt: u64, segment: u64) -> Self {
+        let seed = crc32c::crc32c(&salt.to_le_bytes());
+        Self { seed: crc32c::crc32c_append(seed, &segment.to_le_bytes()) }
+    }
+
+    /// The checksum of the frame that starts with `covered` (bytes 4.. up to the end of its head) at `position`.
+    #[inline]
+    pub fn checksum(self, position: u64, covered: &[u8]) -> u32 {
+        crc32c::crc32c_append(crc32c::crc32c_append(self.seed, &position.to_le_bytes()), covered)
+    }
+}
+
+/// The 40 bytes before the head.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub struct FrameHeader {
+    pub checksum: u32,
+    pub kind: u8,
+    pub flags: u8,
+    pub key_id: u16,
+    pub head_len: u32,
+    pub body_len: u32,
+    pub lsn: u64,
+    pub durable_lsn: u64,
+    pub instance: u32,
+    pub body_crc: u32,
+}
+
+impl FrameHeader {
+    /// Reads a header from at least 40 bytes. Nothing is verified.
+    #[inline]
+    pub fn read(bytes: &[u8]) -> FrameHeader {
+        FrameHeader {
+            checksum: get_u32(bytes, 0),
+            kind: bytes[4],
+            flags: bytes[5],
+            key_id: get_u16(bytes, 6),
+            head_len: get_u32(bytes, 8),
+            body_len: get_u32(bytes, 12),
+            lsn: get_u64(bytes, 16),
+            durable_lsn: get_u64(bytes, 24),
+            instance: get_u32(bytes, 32),
+            body_crc: get_u32(bytes, 36),
+        }
+    }
+
+    /// Length of the whole frame, padding included; 64-bit, so that hostile lengths cannot wrap.
+    #[inline]
+    pub fn len(&self) -> u64 {
+        (FRAME_HEADER as u64 + u64::from(self.head_len) + u64::from(self.body_len)).next_multiple_of(8)
+    }
+
+    /// A frame is never empty; here for the habit's sake.
+    pub fn is_empty(&self) -> bool {
+        false
+    }
+}
+
+/// Why bytes are no frame.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Bad {
+    /// The header or head does not validate: nothing at all is known.
+    Head,
+    /// The head is right, the body is not: the frame's place and length are known.
+    Body,
+    /// A valid frame of a kind that this version does not know and may not skip.
+    Unknown(u8),
+}
+
+/// A frame read from bytes.
+#[derive(Clone, Copy, Debug)]
+pub struct Frame<'a> {
+    /// Its header.
+    pub header: FrameHeader,
+    /// Its head.
+    pub head: &'a [u8],
+    /// Its body.
+    pub body: &'a [u8],
+}
+
+impl<'a> Frame<'a> {
+    /// Reads the frame at the start of `bytes`, which lies at `position` of the segment; verifies the checksum over
+    /// header and head, not the body.
+    #[inline]
+    pub fn read(bytes: &'a [u8], seal: Seal, position: u64) -> Result<Frame<'a>, Bad> {
+        if bytes.len() < FRAME_HEADER {
+            return Err(Bad::Head);
+        }
+        let header = FrameHeader::read(bytes);
+        let head_end = FRAME_HEADER as u64 + u64::from(header.head_len);
+        if header.kind == 0 || header.len() > bytes.len() as u64 {
+            return Err(Bad::Head);
+        }
+        let head_end = head_end as usize;
+        if seal.checksum(position, &bytes[4..head_end]) != header.checksum {
+            return Err(Bad::Head);
+        }
+        let body_end = head_end + header.body_len as usize;
+        Ok(Frame { header, head: &bytes[FRAME_HEADER..head_end], body: &bytes[head_end..body_end] })
+    }
+
+    /// Verifies the body by what the head says of it, and the zeros behind it.
+    pub fn verify_body(&self, padding: &[u8]) -> Result<(), Bad> {
+        let good = padding.iter().all(|b| *b == 0)
+            && match Kind::of(self.header.kind) {
+                Some(Kind::Records) => BatchHeader::read(self.head).is_some_and(|h| h.covers(self.head, self.body)),
+                Some(Kind::Transaction) => TransactionHead::read(self.head).is_some_and(|t| t.covers(self.body)),
+                _ => crc32c::crc32c(self.body) == self.header.body_crc,
+            };
+        if good { Ok(()) } else { Err(Bad::Body) }
+    }
+
+    /// The frame's meaning. Call after `verify_body`, unless the body's rot must not matter (records).
+    pub fn payload(&self) -> Result<Payload<'a>, Bad> {
+        let Some(kind) = Kind::of(self.header.kind) else {
+            let skippable = self.header.flags & FLAG_SKIPPABLE != 0;
+            return if skippable { Ok(Payload::Skipped) } else { Err(Bad::Unknown(self.header.kind)) };
+        };
+        let mut head = Reader::new(self.head);
+        let mut body = Reader::new(self.body);
+        let payload = match kind {
+            Kind::Records => {
+                BatchHeader::read(self.head).map(|batch| Payload::Records { instance: self.header.instance, batch })
+            }
+            Kind::Transaction => TransactionHead::read(self.head)
+                .and_then(|head| Some(Payload::Transaction { offsets: head.offsets(self.body)?, head })),
+            Kind::Mark => Some(Payload::Mark),
+            Kind::Link => Link::read(&mut head).map(Payload::Link),
+            Kind::Opened => Opened::read(&mut head).map(Payload::Opened),
+            Kind::Recovered => Recovered::read(&mut head).map(Payload::Recovered),
+            Kind::Replaced => Replaced::read(&mut head).map(Payload::Replaced),
+            Kind::Retired => Retired::read(&mut head).map(Payload::Retired),
+            Kind::Checkpoint => CheckpointHead::read(&mut head).map(Payload::Checkpoint),
+            Kind::TopicCreated => TopicCreated::read(&mut head, &mut body).map(Payload::TopicCreated),
+            Kind::TopicDeleted => TopicDeleted::read(&mut head).map(Payload::TopicDeleted),
+            Kind::PartitionsAdded => PartitionsAdded::read(&mut head).map(Payload::PartitionsAdded),
+            Kind::ProducerOpened => ProducerOpened::read(&mut head, &mut body).map(Payload::ProducerOpened),
+            Kind::ProducerDeleted => ProducerDeleted::read(&mut head).map(Payload::ProducerDeleted),
+            Kind::ProducerExpired => ProducerDeleted::read(&mut head).map(Payload::ProducerExpired),
+            Kind::Offsets => OffsetsBlock::read(self.body).map(Payload::Offsets),
+        };
+        payload.ok_or(Bad::Body)
+    }
+}
+
+/// What a frame means: the argument of the fold, live and in recovery.
+#[derive(Clone, Copy, Debug)]
+#[allow(missing_docs)]
+pub enum Payload<'a> {
+    Records { instance: u32, batch: BatchHeader },
+    Transaction { head: TransactionHead<'a>, offsets: OffsetsBlock<'a> },
+    Mark,
+    Link(Link),
+    Opened(Opened),
+    Recovered(Recovered),
+    Replaced(Replaced),
+    Retired(Retired),
+    Checkpoint(CheckpointHead),
+    TopicCreated(TopicCreated<'a>),
+    TopicDeleted(TopicDeleted),
+    PartitionsAdded(PartitionsAdded),
+    ProducerOpened(ProducerOpened<'a>),
+    ProducerDeleted(ProducerDeleted),
+    ProducerExpired(ProducerDeleted),
+    Offsets(OffsetsBlock<'a>),
+    Skipped,
+}
+
+/// Appends a frame to `out`: header with kind, instance, lengths and body crc, head, body, padding. LSN, durable LSN
+/// and checksum are still zero; `stamp` sets them when the frame gets its place.
+pub fn encode(out: &mut Vec<u8>, kind: Kind, instance: u32, head: &[u8], body: &[u8]) {
+    let start = out.len();
+    let flags = if kind == Kind::Mark { FLAG_SKIPPABLE } else { 0 };
+    out.resize(start + FRAME_HEADER, 0);
+    let body_crc = match kind {
+        Kind::Records | Kind::Transaction => 0,
+        _ => crc32c::crc32c(body),
+    };
+    write_header(&mut out[start..], kind, flags, head.len(), body.len(), instance, body_crc);
+    out.extend_from_slice(head);
+    out.extend_from_slice(body);
+    out.resize(start + align8(out.len() - start), 0);
+}
+
+/// Writes the fixed fields of a header in place.
+#[inline]
+pub fn write_header(
+    out: &mut [u8],
+    kind: Kind,
+    flags: u8,
+    head_len: usize,
+    body_len: usize,
+    instance: u32,
+    body_crc: u32,
+) {
+    out[..FRAME_HEADER].fill(0);
+    out[4] = kind as u8;
+    out[5] = flags;
+    put_u32(out, 8, head_len as u32);
+    put_u32(out, 12, body_len as u32);
+    put_u32(out, 32, instance);
+    put_u32(out, 36, body_crc);
+}
+
+/// Gives a whole frame its place: LSN, durable LSN, checksum. Offsets inside the head must be patched before.
+#[inline]
+pub fn stamp(frame: &mut [u8], seal: Seal, position: u64, lsn: u64, durable_lsn: u64) {
+    put_u64(frame, 16, lsn);
+    put_u64(frame, 24, durable_lsn);
+    let head_end = FRAME_HEADER + get_u32(frame, 8) as usize;
+    let checksum = seal.checksum(position, &frame[4..head_end]);
+    put_u32(frame, 0, checksum);
+}
+
+/// Bytes of a records frame that holds a batch of `batch_len` bytes.
+pub fn records_len(batch_len: usize) -> usize {
+    debug_assert!(batch_len >= BATCH_HEADER);
+    align8(FRAME_HEADER + batch_len)
+}

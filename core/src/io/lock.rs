@@ -1,0 +1,206 @@
+//! The directory's lock: flock on the file `lock`, so that it goes with the process however that ends, and no stray
+//! close of another handle can drop it, as it would a POSIX lock. The holder writes its process id into the file.
+//!
+//! flock alone already refuses a second open in the same process. The table in `fork` refuses it too where the
+//! system lends flock to a whole process, as network file systems do, and can say so in words that help.
+
+use std::fs::{self, TryLockError};
+use std::io;
+use std::os::fd::{AsRawFd, IntoRawFd};
+use std::os::unix::fs::{FileExt, MetadataExt};
+use std::path::Path;
+
+use super::disk::open_regular;
+use super::{DirectoryLock, LOCK_NAME, fork};
+use crate::error::{Error, ErrorKind, Result};
+
+/// Takes the lock of an open directory, for the one writer or as one of many readers. `path` is for messages only.
+/// With `read_only` the file `lock` is neither made nor written; a directory without one was never open for writing,
+/// and reading it needs no lock.
+pub(super) fn take(directory: &fs::File, path: &Path, writer: bool, read_only: bool) -> Result<Box<dyn DirectoryLock>> {
+    if writer && read_only {
+        return Err(Error::new(ErrorKind::ReadOnly, format!("open the log for writing, path={}", path.display())));
+    }
+    fork::install().map_err(|cause| failed("the hook that guards against fork", path, cause))?;
+    let identity = directory.metadata().map_err(|cause| failed("the directory", path, cause))?;
+    let (device, inode) = (identity.dev(), identity.ino());
+
+    // Closed until the lock is noted: a child forked in between would inherit a lock it does not know of.
+    let gate = fork::Gate::close();
+    if let Some(for_writing) = gate.holds(device, inode)
+        && (writer || for_writing)
+    {
+        return Err(held_here(path));
+    }
+    let file = match open(directory, read_only) {
+        Ok(file) => file,
+        Err(cause) if read_only && cause.kind() == io::ErrorKind::NotFound => {
+            return Ok(Box::new(Unneeded));
+        }
+        Err(cause) => return Err(failed("the file lock", path, cause)),
+    };
+    let answer = if writer { file.try_lock() } else { file.try_lock_shared() };
+    match answer {
+        Ok(()) => {}
+        Err(TryLockError::WouldBlock) => return Err(held_elsewhere(&file, path, writer)),
+        Err(TryLockError::Error(cause)) => return Err(failed("the file lock", path, cause)),
+    }
+    let Some(slot) = gate.note(file.as_raw_fd(), device, inode, writer) else {
+        let text = format!("this process has too many logs open; close some, most={}", fork::LOCKS_MAX);
+        return Err(Error::new(ErrorKind::LimitExceeded, text));
+    };
+    drop(gate);
+    if writer {
+        // Only for the message that others get: a full disk must not keep a log from opening.
+        let _ = file.set_len(0).and_then(|()| file.write_all_at(format!("{}\n", std::process::id()).as_bytes(), 0));
+    }
+    Ok(Box::new(Held { file: Some(file), slot, generation: fork::generation() }))
+}
+
+fn open(directory: &fs::File, read_only: bool) -> io::Result<fs::File> {
+    let flags = if read_only { libc::O_RDONLY } else { libc::O_RDWR | libc::O_CREAT };
+    open_regular(directory, LOCK_NAME, flags)
+}
+
+/// The lock of a directory that nobody ever wrote.
+struct Unneeded;
+
+impl DirectoryLock for Unneeded {}
+
+struct Held {
+    /// Some until dropped.
+    file: Option<fs::File>,
+    slot: usize,
+    generation: u32,
+}
+
+impl DirectoryLock for Held {}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        let Some(file) = self.file.take() else { return };
+        let gate = fork::Gate::close();
+        if fork::generation() != self.generation {
+            // In a forked child: the hook has closed the descriptor, and its number may be somebody else's by now.
+            let _ = file.into_raw_fd();
+            return;
+        }
+        gate.clear(self.slot);
+        // Unlocked by word before the close: a process being spawned right now may hold a copy of the descriptor
+        // until it executes its program, and the lock must not wait for that. The close would unlock all the same,
+        // so an error has nothing to add.
+        let _ = file.unlock();
+        drop(file);
+    }
+}
+
+fn held_here(path: &Path) -> Error {
+    let text = format!(
+        "this process already has the log open; use that handle or close it first, pid={}, path={}",
+        std::process::id(),
+        path.display()
+    );
+    Error::new(ErrorKind::Locked, text)
+}
+
+fn held_elsewhere(file: &fs::File, path: &Path, writer: bool) -> Error {
+    // Readers do not write their process ids, so what the file says is old news if the lock can be shared.
+    if writer && file.try_lock_shared().is_ok() {
+        let text = format!("others have the log open for reading; close them first, path={}", path.display());
+        return Error::new(ErrorKind::Locked, text);
+    }
+    let holder = holder(file).map_or("unknown".to_owned(), |pid| pid.to_string());
+    let text = format!(
+        "another process has the log open for writing; stop it or wait for it, pid={holder}, path={}",
+        path.display()
+    );
+    Error::new(ErrorKind::Locked, text)
+}
+
+fn holder(file: &fs::File) -> Option<u32> {
+    let mut bytes = [0; 16];
+    let length = file.read_at(&mut bytes, 0).ok()?;
+    std::str::from_utf8(&bytes[..length]).ok()?.trim_end().parse().ok()
+}
+
+fn failed(what: &str, path: &Path, cause: io::Error) -> Error {
+    let text = format!(
+        "cannot lock the log, {what} failed; the directory must be writable and on a file system with flock, path={}",
+        path.display()
+    );
+    Error::with_source(ErrorKind::Io, text, cause)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn directory() -> (tempfile::TempDir, fs::File) {
+        let directory = tempfile::tempdir().unwrap();
+        let handle = fs::File::open(directory.path()).unwrap();
+        (directory, handle)
+    }
+
+    fn refusal(handle: &fs::File, path: &Path, writer: bool) -> String {
+        let error = take(handle, path, writer, false).err().unwrap();
+        assert_eq!(error.kind(), ErrorKind::Locked);
+        error.message().to_owned()
+    }
+
+    #[test]
+    fn one_writer_shuts_out_everybody_until_it_is_dropped() {
+        let (directory, handle) = directory();
+        let path = directory.path();
+        let first = take(&handle, path, true, false).unwrap();
+        let pid = format!("pid={}", std::process::id());
+        assert!(refusal(&handle, path, true).contains(&pid));
+        assert!(refusal(&handle, path, false).contains(&pid));
+        drop(first);
+        take(&handle, path, true, false).unwrap();
+    }
+
+    #[test]
+    fn readers_share_and_shut_out_a_writer() {
+        let (directory, handle) = directory();
+        let path = directory.path();
+        let one = take(&handle, path, false, false).unwrap();
+        let two = take(&handle, path, false, false).unwrap();
+        drop(one);
+        refusal(&handle, path, true);
+        drop(two);
+        take(&handle, path, true, false).unwrap();
+    }
+
+    #[test]
+    fn a_lock_taken_by_other_means_is_respected_and_its_holder_named() {
+        let (directory, handle) = directory();
+        let path = directory.path();
+        fs::write(path.join(LOCK_NAME), "4711\n").unwrap();
+        let other = fs::File::open(path.join(LOCK_NAME)).unwrap();
+        other.lock().unwrap();
+        assert!(refusal(&handle, path, true).contains("pid=4711"));
+        assert!(refusal(&handle, path, false).contains("pid=4711"));
+        drop(other);
+        let reader = fs::File::open(path.join(LOCK_NAME)).unwrap();
+        reader.lock_shared().unwrap();
+        assert!(refusal(&handle, path, true).contains("for reading"));
+        take(&handle, path, false, false).unwrap();
+    }
+
+    #[test]
+    fn a_lock_that_is_a_link_is_refused() {
+        let (directory, handle) = directory();
+        std::os::unix::fs::symlink("elsewhere", directory.path().join(LOCK_NAME)).unwrap();
+        assert_eq!(take(&handle, directory.path(), true, false).err().unwrap().kind(), ErrorKind::Io);
+        assert!(!directory.path().join("elsewhere").exists());
+    }
+
+    #[test]
+    fn reading_only_writes_no_byte() {
+        let (directory, handle) = directory();
+        let lock = take(&handle, directory.path(), false, true).unwrap();
+        assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 0);
+        drop(lock);
+        assert_eq!(take(&handle, directory.path(), true, true).err().unwrap().kind(), ErrorKind::ReadOnly);
+    }
+}

@@ -1,0 +1,194 @@
+//! Checkpoints: the state as of one LSN, as frames between the others. Written by the keeper, loaded part by part.
+
+use crate::error::Result;
+use crate::format::bytes::{Put, Reader};
+use crate::format::control::{CheckpointHead, Place};
+use crate::format::files::Head;
+use crate::format::frame::{self, Frame, Kind, Payload, Seal};
+use crate::io::File;
+use crate::limits::{ALLOCATION_MAX, ENTRIES_PER_HOLD};
+use crate::types::{Durability, Lsn};
+
+use super::core::{CheckpointRef, Draft};
+use super::segments::SegmentInfo;
+use super::{Fold, Journal};
+
+/// First byte of a part's body: whose entries follow.
+const SEGMENTS: u8 = 1;
+const STATE: u8 = 2;
+
+/// A state at one moment, encoded in parts while the live one goes on.
+pub trait Parts: Send {
+    /// How many parts there are, at least one.
+    fn parts(&self) -> u32;
+    /// Appends the entries of part `part`, counted from 1; at most `ENTRIES_PER_HOLD`.
+    fn encode(&self, part: u32, out: &mut Vec<u8>);
+}
+
+impl<F: Fold> Journal<F> {
+    /// Writes a checkpoint and waits until it is durable. Appends go on meanwhile.
+    pub fn checkpoint(&self) -> Result<()> {
+        let (snapshot, lsn, next, infos) = {
+            let mut core = self.core.lock();
+            core.since_checkpoint = 0;
+            let (next_lsn, next) = core.next();
+            let (lsn, next) = self.upkeep.lock().label(next_lsn - 1, next);
+            (F::snapshot(&core.state), lsn, next, self.segments.all())
+        };
+        let tables: Vec<&[SegmentInfo]> = infos.chunks(ENTRIES_PER_HOLD).collect();
+        let parts = tables.len() as u32 + snapshot.parts();
+        let mut previous = Place::default();
+        let mut last = lsn;
+        let mut body = Vec::new();
+        let mut bytes = 0;
+        for part in 1..=parts {
+            body.clear();
+            match tables.get(part as usize - 1) {
+                Some(table) => encode_segments(table, &mut body),
+                None => {
+                    body.push(STATE);
+                    snapshot.encode(part - tables.len() as u32, &mut body);
+                }
+            }
+            let head = CheckpointHead { lsn, part, parts, next, previous };
+            (last, previous) = self.place_part(&head, &body)?;
+            bytes += body.len() as u64;
+        }
+        self.reach(last, Durability::Disk, None)?;
+        {
+            let mut core = self.core.lock();
+            core.checkpoints = [CheckpointRef { lsn, last_part: previous }, core.checkpoints[0]];
+            core.state_bytes = bytes;
+        }
+        self.counters.checkpoints.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        self.write_head(false)
+    }
+
+    fn place_part(&self, head: &CheckpointHead, body: &[u8]) -> Result<(Lsn, Place)> {
+        let mut head_bytes = Vec::with_capacity(64);
+        head.write(&mut head_bytes);
+        let mut bytes = Vec::with_capacity(128 + body.len());
+        frame::encode(&mut bytes, Kind::Checkpoint, 0, &head_bytes, body);
+        let mut guard = self.enter(bytes.len())?;
+        let placed = guard.place(Draft::Owned(bytes), Durability::Os, |_| (), |_, _| ());
+        Ok((placed.lsn, placed.place))
+    }
+
+    /// Writes the hint. Neither flushed nor needed.
+    pub fn write_head(&self, clean: bool) -> Result<()> {
+        let head = {
+            let core = self.core.lock();
+            let (next_lsn, end) = core.next();
+            let [newest, older] = core.checkpoints;
+            Head {
+                uuid: self.uuid,
+                sequence: 0,
+                clean,
+                end,
+                last_lsn: next_lsn - 1,
+                checkpoint_lsn: newest.lsn,
+                checkpoint: newest.last_part,
+                older_lsn: older.lsn,
+                older: older.last_part,
+            }
+        };
+        super::head::write(&self.machine, &mut self.upkeep.lock().head_sequence, head);
+        Ok(())
+    }
+}
+
+fn encode_segments(infos: &[SegmentInfo], out: &mut Vec<u8>) {
+    out.push(SEGMENTS);
+    for i in infos {
+        out.u64(i.number).u32(i.generation).u32(u32::from(i.sealed)).u64(i.salt).u64(i.size);
+        out.u64(i.first_lsn).u64(i.last_lsn).u64(i.end);
+    }
+}
+
+fn decode_segments(body: &[u8], out: &mut Vec<SegmentInfo>) -> Option<()> {
+    let mut from = Reader::new(body);
+    while !from.rest().is_empty() {
+        let (number, generation, sealed) = (from.u64()?, from.u32()?, from.u32()? != 0);
+        let (salt, size, first_lsn) = (from.u64()?, from.u64()?, from.u64()?);
+        let (last_lsn, end) = (from.u64()?, from.u64()?);
+        out.push(SegmentInfo { number, generation, salt, size, first_lsn, last_lsn, end, sealed });
+    }
+    Some(())
+}
+
+/// A checkpoint that was found whole.
+pub struct Loaded {
+    pub reference: CheckpointRef,
+    pub next: Place,
+    pub segments: Vec<SegmentInfo>,
+}
+
+/// Reads the frame at a place, whole and verified, whatever its kind.
+pub fn frame_at(file: &dyn File, seal: Seal, position: u64) -> Option<Vec<u8>> {
+    let mut header = [0; frame::FRAME_HEADER];
+    if file.read_at(&mut header, position).ok()? < header.len() {
+        return None;
+    }
+    let len = frame::FrameHeader::read(&header).len();
+    if len > ALLOCATION_MAX as u64 {
+        return None;
+    }
+    let mut bytes = vec![0; len as usize];
+    if file.read_at(&mut bytes, position).ok()? < bytes.len() {
+        return None;
+    }
+    let frame = Frame::read(&bytes, seal, position).ok()?;
+    let used = frame::FRAME_HEADER + frame.head.len() + frame.body.len();
+    frame.verify_body(&bytes[used..]).ok()?;
+    Some(bytes)
+}
+
+/// Loads the checkpoint whose last part lies at `reference`, feeding the state's parts to `part` in order. `None` if
+/// any part is missing or damaged.
+pub fn load(
+    reference: CheckpointRef,
+    read: &mut dyn FnMut(Place) -> Option<Vec<u8>>,
+    part: &mut dyn FnMut(&[u8]) -> Option<()>,
+) -> Option<Loaded> {
+    let mut places = Vec::new();
+    let mut at = reference.last_part;
+    let mut expected: Option<CheckpointHead> = None;
+    loop {
+        let head = head_of(&read(at)?)?;
+        let fits = match expected {
+            None => head.part == head.parts,
+            Some(e) => head.part + 1 == e.part && (head.lsn, head.parts, head.next) == (e.lsn, e.parts, e.next),
+        };
+        if !fits || head.lsn != reference.lsn || head.part == 0 {
+            return None;
+        }
+        places.push(at);
+        expected = Some(head);
+        if head.part == 1 {
+            break;
+        }
+        at = head.previous;
+    }
+    let mut segments = Vec::new();
+    for at in places.iter().rev() {
+        let bytes = read(*at)?;
+        let header = frame::FrameHeader::read(&bytes);
+        let body_at = frame::FRAME_HEADER + header.head_len as usize;
+        let body = &bytes[body_at..body_at + header.body_len as usize];
+        match body.split_first()? {
+            (&SEGMENTS, rest) => decode_segments(rest, &mut segments)?,
+            (&STATE, rest) => part(rest)?,
+            _ => return None,
+        }
+    }
+    Some(Loaded { reference, next: expected?.next, segments })
+}
+
+fn head_of(bytes: &[u8]) -> Option<CheckpointHead> {
+    let header = frame::FrameHeader::read(bytes);
+    let head = &bytes[frame::FRAME_HEADER..frame::FRAME_HEADER + header.head_len as usize];
+    match (Frame { header, head, body: &[] }).payload() {
+        Ok(Payload::Checkpoint(head)) => Some(head),
+        _ => None,
+    }
+}

@@ -1,0 +1,333 @@
+//! From a placed frame to a kept promise: groups are written under one baton and flushed under another, and whoever
+//! waits for a frame leads.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
+
+use parking_lot::Mutex;
+
+use super::baton::Baton;
+use super::core::{Core, Group, Guard, NoRoom};
+use super::segment::Segment;
+use super::segments::Segments;
+use super::upkeep::Upkeep;
+use super::{Counters, Fold};
+use crate::error::{Error, ErrorKind, Result};
+use crate::io::bugs::{Bug, planted};
+use crate::io::{Event, Machine};
+use crate::limits::FRAME_MAX;
+use crate::types::{Durability, Lsn};
+
+/// What runs when a frame has met its level, or cannot.
+pub type Call = Box<dyn FnOnce(Result<()>) + Send>;
+
+pub(super) struct Enlisted {
+    pub lsn: Lsn,
+    pub level: Durability,
+    pub call: Call,
+}
+
+/// How the journal is kept.
+#[derive(Clone, Copy, Debug)]
+pub struct JournalOptions {
+    /// Size that segments grow to.
+    pub segment_bytes: u64,
+    /// How long written frames may stay unflushed at level `os`, nanoseconds.
+    pub flush_every: u64,
+}
+
+/// The journal of one open log.
+pub struct Journal<F: Fold> {
+    pub(super) machine: Machine,
+    pub(super) uuid: [u8; 16],
+    pub(super) options: JournalOptions,
+    pub(super) fold: Arc<F>,
+    pub(super) core: Mutex<Core<F>>,
+    pub(super) written: AtomicU64,
+    pub(super) durable: AtomicU64,
+    poison: OnceLock<Error>,
+    write: Baton,
+    flush: Baton,
+    pub(super) prepare: Baton,
+    /// Moves whenever a group was written or flushed, room was made, or the journal was poisoned.
+    pub(super) progress: Event,
+    pub(super) segments: Arc<Segments>,
+    pub(super) counters: Counters,
+    pub(super) enlisted: Mutex<Vec<Enlisted>>,
+    pub(super) next_number: AtomicU64,
+    /// The keeper's bell, and whether it sleeps without a deadline.
+    pub(super) bell: Event,
+    pub(super) idle: AtomicBool,
+    pub(super) upkeep: Mutex<Upkeep>,
+}
+
+impl<F: Fold> Journal<F> {
+    pub(super) fn assemble(
+        machine: Machine,
+        uuid: [u8; 16],
+        options: JournalOptions,
+        fold: Arc<F>,
+        core: Core<F>,
+        segments: Arc<Segments>,
+        next_number: u64,
+        durable: Lsn,
+    ) -> Self {
+        let now = machine.clock.monotonic();
+        Journal {
+            written: AtomicU64::new(durable),
+            durable: AtomicU64::new(durable),
+            poison: OnceLock::new(),
+            write: Baton::default(),
+            flush: Baton::default(),
+            prepare: Baton::default(),
+            progress: Event::default(),
+            counters: Counters::default(),
+            enlisted: Mutex::default(),
+            next_number: AtomicU64::new(next_number),
+            bell: Event::default(),
+            idle: AtomicBool::new(false),
+            upkeep: Mutex::new(Upkeep::new(now)),
+            core: Mutex::new(core),
+            machine,
+            uuid,
+            options,
+            fold,
+            segments,
+        }
+    }
+
+    /// All segments, for readers.
+    pub fn segments(&self) -> &Arc<Segments> {
+        &self.segments
+    }
+
+    /// What was counted so far.
+    pub fn counters(&self) -> &Counters {
+        &self.counters
+    }
+
+    /// Everything up to here survives a power cut.
+    #[inline]
+    pub fn durable_lsn(&self) -> Lsn {
+        self.durable.load(Ordering::Acquire)
+    }
+
+    /// Everything up to here is written to the operating system.
+    #[inline]
+    pub fn written_lsn(&self) -> Lsn {
+        self.written.load(Ordering::Acquire)
+    }
+
+    /// Takes the lock to look, not to place.
+    pub fn look<R>(&self, f: impl FnOnce(&F::State, Lsn) -> R) -> R {
+        let core = self.core.lock();
+        f(&core.state, core.next_lsn - 1)
+    }
+
+    /// Takes the lock with room for a frame of `len` bytes. Waits, without the lock, for a full group to be written,
+    /// the next segment, or a flush, whichever is missing; space is part of the check, so it may answer `Full`.
+    pub fn enter(&self, len: usize) -> Result<Guard<'_, F>> {
+        if len > FRAME_MAX {
+            let message = format!("a frame would be too large; write less at once; bytes={len} most={FRAME_MAX}");
+            return Err(Error::new(ErrorKind::LimitExceeded, message));
+        }
+        loop {
+            self.check()?;
+            let mut core = self.core.lock();
+            let mut late = false;
+            let missing = match core.room(len, &mut late) {
+                Ok(()) => return Ok(Guard { journal: self, core }),
+                Err(missing) => missing,
+            };
+            let last = core.next_lsn - 1;
+            let oldest = core.unsynced.first().and_then(|u| u.sealed_at).unwrap_or(last);
+            drop(core);
+            if late {
+                self.counters.late_rolls.fetch_add(1, Ordering::Relaxed);
+            }
+            match missing {
+                NoRoom::Group => self.reach(last, Durability::Os, None).map(drop)?,
+                NoRoom::Spare(bytes) => self.prepare_spare(bytes)?,
+                NoRoom::Unsynced => self.reach(oldest, Durability::Disk, None).map(drop)?,
+            }
+        }
+    }
+
+    /// Refuses work once a write or flush has failed.
+    pub fn check(&self) -> Result<()> {
+        match self.poison.get() {
+            None => Ok(()),
+            Some(cause) => Err(Error::with_source(
+                ErrorKind::Poisoned,
+                "a write or flush failed earlier and must not be repeated; close the log, look after the disk, open it again",
+                cause.clone(),
+            )),
+        }
+    }
+
+    /// The first failure stays; nothing is written after it.
+    pub(super) fn poison(&self, what: &'static str, error: std::io::Error) -> Error {
+        let error = Error::with_source(ErrorKind::Io, what, error);
+        let _ = self.poison.set(error);
+        self.progress.happen();
+        self.bell.happen();
+        self.indeterminate()
+    }
+
+    fn indeterminate(&self) -> Error {
+        let message = "the disk failed under this call: it may be there or not; open the log again to find out";
+        match self.poison.get() {
+            Some(cause) => Error::with_source(ErrorKind::Indeterminate, message, cause.clone()),
+            None => Error::new(ErrorKind::Indeterminate, message),
+        }
+    }
+
+    /// Whether a frame has met its level; an error if it never will.
+    #[inline]
+    pub fn reached(&self, lsn: Lsn, level: Durability) -> Option<Result<()>> {
+        let at = match level {
+            Durability::Disk if !planted(Bug::AckBeforeFlush) => self.durable_lsn(),
+            _ => self.written_lsn(),
+        };
+        if at >= lsn {
+            return Some(Ok(()));
+        }
+        self.poison.get().map(|_| Err(self.indeterminate()))
+    }
+
+    /// Waits until a frame has met its level; leads the write and the flush if nobody does. False: the deadline passed.
+    pub fn reach(&self, lsn: Lsn, level: Durability, deadline: Option<u64>) -> Result<bool> {
+        loop {
+            let seen = self.progress.seen();
+            if let Some(reached) = self.reached(lsn, level) {
+                return reached.map(|()| true);
+            }
+            let led = if self.written_lsn() < lsn { self.lead_write()? } else { self.lead_flush()? };
+            if !led && !self.machine.park.park(&self.progress, seen, deadline) {
+                return Ok(false);
+            }
+        }
+    }
+
+    /// Writes the open group, unless somebody is writing right now.
+    pub(super) fn lead_write(&self) -> Result<bool> {
+        let Some(baton) = self.write.take() else { return Ok(false) };
+        self.check().map_err(|_| self.indeterminate())?;
+        let result = self.write_group();
+        // The event comes after the baton is free: whoever it wakes can lead.
+        drop(baton);
+        self.progress.happen();
+        result.map(|()| true)
+    }
+
+    fn write_group(&self) -> Result<()> {
+        let mut group = {
+            let mut core = self.core.lock();
+            if core.group.chunks.is_empty() {
+                return Ok(());
+            }
+            let next = core.free.pop().unwrap_or_default();
+            std::mem::replace(&mut core.group, next)
+        };
+        for chunk in &group.chunks {
+            chunk.segment.write(&chunk.data, chunk.position).map_err(|e| self.poison("a write failed", e))?;
+        }
+        for chunk in &group.chunks {
+            if !chunk.whole {
+                self.segments.tail.add(chunk.segment.header.number, chunk.position, &chunk.data);
+            }
+        }
+        self.fold.written(&mut group.notes);
+        self.written.store(group.last_lsn, Ordering::Release);
+        self.counters.groups.fetch_add(1, Ordering::Relaxed);
+        self.recycle(group);
+        Ok(())
+    }
+
+    fn recycle(&self, mut group: Group<F::Note>) {
+        let mut core = self.core.lock();
+        for mut chunk in group.chunks.drain(..) {
+            // A few buffers serve for ever; a burst's large ones are given back.
+            if !chunk.whole && core.free_data.len() < 4 && chunk.data.capacity() <= 1 << 20 {
+                chunk.data.clear();
+                core.free_data.push(chunk.data);
+            }
+        }
+        group.notes.clear();
+        group.bytes = 0;
+        group.last_lsn = 0;
+        if core.free.len() < 2 {
+            core.free.push(group);
+        }
+    }
+
+    /// Flushes all that is written, unless somebody is flushing right now.
+    pub(super) fn lead_flush(&self) -> Result<bool> {
+        let Some(baton) = self.flush.take() else { return Ok(false) };
+        self.check().map_err(|_| self.indeterminate())?;
+        let result = self.flush_written();
+        drop(baton);
+        self.progress.happen();
+        result.map(|()| true)
+    }
+
+    /// Durable is what was written before the first flush began, and only once every file that holds it is flushed,
+    /// the older first.
+    fn flush_written(&self) -> Result<()> {
+        let mut target = self.written_lsn();
+        let files: Vec<Arc<Segment>> = self.core.lock().unsynced.iter().map(|u| u.segment.clone()).collect();
+        let newest = files.len() - 1;
+        for (i, segment) in files.iter().enumerate() {
+            if i < newest && planted(Bug::OlderFileNotFlushedAtRoll) {
+                continue;
+            }
+            self.sync(segment)?;
+        }
+        if planted(Bug::DurableCountedAtFlushEnd) {
+            target = self.core.lock().next_lsn - 1;
+        }
+        self.counters.flushes.fetch_add(1, Ordering::Relaxed);
+        let mut settled = Vec::new();
+        self.core.lock().unsynced.retain(|u| {
+            let done = u.sealed_at.is_some_and(|last| last <= target);
+            if done {
+                settled.push(u.segment.header.number);
+            }
+            !done
+        });
+        settled.into_iter().for_each(|n| self.segments.settle(n));
+        // Shown first: who is told that a record is durable must be able to read it.
+        self.fold.durable(target);
+        self.durable.fetch_max(target, Ordering::AcqRel);
+        Ok(())
+    }
+
+    fn sync(&self, segment: &Segment) -> Result<()> {
+        let mut result = segment.file.sync();
+        if result.is_err() && planted(Bug::FailedFlushRetried) {
+            result = segment.file.sync();
+        }
+        result.map_err(|e| self.poison("a flush failed", e))
+    }
+
+    /// Everything placed so far is durable when this returns.
+    pub fn flush_all(&self) -> Result<()> {
+        let last = self.look(|_, last| last);
+        self.reach(last, Durability::Disk, None).map(drop)
+    }
+
+    /// Calls `call` on the keeper, or in `drive`, once the frame has met its level.
+    pub fn enlist(&self, lsn: Lsn, level: Durability, call: Call) {
+        self.enlisted.lock().push(Enlisted { lsn, level, call });
+        self.bell.happen();
+    }
+
+    /// Wakes a keeper that sleeps without a deadline when there is something to write.
+    #[inline]
+    pub(super) fn stir(&self, core: &Core<F>) {
+        if self.idle.load(Ordering::Relaxed) && !core.group.chunks.is_empty() {
+            self.idle.store(false, Ordering::Relaxed);
+            self.bell.happen();
+        }
+    }
+}

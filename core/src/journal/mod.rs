@@ -1,0 +1,56 @@
+//! The journal: frames in segments, groups, tickets, checkpoints, recovery. It knows neither topics nor offsets; what
+//! lies under its lock and what must happen when a group is written it learns through [`Fold`].
+
+mod baton;
+mod checkpoint;
+mod core;
+mod flow;
+mod head;
+mod open;
+mod recovery;
+mod roll;
+mod scan;
+mod segment;
+pub mod segments;
+mod tail;
+pub mod ticket;
+mod upkeep;
+
+pub use self::checkpoint::Parts;
+pub use self::core::{Draft, Guard, Placed};
+pub use self::flow::{Call, Journal, JournalOptions};
+pub use self::open::{Opening, Report, Restore};
+pub use self::segments::{Bytes, SegmentInfo, Segments};
+pub use self::ticket::{Later, PlacedCall, Ticket, Waits};
+
+use crate::types::Lsn;
+
+/// What the floors above lay under the journal's lock, and hear of its progress.
+pub trait Fold: Send + Sync + 'static {
+    /// The noted state; every change to it is a frame placed under the same hold of the lock.
+    type State: Send + 'static;
+    /// What one frame has to tell when it is written.
+    type Note: Send + 'static;
+    /// The state at one moment, cheap to take.
+    type Snapshot: Parts;
+
+    /// A group is written; called in journal order, outside the journal's lock. Takes all notes.
+    fn written(&self, notes: &mut Vec<Self::Note>);
+    /// Everything up to `lsn` survives a power cut.
+    fn durable(&self, lsn: Lsn);
+    /// Takes the state for a checkpoint, at most `ENTRIES_PER_HOLD` entries of work.
+    fn snapshot(state: &Self::State) -> Self::Snapshot;
+}
+
+/// What the journal counts.
+#[derive(Debug, Default)]
+pub struct Counters {
+    /// Groups written.
+    pub groups: std::sync::atomic::AtomicU64,
+    /// Successful flushes.
+    pub flushes: std::sync::atomic::AtomicU64,
+    /// Rolls that had to wait for the next segment or for a flush.
+    pub late_rolls: std::sync::atomic::AtomicU64,
+    /// Checkpoints completed.
+    pub checkpoints: std::sync::atomic::AtomicU64,
+}

@@ -1,0 +1,578 @@
+//! Opening a journal: making a new one, going on behind a clean close, or recovering. Nothing is served before what is
+//! served is durable.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::core::{CheckpointRef, Core, Draft, Group, Placed, Unsynced};
+use super::flow::JournalOptions;
+use super::recovery::{FoundSegment, Hole, Walk, Walked, chain, last_incarnation, read_tail, whole};
+use super::roll::{begun, creation_error};
+use super::scan::FIRST;
+use super::segment::Segment;
+use super::segments::{SegmentInfo, Segments, read_error};
+use super::{Fold, Journal, checkpoint, head};
+use crate::error::{Error, ErrorKind, Result};
+use crate::format::control::{Link, Opened, Place, Recovered};
+use crate::format::files::{FORMAT_VERSION, Head, ID_FILE, Identity, Refused, SegmentHeader};
+use crate::format::frame::{self, Frame, Kind, Payload};
+use crate::io::Machine;
+use crate::io::branches::branch;
+use crate::io::bugs::{Bug, planted};
+use crate::limits::SEGMENT_FIRST;
+use crate::types::{Incarnation, Lsn};
+
+/// Builds the state while the journal opens.
+pub trait Restore<F: Fold> {
+    /// One part of a checkpoint's state, in order. `None`: it cannot be read.
+    fn part(&mut self, body: &[u8]) -> Option<()>;
+    /// All parts were given.
+    fn load(&mut self) -> Option<()>;
+    /// The checkpoint is no good: back to the empty state.
+    fn clear(&mut self);
+    /// The fold.
+    fn frame(&mut self, lsn: Lsn, payload: &Payload<'_>);
+    /// The life that the state knows of.
+    fn incarnation(&self) -> Incarnation;
+    /// What the next life's `opened` frame says.
+    fn opened(&self, incarnation: Incarnation, wall_ms: u64) -> Opened;
+    /// Hands the state over.
+    fn finish(&mut self) -> F::State;
+    /// The notes of a frame that was copied to a new place; called after `finish`.
+    fn notes(&self, placed: Placed, frame: &Frame<'_>, notes: &mut Vec<F::Note>);
+}
+
+/// How to open.
+#[derive(Clone, Copy, Debug)]
+pub struct Opening {
+    /// The journal's options.
+    pub options: JournalOptions,
+    /// Nothing is written; what is not known durable is not served.
+    pub read_only: bool,
+    /// Go on although frames behind the newest checkpoint are lost.
+    pub accept_loss: bool,
+}
+
+/// What opening found and did.
+#[derive(Clone, Debug, Default)]
+pub struct Report {
+    /// The log was made.
+    pub created: bool,
+    /// Frames copied because they were not known durable.
+    pub copied: u64,
+    /// Last LSN kept, greatest LSN seen behind it, bytes behind it: a torn tail was cut.
+    pub cut: Option<(Lsn, Lsn, u64)>,
+    /// Durable frames that are damaged.
+    pub holes: Vec<Hole>,
+    /// The segment that goes on behind a clean close.
+    pub continued: Option<u64>,
+    /// Set if the log was opened for reading only because of damage: what appends answer.
+    pub refused: Option<Error>,
+}
+
+impl<F: Fold> Journal<F> {
+    /// Opens the journal in the machine's directory.
+    pub fn open(
+        machine: Machine,
+        opening: Opening,
+        fold: Arc<F>,
+        restore: &mut dyn Restore<F>,
+    ) -> Result<(Journal<F>, Report)> {
+        let names = machine.storage.list().map_err(|e| Error::with_source(ErrorKind::Io, "listing failed", e))?;
+        let mut numbers: Vec<u64> =
+            names.iter().filter_map(|n| SegmentHeader::parse_name(n)).map(|(number, _)| number).collect();
+        numbers.sort_unstable();
+        let opener = Opener { machine, opening, fold, numbers };
+        match opener.identity()? {
+            Some(identity) => opener.recover(identity, restore),
+            None => opener.create(&names, restore),
+        }
+    }
+}
+
+struct Opener<F: Fold> {
+    machine: Machine,
+    opening: Opening,
+    fold: Arc<F>,
+    numbers: Vec<u64>,
+}
+
+/// What recovery is based on.
+struct Base {
+    reference: CheckpointRef,
+    older: CheckpointRef,
+    next: Place,
+    segments: Vec<SegmentInfo>,
+}
+
+impl<F: Fold> Opener<F> {
+    /// Reads `oncelog.id`, the gate. `None`: there is no log, or one whose making never ended.
+    fn identity(&self) -> Result<Option<Identity>> {
+        let read = || -> std::io::Result<Vec<u8>> {
+            let file = self.machine.storage.open(ID_FILE)?;
+            let mut bytes = vec![0; crate::format::files::RECORD];
+            let got = file.read_at(&mut bytes, 0)?;
+            bytes.truncate(got);
+            Ok(bytes)
+        };
+        let bytes = match read() {
+            Ok(bytes) => bytes,
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => Vec::new(),
+            Err(e) => return Err(Error::with_source(ErrorKind::Io, "reading oncelog.id failed; try again", e)),
+        };
+        match Identity::read(&bytes) {
+            Ok(identity) if self.numbers.is_empty() => Err(Error::new(
+                ErrorKind::Corrupt,
+                format!("oncelog.id is here but no segment is; restore them from a backup; uuid={:02x?}", identity.uuid),
+            )),
+            Ok(identity) => Ok(Some(identity)),
+            Err(Refused::Newer) => Err(Error::new(
+                ErrorKind::UnsupportedVersion,
+                format!("this log was written by a newer oncelog; open it with that version; newest known={FORMAT_VERSION}"),
+            )),
+            Err(Refused::Damaged) => self.unfinished().map(|()| None),
+        }
+    }
+
+    /// Without its identity a log is either one whose making never ended, which holds nothing, or damaged.
+    fn unfinished(&self) -> Result<()> {
+        for number in &self.numbers {
+            let Some(found) = FoundSegment::open(&self.machine, *number, None)? else { continue };
+            let mut scanner = super::scan::Scanner::new(&*found.file, found.seal(), FIRST, found.header.size);
+            while let Some(valid) = scanner.next_valid().map_err(|e| read_error(*number, e))? {
+                if valid.header.lsn > 1 {
+                    let message = "oncelog.id is missing or damaged, the segments are here; restore it from a backup";
+                    return Err(Error::new(ErrorKind::Corrupt, message));
+                }
+            }
+        }
+        if self.opening.read_only {
+            return Err(Error::new(ErrorKind::InvalidArgument, "there is no log in this directory; open it for writing once"));
+        }
+        Ok(())
+    }
+
+    /// Makes a log: the first segment with its first life, then, once that is durable, the identity.
+    fn create(self, names: &[String], restore: &mut dyn Restore<F>) -> Result<(Journal<F>, Report)> {
+        let storage = &self.machine.storage;
+        for name in names.iter().filter(|n| SegmentHeader::parse_name(n).is_some() || *n == ID_FILE) {
+            storage.remove(name).map_err(creation_error)?;
+        }
+        let mut uuid = [0; 16];
+        self.machine.random.fill(&mut uuid);
+        let number = self.numbers.last().map_or(1, |n| n + 1);
+        let size = SEGMENT_FIRST.min(self.opening.options.segment_bytes);
+        let segment = Segment::create(&self.machine, uuid, number, size).map_err(creation_error)?;
+        let created_ms = self.machine.clock.wall_ms().max(0) as u64;
+        let opened = restore.opened(1, created_ms);
+        restore.frame(1, &Payload::Opened(opened));
+        let mut core = self.core(restore.finish(), segment.clone(), 1, 1, [CheckpointRef::default(); 2]);
+        core.place_link(&Link { incarnation: 1, ..Link::default() }, 0);
+        put_opened(&mut core, &opened, 0);
+        write_out(&mut core).and_then(|()| segment.file.sync()).map_err(creation_error)?;
+        storage.sync_directory().map_err(creation_error)?;
+        let identity =
+            Identity { uuid, format: FORMAT_VERSION, compatible: 0, read_compatible: 0, incompatible: 0, created_ms };
+        let bytes = identity.write();
+        let file = storage.create(ID_FILE, bytes.len() as u64).map_err(creation_error)?;
+        file.write_at(&bytes, 0).and_then(|()| file.sync()).map_err(creation_error)?;
+        storage.sync_directory().map_err(creation_error)?;
+        let segments = Arc::new(Segments::new(self.machine.clone(), []));
+        segments.begin(begun(&segment.header, 1), segment.file.clone());
+        let report = Report { created: true, ..Report::default() };
+        Ok((self.journal(uuid, core, segments, number + 1, 1), report))
+    }
+
+    fn core(
+        &self,
+        state: F::State,
+        segment: Arc<Segment>,
+        next_lsn: Lsn,
+        incarnation: Incarnation,
+        checkpoints: [CheckpointRef; 2],
+    ) -> Core<F> {
+        Core {
+            state,
+            incarnation,
+            next_lsn,
+            position: FIRST,
+            last_checksum: 0,
+            stated: 0,
+            marked: false,
+            wanted: 0,
+            spare: None,
+            group: Group::default(),
+            free: Vec::new(),
+            free_data: Vec::new(),
+            unsynced: vec![Unsynced { segment: segment.clone(), sealed_at: None }],
+            checkpoints,
+            since_checkpoint: 0,
+            state_bytes: 0,
+            segment,
+        }
+    }
+
+    fn journal(self, uuid: [u8; 16], core: Core<F>, segments: Arc<Segments>, next: u64, durable: Lsn) -> Journal<F> {
+        Journal::assemble(self.machine, uuid, self.opening.options, self.fold, core, segments, next, durable)
+    }
+
+    fn recover(self, identity: Identity, restore: &mut dyn Restore<F>) -> Result<(Journal<F>, Report)> {
+        let heads = head::read(&self.machine, identity.uuid);
+        let base = self.base(&heads, restore)?;
+        let known: BTreeMap<u64, SegmentInfo> = base.segments.iter().map(|i| (i.number, *i)).collect();
+        self.check_listed(&base)?;
+        let start = if base.next.segment == 0 { self.numbers[0] } else { base.next.segment };
+        let found = self.open_segments(start, &known, identity.uuid)?;
+        let first = found.get(&start).ok_or_else(|| missing(start))?;
+        if base.next.segment == 0 && first.link.is_none_or(|l| l.segment != 0) && first.header.number != 1 {
+            return Err(missing(1));
+        }
+        let chain = chain(start, &found)?;
+        let next = if base.next.segment == 0 { Place { segment: start, position: FIRST } } else { base.next };
+        let from = (base.reference, next);
+        let careful = self.opening.read_only;
+        let walked = if careful {
+            let declared = Walk::new(&found, &chain, from, 0, &mut |_, _| ()).run()?.declared;
+            Walk::new(&found, &chain, from, declared, &mut |lsn, p| restore.frame(lsn, p)).run()?
+        } else {
+            Walk::new(&found, &chain, from, Lsn::MAX, &mut |lsn, p| restore.frame(lsn, p)).run()?
+        };
+        let mut report = Report { holes: walked.holes.clone(), ..Report::default() };
+        if walked.cut_bytes > 0 {
+            report.cut = Some((walked.last_lsn, walked.cut_lsn, walked.cut_bytes));
+        }
+        let lost = walked.holes.iter().find(|h| !h.records_only).copied();
+        if let Some(hole) = lost
+            && !self.opening.accept_loss
+        {
+            report.refused = Some(damaged(&hole));
+        }
+        let recovery = Recovery { opener: self, identity, base, found, chain, walked, known };
+        if recovery.opener.opening.read_only || report.refused.is_some() {
+            return recovery.read_only(restore, report);
+        }
+        if let Some(head) = heads.first().copied()
+            && (recovery.is_clean(&head) || planted(Bug::TailServedUncopied))
+        {
+            return recovery.go_on(restore, report);
+        }
+        recovery.copy_tail(restore, report)
+    }
+
+    /// Every segment that the checkpoint lists must be there.
+    fn check_listed(&self, base: &Base) -> Result<()> {
+        match base.segments.iter().find(|i| self.numbers.binary_search(&i.number).is_err()) {
+            Some(info) => Err(missing(info.number)),
+            None => Ok(()),
+        }
+    }
+
+    fn open_segments(
+        &self,
+        start: u64,
+        known: &BTreeMap<u64, SegmentInfo>,
+        uuid: [u8; 16],
+    ) -> Result<BTreeMap<u64, FoundSegment>> {
+        let mut found = BTreeMap::new();
+        for number in self.numbers.iter().filter(|n| **n >= start) {
+            if let Some(segment) = FoundSegment::open(&self.machine, *number, known.get(number))? {
+                if segment.header.uuid != uuid && segment.header.uuid != [0; 16] {
+                    let name = SegmentHeader::name(*number, 0);
+                    let message = format!("a segment belongs to another log; restore the right file; file={name}");
+                    return Err(Error::new(ErrorKind::Corrupt, message));
+                }
+                found.insert(*number, segment);
+            }
+        }
+        Ok(found)
+    }
+
+    /// The newest checkpoint that is whole, looked for where `head` says, then where the segments' links say.
+    fn base(&self, heads: &[Head], restore: &mut dyn Restore<F>) -> Result<Base> {
+        let hints = heads.iter().flat_map(|h| [(h.checkpoint_lsn, h.checkpoint), (h.older_lsn, h.older)]);
+        let mut references: Vec<CheckpointRef> = hints.map(|(lsn, last_part)| CheckpointRef { lsn, last_part }).collect();
+        for pass in 0..2 {
+            references.retain(|r| r.last_part.segment != 0);
+            references.sort_by_key(|r| std::cmp::Reverse(r.lsn));
+            references.dedup();
+            for (i, reference) in references.iter().enumerate() {
+                if let Some(loaded) = self.load(*reference, restore) {
+                    if i > 0 {
+                        branch("older_checkpoint_used");
+                    }
+                    let older = references.get(i + 1).copied().unwrap_or_default();
+                    return Ok(Base { reference: *reference, older, next: loaded.next, segments: loaded.segments });
+                }
+                restore.clear();
+            }
+            if pass == 0 {
+                for number in self.numbers.iter().rev() {
+                    if let Ok(Some(FoundSegment { link: Some(link), .. })) = FoundSegment::open(&self.machine, *number, None) {
+                        references.push(CheckpointRef { lsn: link.checkpoint_lsn, last_part: link.checkpoint });
+                        references.push(CheckpointRef { lsn: link.older_lsn, last_part: link.older });
+                    }
+                }
+            }
+        }
+        let none = CheckpointRef::default();
+        Ok(Base { reference: none, older: none, next: Place::default(), segments: Vec::new() })
+    }
+
+    fn load(&self, reference: CheckpointRef, restore: &mut dyn Restore<F>) -> Option<checkpoint::Loaded> {
+        let mut files: BTreeMap<u64, FoundSegment> = BTreeMap::new();
+        let mut read = |place: Place| {
+            if !files.contains_key(&place.segment) {
+                files.insert(place.segment, FoundSegment::open(&self.machine, place.segment, None).ok()??);
+            }
+            let segment = files.get(&place.segment)?;
+            checkpoint::frame_at(&*segment.file, segment.seal(), place.position)
+        };
+        let loaded = checkpoint::load(reference, &mut read, &mut |body| restore.part(body))?;
+        restore.load()?;
+        Some(loaded)
+    }
+}
+
+fn missing(number: u64) -> Error {
+    let name = SegmentHeader::name(number, 0);
+    Error::new(ErrorKind::Corrupt, format!("a segment is missing; restore the file from a backup; file={name}"))
+}
+
+fn damaged(hole: &Hole) -> Error {
+    let message = format!(
+        "durable frames are damaged behind the newest checkpoint and may hide a decision or a fence; restore the \
+         directory, or open with accept_loss; first_lsn={} last_lsn={} file={} position={}",
+        hole.first,
+        hole.last,
+        SegmentHeader::name(hole.place.segment, 0),
+        hole.place.position
+    );
+    Error::new(ErrorKind::Corrupt, message)
+}
+
+fn put_opened<F: Fold>(core: &mut Core<F>, opened: &Opened, durable: Lsn) {
+    let (mut head, mut bytes) = (Vec::new(), Vec::new());
+    opened.write(&mut head);
+    frame::encode(&mut bytes, Kind::Opened, 0, &head, &[]);
+    core.put(Draft::Copied(&bytes), core.next_lsn, durable, |_| ());
+    core.next_lsn += 1;
+}
+
+/// Writes what was placed while nobody else can.
+fn write_out<F: Fold>(core: &mut Core<F>) -> std::io::Result<()> {
+    for chunk in core.group.chunks.drain(..) {
+        chunk.segment.write(&chunk.data, chunk.position)?;
+    }
+    core.group.bytes = 0;
+    Ok(())
+}
+
+struct Recovery<F: Fold> {
+    opener: Opener<F>,
+    identity: Identity,
+    base: Base,
+    found: BTreeMap<u64, FoundSegment>,
+    chain: Vec<u64>,
+    walked: Walked,
+    known: BTreeMap<u64, SegmentInfo>,
+}
+
+impl<F: Fold> Recovery<F> {
+    /// The table of segments up to and with the one where the durable part ends.
+    fn infos(&self, last: u64) -> Vec<SegmentInfo> {
+        let first = self.chain[0];
+        let mut infos: Vec<SegmentInfo> = self.known.values().filter(|i| i.number < first).copied().collect();
+        for number in self.chain.iter().filter(|n| **n <= last) {
+            let Some((first_lsn, last_lsn, end)) = self.walked.bounds.get(number).copied() else { continue };
+            let first_lsn = self.known.get(number).map_or(first_lsn, |i| i.first_lsn);
+            let header = &self.found[number].header;
+            infos.push(SegmentInfo { last_lsn, end, sealed: true, ..begun(header, first_lsn) });
+        }
+        infos
+    }
+
+    fn checkpoints(&self) -> [CheckpointRef; 2] {
+        [self.base.reference, self.base.older]
+    }
+
+    fn incarnation(&self, restore: &dyn Restore<F>) -> Incarnation {
+        restore.incarnation().max(last_incarnation(&self.found)) + 1
+    }
+
+    fn last_number(&self) -> u64 {
+        self.opener.numbers.last().copied().unwrap_or(0)
+    }
+
+    /// Serves what is known durable and writes nothing.
+    fn read_only(self, restore: &mut dyn Restore<F>, report: Report) -> Result<(Journal<F>, Report)> {
+        let last = *self.chain.last().unwrap_or(&0);
+        let segments = Arc::new(Segments::new(self.opener.machine.clone(), self.infos(last)));
+        let found = &self.found[&last];
+        let segment = Segment::of(found.header, found.file.clone());
+        let incarnation = restore.incarnation();
+        let state = restore.finish();
+        let lsn = self.walked.last_lsn;
+        let checkpoints = self.checkpoints();
+        let mut core = self.opener.core(state, segment, lsn + 1, incarnation, checkpoints);
+        core.position = self.walked.end.position;
+        core.unsynced.clear();
+        let next = self.last_number() + 1;
+        Ok((self.opener.journal(self.identity.uuid, core, segments, next, lsn), report))
+    }
+
+    /// True if the log was closed cleanly: `head` and the frames agree, and at most a mark is not known durable.
+    fn is_clean(&self, head: &Head) -> bool {
+        let tail = &self.walked.tail;
+        let quiet = tail.iter().all(|t| t.kind == Kind::Mark as u8) && tail.len() <= 1;
+        let room = self.found[&self.walked.end.segment].header.size - self.walked.end.position;
+        head.clean
+            && quiet
+            && self.walked.cut_bytes == 0
+            && self.walked.holes.is_empty()
+            && head.last_lsn == self.walked.last_lsn
+            && room > 4096
+            && self.last_number() == self.walked.end.segment
+    }
+
+    /// Goes on in the segment that the last life closed. Its last mark, which nobody flushed, is written over.
+    fn go_on(self, restore: &mut dyn Restore<F>, mut report: Report) -> Result<(Journal<F>, Report)> {
+        let incarnation = self.incarnation(restore);
+        let machine = self.opener.machine.clone();
+        let mark = self.walked.tail.front().filter(|_| !planted(Bug::TailServedUncopied));
+        let lsn = mark.map_or(self.walked.last_lsn, |mark| mark.lsn - 1);
+        let end = mark.map_or(self.walked.end, |mark| mark.place);
+        let opened = restore.opened(incarnation, machine.clock.wall_ms().max(0) as u64);
+        restore.frame(lsn + 1, &Payload::Opened(opened));
+        let found = &self.found[&end.segment];
+        let segment = Segment::of(found.header, found.file.clone());
+        let checkpoints = self.checkpoints();
+        let mut core = self.opener.core(restore.finish(), segment.clone(), lsn + 1, incarnation, checkpoints);
+        core.position = end.position;
+        put_opened(&mut core, &opened, lsn);
+        let result = write_out(&mut core).and_then(|()| segment.file.sync());
+        result.map_err(|e| Error::with_source(ErrorKind::Io, "the first write of this life failed; open again", e))?;
+        let mut infos = self.infos(end.segment);
+        let first_lsn = infos.pop().map_or(1, |i| i.first_lsn);
+        let segments = Arc::new(Segments::new(machine, infos));
+        let going_on = SegmentInfo { last_lsn: lsn, end: end.position, ..begun(&segment.header, first_lsn) };
+        segments.begin(going_on, segment.file.clone());
+        report.continued = Some(end.segment);
+        let next = self.last_number() + 1;
+        Ok((self.opener.journal(self.identity.uuid, core, segments, next, lsn + 1), report))
+    }
+
+    /// Copies what is not known durable into a fresh segment; only when that is durable does anything count.
+    fn copy_tail(self, restore: &mut dyn Restore<F>, mut report: Report) -> Result<(Journal<F>, Report)> {
+        let incarnation = self.incarnation(restore);
+        let machine = self.opener.machine.clone();
+        let walked = &self.walked;
+        let durable_lsn = walked.tail.front().map_or(walked.last_lsn, |t| t.lsn - 1);
+        let durable_end = if walked.tail.is_empty() { walked.end } else { walked.durable_end };
+        let lost = walked.holes.iter().find(|h| !h.records_only).copied();
+        let recovered = Recovered {
+            incarnation,
+            durable_lsn,
+            last_lsn: walked.last_lsn,
+            cut_bytes: walked.cut_bytes,
+            cut_lsn: walked.cut_lsn,
+            lost_first: lost.map_or(0, |h| h.first),
+            lost_last: lost.map_or(0, |h| h.last),
+        };
+        let lsn = walked.last_lsn + 1;
+        restore.frame(lsn, &Payload::Recovered(recovered));
+        let opened = restore.opened(incarnation, machine.clock.wall_ms().max(0) as u64);
+        restore.frame(lsn + 1, &Payload::Opened(opened));
+        let tail_bytes: u64 = walked.tail.iter().map(|t| t.len).sum();
+        let size = (self.found[&durable_end.segment].header.size.max(FIRST + tail_bytes * 2 + 8192))
+            .min(self.opener.opening.options.segment_bytes.max(FIRST + tail_bytes + 8192))
+            .next_multiple_of(4096);
+        let number = self.last_number() + 1;
+        let segment = Segment::create(&machine, self.identity.uuid, number, size).map_err(creation_error)?;
+        let state = restore.finish();
+        let mut core = self.opener.core(state, segment.clone(), durable_lsn + 1, incarnation, self.checkpoints());
+        let link = Link {
+            segment: durable_end.segment,
+            generation: 0,
+            recovery: 1,
+            end: durable_end.position,
+            lsn: durable_lsn,
+            checksum: walked.durable_checksum,
+            incarnation,
+            ..core.link(1)
+        };
+        core.place_link(&link, durable_lsn);
+        let mut notes = Vec::new();
+        self.place_tail(&mut core, restore, durable_lsn, &mut notes)?;
+        put_recovered(&mut core, &recovered, durable_lsn);
+        let io = |e| Error::with_source(ErrorKind::Io, "recovery could not write; nothing is lost, open again", e);
+        write_out(&mut core).map_err(io)?;
+        segment.file.sync().map_err(io)?;
+        machine.storage.sync_directory().map_err(io)?;
+        put_opened(&mut core, &opened, lsn);
+        write_out(&mut core).and_then(|()| segment.file.sync()).map_err(io)?;
+        report.copied = walked.tail.len() as u64;
+        branch(if walked.tail.is_empty() { "nothing_to_copy" } else { "tail_copied" });
+        self.sweep(durable_end);
+        let segments = Arc::new(Segments::new(machine, self.cut_infos(durable_end, durable_lsn)));
+        segments.begin(begun(&segment.header, durable_lsn + 1), segment.file.clone());
+        let fold = self.opener.fold.clone();
+        let journal = self.opener.journal(self.identity.uuid, core, segments, number + 1, lsn + 1);
+        fold.written(&mut notes);
+        fold.durable(lsn + 1);
+        Ok((journal, report))
+    }
+
+    fn place_tail(
+        &self,
+        core: &mut Core<F>,
+        restore: &dyn Restore<F>,
+        durable: Lsn,
+        notes: &mut Vec<F::Note>,
+    ) -> Result<()> {
+        for tail in &self.walked.tail {
+            let mut bytes = read_tail(&self.found, tail)?;
+            // A checkpoint's parts name each other by place, so a copy would be of no use: a mark keeps the number.
+            if tail.kind == Kind::Checkpoint as u8 {
+                bytes.clear();
+                frame::encode(&mut bytes, Kind::Mark, 0, &[], &[]);
+            }
+            let place = core.put(Draft::Copied(&bytes), tail.lsn, durable, |_| ());
+            restore.notes(Placed { lsn: tail.lsn, place }, &whole(&bytes), notes);
+            core.next_lsn = tail.lsn + 1;
+            if core.group.bytes > 1 << 20 {
+                write_out(core).map_err(|e| Error::with_source(ErrorKind::Io, "recovery could not write; open again", e))?;
+            }
+        }
+        core.next_lsn = self.walked.last_lsn + 1;
+        Ok(())
+    }
+
+    /// The table with the durable end where it is.
+    fn cut_infos(&self, durable_end: Place, durable_lsn: Lsn) -> Vec<SegmentInfo> {
+        let mut infos = self.infos(durable_end.segment);
+        if let Some(last) = infos.last_mut() {
+            last.last_lsn = durable_lsn;
+            last.end = durable_end.position;
+        }
+        infos
+    }
+
+    /// Gives back what counts no more: the old tail's space, files that nothing links to. Failures are harmless: the
+    /// next open finds the same files and sweeps again.
+    fn sweep(&self, durable_end: Place) {
+        let Some(old) = self.found.get(&durable_end.segment) else { return };
+        let _ = old.file.punch(durable_end.position, old.header.size - durable_end.position);
+        let kept: Vec<u64> = self.infos(durable_end.segment).iter().map(|i| i.number).collect();
+        for number in self.opener.numbers.iter().filter(|n| !kept.contains(n)) {
+            let _ = self.opener.machine.storage.remove(&SegmentHeader::name(*number, 0));
+        }
+    }
+}
+
+fn put_recovered<F: Fold>(core: &mut Core<F>, recovered: &Recovered, durable: Lsn) {
+    let (mut head, mut bytes) = (Vec::new(), Vec::new());
+    recovered.write(&mut head);
+    frame::encode(&mut bytes, Kind::Recovered, 0, &head, &[]);
+    core.put(Draft::Copied(&bytes), core.next_lsn, durable, |_| ());
+    core.next_lsn += 1;
+}

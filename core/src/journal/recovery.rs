@@ -1,0 +1,436 @@
+//! Recovery: the newest whole checkpoint, then every frame behind it, segment after segment, up to the first that does
+//! not validate. What a later frame declares durable and is not there is corruption; the rest is a torn tail.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+
+use super::core::CheckpointRef;
+use super::scan::{FIRST, Found, Scanner};
+use super::segment::Segment;
+use super::segments::{SegmentInfo, read_error};
+use crate::error::{Error, ErrorKind, Result};
+use crate::format::control::{Link, Place};
+use crate::format::files::SegmentHeader;
+use crate::format::frame::{Frame, Kind, Payload, Seal};
+use crate::io::branches::branch;
+use crate::io::bugs::{Bug, planted};
+use crate::io::{File, Machine};
+use crate::types::{Incarnation, Lsn};
+
+/// A segment file as found.
+pub struct FoundSegment {
+    pub header: SegmentHeader,
+    pub file: Arc<dyn File>,
+    /// `None`: the first frame does not validate.
+    pub link: Option<Link>,
+}
+
+impl FoundSegment {
+    pub fn seal(&self) -> Seal {
+        Seal::new(self.header.salt, self.header.number)
+    }
+
+    /// Opens a segment file. `None`: it has no valid header and no frames, so it was never used.
+    pub fn open(machine: &Machine, number: u64, known: Option<&SegmentInfo>) -> Result<Option<FoundSegment>> {
+        let name = SegmentHeader::name(number, 0);
+        let file = machine.storage.open(&name).map_err(|e| read_error(number, e))?;
+        let header = match (Segment::read_header(&*file).map_err(|e| read_error(number, e))?, known) {
+            (Some(header), _) if header.number == number => header,
+            (_, Some(info)) => of_info(info),
+            _ => return Self::headless(&*file, number).map(|()| None),
+        };
+        let mut found = FoundSegment { header, file, link: None };
+        found.link = found.read_link().map_err(|e| read_error(number, e))?;
+        Ok(Some(found))
+    }
+
+    /// A header that is gone matters only if frames lie behind it: a header is durable before the first of them.
+    fn headless(file: &dyn File, number: u64) -> Result<()> {
+        let size = file.len().map_err(|e| read_error(number, e))?;
+        let mut scanner = Scanner::new(file, Seal::new(0, 0), FIRST, size.max(FIRST));
+        if scanner.last_byte().map_err(|e| read_error(number, e))? == FIRST {
+            return Ok(());
+        }
+        let name = SegmentHeader::name(number, 0);
+        let message = format!("a segment's header is damaged, twice; restore the file from a backup; file={name}");
+        Err(Error::new(ErrorKind::Corrupt, message))
+    }
+
+    fn read_link(&self) -> std::io::Result<Option<Link>> {
+        let mut scanner = Scanner::new(&*self.file, self.seal(), FIRST, self.header.size);
+        Ok(match scanner.next_frame()? {
+            Ok(found) if found.header.kind == Kind::Link as u8 => match scanner.frame(found).payload() {
+                Ok(Payload::Link(link)) => Some(link),
+                _ => None,
+            },
+            _ => None,
+        })
+    }
+
+    /// A recovery's segment counts only if every frame up to its `recovered` is whole.
+    fn is_whole(&self) -> Result<bool> {
+        let Some(link) = self.link else { return Ok(false) };
+        if link.recovery == 0 {
+            return Ok(true);
+        }
+        let mut scanner = Scanner::new(&*self.file, self.seal(), FIRST, self.header.size);
+        let mut expected = link.lsn;
+        while let Ok(found) = scanner.next_frame().map_err(|e| read_error(self.header.number, e))? {
+            if found.header.lsn != expected || !scanner.body_is_good(found) {
+                break;
+            }
+            // The copy ends with the `recovered` frame of this segment's own life; older ones may have been copied.
+            if let Ok(Payload::Recovered(r)) = scanner.frame(found).payload()
+                && r.incarnation == link.incarnation
+            {
+                return Ok(true);
+            }
+            expected += 1;
+        }
+        branch("crash_in_copy");
+        Ok(false)
+    }
+}
+
+fn of_info(info: &SegmentInfo) -> SegmentHeader {
+    SegmentHeader {
+        uuid: [0; 16],
+        number: info.number,
+        generation: info.generation,
+        format: 1,
+        size: info.size,
+        salt: info.salt,
+        created_ms: 0,
+    }
+}
+
+/// The segments that hold the journal from `start` on, in order: each links to the one before. Of several that link
+/// to the same place the newest whole one counts: it is the copy that a recovery made.
+pub fn chain(start: u64, found: &BTreeMap<u64, FoundSegment>) -> Result<Vec<u64>> {
+    let mut chain = vec![start];
+    let mut current = start;
+    loop {
+        let mut next = None;
+        for (number, segment) in found.range(current + 1..).rev() {
+            if segment.link.is_some_and(|l| l.segment == current) && segment.is_whole()? {
+                next = Some(*number);
+                break;
+            }
+        }
+        let Some(number) = next.or(unlinked_after(current, found)?) else { return Ok(chain) };
+        chain.push(number);
+        current = number;
+    }
+}
+
+/// A segment whose link rotted still follows if its frames declare themselves durable.
+fn unlinked_after(current: u64, found: &BTreeMap<u64, FoundSegment>) -> Result<Option<u64>> {
+    for (number, segment) in found.range(current + 1..).filter(|(_, s)| s.link.is_none()) {
+        let mut scanner = Scanner::new(&*segment.file, segment.seal(), FIRST, segment.header.size);
+        let mut first = None;
+        while let Some(valid) = scanner.next_valid().map_err(|e| read_error(*number, e))? {
+            let first = *first.get_or_insert(valid.header.lsn);
+            if valid.header.durable_lsn >= first {
+                return Ok(Some(*number));
+            }
+        }
+    }
+    Ok(None)
+}
+
+/// LSN of the first valid frame of a segment, its link aside.
+fn first_lsn(segment: &FoundSegment) -> Result<Option<Lsn>> {
+    let mut scanner = Scanner::new(&*segment.file, segment.seal(), FIRST, segment.header.size);
+    while let Some(valid) = scanner.next_valid().map_err(|e| read_error(segment.header.number, e))? {
+        if valid.header.kind != Kind::Link as u8 {
+            return Ok(Some(valid.header.lsn));
+        }
+    }
+    Ok(None)
+}
+
+/// Frames that were declared durable and are not there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Hole {
+    /// First LSN lost.
+    pub first: Lsn,
+    /// Last LSN lost.
+    pub last: Lsn,
+    /// Where the damage begins.
+    pub place: Place,
+    /// Only a records frame's body is bad: nothing but these records is lost.
+    pub records_only: bool,
+}
+
+/// A frame past the last durable LSN: it will be copied.
+#[derive(Clone, Copy, Debug)]
+pub struct TailFrame {
+    pub lsn: Lsn,
+    pub place: Place,
+    pub len: u64,
+    pub kind: u8,
+    pub checksum: u32,
+}
+
+/// What the walk found.
+#[derive(Default)]
+pub struct Walked {
+    pub last_lsn: Lsn,
+    /// The byte behind the last frame.
+    pub end: Place,
+    pub declared: Lsn,
+    /// The byte behind the last durable frame, and that frame's checksum.
+    pub durable_end: Place,
+    pub durable_checksum: u32,
+    pub tail: VecDeque<TailFrame>,
+    pub holes: Vec<Hole>,
+    /// First LSN of each segment of the chain, and where it ends.
+    pub bounds: BTreeMap<u64, (Lsn, Lsn, u64)>,
+    /// How far bytes that count no more reach behind the end.
+    pub cut_bytes: u64,
+    /// Greatest LSN seen behind the end.
+    pub cut_lsn: Lsn,
+}
+
+/// Walks the frames of a chain.
+pub struct Walk<'a> {
+    found: &'a BTreeMap<u64, FoundSegment>,
+    chain: &'a [u64],
+    /// Frames past it are not folded: what a reader without the right to write may serve.
+    limit: Lsn,
+    fold: &'a mut dyn FnMut(Lsn, &Payload<'_>),
+    out: Walked,
+    /// Greatest durable LSN declared behind the first damage; looked up once.
+    ahead: Option<Lsn>,
+}
+
+enum Step {
+    Next,
+    Stop,
+}
+
+impl<'a> Walk<'a> {
+    /// Starts behind a checkpoint.
+    pub fn new(
+        found: &'a BTreeMap<u64, FoundSegment>,
+        chain: &'a [u64],
+        from: (CheckpointRef, Place),
+        limit: Lsn,
+        fold: &'a mut dyn FnMut(Lsn, &Payload<'_>),
+    ) -> Walk<'a> {
+        let out = Walked {
+            last_lsn: from.0.lsn,
+            end: from.1,
+            declared: from.0.lsn,
+            durable_end: from.1,
+            ..Walked::default()
+        };
+        Walk { found, chain, limit, fold, out, ahead: None }
+    }
+
+    /// Walks to the journal's end.
+    pub fn run(mut self) -> Result<Walked> {
+        for (i, number) in self.chain.iter().enumerate() {
+            let segment = &self.found[number];
+            let next = self.chain.get(i + 1).map(|n| &self.found[n]);
+            let start = if i == 0 { self.out.end.position } else { FIRST };
+            let first = self.out.last_lsn + 1;
+            // A recovery's copy takes over in the middle: what lies behind that here counts no more.
+            let superseded = next.and_then(|n| n.link).filter(|l| l.recovery == 1).map(|l| l.lsn);
+            let step = self.segment(segment, start, superseded.unwrap_or(Lsn::MAX), i)?;
+            let end = if self.out.end.segment == *number { self.out.end.position } else { start };
+            self.out.bounds.insert(*number, (first, self.out.last_lsn, end));
+            if matches!(step, Step::Stop) {
+                break;
+            }
+        }
+        let cut = self.out.tail.iter().position(|t| t.lsn > self.out.last_lsn).unwrap_or(self.out.tail.len());
+        self.out.tail.truncate(cut);
+        Ok(self.out)
+    }
+
+    fn segment(&mut self, segment: &FoundSegment, start: u64, superseded: Lsn, index: usize) -> Result<Step> {
+        let number = segment.header.number;
+        let fail = |e| read_error(number, e);
+        let mut scanner = Scanner::new(&*segment.file, segment.seal(), start, segment.header.size);
+        self.out.end = Place { segment: number, position: start };
+        loop {
+            if self.out.last_lsn >= superseded {
+                return Ok(Step::Next);
+            }
+            let at = scanner.position;
+            let expected = self.out.last_lsn + 1;
+            match scanner.next_frame().map_err(fail)? {
+                Ok(f) if f.header.kind == Kind::Link as u8 && at == FIRST => {
+                    self.out.declared = self.out.declared.max(f.header.durable_lsn);
+                    self.out.end.position = f.end();
+                }
+                Ok(f) if f.header.lsn == expected && (scanner.body_is_good(f) || planted(Bug::TailBodyUnchecked)) => {
+                    self.take(&scanner, f, number);
+                }
+                Ok(f) if f.header.lsn == expected => {
+                    if self.declared_behind(index, number, f.end(), expected)? < expected {
+                        branch("torn_frame");
+                        if f.header.kind == Kind::Transaction as u8 {
+                            branch("torn_transaction_part");
+                        }
+                        return self.cut();
+                    }
+                    self.bad_body(&scanner, f, number);
+                }
+                _ => match self.no_frame(&mut scanner, index, number, at, expected)? {
+                    Step::Next => {
+                        if scanner.position >= segment.header.size {
+                            return Ok(Step::Next);
+                        }
+                    }
+                    Step::Stop => return Ok(Step::Stop),
+                },
+            }
+        }
+    }
+
+    /// A good frame: fold it and remember where it lies until it is known durable.
+    fn take(&mut self, scanner: &Scanner<'_>, found: Found, segment: u64) {
+        let header = found.header;
+        if let Ok(payload) = scanner.frame(found).payload()
+            && header.lsn <= self.limit
+        {
+            (self.fold)(header.lsn, &payload);
+        }
+        self.pass(found, segment);
+    }
+
+    fn pass(&mut self, found: Found, segment: u64) {
+        let header = found.header;
+        self.out.last_lsn = header.lsn;
+        self.out.end = Place { segment, position: found.end() };
+        self.out.declared = self.out.declared.max(header.durable_lsn);
+        let place = Place { segment, position: found.position };
+        let (lsn, len, kind, checksum) = (header.lsn, header.len(), header.kind, header.checksum);
+        self.out.tail.push_back(TailFrame { lsn, place, len, kind, checksum });
+        while let Some(first) = self.out.tail.front().copied()
+            && first.lsn <= self.out.declared
+        {
+            self.out.tail.pop_front();
+            let position = first.place.position + first.len;
+            self.out.durable_end = Place { segment: first.place.segment, position };
+            self.out.durable_checksum = first.checksum;
+        }
+    }
+
+    /// A durable frame whose body rotted. If it holds records only, its head says all that the state needs.
+    fn bad_body(&mut self, scanner: &Scanner<'_>, found: Found, segment: u64) {
+        branch("corruption_above_checkpoint");
+        let frame = scanner.frame(found);
+        let payload = match Kind::of(found.header.kind) {
+            Some(Kind::Records | Kind::Transaction) => frame.payload().ok(),
+            _ => None,
+        };
+        if let Some(payload) = &payload
+            && found.header.lsn <= self.limit
+        {
+            (self.fold)(found.header.lsn, payload);
+        }
+        let (lsn, place) = (found.header.lsn, Place { segment, position: found.position });
+        self.out.holes.push(Hole { first: lsn, last: lsn, place, records_only: payload.is_some() });
+        self.pass(found, segment);
+    }
+
+    /// No valid frame with the expected LSN lies at `at`: the journal's end, a torn tail, or corruption.
+    fn no_frame(&mut self, s: &mut Scanner<'_>, index: usize, number: u64, at: u64, expected: Lsn) -> Result<Step> {
+        let fail = |e| read_error(number, e);
+        let next = self.chain.get(index + 1).map(|n| &self.found[n]);
+        let follows = next.and_then(|n| n.link).is_some_and(|l| l.lsn == self.out.last_lsn && l.end == at);
+        if follows {
+            s.position = u64::MAX;
+            return Ok(Step::Next);
+        }
+        if self.declared_behind(index, number, at, expected)? < expected {
+            return self.cut();
+        }
+        s.position = at;
+        let zeros = !s.step().map_err(fail)? || s.position > at + 64;
+        s.position = at + 8;
+        let mut resumed = None;
+        while let Some(valid) = s.next_valid().map_err(fail)? {
+            if valid.header.lsn >= expected && valid.header.kind != Kind::Link as u8 {
+                resumed = Some(valid);
+                break;
+            }
+        }
+        branch(if zeros { "zeros_inside_durable" } else { "corruption_above_checkpoint" });
+        let last = match (resumed, next) {
+            (Some(valid), _) => valid.header.lsn - 1,
+            (None, Some(FoundSegment { link: Some(link), .. })) => link.lsn,
+            (None, Some(next)) => first_lsn(next)?.map_or(expected, |lsn| lsn - 1),
+            (None, None) => self.ahead.unwrap_or(expected),
+        };
+        let place = Place { segment: number, position: at };
+        if last >= expected {
+            self.out.holes.push(Hole { first: expected, last, place, records_only: false });
+            self.out.last_lsn = last;
+        }
+        s.position = resumed.map_or(u64::MAX, |valid| valid.position);
+        Ok(Step::Next)
+    }
+
+    fn cut(&mut self) -> Result<Step> {
+        self.out.cut_lsn = self.out.cut_lsn.max(self.out.last_lsn);
+        Ok(Step::Stop)
+    }
+
+    /// The greatest durable LSN that any valid frame from `at` on declares. Looked up at the first damage only: it
+    /// covers everything behind.
+    fn declared_behind(&mut self, index: usize, number: u64, at: u64, expected: Lsn) -> Result<Lsn> {
+        if planted(Bug::RotCutAsTorn) {
+            return Ok(0);
+        }
+        if let Some(known) = self.ahead {
+            return Ok(known.max(self.out.declared));
+        }
+        let mut declared = self.out.declared;
+        for (i, n) in self.chain.iter().enumerate().skip(index) {
+            let segment = &self.found[n];
+            let start = if i == index { at } else { FIRST };
+            let mut s = Scanner::new(&*segment.file, segment.seal(), start, segment.header.size);
+            if i == index {
+                let last = s.last_byte().map_err(|e| read_error(number, e))?;
+                self.out.cut_bytes = last.saturating_sub(at);
+            }
+            while let Some(valid) = s.next_valid().map_err(|e| read_error(*n, e))? {
+                if valid.header.lsn >= expected {
+                    declared = declared.max(valid.header.durable_lsn);
+                    self.out.cut_lsn = self.out.cut_lsn.max(valid.header.lsn);
+                }
+            }
+        }
+        if self.out.cut_bytes > 0 && declared < expected {
+            branch("torn_frame");
+        }
+        self.ahead = Some(declared);
+        Ok(declared)
+    }
+}
+
+/// The life that the found segments speak of.
+pub fn last_incarnation(found: &BTreeMap<u64, FoundSegment>) -> Incarnation {
+    found.values().filter_map(|s| s.link).map(|l| l.incarnation).max().unwrap_or(0)
+}
+
+/// Reads one frame of the tail again, whole, padding included.
+pub fn read_tail(found: &BTreeMap<u64, FoundSegment>, tail: &TailFrame) -> Result<Vec<u8>> {
+    let segment = &found[&tail.place.segment];
+    super::checkpoint::frame_at(&*segment.file, segment.seal(), tail.place.position).ok_or_else(|| {
+        let message = "a frame changed while it was being recovered; try to open again";
+        Error::new(ErrorKind::Io, message)
+    })
+}
+
+/// The frame in whole bytes that were verified before.
+pub fn whole(bytes: &[u8]) -> Frame<'_> {
+    let header = crate::format::frame::FrameHeader::read(bytes);
+    let head_end = crate::format::frame::FRAME_HEADER + header.head_len as usize;
+    let body_end = head_end + header.body_len as usize;
+    Frame { header, head: &bytes[crate::format::frame::FRAME_HEADER..head_end], body: &bytes[head_end..body_end] }
+}

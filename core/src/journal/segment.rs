@@ -1,0 +1,108 @@
+//! One segment file while it is written: its header, its seal, and the zeros written ahead of its frames.
+
+use std::io;
+use std::sync::Arc;
+
+use parking_lot::{Condvar, Mutex};
+
+use crate::format::files::{FORMAT_VERSION, FRAMES, RECORD, SECOND, SegmentHeader};
+use crate::format::frame::Seal;
+use crate::io::{File, Machine};
+
+/// Zeros are written in pieces of this size: larger ones make the page cache use large folios, and a small write into
+/// those costs twice as much.
+const ZERO_PIECE: u64 = 64 << 10;
+static ZEROS: [u8; ZERO_PIECE as usize] = [0; ZERO_PIECE as usize];
+
+/// A segment that this life writes.
+pub struct Segment {
+    pub header: SegmentHeader,
+    pub seal: Seal,
+    pub file: Arc<dyn File>,
+    ahead: Mutex<Ahead>,
+    zeroed: Condvar,
+}
+
+/// Who writes where: the zeros must never land on a frame.
+#[derive(Default)]
+struct Ahead {
+    /// Zeros are written up to here.
+    to: u64,
+    /// A piece that is being written now begins here.
+    busy_from: Option<u64>,
+    /// Frames are written up to here.
+    written: u64,
+}
+
+impl Segment {
+    /// Makes a segment file and writes its header, twice. Nothing is durable yet.
+    pub fn create(machine: &Machine, uuid: [u8; 16], number: u64, size: u64) -> io::Result<Arc<Segment>> {
+        let created_ms = machine.clock.wall_ms().max(0) as u64;
+        let salt = machine.random.next_u64();
+        let header = SegmentHeader { uuid, number, generation: 0, format: FORMAT_VERSION, size, salt, created_ms };
+        let file = machine.storage.create(&SegmentHeader::name(number, 0), size)?;
+        file.write_at(&header.write(), 0)?;
+        file.write_at(&header.write(), SECOND)?;
+        Ok(Self::of(header, file))
+    }
+
+    /// Takes a segment that exists.
+    pub fn of(header: SegmentHeader, file: Arc<dyn File>) -> Arc<Segment> {
+        let seal = Seal::new(header.salt, header.number);
+        let ahead = Mutex::new(Ahead { to: FRAMES, busy_from: None, written: FRAMES });
+        Arc::new(Segment { header, seal, file, ahead, zeroed: Condvar::new() })
+    }
+
+    /// Reads the header of a segment file; the second copy serves if the first is damaged.
+    pub fn read_header(file: &dyn File) -> io::Result<Option<SegmentHeader>> {
+        for at in [0, SECOND] {
+            let mut bytes = [0; RECORD];
+            if file.read_at(&mut bytes, at)? == RECORD
+                && let Ok(header) = SegmentHeader::read(&bytes)
+            {
+                return Ok(Some(header));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Writes frames. Only the holder of the write baton calls it. Waits for a piece of zeros that is being written
+    /// over the same bytes right now.
+    pub fn write(&self, bytes: &[u8], position: u64) -> io::Result<()> {
+        let end = position + bytes.len() as u64;
+        let mut ahead = self.ahead.lock();
+        while ahead.busy_from.is_some_and(|from| from < end) {
+            self.zeroed.wait(&mut ahead);
+        }
+        ahead.written = end;
+        drop(ahead);
+        self.file.write_at(bytes, position)
+    }
+
+    /// Writes one piece of zeros if less than `distance` bytes are ready ahead of the frames. Returns whether it wrote.
+    pub fn zero_ahead(&self, distance: u64) -> io::Result<bool> {
+        let (from, to) = {
+            let mut ahead = self.ahead.lock();
+            let from = ahead.to.max(ahead.written.next_multiple_of(4096));
+            let to = (from + ZERO_PIECE).min(self.header.size);
+            if from >= to || from >= ahead.written + distance || ahead.busy_from.is_some() {
+                return Ok(false);
+            }
+            ahead.busy_from = Some(from);
+            (from, to)
+        };
+        let result = self.file.write_at(&ZEROS[..(to - from) as usize], from);
+        let mut ahead = self.ahead.lock();
+        ahead.busy_from = None;
+        ahead.to = to;
+        drop(ahead);
+        self.zeroed.notify_all();
+        result.map(|()| true)
+    }
+
+    /// How many bytes of zeros lie ready ahead of the frames.
+    pub fn ready(&self) -> u64 {
+        let ahead = self.ahead.lock();
+        ahead.to.saturating_sub(ahead.written)
+    }
+}

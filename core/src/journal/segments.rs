@@ -1,0 +1,286 @@
+//! All segments of the log, and which of them are open or mapped. Shared by readers and by the writer; knows nothing
+//! of the lock under which frames are placed.
+
+use std::collections::BTreeMap;
+use std::ops::{Deref, Range};
+use std::sync::Arc;
+
+use parking_lot::{Mutex, RwLock};
+
+use super::scan;
+use super::tail::Tail;
+use crate::error::{Error, ErrorKind, Result};
+use crate::format::files::SegmentHeader;
+use crate::format::footer;
+use crate::format::frame::{Frame, Seal};
+use crate::io::{File, Machine, Mapping};
+use crate::limits::ALLOCATION_MAX;
+
+/// Sealed segments that are kept open and mapped.
+const SHELF: usize = 256;
+
+/// What is known of a segment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SegmentInfo {
+    /// Its number.
+    pub number: u64,
+    /// Its generation.
+    pub generation: u32,
+    /// Its salt.
+    pub salt: u64,
+    /// Bytes that frames may fill; the footer lies behind.
+    pub size: u64,
+    /// LSN of its first frame.
+    pub first_lsn: u64,
+    /// LSN of its last frame, once sealed.
+    pub last_lsn: u64,
+    /// The byte behind its last frame, once sealed.
+    pub end: u64,
+    /// True once no frame will be added.
+    pub sealed: bool,
+}
+
+/// Bytes with whoever owns them: a mapping or a buffer.
+#[derive(Clone)]
+pub struct Bytes {
+    owner: Owner,
+    start: usize,
+    end: usize,
+}
+
+#[derive(Clone)]
+enum Owner {
+    Map(Arc<Mapping>),
+    Heap(Arc<Vec<u8>>),
+}
+
+impl Bytes {
+    /// `len` bytes of a buffer, from `start`. The caller has checked that they exist.
+    pub fn heap(data: Arc<Vec<u8>>, start: usize, len: usize) -> Bytes {
+        debug_assert!(start + len <= data.len());
+        Bytes { owner: Owner::Heap(data), start, end: start + len }
+    }
+
+    /// A part of these bytes, with the same owner.
+    pub fn slice(&self, range: Range<usize>) -> Bytes {
+        assert!(range.start <= range.end && range.end <= self.len(), "a slice lies within its bytes");
+        Bytes { owner: self.owner.clone(), start: self.start + range.start, end: self.start + range.end }
+    }
+}
+
+impl Deref for Bytes {
+    type Target = [u8];
+    #[inline]
+    fn deref(&self) -> &[u8] {
+        match &self.owner {
+            Owner::Map(map) => &map[self.start..self.end],
+            Owner::Heap(data) => &data[self.start..self.end],
+        }
+    }
+}
+
+impl From<Vec<u8>> for Bytes {
+    fn from(data: Vec<u8>) -> Bytes {
+        let len = data.len();
+        Bytes::heap(Arc::new(data), 0, len)
+    }
+}
+
+impl AsRef<[u8]> for Bytes {
+    fn as_ref(&self) -> &[u8] {
+        self
+    }
+}
+
+struct Shelved {
+    file: Arc<dyn File>,
+    map: Option<Arc<Mapping>>,
+    used: u64,
+}
+
+/// The segments of the log.
+pub struct Segments {
+    machine: Machine,
+    table: RwLock<BTreeMap<u64, SegmentInfo>>,
+    shelf: Mutex<(BTreeMap<u64, Shelved>, u64)>,
+    /// Files this life writes: open as long as they are unsealed.
+    writing: RwLock<BTreeMap<u64, Arc<dyn File>>>,
+    pub(super) tail: Tail,
+}
+
+impl Segments {
+    pub(super) fn new(machine: Machine, infos: impl IntoIterator<Item = SegmentInfo>) -> Segments {
+        Segments {
+            machine,
+            table: RwLock::new(infos.into_iter().map(|i| (i.number, i)).collect()),
+            shelf: Mutex::default(),
+            writing: RwLock::default(),
+            tail: Tail::default(),
+        }
+    }
+
+    /// A segment begins to be written.
+    pub(super) fn begin(&self, info: SegmentInfo, file: Arc<dyn File>) {
+        self.writing.write().insert(info.number, file);
+        self.table.write().insert(info.number, info);
+    }
+
+    /// A segment got its last frame.
+    pub(super) fn seal(&self, number: u64, last_lsn: u64, end: u64) {
+        if let Some(info) = self.table.write().get_mut(&number) {
+            *info = SegmentInfo { last_lsn, end, sealed: true, ..*info };
+        }
+    }
+
+    /// A sealed segment needs no writer any more: from now on it may be mapped.
+    pub(super) fn settle(&self, number: u64) {
+        self.writing.write().remove(&number);
+    }
+
+    /// True once a segment is sealed, written and flushed: it never changes again.
+    pub fn is_settled(&self, number: u64) -> bool {
+        self.info(number).is_some_and(|i| i.sealed) && self.writing_file(number).is_none()
+    }
+
+    /// Everything that is known, in order.
+    pub fn all(&self) -> Vec<SegmentInfo> {
+        self.table.read().values().copied().collect()
+    }
+
+    /// What is known of a segment.
+    pub fn info(&self, number: u64) -> Option<SegmentInfo> {
+        self.table.read().get(&number).copied()
+    }
+
+    /// The segment that is written now.
+    pub fn newest(&self) -> u64 {
+        self.table.read().last_key_value().map_or(0, |(n, _)| *n)
+    }
+
+    /// The segment before.
+    pub fn before(&self, number: u64) -> Option<u64> {
+        self.table.read().range(..number).next_back().map(|(n, _)| *n)
+    }
+
+    /// The segment behind.
+    pub fn after(&self, number: u64) -> Option<u64> {
+        self.table.read().range(number + 1..).next().map(|(n, _)| *n)
+    }
+
+    /// Reads bytes: from the mapping of a sealed segment, from what was just written, or from the file.
+    pub fn read(&self, segment: u64, position: u64, len: usize) -> Result<Bytes> {
+        if let Some(file) = self.writing_file(segment) {
+            if let Some(bytes) = self.tail.get(segment, position, len) {
+                return Ok(bytes);
+            }
+            return self.read_file(&*file, segment, position, len);
+        }
+        let (file, map) = self.shelved(segment)?;
+        let Some(map) = map else { return self.read_file(&*file, segment, position, len) };
+        match usize::try_from(position).ok().and_then(|p| Some((p, p.checked_add(len)?))) {
+            Some((start, end)) if end <= map.len() => Ok(Bytes { owner: Owner::Map(map), start, end }),
+            _ => Err(short(segment, position, len)),
+        }
+    }
+
+    fn writing_file(&self, segment: u64) -> Option<Arc<dyn File>> {
+        self.writing.read().get(&segment).cloned()
+    }
+
+    fn read_file(&self, file: &dyn File, segment: u64, position: u64, len: usize) -> Result<Bytes> {
+        if len > ALLOCATION_MAX {
+            let message = format!("a range is longer than one read may be; segment={segment} bytes={len}");
+            return Err(Error::new(ErrorKind::LimitExceeded, message));
+        }
+        let mut data = vec![0; len];
+        let got = file.read_at(&mut data, position).map_err(|e| read_error(segment, e))?;
+        if got < len {
+            return Err(short(segment, position, len));
+        }
+        Ok(Bytes::heap(Arc::new(data), 0, len))
+    }
+
+    /// Opens a sealed segment, or finds it open.
+    fn shelved(&self, segment: u64) -> Result<(Arc<dyn File>, Option<Arc<Mapping>>)> {
+        let mut held = self.shelf.lock();
+        let (shelf, tick) = &mut *held;
+        *tick += 1;
+        if let Some(found) = shelf.get_mut(&segment) {
+            found.used = *tick;
+            return Ok((found.file.clone(), found.map.clone()));
+        }
+        let info = self.info(segment).ok_or_else(|| {
+            Error::new(ErrorKind::Truncated, format!("the segment is gone; segment={segment}"))
+        })?;
+        let name = SegmentHeader::name(segment, info.generation);
+        let file = self.machine.storage.open(&name).map_err(|e| read_error(segment, e))?;
+        let map = file.map().map_err(|e| read_error(segment, e))?.map(Arc::new);
+        if shelf.len() >= SHELF
+            && let Some(oldest) = shelf.iter().min_by_key(|(_, s)| s.used).map(|(n, _)| *n)
+        {
+            shelf.remove(&oldest);
+        }
+        shelf.insert(segment, Shelved { file: file.clone(), map: map.clone(), used: *tick });
+        Ok((file, map))
+    }
+
+    fn file(&self, segment: u64) -> Result<Arc<dyn File>> {
+        match self.writing_file(segment) {
+            Some(file) => Ok(file),
+            None => self.shelved(segment).map(|(file, _)| file),
+        }
+    }
+
+    /// What lies behind the frames' room, if it looks like a footer; not verified.
+    pub fn footer_bytes(&self, number: u64) -> Result<Option<Bytes>> {
+        let Some(info) = self.info(number) else { return Ok(None) };
+        let file = self.file(number)?;
+        let mut head = [0; 80];
+        let got = file.read_at(&mut head, info.size).map_err(|e| read_error(number, e))?;
+        match footer::length(&head[..got]) {
+            Some(len) if len <= ALLOCATION_MAX as u64 => {
+                let len = len as usize;
+                let mut data = vec![0; len];
+                let got = file.read_at(&mut data, info.size).map_err(|e| read_error(number, e))?;
+                data.truncate(got);
+                Ok(Some(Bytes::heap(Arc::new(data), 0, got)))
+            }
+            _ => Ok(None),
+        }
+    }
+
+    /// Writes a footer behind the frames' room. Not flushed: a footer is derived.
+    pub fn put_footer(&self, number: u64, bytes: &[u8]) -> Result<()> {
+        let info = self.info(number).ok_or_else(|| Error::new(ErrorKind::Internal, "a footer without its segment"))?;
+        self.file(number)?.write_at(bytes, info.size).map_err(|e| read_error(number, e))
+    }
+
+    /// Visits every valid frame of a segment, stepping over damage. Heads are verified, bodies are not.
+    pub fn scan(&self, number: u64, visit: &mut dyn FnMut(u64, &Frame<'_>)) -> Result<()> {
+        let Some(info) = self.info(number) else { return Ok(()) };
+        let end = if info.end > 0 { info.end } else { info.size };
+        let file = self.file(number)?;
+        let mut scanner = scan::Scanner::new(&*file, Seal::new(info.salt, number), scan::FIRST, end);
+        while let Some(found) = scanner.next_valid().map_err(|e| read_error(number, e))? {
+            let frame = scanner.frame(found);
+            if frame.header.lsn > info.last_lsn && info.end > 0 {
+                break;
+            }
+            visit(found.position, &frame);
+        }
+        Ok(())
+    }
+}
+
+fn short(segment: u64, position: u64, len: usize) -> Error {
+    let message = format!(
+        "a segment file is shorter than its index says; restore it from a backup or salvage the log; \
+         segment={segment} position={position} bytes={len}"
+    );
+    Error::new(ErrorKind::Corrupt, message)
+}
+
+/// A failed read: the call fails, the engine goes on.
+pub(super) fn read_error(segment: u64, error: std::io::Error) -> Error {
+    Error::with_source(ErrorKind::Io, format!("reading a segment failed; try again; segment={segment}"), error)
+}

@@ -1,0 +1,229 @@
+//! What the journal does besides appends, on the keeper's thread or in `drive`: groups nobody waits for, marks, the
+//! next segment, zeros ahead, callbacks.
+
+use std::sync::atomic::Ordering;
+
+use super::core::Draft;
+use super::{Fold, Journal};
+use crate::error::Result;
+use crate::format::control::Place;
+use crate::format::files::SegmentHeader;
+use crate::format::frame::{self, Kind};
+use crate::io::bugs::{Bug, planted};
+use crate::types::{Durability, Lsn};
+
+const MS: u64 = 1_000_000;
+/// A frame nobody waits for is written this soon.
+const WRITE_WITHIN: u64 = 5 * MS;
+/// So long after a flush with nothing behind it a mark states the durable LSN.
+const MARK_AFTER: u64 = 50 * MS;
+/// Zeros are kept ready for what was written in the last tick, within these bounds.
+const ZEROS_MIN: u64 = 256 << 10;
+const ZEROS_MAX: u64 = 32 << 20;
+
+/// What the keeper remembers between two rounds.
+#[derive(Debug)]
+pub struct Upkeep {
+    pub head_sequence: u64,
+    /// When the oldest unflushed frame was first seen.
+    dirty_since: Option<u64>,
+    /// When everything was first seen flushed.
+    quiet_since: u64,
+    last_written: Lsn,
+    /// Bytes of zeros to keep ready; follows the load.
+    ahead: u64,
+    last_bytes: u64,
+    /// Only for a planted bug: the label of the checkpoint before.
+    stale: Option<(Lsn, Place)>,
+}
+
+impl Upkeep {
+    pub fn new(now: u64) -> Upkeep {
+        Upkeep {
+            head_sequence: 0,
+            dirty_since: None,
+            quiet_since: now,
+            last_written: 0,
+            ahead: 0,
+            last_bytes: 0,
+            stale: None,
+        }
+    }
+
+    /// What a checkpoint is labelled with: the LSN its state is as of.
+    pub fn label(&mut self, lsn: Lsn, next: Place) -> (Lsn, Place) {
+        if !planted(Bug::CheckpointNewerThanLsn) {
+            return (lsn, next);
+        }
+        self.stale.replace((lsn, next)).unwrap_or((lsn, next))
+    }
+}
+
+impl<F: Fold> Journal<F> {
+    /// One round. Returns when the next one is due at the latest, in monotonic nanoseconds; `None`: not before the
+    /// bell rings.
+    pub fn tend(&self) -> Option<u64> {
+        if self.check().is_err() {
+            self.call_back();
+            return None;
+        }
+        // A failure poisons the journal and reaches every caller by that; the keeper has nobody to tell.
+        let due = self.tend_groups().unwrap_or(None);
+        let _ = self.tend_segments();
+        self.call_back();
+        due
+    }
+
+    fn tend_groups(&self) -> Result<Option<u64>> {
+        let now = self.machine.clock.monotonic();
+        let (last, wanted, stated, marked) = {
+            let core = self.core.lock();
+            (core.next_lsn - 1, core.wanted, core.stated, core.marked)
+        };
+        if self.written_lsn() < last {
+            self.lead_write()?;
+        }
+        let durable = self.durable_lsn();
+        if durable < wanted {
+            self.lead_flush()?;
+        }
+        let mut upkeep = self.upkeep.lock();
+        if self.durable_lsn() < last && !(marked && self.durable_lsn() + 1 == last) {
+            let since = *upkeep.dirty_since.get_or_insert(now);
+            upkeep.quiet_since = now;
+            drop(upkeep);
+            if now >= since + self.options.flush_every {
+                self.lead_flush()?;
+                self.upkeep.lock().dirty_since = None;
+            }
+            return Ok(Some((now + WRITE_WITHIN).min(since + self.options.flush_every)));
+        }
+        upkeep.dirty_since = None;
+        if upkeep.last_written != last {
+            upkeep.last_written = last;
+            upkeep.quiet_since = now;
+        }
+        let quiet = upkeep.quiet_since;
+        drop(upkeep);
+        if marked || stated >= last {
+            return Ok(None);
+        }
+        if now >= quiet + MARK_AFTER {
+            self.mark()?;
+            return Ok(None);
+        }
+        Ok(Some(quiet + MARK_AFTER))
+    }
+
+    /// Places an empty frame that states the durable LSN, and writes it; it is not flushed for itself.
+    pub fn mark(&self) -> Result<()> {
+        let mut bytes = Vec::with_capacity(frame::FRAME_HEADER);
+        frame::encode(&mut bytes, Kind::Mark, 0, &[], &[]);
+        let placed = self.enter(bytes.len())?.place(Draft::Copied(&bytes), Durability::Os, |_| (), |_, _| ());
+        self.reach(placed.lsn, Durability::Os, None).map(drop)
+    }
+
+    /// Has the next segment ready before this one is three quarters full, and zeros ahead of the load.
+    fn tend_segments(&self) -> Result<()> {
+        let (segment, position, spare) = {
+            let core = self.core.lock();
+            (core.segment.clone(), core.position, core.spare.is_some())
+        };
+        if !spare && position > segment.header.size / 2 {
+            self.prepare_spare(0)?;
+        }
+        let distance = {
+            let mut upkeep = self.upkeep.lock();
+            let written = segment.header.number * segment.header.size + position;
+            let moved = written.saturating_sub(upkeep.last_bytes).min(ZEROS_MAX);
+            upkeep.last_bytes = written;
+            // An idle log writes no zeros; a busy one has twice its last round's bytes ready.
+            upkeep.ahead = if moved == 0 { 0 } else { (2 * moved).max(upkeep.ahead / 2).clamp(ZEROS_MIN, ZEROS_MAX) };
+            upkeep.ahead
+        };
+        let mut pieces = 0;
+        while segment.zero_ahead(distance).map_err(|e| self.poison("writing zeros ahead failed", e))? {
+            pieces += 1;
+            if pieces * (64 << 10) >= ZEROS_MAX {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Runs what was enlisted and has met its level, or never will.
+    fn call_back(&self) {
+        if self.enlisted.lock().is_empty() {
+            return;
+        }
+        let mut ready = Vec::new();
+        {
+            let mut enlisted = self.enlisted.lock();
+            let mut i = 0;
+            while i < enlisted.len() {
+                match self.reached(enlisted[i].lsn, enlisted[i].level) {
+                    Some(result) => ready.push((enlisted.remove(i).call, result)),
+                    None => i += 1,
+                }
+            }
+        }
+        for (call, result) in ready {
+            // A caller's panic is its own: the keeper goes on.
+            let _ = std::panic::catch_unwind(std::panic::AssertUnwindSafe(move || call(result)));
+        }
+    }
+
+    /// True if as much was placed since the newest checkpoint as a segment holds, or eight times the state if that is
+    /// more.
+    pub fn checkpoint_is_due(&self) -> bool {
+        let core = self.core.lock();
+        self.check().is_ok() && core.since_checkpoint > core.segment.header.size.max(8 * core.state_bytes)
+    }
+
+    /// The journal's last words on a clean close: a checkpoint if anything happened, a mark, no spare. Returns the
+    /// segment that the next life may go on in, sealed for now.
+    pub fn finish(&self) -> Result<u64> {
+        let worked = self.core.lock().since_checkpoint > 0;
+        if worked {
+            self.checkpoint()?;
+        }
+        let (number, last, end) = {
+            let core = self.core.lock();
+            (core.segment.header.number, core.next_lsn - 1, core.position)
+        };
+        self.mark()?;
+        let spare = self.core.lock().spare.take();
+        if let Some(spare) = spare {
+            // A file that stays is swept away at the next open.
+            let _ = self.machine.storage.remove(&SegmentHeader::name(spare.header.number, 0));
+        }
+        self.segments.seal(number, last, end);
+        Ok(number)
+    }
+
+    /// Answers whoever enlisted, as far as the answer is known.
+    pub fn tend_callbacks(&self) {
+        self.call_back();
+    }
+
+    /// Waits, on the keeper's thread, until there is something to do.
+    pub fn sleep(&self, seen: u64, due: Option<u64>) {
+        self.idle.store(due.is_none(), Ordering::Relaxed);
+        // What was placed before the flag went up rang no bell.
+        let busy = due.is_none() && !self.core.lock().group.chunks.is_empty();
+        if !busy {
+            self.machine.park.park(&self.bell, seen, due);
+        }
+        self.idle.store(false, Ordering::Relaxed);
+    }
+
+    /// The keeper's bell as it stands; taken before a round, so that no ring is lost.
+    pub fn bell(&self) -> u64 {
+        self.bell.seen()
+    }
+
+    /// Wakes the keeper.
+    pub fn ring(&self) {
+        self.bell.happen();
+    }
+}

@@ -1,0 +1,40 @@
+//! Every bound in one table. A value past a bound answers `LimitExceeded`, `RecordTooLarge` or `InvalidArgument`.
+
+/// Longest topic name, bytes (Kafka's own bound).
+pub const TOPIC_NAME_MAX: usize = 249;
+/// Longest group name, producer name or transactional id, bytes.
+pub const NAME_MAX: usize = 1024;
+/// Longest metadata stored with an offset, bytes (Kafka's offset.metadata.max.bytes).
+pub const OFFSET_METADATA_MAX: usize = 4096;
+/// Most partitions one topic may have.
+pub const TOPIC_PARTITIONS_MAX: u32 = 100_000;
+/// Most partitions a log may have, deleted ones not counted.
+pub const PARTITIONS_MAX: usize = 1_000_000;
+/// Greatest offset.
+pub const OFFSET_MAX: u64 = i64::MAX as u64;
+/// Largest batch, bytes, header included (Kafka's max.message.bytes).
+pub const BATCH_MAX: usize = 1_048_588;
+/// Memory of one buffered transaction.
+pub const TRANSACTION_BUFFER: usize = 1 << 20;
+/// Largest frame, bytes; the same as the largest allocation, since recovery holds a frame whole.
+pub const FRAME_MAX: usize = ALLOCATION_MAX;
+/// Largest segment, bytes.
+pub const SEGMENT_MAX: u64 = 2 << 30;
+/// Smallest segment, bytes.
+pub const SEGMENT_MIN: u64 = 64 << 10;
+/// Segment size unless the options say otherwise.
+pub const SEGMENT_DEFAULT: u64 = 64 << 20;
+/// Size of a log's first segment; each next one doubles up to the option.
+pub const SEGMENT_FIRST: u64 = 256 << 10;
+/// Bytes of a group past which appenders wait.
+pub const GROUP_MAX: usize = 8 << 20;
+/// Entries copied under one hold of the journal's lock.
+pub const ENTRIES_PER_HOLD: usize = 1_000;
+/// Most bytes allocated because a file says so.
+pub const ALLOCATION_MAX: usize = 64 << 20;
+/// Last producer epoch handed out; 32767 is kept for fencing, as in Kafka.
+pub const PRODUCER_EPOCH_MAX: i16 = 32_766;
+/// Batches remembered per producer and partition, so that a retry is known (Kafka's own number).
+pub const CACHED_BATCHES: usize = 5;
+/// Decisions remembered per transactional id.
+pub const DECISIONS_KEPT: usize = 64;

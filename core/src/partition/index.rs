@@ -1,0 +1,340 @@
+//! Where a partition's older records lie: the footers of sealed segments, looked up, kept, rebuilt where they are gone.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use parking_lot::Mutex;
+use rustc_hash::FxHashMap;
+
+use super::Partition;
+use super::plan::Plan;
+use crate::error::{Error, ErrorKind, Result};
+use crate::format::batch::BatchHeader;
+use crate::format::footer::{self, Footer, FooterHead, Holding, Run};
+use crate::format::frame::{FRAME_HEADER, Frame, Kind};
+use crate::format::transaction::TransactionHead;
+use crate::journal::{Bytes, SegmentInfo, Segments};
+use crate::limits::OFFSET_MAX;
+use crate::types::{Instance, Offset};
+
+/// Verified footers that are kept.
+const SHELF: usize = 64;
+/// Segments behind the last look-up that are tried one by one, as a reader that goes forward needs them.
+const SUCCESSORS: usize = 2;
+
+type Kept = Arc<Footer<Bytes>>;
+
+/// The footers of the log's sealed segments.
+///
+/// Only settled segments are looked at: those of earlier lives, and of this life those whose footer was written by
+/// `settle`. What an unsettled segment holds is found in the live runs, so a footer is never built of a segment
+/// whose last frames are still on their way to the file.
+pub struct Footers {
+    unsettled: AtomicU64,
+    shelf: Mutex<Shelf>,
+}
+
+#[derive(Default)]
+struct Shelf {
+    kept: FxHashMap<u64, Shelved>,
+    clock: u64,
+}
+
+struct Shelved {
+    generation: u32,
+    footer: Kept,
+    used: u64,
+}
+
+impl Footers {
+    /// `first` is the number of the first segment that this life writes.
+    pub fn new(first: u64) -> Self {
+        Self { unsettled: AtomicU64::new(first), shelf: Mutex::default() }
+    }
+
+    /// The first segment whose holdings are still live runs.
+    pub fn unsettled(&self) -> u64 {
+        self.unsettled.load(Ordering::SeqCst)
+    }
+
+    /// Writes the footer of a sealed segment all of whose frames are written, and frees the live runs. Segments come in
+    /// order; `partitions` are all that exist, taken after the last frame was written. A footer that cannot be
+    /// written is rebuilt when it is needed.
+    pub fn settle(&self, segments: &Segments, number: u64, partitions: &[Arc<Partition>]) {
+        let mut holdings: Vec<Holding> = partitions.iter().filter_map(|p| p.holding(number)).collect();
+        holdings.sort_unstable_by_key(|h| h.instance);
+        if let Some(info) = segments.info(number) {
+            let head = head(&info);
+            let bytes = footer::encode(&head, &holdings);
+            let _ = segments.put_footer(number, &bytes);
+            if let Some(footer) = whole(bytes, &head) {
+                self.keep(&info, Arc::new(footer));
+            }
+        }
+        self.unsettled.fetch_max(number.saturating_add(1), Ordering::SeqCst);
+        // Only now: a reader that finds no live run looks at `unsettled` after that.
+        partitions.iter().for_each(|p| p.forget(number));
+    }
+
+    /// All that a segment holds, settled or not, for one whose frames are all written: by its footer, if that was written
+    /// behind its last frame, else by scanning. Nothing is kept, because more frames may follow.
+    pub fn holdings(&self, segments: &Segments, number: u64) -> Result<Vec<Holding>> {
+        let Some(info) = segments.info(number) else { return Ok(Vec::new()) };
+        let head = head(&info);
+        let found = segments.footer_bytes(number).ok().flatten();
+        let footer = match found.and_then(|bytes| Footer::read(bytes, &head)) {
+            Some(footer) => footer,
+            None => whole(rebuild(segments, &info)?, &head).ok_or_else(invalid)?,
+        };
+        Ok(footer.holdings())
+    }
+
+    /// Plans what one settled segment below `below` holds from the plan's offset on; returns its number. If none holds
+    /// the offset, it is planned as lost up to the next one known.
+    pub(super) fn plan(
+        &self,
+        segments: &Segments,
+        instance: Instance,
+        hint: u64,
+        below: u64,
+        next: Option<Offset>,
+        plan: &mut Plan,
+    ) -> Result<Option<u64>> {
+        let offset = plan.at();
+        let mut search = Search { footers: self, segments, instance, offset, low: 0, high: below, next };
+        let Some((number, footer)) = search.run(hint)? else {
+            plan.lose(search.next);
+            return Ok(None);
+        };
+        if let Some(held) = footer.find(instance) {
+            for i in held.seek(offset)..held.len() {
+                let last = i + 1 == held.len();
+                let end = if last { held.end_offset() } else { held.run(i + 1).first_offset };
+                if !plan.add(number, held.run(i), end) {
+                    break;
+                }
+            }
+        }
+        Ok(Some(number))
+    }
+
+    /// The footer of a settled segment; `None` if the segment is gone.
+    fn get(&self, segments: &Segments, number: u64) -> Result<Option<Kept>> {
+        let Some(info) = segments.info(number) else { return Ok(None) };
+        if let Some(footer) = self.kept(&info) {
+            return Ok(Some(footer));
+        }
+        let head = head(&info);
+        // A footer decides nothing: whatever keeps it from being read, the frames say the same.
+        let found = segments.footer_bytes(number).ok().flatten();
+        let footer = match found.and_then(|bytes| Footer::read(bytes, &head)) {
+            Some(footer) => footer,
+            None => {
+                let bytes = rebuild(segments, &info)?;
+                let _ = segments.put_footer(number, &bytes);
+                whole(bytes, &head).ok_or_else(invalid)?
+            }
+        };
+        let footer = Arc::new(footer);
+        self.keep(&info, footer.clone());
+        Ok(Some(footer))
+    }
+
+    fn kept(&self, info: &SegmentInfo) -> Option<Kept> {
+        let mut shelf = self.shelf.lock();
+        shelf.clock += 1;
+        let clock = shelf.clock;
+        let found = shelf.kept.get_mut(&info.number).filter(|s| s.generation == info.generation)?;
+        found.used = clock;
+        Some(found.footer.clone())
+    }
+
+    fn keep(&self, info: &SegmentInfo, footer: Kept) {
+        let mut shelf = self.shelf.lock();
+        shelf.clock += 1;
+        let used = shelf.clock;
+        if shelf.kept.len() >= SHELF
+            && let Some(oldest) = shelf.kept.iter().min_by_key(|(_, s)| s.used).map(|(n, _)| *n)
+        {
+            shelf.kept.remove(&oldest);
+        }
+        shelf.kept.insert(info.number, Shelved { generation: info.generation, footer, used });
+    }
+}
+
+fn head(info: &SegmentInfo) -> FooterHead {
+    FooterHead {
+        segment: info.number,
+        generation: info.generation,
+        salt: info.salt,
+        end: info.end,
+        first_lsn: info.first_lsn,
+        last_lsn: info.last_lsn,
+    }
+}
+
+fn whole(bytes: Vec<u8>, head: &FooterHead) -> Option<Footer<Bytes>> {
+    let len = bytes.len();
+    Footer::read(Bytes::heap(Arc::new(bytes), 0, len), head)
+}
+
+fn invalid() -> Error {
+    Error::new(ErrorKind::Internal, "a rebuilt footer is not valid; report this")
+}
+
+/// The search for the segment that holds an offset: the newest look-up and its successors, then halving. Segments that
+/// do not hold the partition say nothing of the offset and are stepped over downwards.
+struct Search<'a> {
+    footers: &'a Footers,
+    segments: &'a Segments,
+    instance: Instance,
+    offset: Offset,
+    /// Segments up to this one end before the offset, or do not hold the partition.
+    low: u64,
+    /// Segments from this one on begin behind the offset, or do not hold the partition.
+    high: u64,
+    /// First offset of the nearest holder found behind the offset.
+    next: Option<Offset>,
+}
+
+enum Probe {
+    Holds(Kept),
+    Above,
+    Below,
+    Absent,
+}
+
+impl Search<'_> {
+    fn run(&mut self, hint: u64) -> Result<Option<(u64, Kept)>> {
+        if let Some(found) = self.near(hint)? {
+            return Ok(Some(found));
+        }
+        while let Some(top) = self.segments.before(self.high).filter(|top| *top > self.low) {
+            let middle = self.low + (top - self.low).div_ceil(2);
+            let start = match self.segments.before(middle + 1).filter(|n| *n > self.low) {
+                Some(start) => start,
+                None => self.segments.after(middle).unwrap_or(top).min(top),
+            };
+            if let Some(found) = self.down(start)? {
+                return Ok(Some(found));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Tries the segment of the last look-up and those right behind it.
+    fn near(&mut self, hint: u64) -> Result<Option<(u64, Kept)>> {
+        if hint == 0 || hint >= self.high {
+            return Ok(None);
+        }
+        let mut at = hint;
+        for _ in 0..=SUCCESSORS {
+            match self.probe(at)? {
+                Probe::Holds(footer) => return Ok(Some((at, footer))),
+                Probe::Above => break,
+                Probe::Below => self.low = at,
+                // Known to be too low only if the one before it is.
+                Probe::Absent if self.low > 0 => self.low = at,
+                Probe::Absent => break,
+            }
+            match self.segments.after(at).filter(|next| *next < self.high) {
+                Some(next) => at = next,
+                None => break,
+            }
+        }
+        Ok(None)
+    }
+
+    /// Tries `start` and, as long as they do not hold the partition, the segments before it.
+    fn down(&mut self, start: u64) -> Result<Option<(u64, Kept)>> {
+        let mut at = start;
+        loop {
+            match self.probe(at)? {
+                Probe::Holds(footer) => return Ok(Some((at, footer))),
+                Probe::Above => return Ok(None),
+                Probe::Below => break,
+                Probe::Absent => match self.segments.before(at).filter(|n| *n > self.low) {
+                    Some(before) => at = before,
+                    None => break,
+                },
+            }
+        }
+        self.low = start;
+        Ok(None)
+    }
+
+    fn probe(&mut self, number: u64) -> Result<Probe> {
+        let Some(footer) = self.footers.get(self.segments, number)? else { return Ok(Probe::Absent) };
+        let Some(held) = footer.find(self.instance) else { return Ok(Probe::Absent) };
+        if self.offset < held.first_offset() {
+            self.next = Some(held.first_offset());
+            self.high = number.min(held.previous().saturating_add(1));
+            return Ok(Probe::Above);
+        }
+        let below = self.offset >= held.end_offset();
+        Ok(if below { Probe::Below } else { Probe::Holds(footer) })
+    }
+}
+
+/// What a partition has in a segment, as a scan finds it.
+struct Found {
+    runs: Vec<Run>,
+    end: Offset,
+}
+
+/// The footer's bytes, from the frames themselves. A frame whose head is damaged is not in it.
+fn rebuild(segments: &Segments, info: &SegmentInfo) -> Result<Vec<u8>> {
+    let mut found: FxHashMap<Instance, Found> = FxHashMap::default();
+    segments.scan(info.number, &mut |position, frame| note(&mut found, position, frame))?;
+    // A look-up steps over segments that do not hold the partition, so the next lower one is a right answer.
+    let previous = segments.before(info.number).unwrap_or(0);
+    let mut holdings: Vec<Holding> = found
+        .into_iter()
+        .filter(|(_, found)| !found.runs.is_empty())
+        .map(|(instance, Found { runs, end })| Holding { instance, previous, end_offset: end, runs })
+        .collect();
+    holdings.sort_unstable_by_key(|h| h.instance);
+    Ok(footer::encode(&head(info), &holdings))
+}
+
+fn note(found: &mut FxHashMap<Instance, Found>, position: u64, frame: &Frame<'_>) {
+    match Kind::of(frame.header.kind) {
+        Some(Kind::Records) => {
+            let Some(batch) = BatchHeader::read(frame.head) else { return };
+            let (Ok(first), Ok(last)) = (u64::try_from(batch.base_offset), u64::try_from(batch.last_offset())) else {
+                return;
+            };
+            let run = run(position, frame.header.len(), false, first, batch.max_timestamp);
+            add(found, frame.header.instance, run, last);
+        }
+        Some(Kind::Transaction) => {
+            let Some(head) = TransactionHead::read(frame.head) else { return };
+            let mut at = position + (FRAME_HEADER + frame.head.len()) as u64;
+            // The table is verified, the batches are not: it says where they lie and what they hold.
+            let mut batches = head.batches(frame.body);
+            for part in head.parts() {
+                let timestamp = batches.next().flatten().map_or(-1, |(_, batch, _)| batch.max_timestamp);
+                let run = run(at, u64::from(part.len), true, part.base_offset, timestamp);
+                let last = part.base_offset.saturating_add(u64::from(part.last_offset_delta));
+                add(found, part.instance, run, last);
+                at += u64::from(part.len);
+            }
+        }
+        _ => {}
+    }
+}
+
+fn run(position: u64, len: u64, bare: bool, first_offset: Offset, max_timestamp: i64) -> Option<Run> {
+    let (position, len) = (u32::try_from(position).ok()?, u32::try_from(len).ok()?);
+    Some(Run { position, len, bare, first_offset, max_timestamp })
+}
+
+fn add(found: &mut FxHashMap<Instance, Found>, instance: Instance, run: Option<Run>, last: Offset) {
+    let Some(run) = run else { return };
+    let held = found.entry(instance).or_insert(Found { runs: Vec::new(), end: run.first_offset });
+    // Offsets only grow. What does not is no frame of this partition's history.
+    if run.first_offset >= held.end && last < OFFSET_MAX && last >= run.first_offset {
+        held.end = last + 1;
+        footer::extend(&mut held.runs, run);
+    }
+}

@@ -1,0 +1,279 @@
+//! A partition while the log is open: its ends, and the runs of the segments that have no footer yet.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use parking_lot::Mutex;
+
+use super::index::Footers;
+use super::plan::Plan;
+use super::records::Records;
+use super::wait::{Watch, Watchers};
+use crate::error::{Error, ErrorKind, Result};
+use crate::format::footer::{Holding, Run, extend};
+use crate::io::Event;
+use crate::journal::Segments;
+use crate::types::{Bounds, Durability, Instance, Offset, TopicId};
+
+/// One partition. The lock inside is taken by the leader of a write, by whoever writes a footer and by readers, each
+/// for moments; an append under the journal's lock never takes it.
+pub struct Partition {
+    topic: Arc<str>,
+    topic_id: TopicId,
+    number: u32,
+    instance: Instance,
+    level: Durability,
+    start: AtomicU64,
+    /// Readers see what lies below. Only ever grows.
+    visible: AtomicU64,
+    deleted: AtomicBool,
+    /// The segment that the last look-up ended in, 0 for none: where the next one is likely to look.
+    hint: AtomicU64,
+    live: Mutex<Live>,
+    watchers: Watchers,
+}
+
+/// The runs of the newest segments, oldest segment first. A segment leaves when its footer has been written.
+struct Live {
+    segments: VecDeque<LiveSegment>,
+    /// No segment between this one and the first in the list holds the partition. 0: none before holds it at all;
+    /// `None`: not known, because the log was opened since.
+    older: Option<u64>,
+}
+
+struct LiveSegment {
+    number: u64,
+    previous: u64,
+    end: Offset,
+    runs: Vec<Run>,
+}
+
+impl LiveSegment {
+    fn first(&self) -> Offset {
+        self.runs.first().map_or(self.end, |run| run.first_offset)
+    }
+}
+
+/// Why the live runs do not hold an offset: it is older.
+struct Older {
+    /// Look in segments below this number.
+    below: u64,
+    /// First offset of the live runs, if there are any.
+    next: Option<Offset>,
+}
+
+impl Partition {
+    /// A partition as recovery or its creation found it; `level` is the topic's or else the engine's.
+    pub fn new(
+        topic: Arc<str>,
+        topic_id: TopicId,
+        number: u32,
+        instance: Instance,
+        level: Durability,
+        start: Offset,
+        end: Offset,
+    ) -> Self {
+        let older = (end == 0).then_some(0);
+        Self {
+            topic,
+            topic_id,
+            number,
+            instance,
+            level,
+            start: AtomicU64::new(start),
+            visible: AtomicU64::new(end),
+            deleted: AtomicBool::new(false),
+            hint: AtomicU64::new(0),
+            live: Mutex::new(Live { segments: VecDeque::new(), older }),
+            watchers: Watchers::default(),
+        }
+    }
+
+    /// The topic's name.
+    pub fn topic(&self) -> &Arc<str> {
+        &self.topic
+    }
+    /// The topic's id.
+    pub fn topic_id(&self) -> TopicId {
+        self.topic_id
+    }
+    /// The partition's number in its topic.
+    pub fn number(&self) -> u32 {
+        self.number
+    }
+    /// The partition's number in the journal.
+    pub fn instance(&self) -> Instance {
+        self.instance
+    }
+    /// The level at which appends are acknowledged unless they say otherwise, and at which records become visible.
+    pub fn level(&self) -> Durability {
+        self.level
+    }
+    /// What can be read now.
+    pub fn bounds(&self) -> Bounds {
+        let end = self.visible.load(Ordering::SeqCst);
+        Bounds { start: self.start.load(Ordering::SeqCst).min(end), stable: end, end }
+    }
+    /// True once the topic is gone.
+    pub fn is_deleted(&self) -> bool {
+        self.deleted.load(Ordering::SeqCst)
+    }
+    /// The topic is gone: reads answer so from here on, and who waits is told.
+    pub fn delete(&self) {
+        self.deleted.store(true, Ordering::SeqCst);
+        self.watchers.wake();
+    }
+    /// Wakes who waits although nothing was added: the engine closes.
+    pub fn wake(&self) {
+        self.watchers.wake();
+    }
+    /// From now on the event happens whenever the visible end moves. Register first, then look at `bounds`.
+    pub fn watch(self: &Arc<Self>, event: &Arc<Event>) -> Watch {
+        Watch::new(self, event)
+    }
+    pub(super) fn watchers(&self) -> &Watchers {
+        &self.watchers
+    }
+
+    /// A frame or part is written: `run` says where, `end` is the offset behind its last record. Called by the leader
+    /// of the write in journal order.
+    pub fn written(&self, segment: u64, run: Run, end: Offset) {
+        self.live.lock().add(segment, run, end);
+        if self.level == Durability::Os {
+            self.show(end);
+        }
+    }
+
+    /// Everything below `end` survives a power cut.
+    pub fn durable(&self, end: Offset) {
+        if self.level == Durability::Disk {
+            self.show(end);
+        }
+    }
+
+    fn show(&self, end: Offset) {
+        if self.visible.fetch_max(end, Ordering::SeqCst) < end {
+            self.watchers.wake();
+        }
+    }
+
+    /// What an earlier life left of this partition in the segment that goes on; before anything is written.
+    pub fn seed(&self, segment: u64, holding: Holding) {
+        let Holding { previous, end_offset: end, runs, .. } = holding;
+        self.live.lock().segments.push_front(LiveSegment { number: segment, previous, end, runs });
+    }
+
+    /// What the segment holds of this partition, for its footer.
+    pub fn holding(&self, segment: u64) -> Option<Holding> {
+        let live = self.live.lock();
+        let found = live.segments.iter().find(|s| s.number == segment)?;
+        let (previous, end_offset) = (found.previous, found.end);
+        Some(Holding { instance: self.instance, previous, end_offset, runs: found.runs.clone() })
+    }
+
+    /// The segment's footer can be read: its live runs are needed no more.
+    pub fn forget(&self, segment: u64) {
+        let mut live = self.live.lock();
+        if let Some(at) = live.segments.iter().position(|s| s.number == segment) {
+            live.segments.remove(at);
+            live.older = live.older.max(Some(segment));
+        }
+    }
+
+    /// Reads records from `offset` on: whole runs up to about `max_bytes`, at least one batch.
+    ///
+    /// # Errors
+    /// `OffsetOutOfRange` below the start or above the end (at the end the answer is empty);
+    /// `UnknownTopicOrPartition` once deleted; `Io` if the first bytes cannot be read. Damaged records are no error
+    /// here: the `Records` say so where they come to them.
+    pub fn read(&self, segments: &Segments, footers: &Footers, offset: Offset, max_bytes: usize) -> Result<Records> {
+        // The end first: whatever lies below it has its runs here or in a footer by now.
+        let Bounds { start, end, .. } = self.bounds();
+        if self.is_deleted() {
+            return Err(self.gone());
+        }
+        if offset < start || offset > end {
+            return Err(self.out_of_range(offset));
+        }
+        let mut plan = Plan::new(offset, end, max_bytes);
+        while plan.wants_more() {
+            if let Err(error) = self.plan(segments, footers, &mut plan) {
+                if plan.is_empty() {
+                    return Err(error);
+                }
+                break;
+            }
+        }
+        plan.read(self, segments)
+    }
+
+    /// Plans the next piece: from the live runs, or from the one sealed segment that holds it.
+    fn plan(&self, segments: &Segments, footers: &Footers, plan: &mut Plan) -> Result<()> {
+        let older = match self.live.lock().plan(plan) {
+            Ok(()) => return Ok(()),
+            Err(older) => older,
+        };
+        // After the live runs were seen: a segment is settled before its runs are forgotten.
+        let below = older.below.min(footers.unsettled());
+        let hint = self.hint.load(Ordering::Relaxed);
+        let found = footers.plan(segments, self.instance, hint, below, older.next, plan)?;
+        if let Some(found) = found {
+            self.hint.store(found, Ordering::Relaxed);
+        }
+        Ok(())
+    }
+
+    /// The answer to an offset outside of the partition.
+    pub fn out_of_range(&self, offset: Offset) -> Error {
+        let Bounds { start, end, .. } = self.bounds();
+        let (topic, number) = (&self.topic, self.number);
+        let values = format!("topic={topic} partition={number} offset={offset} start={start} end={end}");
+        Error::new(ErrorKind::OffsetOutOfRange, format!("no such offset; read from start to end, {values}"))
+    }
+
+    /// The answer once the topic is deleted.
+    pub fn gone(&self) -> Error {
+        let (topic, number) = (&self.topic, self.number);
+        let text = "the topic was deleted; open the partition again if it was created anew";
+        Error::new(ErrorKind::UnknownTopicOrPartition, format!("{text}, topic={topic} partition={number}"))
+    }
+}
+
+impl Live {
+    fn add(&mut self, segment: u64, run: Run, end: Offset) {
+        match self.segments.back_mut() {
+            Some(last) if last.number == segment => {
+                last.end = end;
+                extend(&mut last.runs, run);
+            }
+            _ => {
+                // Unknown means: it may be any segment before this one. A look-up steps over those that hold nothing.
+                let unknown = self.older.unwrap_or_else(|| segment.saturating_sub(1));
+                let previous = self.segments.back().map_or(unknown, |last| last.number);
+                self.segments.push_back(LiveSegment { number: segment, previous, end, runs: vec![run] });
+            }
+        }
+    }
+
+    /// Plans runs from the plan's offset on, through all live segments.
+    fn plan(&self, plan: &mut Plan) -> std::result::Result<(), Older> {
+        let at = plan.at();
+        let from = self.segments.partition_point(|s| s.end <= at);
+        let Some(first) = self.segments.front() else { return Err(Older { below: u64::MAX, next: None }) };
+        if at < first.first() || from == self.segments.len() {
+            return Err(Older { below: first.previous.saturating_add(1), next: Some(first.first()) });
+        }
+        for segment in self.segments.iter().skip(from) {
+            let runs = &segment.runs;
+            let skip = runs.partition_point(|run| run.first_offset <= at).saturating_sub(1);
+            for (i, run) in runs.iter().enumerate().skip(skip) {
+                let end = runs.get(i + 1).map_or(segment.end, |next| next.first_offset);
+                if !plan.add(segment.number, *run, end) {
+                    return Ok(());
+                }
+            }
+        }
+        Ok(())
+    }
+}

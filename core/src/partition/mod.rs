@@ -1,0 +1,12 @@
+//! A partition is an index over the journal: where its records lie, which of them may be seen, who waits for more.
+
+mod index;
+mod live;
+mod plan;
+mod records;
+mod wait;
+
+pub use index::Footers;
+pub use live::Partition;
+pub use records::{RecordView, Records, RecordsIter};
+pub use wait::Watch;

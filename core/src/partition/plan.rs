@@ -1,0 +1,156 @@
+//! What one read is going to fetch: pieces of segments in the order of their offsets.
+
+use std::sync::Arc;
+
+use super::Partition;
+use super::records::{Records, Share, Stretch};
+use crate::error::{ErrorKind, Result};
+use crate::format::footer::Run;
+use crate::format::frame::Seal;
+use crate::journal::{Bytes, Segments};
+use crate::types::Offset;
+
+/// Most bytes of one read, whatever the caller asks for.
+const READ_MAX: usize = 32 << 20;
+
+/// A read as it is planned.
+pub(super) struct Plan {
+    from: Offset,
+    /// What is planned so far reaches up to here.
+    at: Offset,
+    /// The visible end when the read began.
+    end: Offset,
+    max_bytes: usize,
+    bytes: usize,
+    full: bool,
+    pieces: Vec<Piece>,
+}
+
+/// Adjacent runs of one kind.
+struct Piece {
+    /// 0: no segment is known to hold these offsets.
+    segment: u64,
+    position: u64,
+    len: usize,
+    bare: bool,
+    first: Offset,
+    end: Offset,
+}
+
+impl Plan {
+    pub(super) fn new(from: Offset, end: Offset, max_bytes: usize) -> Self {
+        let max_bytes = max_bytes.clamp(1, READ_MAX);
+        Self { from, at: from, end, max_bytes, bytes: 0, full: false, pieces: Vec::new() }
+    }
+
+    /// The offset to plan next.
+    pub(super) fn at(&self) -> Offset {
+        self.at
+    }
+    pub(super) fn is_empty(&self) -> bool {
+        self.pieces.is_empty()
+    }
+    pub(super) fn wants_more(&self) -> bool {
+        !self.full && self.at < self.end && self.bytes < self.max_bytes
+    }
+
+    /// Takes a run that reaches up to offset `end`, unless the read is full: false.
+    pub(super) fn add(&mut self, segment: u64, run: Run, end: Offset) -> bool {
+        let len = run.len as usize;
+        if run.first_offset >= self.end || (self.bytes > 0 && self.bytes + len > self.max_bytes) {
+            self.full = true;
+            return false;
+        }
+        let position = u64::from(run.position);
+        self.bytes += len;
+        // Never back, or a damaged index could make a read endless.
+        self.at = end.max(self.at + 1);
+        match self.pieces.last_mut() {
+            Some(last)
+                if last.segment == segment
+                    && last.position + last.len as u64 == position
+                    && !(last.bare || run.bare) =>
+            {
+                last.len += len;
+                last.end = end;
+            }
+            _ => self.pieces.push(Piece { segment, position, len, bare: run.bare, first: run.first_offset, end }),
+        }
+        self.wants_more()
+    }
+
+    /// No segment holds the next offsets: their frames' heads are destroyed. The next known offset is `next`.
+    pub(super) fn lose(&mut self, next: Option<Offset>) {
+        let end = next.filter(|next| *next > self.at).unwrap_or(self.end);
+        self.pieces.push(Piece { segment: 0, position: 0, len: 0, bare: true, first: self.at, end });
+        self.at = end;
+    }
+
+    /// Fetches what is planned.
+    pub(super) fn read(self, partition: &Partition, segments: &Segments) -> Result<Records> {
+        let mut stretches = Vec::with_capacity(self.pieces.len());
+        let mut at = self.from;
+        for piece in &self.pieces {
+            match piece.read(segments) {
+                Ok(stretch) => stretches.push(stretch),
+                Err(error) if stretches.is_empty() => return Err(error),
+                Err(_) => break,
+            }
+            at = piece.end;
+        }
+        let mut share = Share {
+            topic: partition.topic().clone(),
+            partition: partition.number(),
+            instance: partition.instance(),
+            from: self.from,
+            end: at.clamp(self.from, self.end),
+            stretches,
+        };
+        if self.bytes > self.max_bytes {
+            share.cut(self.max_bytes);
+        }
+        Ok(Records::of(share))
+    }
+}
+
+impl Piece {
+    fn read(&self, segments: &Segments) -> Result<Stretch> {
+        let info = segments.info(self.segment);
+        let bytes = match info {
+            Some(_) => readable(segments, self.segment, self.position, self.len)?,
+            None => Bytes::heap(Arc::default(), 0, 0),
+        };
+        Ok(Stretch {
+            bytes,
+            bare: self.bare,
+            segment: self.segment,
+            generation: info.map_or(0, |info| info.generation),
+            seal: Seal::new(info.map_or(0, |info| info.salt), self.segment),
+            position: self.position,
+            first: self.first,
+            end: self.end,
+        })
+    }
+}
+
+/// Reads a range, or as much from its beginning as the file still has: a file cut short loses only what was cut.
+fn readable(segments: &Segments, segment: u64, position: u64, len: usize) -> Result<Bytes> {
+    let error = match segments.read(segment, position, len) {
+        Ok(bytes) => return Ok(bytes),
+        Err(error) => error,
+    };
+    if error.kind() != ErrorKind::Corrupt {
+        return Err(error);
+    }
+    let mut best = Bytes::heap(Arc::default(), 0, 0);
+    let mut too_much = len;
+    while too_much - best.len() > 1 {
+        let middle = best.len() + (too_much - best.len()) / 2;
+        match segments.read(segment, position, middle) {
+            Ok(bytes) => best = bytes,
+            Err(error) if error.kind() == ErrorKind::Corrupt => too_much = middle,
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(best)
+}

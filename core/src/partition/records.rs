@@ -1,0 +1,377 @@
+//! What a read answers: bytes as they lie in the log, decoded and verified as they are walked.
+
+use std::sync::Arc;
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::format::batch::{BATCH_HEADER, BatchHeader};
+use crate::format::bytes::align8;
+use crate::format::files::SegmentHeader;
+use crate::format::frame::{FRAME_HEADER, Frame, FrameHeader, Kind, Seal};
+use crate::format::record::{Headers, RecordIter, RecordRef};
+use crate::journal::Bytes;
+use crate::types::{Instance, Offset, Timestamp};
+
+/// Records as a read or a poll answered them, of one partition or of several.
+///
+/// They own their bytes (or share the mapping of the file), so they may be kept, sent to another thread and walked as
+/// often as needed. Each walk verifies every batch by its checksum before it gives out a record of it. Where bytes
+/// are damaged the walk yields one `Corrupt` error that names the offsets, and goes on behind them.
+///
+/// ```
+/// # let dir = tempfile::tempdir().unwrap();
+/// use oncelog::{Engine, ProducerOptions, Record, ReadOptions, TopicOptions};
+/// let engine = Engine::open(dir.path())?;
+/// engine.create_topic("greetings", TopicOptions::new())?;
+/// let producer = engine.producer(ProducerOptions::new())?;
+/// producer.send("greetings", Record::new(b"hello"))?.wait()?;
+///
+/// let records = engine.partition("greetings", 0)?.read(0, ReadOptions::new())?;
+/// for record in &records {
+///     let record = record?;
+///     println!("{} at {}: {:?}", record.topic(), record.offset(), record.value());
+/// }
+/// assert_eq!(records.next_offset("greetings", 0), Some(1));
+/// # Ok::<(), oncelog::Error>(())
+/// ```
+#[derive(Default)]
+pub struct Records {
+    shares: Vec<Share>,
+}
+
+/// What one partition gave.
+pub(super) struct Share {
+    pub(super) topic: Arc<str>,
+    pub(super) partition: u32,
+    pub(super) instance: Instance,
+    /// Records below are hidden: the first batch may begin before the offset that was asked for.
+    pub(super) from: Offset,
+    /// Records from here on are hidden: they were not visible when the read began, or are past its bounds.
+    pub(super) end: Offset,
+    pub(super) stretches: Vec<Stretch>,
+}
+
+/// Adjacent bytes that hold only this partition's records.
+pub(super) struct Stretch {
+    pub(super) bytes: Bytes,
+    /// True: batches one behind the other. False: whole records frames.
+    pub(super) bare: bool,
+    /// 0: no segment is known to hold these offsets.
+    pub(super) segment: u64,
+    pub(super) generation: u32,
+    pub(super) seal: Seal,
+    /// Where the bytes begin in the segment.
+    pub(super) position: u64,
+    /// Offset of the first record.
+    pub(super) first: Offset,
+    /// Offset of the first record behind, as the index knows it.
+    pub(super) end: Offset,
+}
+
+impl Records {
+    pub(super) fn of(share: Share) -> Self {
+        Self { shares: vec![share] }
+    }
+
+    /// Walks the records in the order of their offsets, one partition after the other.
+    pub fn iter(&self) -> RecordsIter<'_> {
+        RecordsIter {
+            shares: self.shares.iter(),
+            stretches: &[],
+            batch: None,
+            bytes: &[],
+            at: 0,
+            expected: 0,
+            from: 0,
+            end: 0,
+            share: None,
+        }
+    }
+
+    /// Number of records, damaged ones included. Costs nothing: nothing is decoded.
+    pub fn count(&self) -> u64 {
+        self.shares.iter().map(|share| share.end - share.from).sum()
+    }
+
+    /// True if there is nothing to walk.
+    pub fn is_empty(&self) -> bool {
+        self.count() == 0
+    }
+
+    /// Bytes held, those of hidden records included.
+    pub fn bytes(&self) -> usize {
+        self.shares.iter().flat_map(|share| &share.stretches).map(|stretch| stretch.bytes.len()).sum()
+    }
+
+    /// The offset to read next of a partition; `None` if this holds nothing of it. An empty answer to a read names the
+    /// offset that was asked for.
+    pub fn next_offset(&self, topic: &str, partition: u32) -> Option<Offset> {
+        let mut shares = self.shares.iter().rev();
+        shares.find(|s| s.partition == partition && &*s.topic == topic).map(|share| share.end)
+    }
+
+    /// Keeps the first `records`. Only for what was read of one partition.
+    pub fn truncate(&mut self, records: u64) {
+        for share in &mut self.shares {
+            share.end = share.end.min(share.from.saturating_add(records));
+            let end = share.end;
+            share.stretches.retain(|stretch| stretch.first < end);
+        }
+    }
+
+    /// Adds what another read gave, behind what is here.
+    pub fn join(&mut self, mut more: Records) {
+        self.shares.append(&mut more.shares);
+    }
+}
+
+impl std::fmt::Debug for Records {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let shares = self.shares.iter().map(|s| (format!("{}-{}", s.topic, s.partition), s.from..s.end));
+        f.debug_map().entries(shares).finish()
+    }
+}
+
+impl<'a> IntoIterator for &'a Records {
+    type Item = Result<RecordView<'a>>;
+    type IntoIter = RecordsIter<'a>;
+    fn into_iter(self) -> RecordsIter<'a> {
+        self.iter()
+    }
+}
+
+/// A record in a `Records`. It borrows the bytes.
+#[derive(Clone, Copy, Debug)]
+pub struct RecordView<'a> {
+    topic: &'a str,
+    partition: u32,
+    record: RecordRef<'a>,
+}
+
+impl<'a> RecordView<'a> {
+    /// The topic's name.
+    #[inline]
+    pub fn topic(&self) -> &'a str {
+        self.topic
+    }
+    /// The partition's number in its topic.
+    #[inline]
+    pub fn partition(&self) -> u32 {
+        self.partition
+    }
+    /// The record's offset in its partition.
+    #[inline]
+    pub fn offset(&self) -> Offset {
+        self.record.offset
+    }
+    /// Milliseconds since 1970, -1 for none.
+    #[inline]
+    pub fn timestamp(&self) -> Timestamp {
+        self.record.timestamp
+    }
+    /// The key; null and empty are different things.
+    #[inline]
+    pub fn key(&self) -> Option<&'a [u8]> {
+        self.record.key
+    }
+    /// The value; null marks the key as deleted.
+    #[inline]
+    pub fn value(&self) -> Option<&'a [u8]> {
+        self.record.value
+    }
+    /// The headers in the order they were sent.
+    pub fn headers(&self) -> Headers<'a> {
+        self.record.headers()
+    }
+}
+
+/// The walk over a `Records`.
+pub struct RecordsIter<'a> {
+    shares: std::slice::Iter<'a, Share>,
+    share: Option<&'a Share>,
+    /// The stretch that is walked, and those behind it.
+    stretches: &'a [Stretch],
+    /// The stretch's bytes.
+    bytes: &'a [u8],
+    /// Where the next batch begins in them.
+    at: usize,
+    /// The offset that it must begin with.
+    expected: Offset,
+    batch: Option<RecordIter<'a>>,
+    from: Offset,
+    end: Offset,
+}
+
+impl<'a> Iterator for RecordsIter<'a> {
+    type Item = Result<RecordView<'a>>;
+
+    #[inline]
+    fn next(&mut self) -> Option<Self::Item> {
+        loop {
+            let (Some(batch), Some(share)) = (&mut self.batch, self.share) else {
+                match self.advance()? {
+                    Ok(()) => continue,
+                    Err(error) => return Some(Err(error)),
+                }
+            };
+            match batch.next() {
+                Some(Ok(record)) if record.offset < self.from => {}
+                Some(Ok(record)) if record.offset < self.end => {
+                    return Some(Ok(RecordView { topic: &share.topic, partition: share.partition, record }));
+                }
+                Some(Ok(_)) => (self.batch, self.stretches) = (None, &[]),
+                Some(Err(error)) => {
+                    self.batch = None;
+                    return Some(Err(share.unreadable(self.expected, &error)));
+                }
+                None => self.batch = None,
+            }
+        }
+    }
+}
+
+impl std::iter::FusedIterator for RecordsIter<'_> {}
+
+impl<'a> RecordsIter<'a> {
+    /// Steps to the next batch that is whole, or to what is damaged. `None` at the end.
+    fn advance(&mut self) -> Option<Result<()>> {
+        loop {
+            let (Some(share), Some(stretch)) = (self.share, self.stretches.first()) else {
+                self.enter(self.shares.clone().next()?);
+                self.shares.next();
+                continue;
+            };
+            if self.expected >= self.end {
+                self.stretches = &[];
+                continue;
+            }
+            let found = Candidate::read(self.bytes, stretch.bare, self.at, self.expected);
+            if let Some(found) = found.filter(|found| found.header.covers(found.head, found.body)) {
+                (self.at, self.expected) = (found.next, found.end);
+                if found.end > self.from {
+                    self.batch = Some(RecordIter::new(&found.header, found.body));
+                    return Some(Ok(()));
+                }
+                continue;
+            }
+            // The stretch's end, or damage.
+            let (at, next) = stretch.resume(share.instance, self.at, self.expected);
+            let lost = self.expected.max(self.from)..next.min(self.end);
+            let error = (!lost.is_empty()).then(|| share.damaged(stretch, self.at, lost));
+            (self.at, self.expected) = (at, next);
+            if at >= self.bytes.len() {
+                self.stretches = &self.stretches[1..];
+                self.begin();
+            }
+            if let Some(error) = error {
+                return Some(Err(error));
+            }
+        }
+    }
+
+    fn enter(&mut self, share: &'a Share) {
+        self.share = Some(share);
+        self.stretches = &share.stretches;
+        (self.from, self.end, self.expected) = (share.from, share.end, 0);
+        self.begin();
+    }
+
+    /// Goes to the start of the first stretch that is left.
+    fn begin(&mut self) {
+        if let Some(stretch) = self.stretches.first() {
+            // What one stretch gave the next never gives again, whatever the index says.
+            self.from = self.from.max(self.expected);
+            (self.bytes, self.at, self.expected) = (&stretch.bytes, 0, stretch.first);
+        }
+    }
+}
+
+/// A batch of a stretch: header read, its place right, not yet verified.
+struct Candidate<'a> {
+    header: BatchHeader,
+    head: &'a [u8],
+    body: &'a [u8],
+    /// Offset behind its last record.
+    end: Offset,
+    /// Byte of the stretch where the next one begins.
+    next: usize,
+}
+
+impl<'a> Candidate<'a> {
+    /// The batch at byte `at`, if what lies there can be one that begins with offset `expected`.
+    #[inline]
+    fn read(bytes: &'a [u8], bare: bool, at: usize, expected: Offset) -> Option<Candidate<'a>> {
+        let start = if bare { at } else { at.checked_add(FRAME_HEADER)? };
+        let rest = bytes.get(start..)?;
+        let header = BatchHeader::read(rest)?;
+        let size = header.size();
+        if u64::try_from(header.base_offset) != Ok(expected) || size < BATCH_HEADER {
+            return None;
+        }
+        let (head, body) = rest.get(..size)?.split_at(BATCH_HEADER);
+        let end = expected.checked_add(u64::try_from(header.last_offset_delta).ok()?)?.checked_add(1)?;
+        let next = if bare { start + size } else { at + align8(FRAME_HEADER + size) };
+        Some(Candidate { header, head, body, end, next })
+    }
+}
+
+impl Stretch {
+    /// Where to go on behind damage: the next frame whose head is right, or the stretch's end. Bare batches have no
+    /// head of their own that could be told from a copy in somebody's value.
+    #[cold]
+    fn resume(&self, instance: Instance, at: usize, expected: Offset) -> (usize, Offset) {
+        let bytes = &*self.bytes;
+        let mut at = at;
+        while !self.bare && at + FRAME_HEADER + BATCH_HEADER <= bytes.len() {
+            let header = FrameHeader::read(&bytes[at..]);
+            // Only what claims to be one of ours is summed, so that no length in the garbage makes this slow.
+            if header.kind == Kind::Records as u8 && header.head_len as usize == BATCH_HEADER && header.instance == instance
+                && let Ok(frame) = Frame::read(&bytes[at..], self.seal, self.position + at as u64)
+                && let Some(first) = BatchHeader::read(frame.head).and_then(|b| u64::try_from(b.base_offset).ok())
+                && first > expected
+                && first < self.end
+            {
+                return (at, first);
+            }
+            at += 8;
+        }
+        (bytes.len(), self.end)
+    }
+}
+
+impl Share {
+    /// Hides what lies past `max_bytes` of the first stretch, keeping at least the batch with the first offset.
+    pub(super) fn cut(&mut self, max_bytes: usize) {
+        let Some(stretch) = self.stretches.first() else { return };
+        let (mut at, mut expected, mut used) = (0, stretch.first, 0);
+        while let Some(batch) = Candidate::read(&stretch.bytes, stretch.bare, at, expected) {
+            if batch.end > self.from {
+                used += batch.next - at;
+                if used > max_bytes && expected > self.from {
+                    self.end = self.end.min(expected);
+                    return;
+                }
+            }
+            (at, expected) = (batch.next, batch.end);
+        }
+    }
+
+    #[cold]
+    fn damaged(&self, stretch: &Stretch, at: usize, lost: std::ops::Range<Offset>) -> Error {
+        let (topic, partition) = (&self.topic, self.partition);
+        let offsets = format!("topic={topic} partition={partition} offsets={}..{}", lost.start, lost.end);
+        let file = match stretch.segment {
+            0 => "none".to_owned(),
+            segment => SegmentHeader::name(segment, stretch.generation),
+        };
+        let position = stretch.position + at as u64;
+        let text = "records are damaged; read on behind them, and restore them from where they came";
+        Error::new(ErrorKind::Corrupt, format!("{text}, {offsets} segment={file} position={position}"))
+    }
+
+    #[cold]
+    fn unreadable(&self, batch_end: Offset, error: &Error) -> Error {
+        let (topic, partition, what) = (&self.topic, self.partition, error.message());
+        let values = format!("topic={topic} partition={partition} batch_end={batch_end}");
+        Error::new(ErrorKind::Corrupt, format!("{what}; read on at the end of the batch, {values}"))
+    }
+}

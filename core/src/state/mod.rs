@@ -1,0 +1,382 @@
+//! The state: a pure fold over the frames. No clock, no lock, no I/O.
+//!
+//! `apply` is the only way anything changes, live and in recovery alike: it follows the log whatever it says, and what
+//! names a topic, partition or producer that is not there changes nothing. All refusing is done by the checks, which
+//! change nothing, before a frame gets its place.
+
+pub mod catalog;
+pub mod names;
+pub mod offsets;
+pub mod paged;
+pub mod producers;
+pub mod sequences;
+pub mod snapshot;
+#[cfg(test)]
+mod tests;
+
+pub use catalog::{PartitionState, Topic, durability_number, durability_of};
+pub use names::{check_name, check_topic_name};
+pub use offsets::{CommittedOffset, check_value as check_offset};
+pub use producers::{Named, Registration};
+pub use snapshot::{Loader, Snapshot};
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::format::batch::BatchHeader;
+use crate::format::control::{OffsetsBlock, TopicDeleted};
+use crate::format::control::{Opened, ProducerDeleted, ProducerOpened};
+use crate::format::frame::Payload;
+use crate::format::transaction::TransactionHead;
+use crate::types::{Instance, Lsn, Offset, Offsets, Timestamp, TopicId, TopicOptions, TransactionNumber};
+use catalog::{Catalog, unknown_instance};
+use offsets::{CommittedOffsets, check_value};
+use producers::Producers;
+use sequences::Sequences;
+
+/// What is to happen with a batch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// It may be placed.
+    Accept,
+    /// It is in the log already: nothing is written, and the answer is the original's. The answer is given no earlier
+    /// than the original's frame meets the level asked.
+    Duplicate {
+        /// Offset of its first record.
+        first: Offset,
+        /// Offset of its last record.
+        last: Offset,
+        /// Its greatest timestamp.
+        timestamp: Timestamp,
+        /// The frame that holds it.
+        lsn: Lsn,
+    },
+}
+
+/// All that is known of a log beside the records themselves. The default is the empty log's.
+#[derive(Debug)]
+pub struct State {
+    /// The life of the log that wrote last; 0 before the first.
+    pub incarnation: u64,
+    first_number: u64,
+    catalog: Catalog,
+    producers: Producers,
+    sequences: Sequences,
+    offsets: CommittedOffsets,
+}
+
+impl Default for State {
+    fn default() -> Self {
+        State {
+            incarnation: 0,
+            // 0 in a frame means no transaction.
+            first_number: 1,
+            catalog: Catalog::default(),
+            producers: Producers::default(),
+            sequences: Sequences::default(),
+            offsets: CommittedOffsets::default(),
+        }
+    }
+}
+
+/// The fold.
+impl State {
+    /// Notes a frame. Total: it cannot fail, and no payload makes it panic.
+    #[inline]
+    pub fn apply(&mut self, lsn: Lsn, payload: &Payload<'_>) {
+        match payload {
+            Payload::Records { instance, batch } => self.apply_records(lsn, *instance, batch),
+            other => self.apply_other(lsn, other),
+        }
+    }
+
+    /// The hot path: for a batch without a producer id it is one step into a table.
+    #[inline]
+    fn apply_records(&mut self, lsn: Lsn, instance: Instance, batch: &BatchHeader) {
+        let first = batch.base_offset.max(0).unsigned_abs();
+        let known = self.catalog.raise_end(instance, first, batch.last_offset_delta);
+        if known && batch.producer_id >= 0 {
+            self.apply_raw(lsn, instance, first, batch);
+        }
+    }
+
+    fn apply_raw(&mut self, lsn: Lsn, instance: Instance, first: Offset, batch: &BatchHeader) {
+        if self.producers.is_raw(batch.producer_id) {
+            self.sequences.note(lsn, instance, first, batch);
+        }
+    }
+
+    fn apply_other(&mut self, lsn: Lsn, payload: &Payload<'_>) {
+        match payload {
+            Payload::Transaction { head, offsets } => self.apply_transaction(lsn, head, offsets),
+            Payload::Offsets(offsets) => self.apply_offsets(lsn, offsets),
+            Payload::Opened(opened) => self.apply_opened(opened),
+            Payload::TopicCreated(created) => self.catalog.create(created),
+            Payload::TopicDeleted(deleted) => self.apply_topic_deleted(deleted),
+            Payload::PartitionsAdded(added) => self.catalog.add(added),
+            Payload::ProducerOpened(opened) => self.apply_producer_opened(lsn, opened),
+            Payload::ProducerDeleted(gone) | Payload::ProducerExpired(gone) => self.apply_producer_gone(gone),
+            // These speak of the journal itself. Records come through `apply` alone.
+            Payload::Records { .. }
+            | Payload::Mark
+            | Payload::Link(_)
+            | Payload::Recovered(_)
+            | Payload::Replaced(_)
+            | Payload::Retired(_)
+            | Payload::Checkpoint(_)
+            | Payload::Skipped => {}
+        }
+    }
+
+    fn apply_transaction(&mut self, lsn: Lsn, head: &TransactionHead<'_>, offsets: &OffsetsBlock<'_>) {
+        for part in head.parts() {
+            let delta = i32::try_from(part.last_offset_delta).unwrap_or(i32::MAX);
+            self.catalog.raise_end(part.instance, part.base_offset, delta);
+        }
+        self.producers.wrote(lsn, head);
+        self.apply_offsets(lsn, offsets);
+    }
+
+    fn apply_offsets(&mut self, lsn: Lsn, offsets: &OffsetsBlock<'_>) {
+        offsets.for_each(|entry| {
+            if self.catalog.topic_by_id(TopicId(entry.topic)).is_some() {
+                self.offsets.install(lsn, &entry);
+            }
+        });
+    }
+
+    /// The blocks of numbers and ids that a life reserved count as used, so the next life begins behind them.
+    fn apply_opened(&mut self, opened: &Opened) {
+        self.incarnation = opened.incarnation;
+        self.first_number = self.first_number.max(opened.first_number.saturating_add(opened.numbers));
+        let first_id = i64::try_from(opened.first_producer_id).unwrap_or(i64::MAX);
+        self.producers.next_id = self.producers.next_id.max(first_id);
+    }
+
+    fn apply_topic_deleted(&mut self, deleted: &TopicDeleted) {
+        let id = TopicId(deleted.topic);
+        let Some(topic) = self.catalog.delete(id) else { return };
+        for instance in &topic.instances {
+            self.sequences.remove_instance(*instance);
+        }
+        self.offsets.remove_topic(id);
+    }
+
+    fn apply_producer_opened(&mut self, lsn: Lsn, opened: &ProducerOpened<'_>) {
+        if let Some(replaced) = self.producers.open(lsn, opened) {
+            self.sequences.remove_producer(replaced);
+        }
+    }
+
+    fn apply_producer_gone(&mut self, gone: &ProducerDeleted) {
+        if let Ok(id) = i64::try_from(gone.producer_id) {
+            self.producers.remove(id);
+            self.sequences.remove_producer(id);
+        }
+    }
+}
+
+/// The checks: what may be placed. They change nothing.
+impl State {
+    /// The verdict on a batch that its caller sent with its own identity, or without one (producer id below 0).
+    #[inline]
+    pub fn check_batch(&self, instance: Instance, batch: &BatchHeader) -> Result<Verdict> {
+        let Some(partition) = self.catalog.partition(instance) else { return Err(unknown_instance(instance)) };
+        if batch.is_transactional() {
+            return Err(transactional_batch(batch));
+        }
+        if batch.producer_id >= 0 {
+            let verdict = self.check_raw(instance, batch)?;
+            if verdict != Verdict::Accept {
+                return Ok(verdict);
+            }
+        }
+        partition.check_room(batch.last_offset_delta)?;
+        Ok(Verdict::Accept)
+    }
+
+    fn check_raw(&self, instance: Instance, batch: &BatchHeader) -> Result<Verdict> {
+        if batch.base_sequence < 0 || batch.epoch < 0 {
+            return Err(half_identity(batch));
+        }
+        let registration = self.producers.registration(batch.producer_id)?;
+        self.sequences.check(instance, batch, registration.epoch)
+    }
+
+    /// Refuses a part of a gathered frame that has no place, and returns the offset its first record gets.
+    #[inline]
+    pub fn check_place(&self, instance: Instance, last_offset_delta: i32) -> Result<Offset> {
+        let Some(partition) = self.catalog.partition(instance) else { return Err(unknown_instance(instance)) };
+        partition.check_room(last_offset_delta)?;
+        Ok(partition.end)
+    }
+
+    /// Refuses the holder of a name that was fenced (ProducerFenced) or deleted (UnknownTransactionalId).
+    pub fn check_producer(&self, producer_id: i64, epoch: i16) -> Result<()> {
+        self.producers.check_holder(producer_id, epoch)
+    }
+
+    /// The position of the name that holds an id, with the frame that holds it.
+    #[inline]
+    pub fn position(&self, producer_id: i64) -> Option<(u64, Lsn)> {
+        let named = self.producers.named_by_id(producer_id)?;
+        named.position.map(|position| (position, named.position_lsn))
+    }
+
+    /// Refuses a topic that cannot be created: its name, its number of partitions, the log's.
+    pub fn check_create_topic(&self, name: &str, options: &TopicOptions) -> Result<()> {
+        self.catalog.check_create(name, options)
+    }
+
+    /// Refuses `more` partitions that a topic cannot have.
+    pub fn check_add_partitions(&self, name: &str, more: u32) -> Result<()> {
+        self.catalog.check_add(name, more)
+    }
+
+    /// Refuses offsets that cannot be committed: the group's name, unknown partitions, values past their bounds.
+    pub fn check_commit(&self, group: &str, offsets: &Offsets) -> Result<()> {
+        check_name("group", group)?;
+        for (partition, value) in offsets {
+            let topic = self.catalog.topic(&partition.topic);
+            if topic.is_none_or(|topic| partition.partition as usize >= topic.instances.len()) {
+                let text = format!("no such partition; commit what was assigned, group={group} partition={partition}");
+                return Err(Error::new(ErrorKind::UnknownTopicOrPartition, text));
+            }
+            check_value(value)?;
+        }
+        Ok(())
+    }
+}
+
+#[cold]
+fn transactional_batch(batch: &BatchHeader) -> Error {
+    let text = format!(
+        "transactional raw batches are not supported by this version; use a transactional producer, producer_id={}",
+        batch.producer_id
+    );
+    Error::new(ErrorKind::InvalidTransactionState, text)
+}
+
+/// D2, and the same for the epoch, which Kafka does not look at.
+#[cold]
+fn half_identity(batch: &BatchHeader) -> Error {
+    let text = format!(
+        "a batch with a producer id needs an epoch and a sequence of at least 0, producer_id={} epoch={} sequence={}",
+        batch.producer_id, batch.epoch, batch.base_sequence
+    );
+    Error::new(ErrorKind::InvalidRecord, text)
+}
+
+/// What is known.
+impl State {
+    /// The offset that the partition's next record gets.
+    #[inline]
+    pub fn end(&self, instance: Instance) -> Option<Offset> {
+        self.catalog.partition(instance).map(|partition| partition.end)
+    }
+
+    /// The first offset that can be read.
+    pub fn start(&self, instance: Instance) -> Option<Offset> {
+        self.catalog.partition(instance).map(|partition| partition.start)
+    }
+
+    /// The topic of a name.
+    pub fn topic(&self, name: &str) -> Option<&Topic> {
+        self.catalog.topic(name)
+    }
+
+    /// The topic of an id.
+    pub fn topic_by_id(&self, id: TopicId) -> Option<&Topic> {
+        self.catalog.topic_by_id(id)
+    }
+
+    /// All topics, in the order of their slots.
+    pub fn topics(&self) -> impl Iterator<Item = &Topic> {
+        self.catalog.topics.iter().map(|(_, topic)| &**topic)
+    }
+
+    /// The topic that a partition belongs to, and its number there.
+    pub fn partition_of(&self, instance: Instance) -> Option<(&Topic, u32)> {
+        self.catalog.partition_of(instance)
+    }
+
+    /// The instance that the next new partition gets: never used before.
+    pub fn next_instance(&self) -> Instance {
+        self.catalog.next_instance
+    }
+
+    /// Number of partitions that are not deleted.
+    pub fn live_partitions(&self) -> usize {
+        self.catalog.partitions.count()
+    }
+
+    /// The named producer of a name.
+    pub fn producer(&self, name: &str) -> Option<&Named> {
+        self.producers.named(name)
+    }
+
+    /// All named producers, in the order of their slots.
+    pub fn producers(&self) -> impl Iterator<Item = &Named> {
+        self.producers.named.iter().map(|(_, named)| &**named)
+    }
+
+    /// The frame of a transaction that committed, if it is among the last 64 of its name. Walks over all names.
+    pub fn decision(&self, number: TransactionNumber) -> Option<Lsn> {
+        let of = |named: &Named| named.decisions.iter().rev().find(|(n, _)| *n == number).map(|(_, lsn)| *lsn);
+        self.producers().find_map(of)
+    }
+
+    /// The registration of a raw producer; the error says why there is none.
+    pub fn registration(&self, producer_id: i64) -> Result<&Registration> {
+        self.producers.registration(producer_id)
+    }
+
+    /// Calls `f` with raw producers and the frame each wrote last (its registration if it wrote nothing), from slot
+    /// `from` on, at least `entries` of them if so many are left. Returns the slot to go on from, `None` at the end.
+    pub fn raw_producers(&self, from: u32, entries: usize, mut f: impl FnMut(i64, Lsn)) -> Option<u32> {
+        let mut seen = 0;
+        for (slot, page) in self.producers.raw.pages(from) {
+            if seen >= entries {
+                return Some(slot);
+            }
+            for (_, raw) in page.entries() {
+                f(raw.producer_id, raw.opened_lsn.max(self.sequences.last_lsn(raw.producer_id)));
+            }
+            seen += page.used();
+        }
+        None
+    }
+
+    /// What opening `name` gives: the id, the id it replaces (-1 for none) and the epoch.
+    pub fn next_producer(&self, name: &str) -> (i64, i64, i16) {
+        self.producers.next(name)
+    }
+
+    /// The next id for a producer: above all that were ever issued.
+    pub fn next_producer_id(&self) -> i64 {
+        self.producers.next_id
+    }
+
+    /// The first transaction number that the next life may reserve.
+    pub fn first_number(&self) -> TransactionNumber {
+        self.first_number
+    }
+
+    /// What a group committed for a partition.
+    pub fn committed(&self, group: &str, topic: TopicId, partition: u32) -> Option<&CommittedOffset> {
+        self.offsets.get(group, topic, partition)
+    }
+
+    /// The groups that committed something, in the order of their names.
+    pub fn groups(&self) -> impl Iterator<Item = &str> {
+        self.offsets.groups()
+    }
+
+    /// All that a group committed, in the order of topic ids and partitions; empty for an unknown group.
+    pub fn group_offsets(&self, group: &str) -> impl Iterator<Item = &CommittedOffset> {
+        self.offsets.of_group(group)
+    }
+
+    /// The state as it stands, to be encoded without the journal's lock.
+    pub fn snapshot(&self) -> Snapshot {
+        Snapshot::take(self)
+    }
+}

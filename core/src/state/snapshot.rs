@@ -1,0 +1,414 @@
+//! The state as bytes: what a checkpoint's parts hold.
+//!
+//! ```text
+//! part:     version u32, length of the part u32, part u32 (from 1), parts u32
+//! part 1:   incarnation u64, first number u64, next producer id u64, next instance u32
+//! then, to the end of the part, sections:  table u32, entries u32, the entries
+//! entry:    slot u32 and, by table,
+//!   1 topic       id 16 bytes, partitions u32, durability u8, partition kind u8, name text
+//!   2 partition   (slot = instance) start u64, end u64, topic slot u32, number u32
+//!   3 raw         producer id u64, epoch u16, timeout u32, opened lsn u64
+//!   4 named       producer id u64, previous id u64, epoch u16, timeout u32, opened lsn u64, position lsn u64,
+//!                 has position u8, position u64, decisions u32, per decision number u64, lsn u64; name text
+//!   5 sequence    producer id u64, instance u32, epoch u16, batches u32, per batch, oldest first,
+//!                 first sequence u32, last sequence u32, first offset u64, timestamp u64, lsn u64
+//!   6 committed   topic id 16 bytes, partition u32, offset u64, leader epoch u32, lsn u64, group text, metadata text
+//! ```
+//! Tables ascend, and slots within a table, over all parts; a text is a u16 length and UTF-8. The same state always
+//! gives the same bytes, so they serve as its digest.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, OnceLock};
+
+use rustc_hash::FxHashMap;
+
+use super::State;
+use super::catalog::{Catalog, PartitionState, Topic};
+use super::offsets::{CommittedOffset, CommittedOffsets};
+use super::paged::Paged;
+use super::producers::{Named, Producers, Registration};
+use super::sequences::{CachedBatch, Sequence, Sequences};
+use crate::format::bytes::{Put, Reader, put_u32};
+use crate::limits::{CACHED_BATCHES, DECISIONS_KEPT, ENTRIES_PER_HOLD};
+use crate::types::TopicId;
+
+const VERSION: u32 = 1;
+/// A part ends after the page that takes it past this many bytes.
+const PART_BYTES: usize = 64 << 10;
+
+/// One entry of a table, as bytes.
+trait Entry: Clone {
+    /// The table's number.
+    const TABLE: u32;
+    /// About how many bytes `write` appends.
+    fn weight(&self) -> usize;
+    fn write(&self, to: &mut Vec<u8>);
+    fn read(from: &mut Reader<'_>, slot: u32, aside: &mut Aside) -> Option<Self>;
+}
+
+/// What entries say beside themselves, to be compared when all are there.
+#[derive(Debug, Default)]
+struct Aside {
+    /// Partitions of each topic, by the topic's slot.
+    counts: FxHashMap<u32, u32>,
+}
+
+impl Entry for Arc<Topic> {
+    const TABLE: u32 = 1;
+    fn weight(&self) -> usize {
+        28 + self.name.len()
+    }
+    fn write(&self, to: &mut Vec<u8>) {
+        // Never more than limits::TOPIC_PARTITIONS_MAX.
+        let partitions = u32::try_from(self.instances.len()).unwrap_or(u32::MAX);
+        to.raw(&self.id.0).u32(partitions).u8(self.durability).u8(self.partition_kind).text(&self.name);
+    }
+    fn read(from: &mut Reader<'_>, slot: u32, aside: &mut Aside) -> Option<Self> {
+        let id = TopicId(from.id()?);
+        aside.counts.insert(slot, from.u32()?);
+        let (durability, partition_kind, name) = (from.u8()?, from.u8()?, from.text()?.into());
+        Some(Arc::new(Topic { name, id, durability, partition_kind, instances: Vec::new() }))
+    }
+}
+
+impl Entry for PartitionState {
+    const TABLE: u32 = 2;
+    fn weight(&self) -> usize {
+        28
+    }
+    fn write(&self, to: &mut Vec<u8>) {
+        to.u64(self.start).u64(self.end).u32(self.topic).u32(self.number);
+    }
+    fn read(from: &mut Reader<'_>, _slot: u32, _aside: &mut Aside) -> Option<Self> {
+        Some(Self { start: from.u64()?, end: from.u64()?, topic: from.u32()?, number: from.u32()? })
+    }
+}
+
+impl Entry for Registration {
+    const TABLE: u32 = 3;
+    fn weight(&self) -> usize {
+        26
+    }
+    fn write(&self, to: &mut Vec<u8>) {
+        to.u64(self.producer_id.cast_unsigned()).u16(self.epoch.cast_unsigned());
+        to.u32(self.timeout_ms).u64(self.opened_lsn);
+    }
+    fn read(from: &mut Reader<'_>, _slot: u32, _aside: &mut Aside) -> Option<Self> {
+        Some(Self {
+            producer_id: from.u64()?.cast_signed(),
+            epoch: from.u16()?.cast_signed(),
+            timeout_ms: from.u32()?,
+            opened_lsn: from.u64()?,
+        })
+    }
+}
+
+impl Entry for Arc<Named> {
+    const TABLE: u32 = 4;
+    fn weight(&self) -> usize {
+        61 + 16 * self.decisions.len() + self.name.len()
+    }
+    fn write(&self, to: &mut Vec<u8>) {
+        to.u64(self.producer_id.cast_unsigned()).u64(self.previous_id.cast_unsigned());
+        to.u16(self.epoch.cast_unsigned()).u32(self.timeout_ms).u64(self.opened_lsn).u64(self.position_lsn);
+        to.u8(u8::from(self.position.is_some())).u64(self.position.unwrap_or(0));
+        // Never more than limits::DECISIONS_KEPT.
+        to.u32(u32::try_from(self.decisions.len()).unwrap_or(u32::MAX));
+        for (number, lsn) in &self.decisions {
+            to.u64(*number).u64(*lsn);
+        }
+        to.text(&self.name);
+    }
+    fn read(from: &mut Reader<'_>, _slot: u32, _aside: &mut Aside) -> Option<Self> {
+        let (producer_id, previous_id) = (from.u64()?.cast_signed(), from.u64()?.cast_signed());
+        let (epoch, timeout_ms, opened_lsn) = (from.u16()?.cast_signed(), from.u32()?, from.u64()?);
+        let position_lsn = from.u64()?;
+        let position = match (from.u8()?, from.u64()?) {
+            (0, 0) => None,
+            (1, position) => Some(position),
+            _ => return None,
+        };
+        let mut decisions = VecDeque::new();
+        for _ in 0..bounded(from.u32()?, DECISIONS_KEPT)? {
+            decisions.push_back((from.u64()?, from.u64()?));
+        }
+        let name = from.text()?.into();
+        Some(Arc::new(Named {
+            name,
+            producer_id,
+            previous_id,
+            epoch,
+            timeout_ms,
+            opened_lsn,
+            position,
+            position_lsn,
+            decisions,
+        }))
+    }
+}
+
+impl Entry for Sequence {
+    const TABLE: u32 = 5;
+    fn weight(&self) -> usize {
+        22 + 32 * self.batches().len()
+    }
+    fn write(&self, to: &mut Vec<u8>) {
+        to.u64(self.producer_id.cast_unsigned()).u32(self.instance).u16(self.epoch.cast_unsigned());
+        // Never more than limits::CACHED_BATCHES.
+        to.u32(u32::try_from(self.batches().len()).unwrap_or(u32::MAX));
+        for batch in self.batches() {
+            to.u32(batch.first_sequence.cast_unsigned()).u32(batch.last_sequence.cast_unsigned());
+            to.u64(batch.first).u64(batch.timestamp.cast_unsigned()).u64(batch.lsn);
+        }
+    }
+    fn read(from: &mut Reader<'_>, _slot: u32, _aside: &mut Aside) -> Option<Self> {
+        let (producer_id, instance) = (from.u64()?.cast_signed(), from.u32()?);
+        let mut sequence = Sequence::new(producer_id, instance, from.u16()?.cast_signed());
+        for _ in 0..bounded(from.u32()?, CACHED_BATCHES)? {
+            sequence.push(CachedBatch {
+                first_sequence: from.u32()?.cast_signed(),
+                last_sequence: from.u32()?.cast_signed(),
+                first: from.u64()?,
+                timestamp: from.u64()?.cast_signed(),
+                lsn: from.u64()?,
+            });
+        }
+        Some(sequence)
+    }
+}
+
+impl Entry for CommittedOffset {
+    const TABLE: u32 = 6;
+    fn weight(&self) -> usize {
+        48 + self.group.len() + self.metadata.len()
+    }
+    fn write(&self, to: &mut Vec<u8>) {
+        to.raw(&self.topic.0).u32(self.partition).u64(self.offset).u32(self.leader_epoch.cast_unsigned());
+        to.u64(self.lsn).text(&self.group).text(&self.metadata);
+    }
+    fn read(from: &mut Reader<'_>, _slot: u32, _aside: &mut Aside) -> Option<Self> {
+        let (topic, partition, offset) = (TopicId(from.id()?), from.u32()?, from.u64()?);
+        let (leader_epoch, lsn) = (from.u32()?.cast_signed(), from.u64()?);
+        let (group, metadata) = (from.text()?.into(), from.text()?.into());
+        Some(Self { group, topic, partition, offset, leader_epoch, metadata, lsn })
+    }
+}
+
+/// A number of items that a file claims, if there may be so many.
+fn bounded(count: u32, greatest: usize) -> Option<u32> {
+    (count as usize <= greatest).then_some(count)
+}
+
+/// Everything a state is made of; all look-ups are derived from it.
+#[derive(Clone, Debug, Default)]
+struct Tables {
+    incarnation: u64,
+    first_number: u64,
+    next_producer_id: u64,
+    next_instance: u32,
+    topics: Paged<Arc<Topic>>,
+    partitions: Paged<PartitionState>,
+    raw: Paged<Registration>,
+    named: Paged<Arc<Named>>,
+    sequences: Paged<Sequence>,
+    offsets: Paged<CommittedOffset>,
+}
+
+/// Where a part begins: table and slot. It ends where the next one begins.
+type Start = (u32, u32);
+
+/// The state as it stood at one LSN. Takes no lock and shares its pages with the state it was taken from.
+#[derive(Debug)]
+pub struct Snapshot {
+    tables: Tables,
+    plan: OnceLock<Vec<Start>>,
+}
+
+impl Snapshot {
+    /// Takes the state. Costs one pointer per 4096 entries: meant for the journal's lock, as all else here is not.
+    pub fn take(state: &State) -> Self {
+        let tables = Tables {
+            incarnation: state.incarnation,
+            first_number: state.first_number,
+            next_producer_id: state.producers.next_id.cast_unsigned(),
+            next_instance: state.catalog.next_instance,
+            topics: state.catalog.topics.clone(),
+            partitions: state.catalog.partitions.clone(),
+            raw: state.producers.raw.clone(),
+            named: state.producers.named.clone(),
+            sequences: state.sequences.table.clone(),
+            offsets: state.offsets.table.clone(),
+        };
+        Self { tables, plan: OnceLock::new() }
+    }
+
+    /// Number of parts, at least 1. The first call walks over all entries.
+    pub fn parts(&self) -> u32 {
+        u32::try_from(self.plan().len()).unwrap_or(u32::MAX)
+    }
+
+    /// Appends part `part`, from 1. A part holds at most `limits::ENTRIES_PER_HOLD` entries and, unless one page of 64
+    /// is larger, about 64 KiB. Nothing is appended for a part that is not there.
+    pub fn encode(&self, part: u32, out: &mut Vec<u8>) {
+        let plan = self.plan();
+        let Some(index) = (part as usize).checked_sub(1).filter(|index| *index < plan.len()) else { return };
+        let from = plan[index];
+        let until = plan.get(index + 1).copied().unwrap_or((u32::MAX, 0));
+        let t = &self.tables;
+        let head = out.len();
+        out.u32(VERSION).u32(0).u32(part).u32(self.parts());
+        if part == 1 {
+            out.u64(t.incarnation).u64(t.first_number).u64(t.next_producer_id).u32(t.next_instance);
+        }
+        write_section(&t.topics, from, until, out);
+        write_section(&t.partitions, from, until, out);
+        write_section(&t.raw, from, until, out);
+        write_section(&t.named, from, until, out);
+        write_section(&t.sequences, from, until, out);
+        write_section(&t.offsets, from, until, out);
+        // At most 1,000 entries of at most three texts of 64 KiB.
+        let len = u32::try_from(out.len() - head).unwrap_or(u32::MAX);
+        put_u32(out, head + 4, len);
+    }
+
+    fn plan(&self) -> &[Start] {
+        self.plan.get_or_init(|| {
+            let mut plan = Plan { starts: vec![(0, 0)], entries: 0, bytes: 0 };
+            plan.add(&self.tables.topics);
+            plan.add(&self.tables.partitions);
+            plan.add(&self.tables.raw);
+            plan.add(&self.tables.named);
+            plan.add(&self.tables.sequences);
+            plan.add(&self.tables.offsets);
+            plan.starts
+        })
+    }
+}
+
+struct Plan {
+    starts: Vec<Start>,
+    entries: usize,
+    bytes: usize,
+}
+
+impl Plan {
+    /// Cuts a table where the part at hand is full. Cuts fall between pages.
+    fn add<T: Entry>(&mut self, table: &Paged<T>) {
+        for (slot, page) in table.pages(0) {
+            if self.entries + page.used() > ENTRIES_PER_HOLD || self.bytes > PART_BYTES {
+                self.starts.push((T::TABLE, slot));
+                (self.entries, self.bytes) = (0, 0);
+            }
+            self.entries += page.used();
+            self.bytes += page.entries().map(|(_, entry)| entry.weight()).sum::<usize>();
+        }
+    }
+}
+
+fn write_section<T: Entry>(table: &Paged<T>, from: Start, until: Start, out: &mut Vec<u8>) {
+    let first = if from.0 == T::TABLE { from.1 } else { 0 };
+    if T::TABLE < from.0 {
+        return;
+    }
+    let mut entries = 0u32;
+    let head = out.len();
+    for (slot, page) in table.pages(first).take_while(|(slot, _)| (T::TABLE, *slot) < until) {
+        if entries == 0 {
+            out.u32(T::TABLE).u32(0);
+        }
+        for (at, entry) in page.entries() {
+            out.u32(slot + at);
+            entry.write(out);
+            entries += 1;
+        }
+    }
+    if entries > 0 {
+        put_u32(out, head + 4, entries);
+    }
+}
+
+/// Reads the parts back, in their order.
+#[derive(Debug, Default)]
+pub struct Loader {
+    tables: Tables,
+    aside: Aside,
+    added: u32,
+    parts: u32,
+    /// Table and slot of the last entry: all ascend.
+    last: Option<Start>,
+}
+
+impl Loader {
+    /// Nothing read yet.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Adds the next part's body; `None`, and the loader is to be thrown away, if it is not exactly what `encode`
+    /// wrote.
+    pub fn add(&mut self, part_body: &[u8]) -> Option<()> {
+        let mut from = Reader::new(part_body);
+        let (version, len, part, parts) = (from.u32()?, from.u32()?, from.u32()?, from.u32()?);
+        let whole = version == VERSION && len as usize == part_body.len();
+        if !whole || part != self.added.checked_add(1)? || part > parts {
+            return None;
+        }
+        if part == 1 {
+            self.parts = parts;
+            self.tables.incarnation = from.u64()?;
+            self.tables.first_number = from.u64()?;
+            self.tables.next_producer_id = from.u64()?;
+            self.tables.next_instance = from.u32()?;
+        }
+        let mut room = ENTRIES_PER_HOLD;
+        while !from.rest().is_empty() {
+            let (table, entries) = (from.u32()?, from.u32()?);
+            room = room.checked_sub(entries as usize).filter(|_| entries > 0)?;
+            self.section(table, entries, &mut from)?;
+        }
+        self.added = part;
+        (parts == self.parts).then_some(())
+    }
+
+    fn section(&mut self, table: u32, entries: u32, from: &mut Reader<'_>) -> Option<()> {
+        let (t, aside, last) = (&mut self.tables, &mut self.aside, &mut self.last);
+        for _ in 0..entries {
+            let slot = from.u32()?;
+            if last.is_some_and(|last| last >= (table, slot)) {
+                return None;
+            }
+            *last = Some((table, slot));
+            match table {
+                1 => t.topics.set(slot, Entry::read(from, slot, aside)?),
+                2 => t.partitions.set(slot, Entry::read(from, slot, aside)?),
+                3 => t.raw.set(slot, Entry::read(from, slot, aside)?),
+                4 => t.named.set(slot, Entry::read(from, slot, aside)?),
+                5 => t.sequences.set(slot, Entry::read(from, slot, aside)?),
+                6 => t.offsets.set(slot, Entry::read(from, slot, aside)?),
+                _ => return None,
+            }
+        }
+        Some(())
+    }
+
+    /// The state, if all parts were added and agree with each other.
+    pub fn finish(self) -> Option<State> {
+        let (t, counts) = (self.tables, self.aside.counts);
+        if self.added == 0 || self.added != self.parts || t.first_number == 0 {
+            return None;
+        }
+        let state = State {
+            incarnation: t.incarnation,
+            first_number: t.first_number,
+            catalog: Catalog::load(t.topics, t.partitions, &counts, t.next_instance)?,
+            producers: Producers::load(t.raw, t.named, i64::try_from(t.next_producer_id).ok()?)?,
+            sequences: Sequences::load(t.sequences)?,
+            offsets: CommittedOffsets::load(t.offsets)?,
+        };
+        let owned =
+            |s: &Sequence| state.producers.is_raw(s.producer_id) && state.catalog.partition(s.instance).is_some();
+        let whole = state.sequences.table.iter().all(|(_, sequence)| owned(sequence))
+            && state.offsets.table.iter().all(|(_, offset)| state.catalog.topic_by_id(offset.topic).is_some());
+        whole.then_some(state)
+    }
+}

@@ -1,0 +1,212 @@
+//! Random frames, sensible and absurd: a state that was snapshot, encoded and loaded goes on exactly as the one it was
+//! taken from, and a snapshot never changes.
+
+use super::*;
+use crate::format::control::{PartitionsAdded, Recovered};
+
+/// A small generator (splitmix64), so that a seed repeats a run for ever.
+struct Dice(u64);
+
+impl Dice {
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let z = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+    fn below(&mut self, bound: u32) -> u32 {
+        u32::try_from(self.next() % u64::from(bound)).expect("below a u32")
+    }
+    fn one_in(&mut self, n: u32) -> bool {
+        self.below(n) == 0
+    }
+    /// Mostly small, sometimes an edge of the type.
+    fn number(&mut self, bound: u32) -> u64 {
+        const EDGES: [u64; 6] = [u64::MAX, u64::MAX - 1, 1 << 63, (1 << 63) - 1, u32::MAX as u64, i32::MAX as u64];
+        if self.one_in(40) { EDGES[self.below(6) as usize] } else { u64::from(self.below(bound)) }
+    }
+    fn u32(&mut self, bound: u32) -> u32 {
+        u32::try_from(self.number(bound) & u64::from(u32::MAX)).expect("masked")
+    }
+    fn i32(&mut self, bound: u32) -> i32 {
+        self.u32(bound).cast_signed()
+    }
+    fn i64(&mut self, bound: u32) -> i64 {
+        self.number(bound).cast_signed().wrapping_sub(i64::from(self.one_in(10)))
+    }
+    fn i16(&mut self, bound: u32) -> i16 {
+        const EDGES: [i16; 5] = [-1, i16::MIN, i16::MAX, 32_766, 32_765];
+        if self.one_in(30) { EDGES[self.below(5) as usize] } else { i16::try_from(self.below(bound)).unwrap_or(0) }
+    }
+}
+
+const NAMES: [&str; 9] = ["a", "b", "c", "d", "e", "f", "g", "", "a longer name, never a topic's"];
+
+#[derive(Debug)]
+enum Step {
+    Frame(Payload<'static>),
+    Gathered(Gathered<'static>),
+    Offsets(Vec<OffsetEntry<'static>>),
+}
+
+impl Step {
+    fn apply(&self, state: &mut State, lsn: Lsn) {
+        match self {
+            Step::Frame(payload) => state.apply(lsn, payload),
+            Step::Gathered(frame) => frame.apply(state, lsn),
+            Step::Offsets(entries) => with_offsets(entries, |block| state.apply(lsn, &Payload::Offsets(block))),
+        }
+    }
+}
+
+/// Mostly one of the first partitions that are there.
+fn some_instance(dice: &mut Dice, state: &State) -> Instance {
+    let nth = dice.below(40) as usize;
+    let live = state.catalog.partitions.iter().map(|(instance, _)| instance).nth(nth);
+    live.filter(|_| !dice.one_in(5)).unwrap_or(dice.u32(60))
+}
+
+/// Mostly an id that is registered, as raw or as named.
+fn some_id(dice: &mut Dice, state: &State, raw: bool) -> i64 {
+    let nth = dice.below(4) as usize;
+    let known = if raw {
+        state.producers.raw.iter().map(|(_, raw)| raw.producer_id).nth(nth)
+    } else {
+        state.producers().map(|named| named.producer_id).nth(nth)
+    };
+    known.filter(|_| !dice.one_in(5)).unwrap_or(dice.i64(12))
+}
+
+fn random_offsets(dice: &mut Dice) -> Vec<OffsetEntry<'static>> {
+    let entry = |dice: &mut Dice| OffsetEntry {
+        group: NAMES[dice.below(9) as usize],
+        topic: id(NAMES[dice.below(7) as usize]).0,
+        partition: dice.u32(40),
+        offset: dice.number(1_000),
+        leader_epoch: dice.i32(3),
+        metadata: NAMES[dice.below(9) as usize],
+    };
+    (0..dice.below(6)).map(|_| entry(dice)).collect()
+}
+
+fn random_batch(dice: &mut Dice, state: &State) -> BatchHeader {
+    let mut batch = batch(some_id(dice, state, true), dice.i16(2), dice.i32(20), dice.i32(9));
+    batch.base_offset = dice.i64(500);
+    batch.last_offset_delta = dice.i32(9);
+    batch.max_timestamp = dice.i64(1_000);
+    batch
+}
+
+fn random_step(dice: &mut Dice, state: &State) -> Step {
+    let sane = |dice: &mut Dice| if dice.one_in(8) { dice.u32(5_000) } else { state.next_instance() };
+    Step::Frame(match dice.below(30) {
+        0 | 1 => {
+            let name = NAMES[dice.below(9) as usize];
+            let topic = id(NAMES[dice.below(7) as usize]).0;
+            let partitions = if dice.one_in(10) { dice.u32(3_000) } else { dice.below(6) };
+            let (durability, partition_kind) = (dice.below(5) as u8, dice.below(2) as u8);
+            let first_instance = sane(dice);
+            Payload::TopicCreated(TopicCreated { topic, first_instance, partitions, durability, partition_kind, name })
+        }
+        2 if dice.one_in(3) => Payload::TopicDeleted(TopicDeleted { topic: id(NAMES[dice.below(7) as usize]).0 }),
+        3 => {
+            let topic = id(NAMES[dice.below(7) as usize]).0;
+            Payload::PartitionsAdded(PartitionsAdded { topic, first_instance: sane(dice), count: dice.u32(5) })
+        }
+        4 | 5 => Payload::ProducerOpened(ProducerOpened {
+            producer_id: dice.i64(30),
+            previous_id: dice.i64(12),
+            epoch: dice.i16(4),
+            timeout_ms: dice.u32(9),
+            name: if dice.one_in(2) { "" } else { NAMES[dice.below(4) as usize] },
+        }),
+        7 if dice.one_in(3) => Payload::ProducerDeleted(ProducerDeleted { producer_id: dice.number(12) }),
+        8 if dice.one_in(3) => Payload::ProducerExpired(ProducerDeleted { producer_id: dice.number(12) }),
+        9 => Payload::Opened(Opened {
+            incarnation: dice.next(),
+            first_number: dice.number(1_000),
+            numbers: dice.number(1_000),
+            first_producer_id: if dice.one_in(50) { dice.number(99) } else { 5 },
+            wall_ms: 0,
+        }),
+        10 => [Payload::Mark, Payload::Skipped, Payload::Recovered(Recovered::default())][dice.below(3) as usize],
+        11 | 12 => return Step::Offsets(random_offsets(dice)),
+        13..=18 => {
+            let part = |dice: &mut Dice| (some_instance(dice, state), dice.number(500), dice.u32(9));
+            let parts = (0..dice.below(5)).map(|_| part(dice)).collect();
+            let (producer, number) = ((some_id(dice, state, false), dice.i16(4)), dice.number(400));
+            let position = if dice.one_in(3) { None } else { Some(dice.number(100)) };
+            return Step::Gathered(Gathered { producer, number, position, parts, offsets: random_offsets(dice) });
+        }
+        _ => Payload::Records { instance: some_instance(dice, state), batch: random_batch(dice, state) },
+    })
+}
+
+/// Asks everything there is to ask: no answer may panic.
+fn ask_all(state: &State, dice: &mut Dice) {
+    let (batch, instance, name) =
+        (random_batch(dice, state), some_instance(dice, state), NAMES[dice.below(9) as usize]);
+    {
+        _ = state.check_batch(instance, &batch);
+    };
+    {
+        _ = state.check_place(instance, batch.last_offset_delta);
+    };
+    {
+        _ = state.check_producer(batch.producer_id, batch.epoch);
+    };
+    {
+        _ = state.check_create_topic(name, &TopicOptions::new().partitions(dice.u32(9)));
+    };
+    {
+        _ = state.check_add_partitions(name, dice.u32(9));
+    };
+    let (id, _, epoch) = state.next_producer(name);
+    assert!(id >= 0 && epoch <= crate::limits::PRODUCER_EPOCH_MAX);
+    assert_eq!(state.partition_of(instance).is_some(), state.end(instance).is_some());
+    for group in state.groups() {
+        assert!(state.group_offsets(group).all(|c| state.committed(group, c.topic, c.partition) == Some(c)));
+    }
+    {
+        _ = state.raw_producers(dice.u32(200), 10, |_, _| ());
+    };
+}
+
+fn run(seed: u64) {
+    let mut dice = Dice(seed);
+    let mut state = State::default();
+    let mut followers: Vec<State> = Vec::new();
+    let mut kept: Vec<(Snapshot, Vec<Vec<u8>>)> = Vec::new();
+    for lsn in 1..=600 {
+        let step = random_step(&mut dice, &state);
+        step.apply(&mut state, lsn);
+        followers.iter_mut().for_each(|follower| step.apply(follower, lsn));
+        if dice.one_in(4) {
+            ask_all(&state, &mut dice);
+        }
+        if dice.one_in(60) {
+            let snapshot = state.snapshot();
+            followers.push(reload(&state));
+            kept.push((state.snapshot(), parts(&snapshot)));
+        }
+    }
+    let end = digest(&state);
+    for follower in &followers {
+        assert_eq!(digest(follower), end, "a loaded state went another way");
+    }
+    for (snapshot, before) in &kept {
+        assert_eq!(parts(snapshot), *before, "a snapshot was changed by a later frame");
+    }
+}
+
+#[test]
+fn a_loaded_state_goes_on_exactly_as_the_one_it_was_taken_from() {
+    let (first, count) = match std::env::var("SEED").ok().and_then(|seed| seed.parse().ok()) {
+        Some(seed) => (seed, 1),
+        None => (1, 200),
+    };
+    for seed in first..first + count {
+        println!("seed {seed}; repeat: SEED={seed} cargo test -p oncelog --lib state::tests::random");
+        run(seed);
+    }
+}

@@ -1,0 +1,193 @@
+//! Words that every floor uses: offsets, ids, what a call answers.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+/// Position of a record in its partition, counted from 0 without gaps. At most 2^63 - 1.
+pub type Offset = u64;
+/// Number of a frame in the journal, counted from 1; kept for the life of the log.
+pub type Lsn = u64;
+/// Milliseconds since 1970-01-01 UTC; -1 stands for none.
+pub type Timestamp = i64;
+/// A life of the log that wrote: raised by one at each open for writing.
+pub type Incarnation = u64;
+/// A partition's number for the journal: given once, never used again.
+pub type Instance = u32;
+/// Names one transaction for ever, across all producers and restarts.
+pub type TransactionNumber = u64;
+
+/// A topic's identity. A topic that is deleted and created again has the same name and another id.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
+pub struct TopicId(pub [u8; 16]);
+
+impl fmt::Debug for TopicId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|b| write!(f, "{b:02x}"))
+    }
+}
+
+/// A partition by its name: topic and number.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct TopicPartition {
+    /// The topic's name.
+    pub topic: String,
+    /// The partition's number in the topic, from 0.
+    pub partition: u32,
+}
+
+impl TopicPartition {
+    /// Names partition `partition` of `topic`.
+    pub fn new(topic: impl Into<String>, partition: u32) -> Self {
+        Self { topic: topic.into(), partition }
+    }
+}
+
+impl fmt::Display for TopicPartition {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}-{}", self.topic, self.partition)
+    }
+}
+
+/// What an acknowledged write survives. An append's own level beats its topic's, which beats the engine's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
+pub enum Durability {
+    /// Written to the operating system, flushed to the device within a second: survives the death of the process.
+    Os,
+    /// Flushed to the device: survives a power cut. The default.
+    Disk,
+}
+
+/// Which records a reader sees.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
+pub enum Isolation {
+    /// Everything visible, records of open and aborted streaming transactions included.
+    ReadUncommitted,
+    /// Records outside transactions and of committed ones, up to the last stable offset. The default.
+    #[default]
+    ReadCommitted,
+}
+
+/// A raw producer's identity, as in Kafka.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Identity {
+    /// The producer id, issued by the engine.
+    pub producer_id: i64,
+    /// The producer epoch; an older one is fenced.
+    pub epoch: i16,
+}
+
+/// Where an append went.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Appended {
+    /// The partition's number in its topic.
+    pub partition: u32,
+    /// Offset of the first record.
+    pub first: Offset,
+    /// Offset of the last record.
+    pub last: Offset,
+    /// The greatest timestamp of the batch, in milliseconds.
+    pub timestamp: Timestamp,
+    /// True if these records were here already and nothing was written. Not an error.
+    pub duplicate: bool,
+    /// The frame that holds the records.
+    pub lsn: Lsn,
+    /// The life of the log that answered.
+    pub incarnation: Incarnation,
+}
+
+/// What a committed transaction left.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Committed {
+    /// The transaction's number.
+    pub number: TransactionNumber,
+    /// The frame that holds the transaction; 0 for one that was empty and wrote nothing.
+    pub lsn: Lsn,
+    /// The life of the log that answered.
+    pub incarnation: Incarnation,
+}
+
+/// The ends of a partition.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Bounds {
+    /// The first offset that can be read.
+    pub start: Offset,
+    /// The last stable offset: read_committed sees what lies below.
+    pub stable: Offset,
+    /// The end: the offset that the next visible record will have.
+    pub end: Offset,
+}
+
+/// A committed position: the offset to read next, and what the caller stored with it.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct OffsetAndMetadata {
+    /// The offset to read next.
+    pub offset: Offset,
+    /// The leader epoch of the last record read, if the caller keeps one (-1 = none).
+    pub leader_epoch: i32,
+    /// Free text, at most 4096 bytes.
+    pub metadata: String,
+}
+
+impl From<Offset> for OffsetAndMetadata {
+    fn from(offset: Offset) -> Self {
+        Self { offset, leader_epoch: -1, metadata: String::new() }
+    }
+}
+
+/// Positions of several partitions, as `commit_offsets` and `send_offsets` take them.
+pub type Offsets = BTreeMap<TopicPartition, OffsetAndMetadata>;
+
+/// Names the group whose offsets a transaction commits.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GroupMetadata {
+    /// The group's name.
+    pub group: String,
+}
+
+/// How a topic is made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct TopicOptions {
+    /// Number of partitions; can be raised later, never lowered.
+    pub partitions: u32,
+    /// The topic's level; without one the engine's.
+    pub durability: Option<Durability>,
+}
+
+impl Default for TopicOptions {
+    fn default() -> Self {
+        Self { partitions: 1, durability: None }
+    }
+}
+
+impl TopicOptions {
+    /// One partition, the engine's level.
+    pub fn new() -> Self {
+        Self::default()
+    }
+    /// Sets the number of partitions.
+    pub fn partitions(mut self, partitions: u32) -> Self {
+        self.partitions = partitions;
+        self
+    }
+    /// Sets the level at which the topic's appends are acknowledged and its records become visible.
+    pub fn durability(mut self, durability: Durability) -> Self {
+        self.durability = Some(durability);
+        self
+    }
+}
+
+/// A topic as it stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct TopicInfo {
+    /// The name.
+    pub name: String,
+    /// The id; a topic created again under the same name gets another.
+    pub id: TopicId,
+    /// Number of partitions.
+    pub partitions: u32,
+    /// The topic's own level, if it has one.
+    pub durability: Option<Durability>,
+}

@@ -1,0 +1,245 @@
+//! Lives of the log: opened, driven, broken, ended, opened again, and the oracle asked each time.
+
+use std::collections::BTreeMap;
+
+use oncelog::sim::{Call, Fault, World};
+use oncelog::{Engine, EngineOptions, ErrorKind};
+
+use super::look::observe;
+use super::*;
+use crate::model::oracle::{Observation, recovered, same};
+
+/// Small segments, so that a run rolls many times.
+const SEGMENT: u64 = 64 << 10;
+const MILLISECOND: u64 = 1_000_000;
+
+pub fn options(level: Durability) -> EngineOptions {
+    EngineOptions::default().threads(false).segment_bytes(SEGMENT).durability(level)
+}
+
+impl Driver {
+    /// The keeper's work.
+    pub fn drive(&mut self) -> Check {
+        self.note("drive".into());
+        let engine = self.engine();
+        match engine.drive() {
+            Ok(_) => Ok(()),
+            Err(error) => self.failed(None, &error, &[]),
+        }
+    }
+
+    pub fn pass_time(&mut self) -> Check {
+        let time = [MILLISECOND, 20 * MILLISECOND, 200 * MILLISECOND, 3_000 * MILLISECOND][self.rng.index(4)];
+        self.note(format!("{} ms pass", time / MILLISECOND));
+        self.world.advance(time);
+        if self.rng.chance(1, 8) {
+            let wall = self.rng.below(4_000_000_000_000) as i64;
+            self.world.set_wall_ms(wall);
+        }
+        self.drive()
+    }
+
+    pub fn flush_all(&mut self) -> Check {
+        self.note("flush".into());
+        let engine = self.engine();
+        match engine.flush() {
+            Ok(()) => Ok(()),
+            Err(error) => self.failed(None, &error, &[]),
+        }
+    }
+
+    /// Plans a fault for some later call of the machine.
+    pub fn arm(&mut self) -> Check {
+        let call = Call::ALL[self.rng.index(Call::ALL.len())];
+        let fault = Fault::ALL[self.rng.index(Fault::ALL.len())];
+        let (after, sticky) = (self.rng.below(12) as u32, self.rng.chance(1, 4));
+        // Most faults end a life, so most lives get none.
+        if self.rng.chance(1, 2) {
+            return Ok(());
+        }
+        self.note(format!("arm {fault:?} at {call:?} after {after}, sticky: {sticky}"));
+        self.armed = true;
+        self.world.fail(call, after, fault, sticky);
+        Ok(())
+    }
+
+    /// A power cut or a kill, and the next opening.
+    pub fn die(&mut self) -> Check {
+        let poisoned = self.history.poisoned.is_some();
+        let mut loss = if self.rng.chance(2, 3) { Loss::Cut } else { Loss::Kill };
+        self.note(format!("die by {loss:?}"));
+        let rot = !poisoned && !self.armed && self.rng.chance(1, 4);
+        if rot {
+            self.make_durable()?;
+        }
+        match loss {
+            Loss::Cut => self.world.crash(),
+            _ => self.world.kill(),
+        }
+        if loss == Loss::Kill && poisoned && self.rng.chance(1, 3) {
+            // The page cache forgets what never reached the device: as much is lost as by a power cut.
+            self.world.evict();
+            loss = Loss::Cut;
+        }
+        self.life = None;
+        self.pending.clear();
+        self.crashes += 1;
+        if rot {
+            self.rot(false)?;
+        }
+        self.reopen(loss)
+    }
+
+    /// All that was acknowledged is flushed, and a later frame says so.
+    fn make_durable(&mut self) -> Check {
+        self.flush_all()?;
+        for _ in 0..3 {
+            self.world.advance(200 * MILLISECOND);
+            self.drive()?;
+        }
+        Ok(())
+    }
+
+    pub fn close_and_reopen(&mut self) -> Check {
+        self.note("close".into());
+        self.life().open.clear();
+        let engine = self.engine();
+        let poisoned = self.history.poisoned.is_some();
+        let closed = engine.close();
+        drop(engine);
+        if let Err(error) = &closed {
+            self.failed(None, error, &[])?;
+        }
+        self.wait_all()?;
+        self.life = None;
+        let loss = match closed {
+            Ok(()) if !poisoned => Loss::Close,
+            _ => Loss::Kill,
+        };
+        if loss == Loss::Kill {
+            self.world.kill();
+        } else if !self.armed && self.rng.chance(1, 2) {
+            self.derived_files_decide_nothing()?;
+            self.rot(true)?;
+        }
+        self.reopen(loss)
+    }
+
+    /// Opens the log, with faults on the way if chance wills, until it opens; then asks the oracle.
+    pub fn reopen(&mut self, mut loss: Loss) -> Check {
+        for attempt in 0.. {
+            self.world.heal();
+            self.armed = attempt < 4 && self.lives > 0 && self.rng.chance(1, 3);
+            if self.armed {
+                for _ in 0..1 + self.rng.below(2) {
+                    let call = Call::ALL[self.rng.index(Call::ALL.len())];
+                    let fault = Fault::ALL[self.rng.index(Fault::ALL.len())];
+                    let after = self.rng.below(if call == Call::Read { 60 } else { 6 }) as u32;
+                    self.note(format!("arm {fault:?} at {call:?} after {after} for the opening"));
+                    self.world.fail(call, after, fault, false);
+                }
+            }
+            self.note(format!("open after {loss:?}"));
+            match self.open_once(loss) {
+                Ok(Ok(())) => return Ok(()),
+                Ok(Err(error)) => self.note(format!("  answered {error}")),
+                Err(fault) => return Err(fault),
+            }
+            // A failed opening is a life of its own, and it may end badly too.
+            if self.rng.chance(1, 2) {
+                self.world.crash();
+                loss = Loss::Cut;
+            } else {
+                self.world.kill();
+                loss = loss.max(Loss::Kill);
+            }
+        }
+        Ok(())
+    }
+
+    /// One opening: the outer error is a violation, the inner one a planned fault.
+    fn open_once(&mut self, loss: Loss) -> Result<Result<(), oncelog::Error>, String> {
+        let engine = match options(self.level).open_on(self.world.machine()) {
+            Ok(engine) => engine,
+            Err(error) if self.armed && error.kind() != ErrorKind::Corrupt => return Ok(Err(error)),
+            Err(error) => return Err(format!("I1: the log does not open after {loss:?}: {error}")),
+        };
+        self.world.heal();
+        self.lives += 1;
+        self.incarnation.1 = false;
+        let mut seen = observe(&engine, &self.history)?;
+        seen.positions = match self.observe_positions(&engine) {
+            Ok(positions) => positions,
+            // The fault struck in the opening, and the engine found out only now.
+            Err(_) if self.armed => return Ok(Err(oncelog::Error::new(ErrorKind::Poisoned, "a late fault"))),
+            Err(fault) => return Err(fault),
+        };
+        recovered(&mut self.history, loss, &seen).map_err(|faults| faults.join("\n"))?;
+        self.life = Some(Life {
+            engine,
+            plain: None,
+            named: Vec::new(),
+            transactional: Vec::new(),
+            open: Vec::new(),
+            readers: Vec::new(),
+        });
+        self.retry_all()?;
+        Ok(Ok(()))
+    }
+
+    /// I11 and I12, on copies of the directory after a clean close.
+    fn derived_files_decide_nothing(&mut self) -> Check {
+        let files = self.world.files();
+        let copy = World::with_files(self.rng.next_u64(), files.clone());
+        let reading = options(self.level).read_only(true).open_on(copy.machine_for_reading());
+        let reading = reading.map_err(|e| format!("I12: a closed log does not open for reading: {e}"))?;
+        let intact = observe(&reading, &self.history)?;
+        reading.close().map_err(|e| format!("I12: a log open for reading does not close: {e}"))?;
+        same("I12: a file after an opening for reading", &files, &copy.files())?;
+        let bare = World::with_files(self.rng.next_u64(), without_derived(files));
+        let engine = options(self.level).open_on(bare.machine());
+        let engine = engine.map_err(|e| format!("I11: without derived files the log does not open: {e}"))?;
+        let seen = observe(&engine, &self.history)?;
+        same("I11: a topic without derived files", &intact.topics, &seen.topics)?;
+        let (before, after) = (format!("{:?}", intact.offsets), format!("{:?}", seen.offsets));
+        if before != after {
+            return Err(format!("I11: offsets without derived files: {after}, with: {before}"));
+        }
+        Ok(())
+    }
+
+    /// The last operations of a run: all tickets, a clean close, everything read once more.
+    pub fn finish(&mut self) -> Check {
+        self.wait_all()?;
+        self.close_and_reopen()?;
+        self.note("end".into());
+        self.life = None;
+        Ok(())
+    }
+}
+
+/// The directory without `head` and footers, which anybody may lose.
+pub fn without_derived(files: BTreeMap<String, Vec<u8>>) -> BTreeMap<String, Vec<u8>> {
+    const FOOTER: &[u8] = b"onceftr\x01";
+    let mut bare = files;
+    bare.remove("head");
+    for image in bare.values_mut() {
+        if let Some(at) = image.windows(FOOTER.len()).position(|w| w == FOOTER) {
+            image.truncate(at);
+        }
+    }
+    bare
+}
+
+/// What an intact copy of a directory shows.
+pub fn intact(
+    files: &BTreeMap<String, Vec<u8>>,
+    seed: u64,
+    level: Durability,
+    history: &History,
+) -> Result<Observation, String> {
+    let engine: Engine = options(level)
+        .open_on(World::with_files(seed, files.clone()).machine())
+        .map_err(|e| format!("a copy of the directory does not open: {e}"))?;
+    observe(&engine, history)
+}

@@ -1,0 +1,196 @@
+//! Reading: a stretch of a partition in the middle of a life, and everything at once for the oracle.
+
+use std::collections::BTreeMap;
+
+use oncelog::{Engine, ErrorKind, Isolation, Offset, Partition, ReadOptions, TransactionStatus};
+
+use super::*;
+use crate::model::Cell;
+use crate::model::oracle::{Observation, PartitionSeen, TopicSeen};
+
+/// Offset and bytes of records.
+pub type Records = Vec<(Offset, Vec<u8>)>;
+
+/// Reads once.
+pub fn read_once(partition: &Partition, from: Offset, isolation: Isolation, max: usize) -> oncelog::Result<Records> {
+    let records = partition.read(from, ReadOptions::new().isolation(isolation).max_bytes(max))?;
+    take(&records)
+}
+
+/// Takes the records out of what a read or a poll answered.
+pub fn take(records: &oncelog::Records) -> oncelog::Result<Records> {
+    let mut all = Vec::new();
+    for view in records {
+        let view = view?;
+        let mut headers = Vec::new();
+        for header in view.headers() {
+            let header = header?;
+            headers.push((header.key, header.value));
+        }
+        all.push((view.offset(), known_by(view.timestamp(), view.key(), view.value(), &headers)));
+    }
+    Ok(all)
+}
+
+/// Reads a partition from its start to its end.
+pub fn read_all(partition: &Partition, isolation: Isolation) -> oncelog::Result<Records> {
+    let bounds = partition.bounds();
+    let mut all = Records::new();
+    let mut next = bounds.start;
+    while next < bounds.end {
+        let some = read_once(partition, next, isolation, 20_000)?;
+        let Some((last, _)) = some.last() else { break };
+        next = last + 1;
+        all.extend(some);
+    }
+    Ok(all)
+}
+
+/// Everything that a log answers, but for positions.
+pub fn observe(engine: &Engine, history: &History) -> Result<Observation, String> {
+    let fail = |what: &str| {
+        let what = what.to_owned();
+        move |e: oncelog::Error| format!("I1: {what} after an opening: {e}")
+    };
+    let mut seen = Observation::default();
+    for info in engine.topics().map_err(fail("topics"))? {
+        let mut partitions = Vec::new();
+        for number in 0..info.partitions {
+            let partition = engine.partition(&info.name, number).map_err(fail("partition"))?;
+            partitions.push(PartitionSeen {
+                bounds: partition.bounds(),
+                committed: read_all(&partition, Isolation::ReadCommitted).map_err(fail("read"))?,
+                uncommitted: read_all(&partition, Isolation::ReadUncommitted).map_err(fail("read"))?,
+            });
+        }
+        seen.topics.insert(info.name.clone(), TopicSeen { id: info.id, level: info.durability, partitions });
+    }
+    for cell in history.cells() {
+        match cell {
+            Cell::Offset(group, topic, partition) => {
+                let told = match seen.topics.contains_key(&topic) {
+                    true => super::groups::committed(engine, &group, &topic, partition).map_err(fail("committed"))?,
+                    false => None,
+                };
+                seen.offsets.insert((group, topic, partition), told);
+            }
+            Cell::Decision(number) => match engine.transaction_status(number).map_err(fail("transaction_status"))? {
+                TransactionStatus::Committed => drop(seen.decisions.insert(number, true)),
+                TransactionStatus::Forgotten => {}
+                _ => drop(seen.decisions.insert(number, false)),
+            },
+            _ => {}
+        }
+    }
+    Ok(seen)
+}
+
+impl Driver {
+    /// Reads somewhere in a partition, with either isolation, and shows the model what came.
+    pub fn read_some(&mut self) -> Check {
+        let Some((part, state)) = self.any_part() else { return Ok(()) };
+        let engine = self.engine();
+        let partition = match engine.partition(&part.topic, part.number) {
+            Ok(partition) => partition,
+            Err(error) => return self.failed(None, &error, &[]),
+        };
+        let bounds = partition.bounds();
+        let isolation = if self.rng.chance(1, 2) { Isolation::ReadCommitted } else { Isolation::ReadUncommitted };
+        let from = self.rng.below(bounds.end + 1);
+        self.note(format!("read {part} from {from} of {bounds:?}"));
+        self.check_bounds(&part, &state, bounds)?;
+        let max = 1 + self.rng.below(10_000) as usize;
+        match read_once(&partition, from, isolation, max) {
+            Err(error) => self.failed(None, &error, &[])?,
+            Ok(records) => {
+                if records.is_empty() != (from == bounds.end) {
+                    return Err(format!("I3: {} records from {from} of {part} within {bounds:?}", records.len()));
+                }
+                self.show(&part, &state, from, &records)?;
+            }
+        }
+        match partition.read(bounds.end + 1 + self.rng.below(5), ReadOptions::new()) {
+            Err(error) => self.failed(None, &error, &[ErrorKind::OffsetOutOfRange]),
+            Ok(_) => self.must_fail("a read past the end", ErrorKind::OffsetOutOfRange),
+        }
+    }
+
+    /// What was shown must be without a hole, and must stay.
+    pub fn show(&mut self, part: &Part, state: &TopicState, from: Offset, records: &Records) -> Check {
+        let level = self.topic_level(state);
+        for (n, (offset, bytes)) in records.iter().enumerate() {
+            if *offset != from + n as u64 {
+                return Err(format!("I3: {part} was read from {from}; record {n} has offset {offset}"));
+            }
+            self.history.saw(part, *offset, bytes, level)?;
+        }
+        Ok(())
+    }
+
+    /// I6, and: what was acknowledged at the topic's level can be read.
+    pub fn check_bounds(&self, part: &Part, state: &TopicState, bounds: oncelog::Bounds) -> Check {
+        let level = self.topic_level(state);
+        let shown = |(op, write): (&crate::model::Op, &crate::model::Write)| {
+            let visible = op.acked >= Some(level) && op.acked.is_some();
+            Some(write.first.filter(|_| visible)? + write.records.len() as u64)
+        };
+        let least = self.history.writes_to(part).filter_map(shown).max().unwrap_or(0);
+        let most = self.history.next_offset(part).1;
+        if bounds.start != 0 || bounds.stable != bounds.end || bounds.end < least || bounds.end > most {
+            return Err(format!("I6: {part} has {bounds:?}; its end is due between {least} and {most}"));
+        }
+        Ok(())
+    }
+
+    /// Asks what was answered before: bounds, committed offsets, positions, the fate of a transaction.
+    pub fn ask(&mut self) -> Check {
+        self.note("ask".into());
+        let engine = self.engine();
+        for (name, state) in self.history.topics() {
+            for number in 0..state.partitions {
+                let part = Part { topic: name.clone(), born: state.born, number };
+                match engine.partition(&name, number) {
+                    Ok(partition) => self.check_bounds(&part, &state, partition.bounds())?,
+                    Err(error) => self.failed(None, &error, &[])?,
+                }
+            }
+        }
+        let cells = self.history.cells();
+        if cells.is_empty() {
+            return Ok(());
+        }
+        let cell = cells[self.rng.index(cells.len())].clone();
+        let known = self.history.value(&cell);
+        let told = match &cell {
+            Cell::Offset(group, topic, partition) if self.history.topic(topic).is_some() => {
+                super::groups::committed(&engine, group, topic, *partition)
+                    .map(|o| o.map(|o| format!("{} {} {}", o.offset, o.leader_epoch, o.metadata)))
+            }
+            Cell::Decision(number) => engine.transaction_status(*number).map(|status| match status {
+                TransactionStatus::Committed => Some("committed".to_owned()),
+                TransactionStatus::Forgotten => known.clone(),
+                _ => None,
+            }),
+            _ => return Ok(()),
+        };
+        match told {
+            // A committed answer waits until what it tells is durable, so it may poison or be refused.
+            Err(error) => self.failed(None, &error, &[]),
+            Ok(told) if told == known => Ok(()),
+            Ok(told) => Err(format!("I10: {cell:?} answered {told:?}, the model says {known:?}")),
+        }
+    }
+
+    /// Positions of all names, each asked through a new handle.
+    pub fn observe_positions(&mut self, engine: &Engine) -> Result<BTreeMap<String, Option<u64>>, String> {
+        let mut positions = BTreeMap::new();
+        for cell in self.history.cells() {
+            let Cell::Position(name) = cell else { continue };
+            let transactional = super::transactions::NAMES.contains(&&*name);
+            let told = super::transactions::position(engine, &name, transactional);
+            self.history.opened(&name);
+            positions.insert(name, told.map_err(|e| format!("I1: opening a name after an opening: {e}"))?);
+        }
+        Ok(positions)
+    }
+}

@@ -1,0 +1,134 @@
+//! Rot: bytes that were durable change. On copies of the directory, so that the run goes on with the sound one. What a
+//! reader gets is right or refused as Corrupt; nothing is cut, and nothing beside the rot is lost but by name.
+
+use std::collections::BTreeMap;
+
+use oncelog::sim::World;
+use oncelog::{AppendOptions, Batch, ErrorKind, Isolation, Record};
+
+use super::lives::{intact, options};
+use super::look::{observe, read_once};
+use super::*;
+use crate::model::oracle::{Observation, same};
+
+type Files = BTreeMap<String, Vec<u8>>;
+
+impl Driver {
+    /// Lets one place rot. `closed`: the log was closed, so its newest checkpoint holds everything.
+    pub fn rot(&mut self, closed: bool) -> Check {
+        let files = self.world.files();
+        let sound = intact(&files, self.rng.next_u64(), self.level, &self.history)?;
+        match self.rng.below(3) {
+            0 => self.rot_checkpoint(files, &sound),
+            kind => self.rot_record(files, &sound, kind == 1, closed),
+        }
+    }
+
+    /// The newest checkpoint rots: the older one serves, and nothing at all is lost.
+    fn rot_checkpoint(&mut self, files: Files, sound: &Observation) -> Check {
+        let Some((name, position)) = newest_checkpoint(&files) else { return Ok(()) };
+        self.note(format!("rot in the checkpoint at {position} of {name}"));
+        let world = World::with_files(self.rng.next_u64(), files);
+        let old = world.files()[&name][position];
+        world.damage(&name, position as u64, &[old ^ 0x10]);
+        let engine = options(self.level).open_on(world.machine());
+        let engine = engine.map_err(|e| format!("rot in the newest checkpoint: the log does not open: {e}"))?;
+        let seen = observe(&engine, &self.history)?;
+        same("rot in the newest checkpoint: topic", &sound.topics, &seen.topics)?;
+        if sound.offsets != seen.offsets || sound.decisions != seen.decisions {
+            return Err("rot in the newest checkpoint: the older one answers otherwise".into());
+        }
+        Ok(())
+    }
+
+    /// A record rots, by a bit or by zeros over it and what follows.
+    fn rot_record(&mut self, files: Files, sound: &Observation, zeros: bool, closed: bool) -> Check {
+        let Some((name, position)) = self.some_record(&files, sound) else { return Ok(()) };
+        let world = World::with_files(self.rng.next_u64(), files);
+        let old = world.files()[&name][position];
+        let length = if zeros { 1 + self.rng.index(600) } else { 1 };
+        self.note(format!("rot of {length} bytes at {position} of {name}, zeros: {zeros}, closed: {closed}"));
+        world.damage(&name, position as u64, &if zeros { vec![0; length] } else { vec![old ^ 0x04] });
+        let engine = options(self.level).open_on(world.machine());
+        let engine = engine.map_err(|e| format!("rot in a record: the log does not open: {e}"))?;
+        let mut hit = 0;
+        for (topic, t) in &sound.topics {
+            for (number, p) in t.partitions.iter().enumerate() {
+                let partition =
+                    engine.partition(topic, number as u32).map_err(|e| format!("rot in a record: {topic}: {e}"))?;
+                for (offset, bytes) in &p.uncommitted {
+                    match read_once(&partition, *offset, Isolation::ReadUncommitted, 1) {
+                        Ok(records) if records.first() == Some(&(*offset, bytes.clone())) => {}
+                        Err(error) if error.kind() == ErrorKind::Corrupt => hit += 1,
+                        Ok(records) => {
+                            let told = records.first().map(|(o, b)| (*o, crate::model::short(b)));
+                            return Err(format!("rot: {topic}-{number} offset {offset} answers {told:?}"));
+                        }
+                        Err(error) => return Err(format!("rot: {topic}-{number} offset {offset} answers {error}")),
+                    }
+                }
+            }
+        }
+        if hit == 0 {
+            return Err("rot: a record's bytes changed and no read says so".into());
+        }
+        self.append_beside_rot(&engine, sound, closed)
+    }
+
+    /// Below the checkpoint appends go on; above it they are refused until the loss is accepted.
+    fn append_beside_rot(&mut self, engine: &Engine, sound: &Observation, closed: bool) -> Check {
+        let Some((topic, _)) = sound.topics.iter().next() else { return Ok(()) };
+        let mut builder = Batch::builder();
+        builder.push(&Record::new(b"after the rot"), 0).map_err(|e| e.to_string())?;
+        let batch = builder.build().map_err(|e| e.to_string())?;
+        let partition = engine.partition(topic, 0).map_err(|e| e.to_string())?;
+        let answer = partition.append_with(&batch, AppendOptions::default()).and_then(|ticket| ticket.wait());
+        match answer {
+            Ok(_) if closed => Ok(()),
+            Ok(_) => Ok(()),
+            Err(error) if !closed && error.kind() == ErrorKind::Corrupt => Ok(()),
+            Err(error) => Err(format!("rot, closed: {closed}: an append answers {error}")),
+        }
+    }
+
+    /// Where a record of the log lies in its file.
+    fn some_record(&mut self, files: &Files, sound: &Observation) -> Option<(String, usize)> {
+        let all: Vec<&Vec<u8>> = sound
+            .topics
+            .values()
+            .flat_map(|t| t.partitions.iter().flat_map(|p| p.uncommitted.iter().map(|(_, b)| b)))
+            .collect();
+        if all.is_empty() {
+            return None;
+        }
+        let bytes = all[self.rng.index(all.len())];
+        // "record N ": the record's own number, with the blank behind it, is in the log once.
+        let length = bytes.iter().enumerate().filter(|(_, b)| **b == b' ').nth(1)?.0 + 1;
+        let needle = bytes[..length].to_vec();
+        let found = |(name, image): (&String, &Vec<u8>)| {
+            let at = image.windows(needle.len()).rposition(|w| w == needle)?;
+            Some((name.clone(), at + 7))
+        };
+        files.iter().filter(|(name, _)| name.ends_with(".seg")).filter_map(found).next_back()
+    }
+}
+
+/// Segment and byte of the newest checkpoint part's body.
+fn newest_checkpoint(files: &Files) -> Option<(String, usize)> {
+    const FRAMES: usize = 8192;
+    const CHECKPOINT: u8 = 9;
+    let word = |image: &[u8], at: usize| u32::from_le_bytes(image[at..at + 4].try_into().expect("four bytes"));
+    let mut newest = None;
+    for (name, image) in files.iter().filter(|(name, _)| name.ends_with(".seg")) {
+        for at in (FRAMES..image.len().saturating_sub(96)).step_by(8) {
+            // Kind 9, flags 0 or 1, no key, a head of 48 bytes, a body that is there.
+            let shape = image[at + 4] == CHECKPOINT && image[at + 5] <= 1 && image[at + 6..at + 8] == [0, 0];
+            let (head, body) = (word(image, at + 8), word(image, at + 12));
+            if shape && head == 48 && body > 0 && at + 88 + body as usize <= image.len() {
+                let lsn = u64::from_le_bytes(image[at + 16..at + 24].try_into().expect("eight bytes"));
+                newest = newest.max(Some((lsn, name.clone(), at + 88 + body as usize / 2)));
+            }
+        }
+    }
+    newest.map(|(_, name, at)| (name, at))
+}

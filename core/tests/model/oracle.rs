@@ -1,0 +1,374 @@
+//! The oracle: what a log that was opened again may show, given the history. One function per invariant; each returns
+//! what it saw, in words.
+
+use std::collections::{BTreeMap, HashMap};
+
+use oncelog::{Appended, Bounds, Durability, Offset, OffsetAndMetadata};
+
+use super::*;
+
+/// How the life before this opening ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Loss {
+    /// `close` returned Ok: nothing is lost.
+    Close,
+    /// The process died, or the engine was poisoned: what was written stays.
+    Kill,
+    /// The power failed: what was flushed stays.
+    Cut,
+}
+
+/// A partition read from its start to its end: offset and bytes of each record.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PartitionSeen {
+    pub bounds: Bounds,
+    pub committed: Vec<(Offset, Vec<u8>)>,
+    pub uncommitted: Vec<(Offset, Vec<u8>)>,
+}
+
+/// A topic as it is listed, with its partitions.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TopicSeen {
+    pub id: TopicId,
+    pub level: Option<Durability>,
+    pub partitions: Vec<PartitionSeen>,
+}
+
+/// Everything that an opened log answers.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Observation {
+    pub topics: BTreeMap<String, TopicSeen>,
+    /// What groups committed, for every partition that was asked about.
+    pub offsets: BTreeMap<(String, String, u32), Option<OffsetAndMetadata>>,
+    /// Positions of names, if they were asked.
+    pub positions: BTreeMap<String, Option<u64>>,
+    /// Transactions by number: committed or not. Forgotten ones are left out.
+    pub decisions: BTreeMap<u64, bool>,
+}
+
+/// What speaks for each operation's survival, and what against it.
+#[derive(Default)]
+pub struct Evidence {
+    present: Vec<Vec<String>>,
+    absent: Vec<Vec<String>>,
+}
+
+/// Checks everything, and on success settles the history.
+pub fn recovered(history: &mut History, loss: Loss, seen: &Observation) -> Result<(), Vec<String>> {
+    let mut faults = Vec::new();
+    adopt_ids(history, seen);
+    let found = i2_nothing_that_was_never_sent(history, seen, &mut faults);
+    i3_offsets_dense_and_in_order(history, seen, &mut faults);
+    i5_isolation(history, seen, &mut faults);
+    i6_bounds(history, seen, &mut faults);
+    let evidence = Evidence::gather(history, seen, &found, &mut faults);
+    i1_acknowledged_is_there(history, loss, &evidence, &mut faults);
+    i4_whole_or_absent(history, &evidence, &mut faults);
+    i7_seen_stays(history, loss, &evidence, &mut faults);
+    i9_fenced_never_writes(history, &evidence, &mut faults);
+    i13_refused_is_absent(history, &found, &mut faults);
+    prefix(history, &evidence, &mut faults);
+    if !faults.is_empty() {
+        return Err(faults);
+    }
+    let kept = evidence.conclude(history, seen)?;
+    history.settle(&kept);
+    for (part, partition) in partitions(history, seen) {
+        for (offset, bytes) in &partition.uncommitted {
+            history.saw(&part, *offset, bytes, Durability::Disk).map_err(|fault| vec![fault])?;
+        }
+    }
+    Ok(())
+}
+
+type Found = HashMap<(OpId, usize), Vec<(usize, Offset)>>;
+
+/// A topic whose creation had no answer tells its id only now.
+fn adopt_ids(history: &mut History, seen: &Observation) {
+    for (name, topic) in &seen.topics {
+        let known: Vec<OpId> = history.topic_ids.values().copied().collect();
+        let cell = Cell::Topic(name.clone());
+        let creators = history.setters(&cell).filter(|(id, text)| {
+            text.as_ref().is_some_and(|text| TopicState::parse(text).born == *id) && !known.contains(id)
+        });
+        if let (false, Some((creator, _))) = (history.topic_ids.contains_key(&topic.id), creators.last()) {
+            history.topic_ids.insert(topic.id, creator);
+        }
+    }
+}
+
+/// The observed partitions of topics whose creation is known.
+fn partitions<'a>(history: &History, seen: &'a Observation) -> Vec<(Part, &'a PartitionSeen)> {
+    let mut all = Vec::new();
+    for (name, topic) in &seen.topics {
+        let Some(born) = history.topic_ids.get(&topic.id) else { continue };
+        let part = |number| Part { topic: name.clone(), born: *born, number };
+        all.extend(topic.partitions.iter().enumerate().map(|(number, partition)| (part(number as u32), partition)));
+    }
+    all
+}
+
+/// What the log answers for a cell; `None` if it was not asked or cannot be told.
+fn observed(history: &History, seen: &Observation, cell: &Cell) -> Option<Option<String>> {
+    match cell {
+        Cell::Topic(name) => Some(seen.topics.get(name).map(|t| {
+            let born = history.topic_ids.get(&t.id).copied().unwrap_or(OpId::MAX);
+            TopicState { born, partitions: t.partitions.len() as u32, level: t.level }.text()
+        })),
+        Cell::Offset(group, topic, partition) => {
+            let answer = seen.offsets.get(&(group.clone(), topic.clone(), *partition))?;
+            Some(answer.as_ref().map(|o| format!("{} {} {}", o.offset, o.leader_epoch, o.metadata)))
+        }
+        Cell::Position(name) => Some(seen.positions.get(name)?.map(|p| p.to_string())),
+        Cell::Decision(number) => Some(seen.decisions.get(number)?.then(|| "committed".to_owned())),
+        Cell::Registration(_) => None,
+    }
+}
+
+/// After how many of a cell's setters it holds what was observed: every answer is one that some prefix explains.
+fn candidates(setters: &[(OpId, &Option<String>)], observed: &Option<String>) -> Vec<usize> {
+    let after = |k: usize| if k == 0 { &None } else { setters[k - 1].1 };
+    (0..=setters.len()).filter(|k| after(*k) == observed).collect()
+}
+
+/// I2: every record is one that was sent, in the partition it was sent to. Returns where each was found.
+fn i2_nothing_that_was_never_sent(history: &History, seen: &Observation, faults: &mut Vec<String>) -> Found {
+    let mut found = Found::new();
+    for (part, partition) in partitions(history, seen) {
+        for (offset, bytes) in &partition.uncommitted {
+            match history.owners.get(bytes) {
+                Some(&(id, w, r)) if history.ops[id].writes[w].part == part => {
+                    found.entry((id, w)).or_default().push((r, *offset));
+                }
+                Some(&(id, ..)) => faults.push(format!("I2: {part} offset {offset} shows {}", history.name(id))),
+                None => faults.push(format!("I2: {part} offset {offset}: nobody sent {:?}", short(bytes))),
+            }
+        }
+    }
+    let stray = seen.topics.iter().filter(|(_, topic)| !history.topic_ids.contains_key(&topic.id));
+    faults.extend(stray.map(|(name, _)| format!("I2: nobody created topic {name}")));
+    found
+}
+
+/// I3: offsets count up without a hole, hold one record each, once, in the order of the journal.
+fn i3_offsets_dense_and_in_order(history: &History, seen: &Observation, faults: &mut Vec<String>) {
+    for (part, partition) in partitions(history, seen) {
+        let records = &partition.uncommitted;
+        let mut before: Option<(OpId, usize, usize)> = None;
+        let mut met = HashMap::new();
+        for (n, (offset, bytes)) in records.iter().enumerate() {
+            if *offset != partition.bounds.start + n as u64 {
+                faults.push(format!("I3: {part} record {n} from the start has offset {offset}"));
+            }
+            if let Some(twin) = met.insert(bytes, *offset) {
+                faults.push(format!("I3: {part} holds one record twice, at {twin} and {offset}: {:?}", short(bytes)));
+            }
+            let Some(&owner) = history.owners.get(bytes) else { continue };
+            let behind = |last: &(OpId, usize, usize)| {
+                let torn = owner.0 == last.0 && owner.2 != last.2 + 1;
+                torn || history.ops[owner.0].surely_before(&history.ops[last.0])
+            };
+            if let Some(last) = before.replace(owner).filter(behind) {
+                let (early, late) = (history.name(owner.0), history.name(last.0));
+                faults.push(format!("I3: {part} offset {offset}: {early} lies behind {late}"));
+            }
+        }
+        if records.len() as u64 != partition.bounds.end - partition.bounds.start {
+            faults.push(format!("I3: {part} shows {} records within {:?}", records.len(), partition.bounds));
+        }
+    }
+}
+
+/// I5: read_committed shows what read_uncommitted shows, less what is not decided or aborted. While transactions are
+/// frames of their own, nothing undecided is in the log at all, so the two are equal.
+fn i5_isolation(history: &History, seen: &Observation, faults: &mut Vec<String>) {
+    let all = partitions(history, seen).into_iter().filter(|(_, p)| p.committed != p.uncommitted);
+    faults.extend(all.map(|(part, p)| {
+        format!("I5: {part} hides {} records", p.uncommitted.len() as i64 - p.committed.len() as i64)
+    }));
+}
+
+/// I6: start <= stable <= end, and stable = end while no transaction is open.
+fn i6_bounds(history: &History, seen: &Observation, faults: &mut Vec<String>) {
+    let bad = |b: &Bounds| b.start > b.stable || b.stable != b.end;
+    let all = partitions(history, seen).into_iter().filter(|(_, p)| bad(&p.bounds));
+    faults.extend(all.map(|(part, p)| format!("I6: {part} has {:?} and no open transaction", p.bounds)));
+}
+
+impl Evidence {
+    /// Looks for every operation in everything it should have done.
+    fn gather(history: &History, seen: &Observation, found: &Found, faults: &mut Vec<String>) -> Evidence {
+        let count = history.ops.len();
+        let mut evidence = Evidence { present: vec![Vec::new(); count], absent: vec![Vec::new(); count] };
+        for (id, op) in history.ops.iter().enumerate().filter(|(_, op)| op.counts()) {
+            for (w, write) in op.writes.iter().enumerate() {
+                let same_life = |t: &&TopicSeen| history.topic_ids.get(&t.id) == Some(&write.part.born);
+                if let Some(topic) = seen.topics.get(&write.part.topic).filter(same_life) {
+                    evidence.of_write(topic, id, write, found.get(&(id, w)).map_or(&[], Vec::as_slice));
+                }
+            }
+        }
+        for cell in history.cells() {
+            let Some(value) = observed(history, seen, &cell) else { continue };
+            let setters: Vec<_> = history.setters(&cell).collect();
+            let fits = candidates(&setters, &value);
+            let (Some(least), Some(most)) = (fits.first(), fits.last()) else {
+                let which = if matches!(cell, Cell::Offset(..)) { "I10" } else { "I4" };
+                faults.push(format!("{which}: {cell:?} is {value:?}, but was set, by operation, to {setters:?}"));
+                continue;
+            };
+            for (k, (id, set)) in setters.iter().enumerate() {
+                if k < *least {
+                    evidence.present[*id].push(format!("{cell:?} is {value:?}"));
+                } else if k >= *most {
+                    evidence.absent[*id].push(format!("{cell:?} is {value:?}, not {set:?}"));
+                }
+            }
+        }
+        evidence
+    }
+
+    fn of_write(&mut self, topic: &TopicSeen, id: OpId, write: &Write, at: &[(usize, Offset)]) {
+        let (part, all, here) = (&write.part, write.records.len(), at.len());
+        if let Some((_, first)) = at.first() {
+            self.present[id].push(format!("{here} of {all} records in {part} from offset {first}"));
+            if write.first.is_some_and(|told| told != *first) {
+                self.absent[id].push(format!("its records in {part} were at {:?}, not {first}", write.first));
+            }
+        }
+        if here < all {
+            let end = topic.partitions.get(part.number as usize).map(|p| p.bounds.end);
+            self.absent[id].push(format!("{} of {all} records miss in {part}, end {end:?}", all - here));
+        }
+    }
+
+    /// True: it survived; false: it did not; None: nothing tells.
+    fn verdict(&self, id: OpId) -> Option<bool> {
+        match (self.present[id].is_empty(), self.absent[id].is_empty()) {
+            (false, _) => Some(true),
+            (true, false) => Some(false),
+            (true, true) => None,
+        }
+    }
+
+    /// Decides for every operation, also those that left no trace of their own (a topic created and deleted again):
+    /// what lies before a survivor survived, what lies behind a lost one is lost, and each cell needs one prefix.
+    fn conclude(&self, history: &History, seen: &Observation) -> Result<Vec<Option<bool>>, Vec<String>> {
+        let start = |(id, op): (OpId, &Op)| if op.fate == Fate::Kept { Some(true) } else { self.verdict(id) };
+        let mut kept: Vec<Option<bool>> = history.ops.iter().enumerate().map(start).collect();
+        loop {
+            let before = kept.clone();
+            for (id, op) in history.ops.iter().enumerate().filter(|(_, op)| op.fate == Fate::Open && op.counts()) {
+                let open = || before.iter().zip(&history.ops).filter(|(_, o)| o.fate == Fate::Open);
+                if open().any(|(k, o)| *k == Some(true) && op.surely_before(o)) {
+                    kept[id] = kept[id].or(Some(true));
+                } else if open().any(|(k, o)| *k == Some(false) && o.surely_before(op)) {
+                    kept[id] = kept[id].or(Some(false));
+                }
+            }
+            for cell in history.cells() {
+                let Some(value) = observed(history, seen, &cell) else { continue };
+                let setters: Vec<_> = history.setters(&cell).collect();
+                let agrees = |k: &usize| {
+                    setters.iter().enumerate().all(|(n, (id, _))| kept[*id].is_none_or(|kept| kept == (n < *k)))
+                };
+                let Some(most) = candidates(&setters, &value).into_iter().filter(agrees).next_back() else {
+                    return Err(vec![format!("I4: no prefix of the journal explains {cell:?} = {value:?}")]);
+                };
+                setters.iter().enumerate().for_each(|(n, (id, _))| kept[*id] = Some(n < most));
+            }
+            if before == kept {
+                return Ok(kept);
+            }
+        }
+    }
+}
+
+/// True if what has reached `level` survives `loss`.
+fn survives(level: Option<Durability>, loss: Loss) -> bool {
+    level.is_some_and(|level| level == Durability::Disk || loss < Loss::Cut)
+}
+
+/// Names every operation that must be there and of which something is missing.
+fn missing(history: &History, evidence: &Evidence, which: &str, faults: &mut Vec<String>, must: impl Fn(&Op) -> bool) {
+    for id in (0..history.ops.len()).filter(|id| history.ops[*id].counts() && must(&history.ops[*id])) {
+        let absent = evidence.absent[id].join("; ");
+        faults.extend((!absent.is_empty()).then(|| format!("{which} {}: {absent}", history.name(id))));
+    }
+}
+
+/// I1: what was acknowledged is there, at its offset, as it was sent. After a clean close everything is.
+fn i1_acknowledged_is_there(history: &History, loss: Loss, evidence: &Evidence, faults: &mut Vec<String>) {
+    let closed = |op: &Op| loss == Loss::Close && op.answer != Answer::Indeterminate;
+    let must = |op: &Op| closed(op) || survives(op.acked, loss);
+    missing(history, evidence, &format!("I1: lost by a {loss:?}:"), faults, must);
+}
+
+/// I4 and I10: over partitions, offsets, position and decision, an operation is there whole or not at all; so a group's
+/// offset moves only with its commit.
+fn i4_whole_or_absent(history: &History, evidence: &Evidence, faults: &mut Vec<String>) {
+    for id in 0..history.ops.len() {
+        let (present, absent) = (evidence.present[id].join("; "), evidence.absent[id].join("; "));
+        if !present.is_empty() && !absent.is_empty() {
+            let offsets = evidence.present[id].iter().chain(&evidence.absent[id]).any(|e| e.starts_with("Offset"));
+            let which = if offsets { "I4, I10" } else { "I4" };
+            faults.push(format!("{which}: half of {} is there: {present}; but: {absent}", history.name(id)));
+        }
+    }
+}
+
+/// I7: what a reader was shown is there, at its offset, for as long as its level promises, over any number of crashes.
+fn i7_seen_stays(history: &History, loss: Loss, evidence: &Evidence, faults: &mut Vec<String>) {
+    let which = format!("I7: a reader saw, and a {loss:?} took:");
+    missing(history, evidence, &which, faults, |op| survives(op.seen, loss));
+}
+
+/// I8: a retry of an acknowledged raw batch answers with the original's offsets and writes nothing.
+pub fn i8_retry_finds_original(history: &History, id: OpId, answer: &Appended) -> Result<(), String> {
+    let write = &history.ops[id].writes[0];
+    let (first, count) = (write.first, write.records.len() as u64);
+    if answer.duplicate && Some(answer.first) == first && answer.last == answer.first + count - 1 {
+        return Ok(());
+    }
+    Err(format!("I8: a retry of {} at offset {first:?} with {count} records answered {answer:?}", history.name(id)))
+}
+
+/// I9: a handle that was fenced when the call was made has neither an acknowledgement nor a trace in the log.
+fn i9_fenced_never_writes(history: &History, evidence: &Evidence, faults: &mut Vec<String>) {
+    for (id, op) in history.ops.iter().enumerate() {
+        let Some((name, opening)) = &op.handle else { continue };
+        let fence = history.openings[name].get(*opening as usize);
+        let wrote = op.answer == Answer::Acked || !evidence.present[id].is_empty();
+        if let Some(fence) = fence.filter(|fence| **fence < op.from && wrote) {
+            faults.push(format!("I9: {} by opening {opening}, fenced since step {fence}", history.name(id)));
+        }
+    }
+}
+
+/// I11 and I12: two observations (or directories) that must be the same.
+pub fn same<T: PartialEq>(which: &str, old: &BTreeMap<String, T>, new: &BTreeMap<String, T>) -> Result<(), String> {
+    let differs = |key: &&String| old.get(*key) != new.get(*key);
+    let name = |key: &String| format!("{which}: {key} differs (was there: {})", old.contains_key(key));
+    old.keys().chain(new.keys()).find(differs).map_or(Ok(()), |key| Err(name(key)))
+}
+
+/// I13: an error that says nothing happened was true, for ever; so was the loss that an earlier recovery found.
+fn i13_refused_is_absent(history: &History, found: &Found, faults: &mut Vec<String>) {
+    for ((id, _), at) in found.iter().filter(|((id, _), _)| !history.ops[*id].counts()) {
+        faults.push(format!("I13: {} is in the log at offset {}", history.name(*id), at[0].1));
+    }
+}
+
+/// What survives is a prefix of the journal: nothing is lost that lies before a survivor.
+fn prefix(history: &History, evidence: &Evidence, faults: &mut Vec<String>) {
+    let open = |kept: bool| {
+        let decided = move |id: &OpId| evidence.verdict(*id) == Some(kept);
+        (0..history.ops.len()).filter(|id| history.ops[*id].fate == Fate::Open).filter(decided)
+    };
+    for lost in open(false) {
+        if let Some(kept) = open(true).find(|kept| history.ops[lost].surely_before(&history.ops[*kept])) {
+            let (lost, kept) = (history.name(lost), history.name(kept));
+            faults.push(format!("no prefix: {lost} is gone, but {kept}, which came later, is there"));
+        }
+    }
+}
