@@ -4,7 +4,7 @@ mod model;
 
 use model::oracle::{Loss, Observation, PartitionSeen, TopicSeen, i8_retry_finds_original, recovered};
 use model::{Answer, Cell, Fate, History, OpId, Part, TopicState, Verdict, sequence_after};
-use oncelog::{Appended, Bounds, Durability, ErrorKind, Identity, Offset, OffsetAndMetadata, TopicId};
+use oncelog::{Appended, Bounds, Durability, ErrorKind, Identity, Offset, TopicId};
 
 /// A history of one topic `t` of two partitions, and the log that holds exactly what it says.
 struct Fixture {
@@ -76,7 +76,7 @@ impl Fixture {
     fn transaction(&mut self, tag: &str) -> OpId {
         let writes = (0..2).map(|n| (self.part(n), vec![format!("{tag}-{n}").into_bytes()])).collect();
         let sets = vec![
-            (Cell::Offset("g".into(), "t".into(), 0), Some(format!("5 -1 {tag}"))),
+            (Cell::Offset("g".into(), "t".into(), 0), Some("5".into())),
             (Cell::Position("n".into()), Some("41".into())),
             (Cell::Decision(9), Some("committed".into())),
         ];
@@ -85,12 +85,11 @@ impl Fixture {
 
     fn show_transaction(&mut self, tag: &str) {
         (0..2).for_each(|n| self.show(n, format!("{tag}-{n}").as_bytes()));
-        self.show_cells(tag);
+        self.show_cells();
     }
 
-    fn show_cells(&mut self, tag: &str) {
-        let value = OffsetAndMetadata { metadata: tag.into(), ..OffsetAndMetadata::from(5) };
-        self.log.offsets.insert(("g".into(), "t".into(), 0), Some(value));
+    fn show_cells(&mut self) {
+        self.log.offsets.insert(("g".into(), "t".into(), 0), Some(5));
         self.log.positions.insert("n".into(), Some(41));
         self.log.decisions.insert(9, true);
     }
@@ -175,10 +174,7 @@ fn an_offset_moved_without_its_records_is_caught() {
     let mut f = Fixture::new();
     f.transaction("tx");
     f.hide_cells();
-    f.log.offsets.insert(
-        ("g".into(), "t".into(), 0),
-        Some(OffsetAndMetadata { metadata: "tx".into(), ..OffsetAndMetadata::from(5) }),
-    );
+    f.log.offsets.insert(("g".into(), "t".into(), 0), Some(5));
     f.caught(Loss::Cut, "I4, I10");
 }
 
@@ -196,7 +192,7 @@ fn an_offset_that_nobody_committed_is_caught() {
     let mut f = Fixture::new();
     f.transaction("tx");
     f.show_transaction("tx");
-    f.log.offsets.insert(("g".into(), "t".into(), 0), Some(OffsetAndMetadata::from(3)));
+    f.log.offsets.insert(("g".into(), "t".into(), 0), Some(3));
     f.caught(Loss::Kill, "I10");
 }
 
@@ -339,7 +335,7 @@ fn a_deleted_topic_takes_its_records_and_offsets_with_it() {
     let sets = f.history.deletion("t");
     let id = f.history.begin("delete t".into(), vec![], sets);
     f.history.acked(id, Durability::Disk, None, &[]).unwrap();
-    f.show_cells("tx");
+    f.show_cells();
     f.log.topics.clear();
     f.caught(Loss::Cut, "I1");
     f.log.offsets.insert(("g".into(), "t".into(), 0), None);

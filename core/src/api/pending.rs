@@ -7,8 +7,7 @@ use parking_lot::Mutex;
 use super::gather::Spot;
 use super::producer::Sender;
 use crate::error::{Error, ErrorKind, Result};
-use crate::journal::{Later, Waits};
-use crate::journal::ticket::PlacedCall;
+use crate::journal::{Later, PlacedCall, Waits};
 use crate::types::{Appended, Durability, Incarnation, Lsn, Offset, Timestamp};
 
 /// Where a closed batch, or a frame of several, has its place.

@@ -139,6 +139,11 @@ impl Inner {
         &self.machine
     }
 
+    /// The life that this engine is.
+    pub fn incarnation(&self) -> Incarnation {
+        self.incarnation
+    }
+
     /// What opening found and did.
     pub fn report(&self) -> &Report {
         &self.report

@@ -57,6 +57,12 @@ impl Inner {
         Ok(resolved)
     }
 
+    /// Refuses offsets that a commit would refuse: the group's name, unknown partitions, values past their bounds.
+    pub fn check_offsets(&self, group: &str, offsets: &Offsets) -> Result<()> {
+        self.check_open()?;
+        self.journal.look(|state, _| state.check_commit(group, offsets))
+    }
+
     /// Commits offsets of one group, all or none. Not tied to any records.
     pub fn commit_offsets(&self, group: &str, offsets: &Offsets, durability: Option<Durability>) -> Result<Placed> {
         self.check_writable()?;

@@ -196,10 +196,10 @@ impl Batch {
     /// maximal timestamp is set right, as Kafka does.
     ///
     /// # Errors
-    /// `RecordTooLarge` past `limits::BATCH_MAX`. `Corrupt` if the bytes are not what they claim: cut, wrong crc, records
-    /// that cannot be read or whose offsets do not count 0, 1, 2... `InvalidRecord` if they can be read but no append
-    /// may carry them: bytes behind the batch, an old format, compression, a base offset, a count that does not fit,
-    /// control or append time bits, a producer id without epoch or sequence.
+    /// `RecordTooLarge` past `limits::BATCH_MAX`. `Corrupt` if the bytes are not what they claim: cut, wrong crc,
+    /// records that cannot be read or whose offsets do not count 0, 1, 2... `InvalidRecord` if they can be read but no
+    /// append may carry them: bytes behind the batch, an old format, compression, a base offset, a count that does not
+    /// fit, control or append time bits, a producer id without epoch or sequence.
     pub fn from_bytes(bytes: &[u8]) -> Result<Batch> {
         let header = check_envelope(bytes)?;
         header.check_append()?;

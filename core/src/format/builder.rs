@@ -138,8 +138,8 @@ impl BatchBuilder {
         self.max_timestamp
     }
 
-    /// Writes the header, with base offset and leader epoch 0, and returns 40 free bytes and the batch. More records may
-    /// follow; then finish again. Without a record it is a batch that no append takes.
+    /// Writes the header, with base offset and leader epoch 0, and returns 40 free bytes and the batch. More records
+    /// may follow; then finish again. Without a record it is a batch that no append takes.
     pub fn finish(&mut self) -> &[u8] {
         self.seal();
         &self.buf[..self.end]
@@ -188,7 +188,7 @@ impl BatchBuilder {
 
     #[cold]
     fn grow(&mut self, end: usize) {
-        let room = end.max(self.buf.len() * 2).max(FIRST_ROOM).min(FRAME_HEADER + BATCH_MAX);
+        let room = end.max(self.buf.len() * 2).clamp(FIRST_ROOM, FRAME_HEADER + BATCH_MAX);
         self.buf.resize(room, 0);
     }
 }

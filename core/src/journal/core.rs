@@ -234,6 +234,19 @@ impl<F: Fold> Core<F> {
         self.place_link(&link, durable);
     }
 
+    /// Takes the segments off the list that are sealed and durable to their last frame; returns their numbers.
+    pub fn settle(&mut self, durable: Lsn) -> Vec<u64> {
+        let mut settled = Vec::new();
+        self.unsynced.retain(|u| {
+            let done = u.sealed_at.is_some_and(|last| last <= durable);
+            if done {
+                settled.push(u.segment.header.number);
+            }
+            !done
+        });
+        settled
+    }
+
     /// The link to what was placed so far.
     pub fn link(&self, recovery: u32) -> Link {
         let [newest, older] = self.checkpoints;
@@ -302,6 +315,8 @@ impl<F: Fold> Guard<'_, F> {
         {
             self.journal.rolled(core, &spare);
             core.roll(spare, durable);
+            // Where all was flushed before the roll, no later flush will settle the old segment.
+            core.settle(durable).into_iter().for_each(|n| self.journal.segments.settle(n));
         }
         let lsn = core.next_lsn;
         let marked = draft.is_mark();

@@ -287,14 +287,7 @@ impl<F: Fold> Journal<F> {
             target = self.core.lock().next_lsn - 1;
         }
         self.counters.flushes.fetch_add(1, Ordering::Relaxed);
-        let mut settled = Vec::new();
-        self.core.lock().unsynced.retain(|u| {
-            let done = u.sealed_at.is_some_and(|last| last <= target);
-            if done {
-                settled.push(u.segment.header.number);
-            }
-            !done
-        });
+        let settled = self.core.lock().settle(target);
         settled.into_iter().for_each(|n| self.segments.settle(n));
         // Shown first: who is told that a record is durable must be able to read it.
         self.fold.durable(target);

@@ -10,6 +10,10 @@ use super::segments::Bytes;
 
 const BLOCK: usize = 256 << 10;
 const KEEP: usize = 4 << 20;
+/// Blocks that may be kept, full or not: a reader that holds the newest one makes the next write begin another.
+const BLOCKS: usize = 64;
+/// Room of a block begun because a reader holds the one before.
+const SMALL: usize = 16 << 10;
 
 struct Block {
     segment: u64,
@@ -38,15 +42,16 @@ impl Tail {
         if let Some(last) = blocks.back_mut()
             && last.segment == segment
             && last.end() == position
-            && last.data.len() + bytes.len() <= BLOCK
+            && last.data.len() + bytes.len() <= last.data.capacity()
             && let Some(data) = Arc::get_mut(&mut last.data)
         {
             data.extend_from_slice(bytes);
             return;
         }
+        let full = blocks.back().is_none_or(|last| last.data.len() + bytes.len() > BLOCK);
         let mut data = match Self::trim(blocks, total) {
             Some(old) if old.capacity() >= bytes.len() => old,
-            _ => Vec::with_capacity(BLOCK.max(bytes.len())),
+            _ => Vec::with_capacity(if full { BLOCK } else { SMALL }.max(bytes.len())),
         };
         data.extend_from_slice(bytes);
         blocks.push_back(Block { segment, start: position, data: Arc::new(data) });
@@ -55,7 +60,7 @@ impl Tail {
     /// Drops the oldest blocks past the bound; the last one dropped, if nobody reads it, is used again.
     fn trim(blocks: &mut VecDeque<Block>, total: &mut usize) -> Option<Vec<u8>> {
         let mut free = None;
-        while *total > KEEP && blocks.len() > 1 {
+        while (*total > KEEP && blocks.len() > 1) || blocks.len() >= BLOCKS {
             let block = blocks.pop_front()?;
             *total -= block.data.len();
             free = Arc::try_unwrap(block.data).ok();

@@ -4,6 +4,8 @@ mod index;
 mod live;
 mod plan;
 mod records;
+#[cfg(test)]
+mod tests;
 mod wait;
 
 pub use index::Footers;

@@ -152,8 +152,8 @@ impl Producers {
             return Ok(());
         }
         let text = format!(
-            "a newer holder took over this name; open it again only if that one is gone, name={} producer_id={producer_id} \
-             epoch={epoch} newer_producer_id={} newer_epoch={}",
+            "a newer holder took over this name; open it again only if that one is gone, name={} \
+             producer_id={producer_id} epoch={epoch} newer_producer_id={} newer_epoch={}",
             named.name, named.producer_id, named.epoch
         );
         Err(Error::new(ErrorKind::ProducerFenced, text))

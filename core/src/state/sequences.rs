@@ -99,7 +99,8 @@ fn following(sequence: i32) -> i32 {
 #[cold]
 pub fn stale(batch: &BatchHeader, epoch: i16) -> Error {
     let text = format!(
-        "a newer epoch of this producer took over; stop, or register again, producer_id={} epoch={} newer_epoch={epoch}",
+        "a newer epoch of this producer took over; stop, or register again, producer_id={} epoch={} \
+         newer_epoch={epoch}",
         batch.producer_id, batch.epoch
     );
     Error::new(ErrorKind::StaleEpoch, text)

@@ -7,6 +7,8 @@ use crate::model::{Answer, Cell, Verdict, sequence_after};
 
 /// Names of named producers; opening one fences its older handles.
 pub const NAMES: [&str; 3] = ["loader", "mirror", "feeder"];
+/// What a handle answers once its name has a newer holder, or is gone.
+pub const FENCED: [ErrorKind; 3] = [ErrorKind::ProducerFenced, ErrorKind::UnknownTransactionalId, ErrorKind::Closed];
 
 impl Driver {
     pub fn append_plain(&mut self) -> Check {
@@ -226,11 +228,15 @@ impl Driver {
         let producer = &self.life().named[index].handle;
         let answer = made.with(|r| producer.send(&part.topic, r.partition(part.number).position(position)));
         match answer {
-            Err(error) if fenced => {
-                self.failed(id, &error, &[ErrorKind::ProducerFenced, ErrorKind::UnknownTransactionalId])
-            }
+            Err(error) if fenced => self.failed(id, &error, &FENCED),
+            // After a send that was refused for want of space a name's handle is finished.
+            Err(error) if self.armed => self.failed(id, &error, &[ErrorKind::Closed]),
             Err(error) => self.failed(id, &error, &[]),
-            Ok(_) if fenced => self.must_fail("I9: the send of a fenced handle", ErrorKind::ProducerFenced),
+            // The handle may not have heard of the fence; its ticket must.
+            Ok(ticket) if fenced => match ticket.wait() {
+                Err(error) => self.failed(id, &error, &FENCED),
+                Ok(_) => self.must_fail("I9: the send of a fenced handle", ErrorKind::ProducerFenced),
+            },
             Ok(ticket) => {
                 let expect = match id {
                     Some(id) => Expect::New(id, least, u64::MAX),
@@ -243,7 +249,8 @@ impl Driver {
 
     pub fn flush_producer(&mut self) -> Check {
         self.note("flush a producer".into());
-        let pick = self.rng.index(self.life().named.len() + 1);
+        let count = self.life().named.len();
+        let pick = self.rng.index(count + 1);
         let life = self.life();
         let answer = match life.named.get(pick) {
             Some(named) => named.handle.flush(),
@@ -251,12 +258,8 @@ impl Driver {
         };
         match answer {
             Ok(()) => Ok(()),
-            // A flush reports the first failure of the sends it speaks for; the tickets say which.
-            Err(error) => self.failed(
-                None,
-                &error,
-                &[ErrorKind::ProducerFenced, ErrorKind::UnknownTransactionalId, ErrorKind::UnknownTopicOrPartition],
-            ),
+            // A flush says that the handle is finished; the tickets say why.
+            Err(error) => self.failed(None, &error, &FENCED),
         }
     }
 
@@ -322,9 +325,9 @@ impl Driver {
                     op.writes.iter().any(|w| self.history.topic(&w.part.topic).map(|t| t.born) != Some(w.part.born));
                 let fenced = op.handle.as_ref().is_some_and(|(name, o)| self.history.openings[name].len() as u64 != *o);
                 let allowed: &[ErrorKind] = match (op.to, topic_gone, fenced) {
-                    (None, true, _) => &[ErrorKind::UnknownTopicOrPartition, ErrorKind::ProducerFenced],
-                    (None, _, true) => &[ErrorKind::ProducerFenced, ErrorKind::UnknownTransactionalId],
-                    // A handle whose sends were refused later than they were taken refuses the rest with them.
+                    (None, true, _) => &[ErrorKind::UnknownTopicOrPartition],
+                    (None, _, true) => &FENCED,
+                    (None, ..) if self.armed => &[ErrorKind::Closed],
                     _ => &[],
                 };
                 self.failed(Some(id), &error, allowed)

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use oncelog::{Engine, ErrorKind, Isolation, Offset, Partition, ReadOptions, TransactionStatus};
+use oncelog::{Engine, ErrorKind, Isolation, Offset, Partition, ReadOptions};
 
 use super::*;
 use crate::model::Cell;
@@ -68,17 +68,13 @@ pub fn observe(engine: &Engine, history: &History) -> Result<Observation, String
     for cell in history.cells() {
         match cell {
             Cell::Offset(group, topic, partition) => {
-                let told = match seen.topics.contains_key(&topic) {
+                let exists = seen.topics.get(&topic).is_some_and(|t| (partition as usize) < t.partitions.len());
+                let told = match exists {
                     true => super::groups::committed(engine, &group, &topic, partition).map_err(fail("committed"))?,
                     false => None,
                 };
                 seen.offsets.insert((group, topic, partition), told);
             }
-            Cell::Decision(number) => match engine.transaction_status(number).map_err(fail("transaction_status"))? {
-                TransactionStatus::Committed => drop(seen.decisions.insert(number, true)),
-                TransactionStatus::Forgotten => {}
-                _ => drop(seen.decisions.insert(number, false)),
-            },
             _ => {}
         }
     }
@@ -162,15 +158,12 @@ impl Driver {
         let cell = cells[self.rng.index(cells.len())].clone();
         let known = self.history.value(&cell);
         let told = match &cell {
-            Cell::Offset(group, topic, partition) if self.history.topic(topic).is_some() => {
+            Cell::Offset(group, topic, partition)
+                if self.history.topic(topic).is_some_and(|t| *partition < t.partitions) =>
+            {
                 super::groups::committed(&engine, group, topic, *partition)
-                    .map(|o| o.map(|o| format!("{} {} {}", o.offset, o.leader_epoch, o.metadata)))
+                    .map(|offset| offset.map(|offset| offset.to_string()))
             }
-            Cell::Decision(number) => engine.transaction_status(*number).map(|status| match status {
-                TransactionStatus::Committed => Some("committed".to_owned()),
-                TransactionStatus::Forgotten => known.clone(),
-                _ => None,
-            }),
             _ => return Ok(()),
         };
         match told {

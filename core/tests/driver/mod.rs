@@ -19,7 +19,7 @@ use oncelog::{
 };
 
 use crate::model::oracle::Loss;
-use crate::model::{History, OpId, Part, TopicState};
+use crate::model::{History, OpId, Part, Sends, Sets, TopicState};
 
 /// What a step of the driver answers: an error is a failed check.
 pub type Check = Result<(), String>;
@@ -110,8 +110,8 @@ pub struct OpenTransaction {
     pub name: String,
     pub opening: u64,
     pub transaction: Transaction,
-    pub writes: Vec<(Part, Vec<Vec<u8>>)>,
-    pub sets: Vec<(crate::model::Cell, Option<String>)>,
+    pub writes: Sends,
+    pub sets: Sets,
     pub levels: Vec<Durability>,
     /// A send was refused: it may only abort.
     pub doomed: bool,

@@ -3,6 +3,7 @@
 
 use oncelog::{Engine, ErrorKind, GroupMetadata, ProducerOptions};
 
+use super::appends::FENCED;
 use super::groups::GROUPS;
 use super::*;
 use crate::model::Cell;
@@ -50,11 +51,9 @@ impl Driver {
         }
         let index = if self.rng.chance(4, 5) { count - 1 } else { self.rng.index(count) };
         let (name, opening) = (self.life().transactional[index].name.clone(), self.life().transactional[index].opening);
-        let readers: Vec<usize> = (0..self.life().readers.len()).filter(|r| !self.life().readers[*r].lost).collect();
-        let reader = (!readers.is_empty() && self.rng.chance(1, 2)).then(|| readers[self.rng.index(readers.len())]);
-        let bound_already =
-            reader.is_some_and(|r| self.life().open.iter().any(|o| o.bound.as_ref().is_some_and(|b| b.0 == r)));
-        let reader = reader.filter(|_| !bound_already);
+        let reader = if self.rng.chance(1, 2) { self.any_reader() } else { None };
+        let is_bound = |r: usize, o: &OpenTransaction| o.bound.as_ref().is_some_and(|b| b.0 == r);
+        let reader = reader.filter(|r| !self.life.as_ref().is_some_and(|l| l.open.iter().any(|o| is_bound(*r, o))));
         let fenced = self.is_fenced(&name, opening);
         let busy = self.life().open.iter().any(|o| o.name == name && o.opening == opening);
         self.note(format!("begin {name} (opening {opening}) for consumer {reader:?}, fenced: {fenced}, busy: {busy}"));
@@ -117,7 +116,7 @@ impl Driver {
         let doomed = self.life().open[index].doomed;
         self.life().open[index].doomed = true;
         let allowed: &[ErrorKind] = match (fenced, doomed) {
-            (true, _) => &[ErrorKind::ProducerFenced, ErrorKind::TransactionAborted, ErrorKind::UnknownTransactionalId],
+            (true, _) => &FENCED,
             (_, true) => {
                 &[ErrorKind::TransactionAborted, ErrorKind::UnknownTopicOrPartition, ErrorKind::InvalidTransactionState]
             }
@@ -152,6 +151,8 @@ impl Driver {
         let metadata = GroupMetadata { group: group.to_owned() };
         let answer = self.life().open[index].transaction.send_offsets(&metadata, &offsets);
         if self.added(index, answer)? {
+            let level = self.level_of(offsets.keys().map(|tp| tp.topic.clone()).collect());
+            self.life().open[index].levels.push(level);
             self.set_all(index, sets);
         }
         Ok(())
@@ -195,8 +196,7 @@ impl Driver {
             1 | 2 => {
                 self.note(format!("abort a transaction of {}", open.name));
                 let fenced = self.is_fenced(&open.name, open.opening);
-                let allowed: &[ErrorKind] =
-                    if fenced { &[ErrorKind::ProducerFenced, ErrorKind::UnknownTransactionalId] } else { &[] };
+                let allowed: &[ErrorKind] = if fenced { &FENCED } else { &[] };
                 if let Err(error) = open.transaction.abort() {
                     self.failed(None, &error, allowed)?;
                 }
@@ -207,58 +207,67 @@ impl Driver {
     }
 
     fn commit(&mut self, mut open: OpenTransaction) -> Check {
-        if let Some((reader, _)) = &open.bound {
-            let reader = &self.life().readers[*reader];
-            let group = reader.group.clone();
-            for ((topic, partition), (_, position)) in reader.positions.clone() {
-                open.sets.retain(|(c, _)| *c != Cell::Offset(group.clone(), topic.clone(), partition));
-                open.sets.push((Cell::Offset(group.clone(), topic, partition), Some(format!("{position} -1 "))));
-            }
+        if let Some((reader, _)) = open.bound {
+            let (sets, level) = self.moved(reader);
+            open.doomed |= self.life().readers[reader].lost;
+            open.levels.extend(level.filter(|_| !sets.is_empty()));
+            open.sets.extend(sets);
         }
         let empty = open.writes.is_empty() && open.sets.is_empty();
-        let number = open.transaction.number();
-        if !empty && self.numbers.len() < NUMBERS_KEPT {
-            open.sets.push((Cell::Decision(number), Some("committed".to_owned())));
-        }
         let fenced = self.is_fenced(&open.name, open.opening);
         let parts: Vec<String> = open.writes.iter().map(|(p, r)| format!("{p} +{}", r.len())).collect();
-        let what = format!("commit {number} of {}: {}; {:?}", open.name, parts.join(", "), open.sets);
+        let what = format!("commit {} of {}: {parts:?} {:?}", open.transaction.number(), open.name, open.sets);
         self.note(format!("{what} fenced: {fenced}, doomed: {}", open.doomed));
+        if !empty && self.numbers.len() < NUMBERS_KEPT {
+            open.sets.push((Cell::Decision(open.transaction.number()), Some("committed".to_owned())));
+        }
         let level = open.levels.iter().copied().max().unwrap_or(Durability::Os);
-        let level = if open.writes.is_empty() { self.level.min(level) } else { level };
-        let least = 0;
         let id = self.history.begin(what, open.writes, open.sets);
-        self.history.ops[id].handle = Some((open.name.clone(), open.opening));
+        self.history.ops[id].handle = Some((open.name.clone(), open.opening)).filter(|_| !empty);
         let allowed: &[ErrorKind] = match (fenced, open.doomed) {
-            (true, _) => &[ErrorKind::ProducerFenced, ErrorKind::TransactionAborted, ErrorKind::UnknownTransactionalId],
-            (_, true) => {
-                &[ErrorKind::TransactionAborted, ErrorKind::UnknownTopicOrPartition, ErrorKind::InvalidTransactionState]
-            }
+            (true, _) => &FENCED,
+            (_, true) => &[ErrorKind::TransactionAborted, ErrorKind::UnknownTopicOrPartition],
             _ => &[],
         };
-        if self.rng.chance(1, 4) && open.bound.is_none() {
-            let pending =
-                |ticket| Pending { expect: Expect::New(id, least, u64::MAX), level, ticket: Awaited::Commit(ticket) };
-            return match open.transaction.commit_ticket() {
-                Err(error) => self.failed(Some(id), &error, allowed),
-                Ok(_) if fenced => self.must_fail("I9: a fenced commit", ErrorKind::ProducerFenced),
-                Ok(ticket) => {
-                    self.pending.push(pending(ticket));
-                    Ok(())
-                }
-            };
-        }
-        match open.transaction.commit() {
+        let ticket = self.rng.chance(1, 4) && open.bound.is_none();
+        let answer = match ticket {
+            true => open.transaction.commit_ticket().map(|ticket| Err(ticket)),
+            false => open.transaction.commit().map(Ok),
+        };
+        match answer {
             Err(error) => {
                 self.failed(Some(id), &error, allowed)?;
                 self.rewound(open.bound, true)
             }
             Ok(_) if fenced && !empty => self.must_fail("I9: a fenced commit", ErrorKind::ProducerFenced),
-            Ok(committed) => {
+            Ok(Ok(committed)) => {
                 self.committed(id, level, &committed)?;
                 self.rewound(open.bound, false)
             }
+            Ok(Err(ticket)) => {
+                let expect = Expect::New(id, 0, u64::MAX);
+                self.pending.push(Pending { expect, level, ticket: Awaited::Commit(ticket) });
+                Ok(())
+            }
         }
+    }
+
+    /// What a consumer has moved since its last commit: the cells to set, and the strongest level of their topics.
+    pub fn moved(&mut self, reader: usize) -> (crate::model::Sets, Option<Durability>) {
+        let (group, positions) =
+            (self.life().readers[reader].group.clone(), self.life().readers[reader].positions.clone());
+        let mut sets = Vec::new();
+        let mut topics = Vec::new();
+        for ((topic, partition), (part, position)) in positions {
+            let cell = Cell::Offset(group.clone(), topic.clone(), partition);
+            let alive = self.history.topic(&topic).is_some_and(|t| t.born == part.born);
+            if alive && self.stands(&cell) != position {
+                topics.push(topic);
+                sets.push((cell, Some(position.to_string())));
+            }
+        }
+        let level = (!topics.is_empty()).then(|| self.level_of(topics));
+        (sets, level)
     }
 
     pub fn resolve_commit(&mut self, expect: Expect, level: Durability, answer: oncelog::Result<Committed>) -> Check {
@@ -278,7 +287,9 @@ impl Driver {
     /// After an abort the consumer stands where the transaction began; after a commit it stays.
     fn rewound(&mut self, bound: Option<(usize, BTreeMap<(String, u32), u64>)>, back: bool) -> Check {
         let Some((index, before)) = bound else { return Ok(()) };
-        if self.life().readers[index].lost {
+        // Of a poisoned log nobody can say where a consumer stands.
+        if self.life().readers[index].lost || self.history.poisoned.is_some() {
+            self.life().readers[index].lost = true;
             return Ok(());
         }
         if back {

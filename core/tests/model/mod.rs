@@ -7,7 +7,7 @@
 //! which operations survived; `History::settle` then makes that final.
 //!
 //! Every record that is sent has bytes of its own (a counter in the value), so one look at a record names its operation.
-//! The same holds for committed offsets, by their metadata.
+//! Made-up committed offsets count on in the same way.
 #![allow(dead_code)]
 
 pub mod oracle;
@@ -44,7 +44,7 @@ impl fmt::Display for Part {
 pub enum Cell {
     /// A topic by name: see `TopicState`.
     Topic(String),
-    /// A group's offset for topic and partition: "offset leader-epoch metadata".
+    /// A group's offset for topic and partition.
     Offset(String, String, u32),
     /// The position of a name.
     Position(String),

@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use oncelog::{Appended, Bounds, Durability, Offset, OffsetAndMetadata};
+use oncelog::{Appended, Bounds, Durability, Offset};
 
 use super::*;
 
@@ -39,7 +39,7 @@ pub struct TopicSeen {
 pub struct Observation {
     pub topics: BTreeMap<String, TopicSeen>,
     /// What groups committed, for every partition that was asked about.
-    pub offsets: BTreeMap<(String, String, u32), Option<OffsetAndMetadata>>,
+    pub offsets: BTreeMap<(String, String, u32), Option<Offset>>,
     /// Positions of names, if they were asked.
     pub positions: BTreeMap<String, Option<u64>>,
     /// Transactions by number: committed or not. Forgotten ones are left out.
@@ -117,7 +117,7 @@ fn observed(history: &History, seen: &Observation, cell: &Cell) -> Option<Option
         })),
         Cell::Offset(group, topic, partition) => {
             let answer = seen.offsets.get(&(group.clone(), topic.clone(), *partition))?;
-            Some(answer.as_ref().map(|o| format!("{} {} {}", o.offset, o.leader_epoch, o.metadata)))
+            Some(answer.map(|offset| offset.to_string()))
         }
         Cell::Position(name) => Some(seen.positions.get(name)?.map(|p| p.to_string())),
         Cell::Decision(number) => Some(seen.decisions.get(number)?.then(|| "committed".to_owned())),

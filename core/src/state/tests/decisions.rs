@@ -216,6 +216,19 @@ fn offsets_end_at_the_greatest_and_a_duplicate_is_still_known() {
     assert!(matches!(log.append(0, batch(7, 0, 0, 5)), Ok(Verdict::Duplicate { first: 0, last: 4, .. })));
 }
 
+#[test]
+fn an_end_never_goes_back() {
+    // No valid log holds such a frame; an offset that was given out is not given out again all the same.
+    let mut log = Log::with_raw_producer();
+    log.append(0, plain(10)).expect("accepted");
+    for base_offset in [0, 3, -7, i64::MIN] {
+        log.apply(&Payload::Records { instance: 0, batch: BatchHeader { base_offset, ..plain(2) } });
+        log.apply(&Payload::Records { instance: 0, batch: BatchHeader { base_offset, ..plain(i32::MIN) } });
+    }
+    log.transaction(&Gathered { parts: vec![(0, 4, 1)], ..Gathered::default() });
+    assert_eq!(log.state.end(0), Some(10));
+}
+
 // Kafka's own cases.
 
 #[test]
@@ -268,12 +281,11 @@ fn sequences_wrap_at_every_batch_size_around_the_greatest() {
     for start in MAX - 6..=MAX {
         for count in 1..=8 {
             let mut log = Log::with_raw_producer();
-            log.replay(0, batch(7, 0, start, count));
+            let lsn = log.replay(0, batch(7, 0, start, count));
             let next = i32::try_from((i64::from(start) + i64::from(count)) % (1 << 31)).expect("below 2^31");
             let last = u64::try_from(count - 1).expect("not negative");
-            assert!(
-                matches!(log.append(0, batch(7, 0, start, count)), Ok(Verdict::Duplicate { first: 0, last: l, .. }) if l == last)
-            );
+            let known = log.append(0, batch(7, 0, start, count)).expect("known");
+            assert_eq!(known, duplicate(0, last, start, lsn));
             assert_eq!(log.append(0, batch(7, 0, next, 1)).expect("accepted"), Verdict::Accept, "{start} {count}");
         }
     }
