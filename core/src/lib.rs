@@ -39,7 +39,8 @@ mod api;
 #[allow(missing_docs)]
 mod engine;
 pub mod error;
-mod format;
+#[doc(hidden)]
+pub mod format;
 #[doc(hidden)]
 pub mod io;
 #[allow(missing_docs)]

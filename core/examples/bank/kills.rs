@@ -1,5 +1,7 @@
 //! When a child is killed: a plan spread over the job, so that every kind of moment comes up again and again.
 
+use std::time::Duration;
+
 use crate::report::Line;
 
 /// Where in its work a child is hit.
@@ -17,10 +19,18 @@ pub enum Moment {
     Committed,
 }
 
-/// One round of the plan. Four of these seven cannot fall anywhere but between a begin and its committed, and the one
-/// that follows the race opens a log that may end in a torn frame.
-const ROUND: [Moment; 7] =
-    [Moment::Begin, Moment::Half, Moment::Commit, Moment::Opening, Moment::Begin, Moment::Half, Moment::Committed];
+/// One round of the plan. Half of it cannot fall anywhere but between a begin and its committed, and one that follows
+/// a race with the commit hits the process that opens what the race left.
+const ROUND: [Moment; 8] = [
+    Moment::Begin,
+    Moment::Half,
+    Moment::Commit,
+    Moment::Opening,
+    Moment::Begin,
+    Moment::Half,
+    Moment::Commit,
+    Moment::Committed,
+];
 /// Kills of one child.
 pub const KILLS: u64 = 4 * ROUND.len() as u64;
 
@@ -38,8 +48,9 @@ impl Plan {
         Self { total, kills: 0 }
     }
 
-    /// The moment to kill at, if what the child just said makes a kill due.
-    pub fn due(&mut self, line: Line) -> Option<Moment> {
+    /// The moment to kill at, if what the child just said makes a kill due, and how long to stay the hand: a kill that
+    /// races comes a little later each time, so that it hits another instruction.
+    pub fn due(&mut self, line: Line) -> Option<(Moment, Duration)> {
         let moment = ROUND[(self.kills % ROUND.len() as u64) as usize];
         let reached = |n: u64| n >= self.total * (self.kills + 1) / (KILLS + 1);
         let due = self.kills < KILLS
@@ -50,7 +61,15 @@ impl Plan {
                 (Moment::Committed, Line::Committed(n)) => reached(n),
                 _ => false,
             };
-        self.kills += u64::from(due);
-        due.then_some(moment)
+        if !due {
+            return None;
+        }
+        let late = match moment {
+            Moment::Opening => Duration::from_micros(100 * self.kills),
+            Moment::Commit => Duration::from_micros(20 * self.kills),
+            _ => Duration::ZERO,
+        };
+        self.kills += 1;
+        Some((moment, late))
     }
 }

@@ -21,8 +21,10 @@ pub struct Tally {
     pub between: u64,
     /// Kills while it opened the log.
     pub opening: u64,
-    /// Groups committed, those included whose committed was never heard but was found to be true.
+    /// Groups committed, `found` included.
     pub committed: u64,
+    /// Groups whose committed was never heard, but which the next life found committed.
+    pub found: u64,
     /// Groups begun that the next life found undone.
     pub aborted: u64,
     /// Lines sent again after a restart.
@@ -120,21 +122,26 @@ fn life(
 /// Kills the child if the plan says so, else lets it go on where it waits.
 fn answer(line: Line, plan: &mut Plan, child: &mut Child, answers: &mut ChildStdin) -> Fallible<Option<Moment>> {
     let due = plan.due(line);
-    let waits = matches!(line, Line::Half(_));
-    if waits && matches!(due, None | Some(Moment::Commit)) {
+    if matches!(line, Line::Half(_)) && !matches!(due, Some((Moment::Half, _))) {
         answers.write_all(b"go\n")?;
     }
-    if due.is_some() {
-        child.kill()?;
+    let Some((moment, late)) = due else { return Ok(None) };
+    let start = Instant::now();
+    while start.elapsed() < late {
+        std::thread::yield_now();
     }
-    Ok(due)
+    child.kill()?;
+    Ok(Some(moment))
 }
 
 impl Tally {
     fn hear(&mut self, line: Line) {
         match line {
             Line::Ready(n) => match self.open.take() {
-                Some(group) if group <= n => self.committed += 1,
+                Some(group) if group <= n => {
+                    self.found += 1;
+                    self.committed += 1;
+                }
                 Some(_) => self.aborted += 1,
                 None => {}
             },
@@ -169,10 +176,11 @@ fn tell(table: &mut Table, delivery: Delivery, total: u64, load: &Tally, work: &
     both("  between begin and committed", |tally| tally.between);
     both("  while opening the log", |tally| tally.opening);
     let (groups, cut) = match delivery {
-        Delivery::ExactlyOnce => ("groups, transactions committed", "  aborted by a kill"),
-        _ => ("groups committed", "  begun but not committed"),
+        Delivery::ExactlyOnce => ("groups, transactions committed", "groups, transactions aborted by a kill"),
+        _ => ("groups committed", "groups begun in vain"),
     };
     both(groups, |tally| tally.committed);
+    both("  killed before they could say so", |tally| tally.found);
     both(cut, |tally| tally.aborted);
     let speed = |tally: &Tally| number((total as f64 / tally.time.as_secs_f64()) as u64);
     table.row("records per second, restarts included", speed(load), speed(work));

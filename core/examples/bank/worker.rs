@@ -4,7 +4,9 @@
 use std::path::Path;
 use std::time::Duration;
 
-use oncelog::{Consumer, ConsumerOptions, Engine, Header, ProducerOptions, Record, RecordView, Ticket, TopicPartition};
+use oncelog::{
+    Consumer, ConsumerOptions, Engine, Header, Producer, ProducerOptions, Record, RecordView, Records, TopicPartition,
+};
 
 use crate::report::{self, Line};
 use crate::rows::Row;
@@ -15,7 +17,7 @@ pub const PARTITIONS: u32 = 4;
 /// The consumer group whose offsets say how far the worker came.
 pub const GROUP: &str = "bank";
 /// Rows in one transaction.
-const ROWS: usize = 50;
+const ROWS: u64 = 50;
 
 pub fn run(directory: &Path, delivery: Delivery) -> Fallible<()> {
     report::say(Line::Opening)?;
@@ -58,10 +60,7 @@ fn at_least_once(engine: &Engine, consumer: &Consumer) -> Fallible<()> {
         let records = consumer.poll(Duration::from_secs(1))?;
         let group = done(consumer)?;
         report::say(Line::Begin(group))?;
-        for record in &records {
-            transform(&record?, |topic, result| producer.send(topic, result).map(Ticket::detach))?;
-        }
-        producer.flush()?;
+        write(&producer, &records)?;
         report::half(group)?;
         consumer.commit()?;
         report::say(Line::Committed(group))?;
@@ -78,11 +77,21 @@ fn at_most_once(engine: &Engine, consumer: &Consumer) -> Fallible<()> {
         report::say(Line::Begin(group))?;
         consumer.commit()?;
         report::half(group)?;
-        for record in &records {
-            transform(&record?, |topic, result| producer.send(topic, result).map(Ticket::detach))?;
-        }
-        producer.flush()?;
+        write(&producer, &records)?;
         report::say(Line::Committed(group))?;
+    }
+    Ok(())
+}
+
+/// Writes what the lines mean, outside any transaction, and waits until all of it is on the device.
+fn write(producer: &Producer, records: &Records) -> Fallible<()> {
+    let mut tickets = Vec::new();
+    for record in records {
+        transform(&record?, |topic, result| producer.send(topic, result).map(|ticket| tickets.push(ticket)))?;
+    }
+    producer.flush()?;
+    for ticket in tickets {
+        ticket.wait()?;
     }
     Ok(())
 }

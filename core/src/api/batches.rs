@@ -45,7 +45,8 @@ impl Batches {
         effects: &mut Effects,
     ) -> Result<Sent> {
         let instance = partition.instance();
-        let full = self.open.get(&instance).is_some_and(|o| o.builder.len_with(record, timestamp) > context.batch_bytes);
+        let full =
+            self.open.get(&instance).is_some_and(|o| o.builder.len_with(record, timestamp) > context.batch_bytes);
         if full {
             self.close_one(context, instance, effects);
         }
@@ -107,13 +108,16 @@ impl Batches {
             let level = self.last.map_or(placed.level, |(_, level)| level.max(placed.level));
             self.last = Some((placed.lsn, level));
         }
-        effects.close(&pending, placed.map(|placed| Outcome {
-            lsn: placed.lsn,
-            level: placed.level,
-            incarnation: placed.incarnation,
-            firsts: vec![placed.first],
-            duplicate: placed.duplicate,
-        }));
+        effects.close(
+            &pending,
+            placed.map(|placed| Outcome {
+                lsn: placed.lsn,
+                level: placed.level,
+                incarnation: placed.incarnation,
+                firsts: vec![placed.first],
+                duplicate: placed.duplicate,
+            }),
+        );
         builder.reset();
         self.spare.push(builder);
     }

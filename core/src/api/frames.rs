@@ -140,13 +140,16 @@ impl Frames {
             Ok(placed) => self.positions.place(open.position, placed.lsn, placed.level, &*context.waits),
             Err(error) => self.finished = Some(self.finish(error)),
         }
-        effects.close(&open.pending, placed.map(|placed| Outcome {
-            lsn: placed.lsn,
-            level: placed.level,
-            incarnation: placed.incarnation,
-            firsts: placed.firsts,
-            duplicate: placed.duplicate,
-        }));
+        effects.close(
+            &open.pending,
+            placed.map(|placed| Outcome {
+                lsn: placed.lsn,
+                level: placed.level,
+                incarnation: placed.incarnation,
+                firsts: placed.firsts,
+                duplicate: placed.duplicate,
+            }),
+        );
     }
 
     /// A refused frame ends this holder: whatever came behind it would get ahead of what it held, and the position

@@ -55,7 +55,10 @@ impl Producer {
         engine.check_writable()?;
         if options.batch_bytes > BATCH_MAX {
             let values = format!("batch_bytes={} max={BATCH_MAX}", options.batch_bytes);
-            return Err(Error::new(ErrorKind::InvalidArgument, format!("batches cannot be that large; ask for less, {values}")));
+            return Err(Error::new(
+                ErrorKind::InvalidArgument,
+                format!("batches cannot be that large; ask for less, {values}"),
+            ));
         }
         let kind = match options.name {
             None => Kind::Plain(Batches::default()),

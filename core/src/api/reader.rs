@@ -103,10 +103,8 @@ impl Reader {
 
     /// Takes over a new assignment; positions of partitions that stay are kept.
     pub(super) fn assign(&self, partitions: Vec<(TopicPartition, Arc<Partition>)>) -> Result<()> {
-        let watched: Vec<_> = partitions
-            .into_iter()
-            .map(|(name, partition)| (name, partition.watch(&self.event), partition))
-            .collect();
+        let watched: Vec<_> =
+            partitions.into_iter().map(|(name, partition)| (name, partition.watch(&self.event), partition)).collect();
         let mut state = self.state.lock();
         check_unbound(state.bound)?;
         let old = std::mem::take(&mut *state);
@@ -149,7 +147,10 @@ impl Reader {
             (0..state.assigned.len()).filter_map(|at| state.place(at)).collect()
         };
         if places.is_empty() {
-            return Err(Error::new(ErrorKind::InvalidState, "no partition is assigned to this consumer; call assign first"));
+            return Err(Error::new(
+                ErrorKind::InvalidState,
+                "no partition is assigned to this consumer; call assign first",
+            ));
         }
         places.into_iter().map(|place| self.settle(place)).collect()
     }
@@ -280,7 +281,10 @@ impl Reader {
                 (records, next)
             }
             Err(error) if error.kind() == ErrorKind::OffsetOutOfRange => {
-                (Records::default(), self.start(&place.partition, Some(position))?)
+                let start = self.start(&place.partition, Some(position))?;
+                // So that a poll looks again instead of waiting.
+                self.event.happen();
+                (Records::default(), start)
             }
             Err(error) => return Err(error),
         };

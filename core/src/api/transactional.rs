@@ -45,7 +45,8 @@ impl TransactionalProducer {
             return Err(Error::new(ErrorKind::InvalidArgument, format!("{text}, id={id} name={name}")));
         }
         let (identity, reached) = engine.open_producer(Some(id), 0)?;
-        let state = HolderState { busy: false, finished: None, positions: Positions::new(reached), spare: Buffers::default() };
+        let state =
+            HolderState { busy: false, finished: None, positions: Positions::new(reached), spare: Buffers::default() };
         let holder = Holder {
             id: id.to_owned(),
             identity,
@@ -85,9 +86,7 @@ impl TransactionalProducer {
             Ok((number, bound))
         });
         match begun {
-            Ok((number, bound)) => {
-                Ok(Transaction::new(self.open.clone(), self.holder.clone(), number, buffers, bound))
-            }
+            Ok((number, bound)) => Ok(Transaction::new(self.open.clone(), self.holder.clone(), number, buffers, bound)),
             Err(error) => {
                 self.holder.end(buffers, Some(&error));
                 Err(error)

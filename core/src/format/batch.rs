@@ -232,6 +232,11 @@ impl Batch {
         RecordIter::new(&self.header, &self.buf[FRAME_HEADER + BATCH_HEADER..])
     }
 
+    /// An empty builder that goes on with this batch's buffer, so that a loop of batches allocates once.
+    pub fn into_builder(self) -> BatchBuilder {
+        BatchBuilder::with_buffer(self.buf)
+    }
+
     /// A batch from a builder's buffer: the free bytes and a batch that `check_append` passes.
     pub(super) fn from_framed(buf: Vec<u8>, header: BatchHeader) -> Batch {
         Batch { buf, header }

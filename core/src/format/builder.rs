@@ -50,8 +50,13 @@ impl BatchBuilder {
 
     /// An empty builder without a producer.
     pub fn new() -> Self {
+        Self::with_buffer(Vec::new())
+    }
+
+    /// An empty builder on a buffer that was a batch's: its 40 free bytes are zero.
+    pub(super) fn with_buffer(buf: Vec<u8>) -> Self {
         Self {
-            buf: Vec::new(),
+            buf,
             end: RECORDS_AT,
             count: 0,
             base_timestamp: -1,

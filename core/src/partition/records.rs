@@ -324,7 +324,9 @@ impl Stretch {
         while !self.bare && at + FRAME_HEADER + BATCH_HEADER <= bytes.len() {
             let header = FrameHeader::read(&bytes[at..]);
             // Only what claims to be one of ours is summed, so that no length in the garbage makes this slow.
-            if header.kind == Kind::Records as u8 && header.head_len as usize == BATCH_HEADER && header.instance == instance
+            if header.kind == Kind::Records as u8
+                && header.head_len as usize == BATCH_HEADER
+                && header.instance == instance
                 && let Ok(frame) = Frame::read(&bytes[at..], self.seal, self.position + at as u64)
                 && let Some(first) = BatchHeader::read(frame.head).and_then(|b| u64::try_from(b.base_offset).ok())
                 && first > expected

@@ -14,7 +14,7 @@ pub mod snapshot;
 #[cfg(test)]
 mod tests;
 
-pub use catalog::{PartitionState, Topic, durability_number, durability_of};
+pub use catalog::{Topic, durability_number};
 pub use names::{check_name, check_topic_name};
 pub use offsets::{CommittedOffset, check_value as check_offset};
 pub use producers::{Named, Registration};

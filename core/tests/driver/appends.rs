@@ -235,6 +235,11 @@ impl Driver {
             // The handle may not have heard of the fence; its ticket must.
             Ok(ticket) if fenced => match ticket.wait() {
                 Err(error) => self.failed(id, &error, &FENCED),
+                // What it wrote itself, before the fence, it still knows.
+                Ok(told) if told.duplicate => {
+                    id.into_iter().for_each(|id| self.history.refused(id, ErrorKind::ProducerFenced));
+                    Ok(())
+                }
                 Ok(_) => self.must_fail("I9: the send of a fenced handle", ErrorKind::ProducerFenced),
             },
             Ok(ticket) => {

@@ -3,6 +3,7 @@
 use super::*;
 use crate::format::control::PartitionsAdded;
 use crate::limits::{PARTITIONS_MAX, TOPIC_PARTITIONS_MAX};
+use crate::state::catalog::durability_of;
 use crate::types::{Durability, OffsetAndMetadata, TopicPartition};
 
 fn refused(result: Result<()>) -> ErrorKind {
