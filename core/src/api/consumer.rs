@@ -170,7 +170,7 @@ impl Consumer {
     /// Commits any offsets of the group, together, and waits until they have met the engine's level.
     ///
     /// # Errors
-    /// As `commit`; `InvalidArgument` for offsets or metadata out of range.
+    /// As `commit`; `InvalidArgument` for an offset out of range; `LimitExceeded` for metadata that is too long.
     pub fn commit_offsets(&self, offsets: &Offsets) -> Result<()> {
         self.open.inner.check_open()?;
         self.reader.group()?;

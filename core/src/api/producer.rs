@@ -93,6 +93,8 @@ impl Producer {
     /// `ProducerFenced` once a newer holder of the name is known; `Closed` if an earlier send of this named producer was
     /// refused; `ReadOnly`, `Poisoned`, `Forked`. From the ticket: `Full`, `ProducerFenced`, and what a write answers.
     pub fn send(&self, topic: &str, record: Record<'_>) -> Result<Ticket<Appended>> {
+        // Before the lock: a forked child may find it held for ever.
+        self.sender.context.engine.check_writable()?;
         let mut effects = Effects::default();
         let item = {
             let mut state = self.sender.state.lock();
@@ -119,6 +121,7 @@ impl Producer {
     /// # Errors
     /// As `send`. The records before the refused one are sent.
     pub fn send_many(&self, topic: &str, records: &[Record<'_>]) -> Result<Ticket<Vec<Appended>>> {
+        self.sender.context.engine.check_writable()?;
         let mut effects = Effects::default();
         let items: Result<Vec<Item>> = {
             let mut state = self.sender.state.lock();
@@ -159,9 +162,12 @@ impl Producer {
 }
 
 impl Drop for Producer {
-    /// What is gathered goes into the log; nobody is told of errors.
+    /// What is gathered goes into the log; nobody is told of errors. A close of the engine has done that already, and a
+    /// forked child leaves it to its parent.
     fn drop(&mut self) {
-        self.sender.close_due(u64::MAX);
+        if self.open.inner.check_open().is_ok() {
+            self.sender.close_due(u64::MAX);
+        }
     }
 }
 
@@ -241,7 +247,6 @@ impl Sender {
 
     fn send(&self, state: &mut State, topic: &str, record: &Record<'_>, effects: &mut Effects) -> Result<Item> {
         let Self { context, .. } = self;
-        context.engine.check_writable()?;
         let position = match &state.kind {
             Kind::Plain(_) => no_position(record)?,
             Kind::Named(frames) => {

@@ -86,8 +86,9 @@ impl Transaction {
     /// what earlier ones said of the same partition.
     ///
     /// # Errors
-    /// The transaction is as it was: `UnknownTopicOrPartition`; `InvalidArgument` for offsets or metadata out of range, or
-    /// if the group is that of the bound consumer, whose positions the commit sends; `LimitExceeded`.
+    /// The transaction is as it was: `UnknownTopicOrPartition`; `InvalidArgument` for an offset out of range, or if the
+    /// group is that of the bound consumer, whose positions the commit sends; `LimitExceeded` for metadata that is too
+    /// long, or if the transaction would outgrow its buffer.
     pub fn send_offsets(&mut self, group: &GroupMetadata, offsets: &Offsets) -> Result<()> {
         let inner = &self.open.inner;
         inner.check_writable()?;

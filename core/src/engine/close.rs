@@ -4,16 +4,13 @@ use std::sync::atomic::Ordering;
 
 use super::Inner;
 use crate::error::Result;
-use crate::io::fork;
 
 impl Inner {
     /// Closes for all handles. What was placed is durable when it returns, or the error says otherwise. Closing again
     /// answers the same.
     pub fn close(&self) -> Result<()> {
-        if fork::generation() != self.forks {
-            // The parent's files, lock and threads are none of this process's business.
-            return self.check_open();
-        }
+        // In a forked child: the parent's files, lock and threads are none of this process's business.
+        self.journal.check_process()?;
         self.closing.get_or_init(|| self.close_once()).clone()
     }
 

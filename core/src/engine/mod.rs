@@ -24,7 +24,7 @@ use std::thread::JoinHandle;
 use parking_lot::Mutex;
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::io::{DirectoryLock, Machine, fork};
+use crate::io::{DirectoryLock, Machine};
 use crate::journal::{Counters, Journal, Report, Waits};
 use crate::partition::{Footers, Partition, Records};
 use crate::types::{Durability, Incarnation, Lsn, Offset, TransactionNumber};
@@ -91,8 +91,6 @@ pub struct Inner {
     footers: Footers,
     report: Report,
     incarnation: Incarnation,
-    /// The process that opened it: a forked child must not touch it.
-    forks: u32,
     /// What a write answers if this engine may not write.
     refused: Option<Error>,
     closed: AtomicBool,
@@ -112,12 +110,7 @@ impl Inner {
     /// Refuses work once the engine is closed, and in a forked child.
     #[inline]
     pub fn check_open(&self) -> Result<()> {
-        if fork::generation() != self.forks {
-            return Err(Error::new(
-                ErrorKind::Forked,
-                "this process was forked from the one that opened the log; open the log here, once the parent closed it",
-            ));
-        }
+        self.journal.check_process()?;
         if self.closed.load(Ordering::Acquire) {
             return Err(Error::new(ErrorKind::Closed, "the engine was closed; open the log again"));
         }

@@ -9,7 +9,7 @@ use super::hub::Hub;
 use super::restore::Restoring;
 use super::{Inner, Settings};
 use crate::error::{Error, ErrorKind, Result};
-use crate::io::{Machine, fork};
+use crate::io::Machine;
 use crate::journal::{Journal, JournalOptions, Opening, Report};
 use crate::limits::{SEGMENT_MAX, SEGMENT_MIN};
 use crate::partition::Footers;
@@ -50,7 +50,6 @@ impl Inner {
             next_number: AtomicU64::new(opened.first_number),
             last_number: opened.first_number.saturating_add(opened.numbers),
             journal: Arc::new(journal),
-            forks: fork::generation(),
             settings,
             machine,
             hub,

@@ -303,3 +303,131 @@ impl<'a> OffsetsBlock<'a> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fmt::Debug;
+
+    use super::*;
+
+    /// Writes, reads back, and cuts at every byte. A longer head, as a newer compatible version writes it, is read too.
+    fn round<T: PartialEq + Debug>(
+        value: T,
+        write: impl Fn(&T, &mut Vec<u8>),
+        read: impl Fn(&mut Reader<'_>) -> Option<T>,
+        len: usize,
+    ) {
+        let mut bytes = Vec::new();
+        write(&value, &mut bytes);
+        assert_eq!(bytes.len(), len, "FORMAT.md names the length of {value:?}");
+        assert_eq!(read(&mut Reader::new(&bytes)).as_ref(), Some(&value));
+        for end in 0..bytes.len() {
+            assert_eq!(read(&mut Reader::new(&bytes[..end])), None, "cut at {end}");
+        }
+        bytes.push(9);
+        assert_eq!(read(&mut Reader::new(&bytes)), Some(value));
+    }
+
+    #[test]
+    fn heads_that_speak_of_the_journal_come_back_as_they_were_written() {
+        let place = Place { segment: 3, position: 8192 };
+        let link = Link {
+            segment: 1,
+            generation: 2,
+            recovery: 1,
+            end: 4,
+            lsn: 5,
+            checksum: 6,
+            reserved: 0,
+            incarnation: 7,
+            checkpoint_lsn: 8,
+            checkpoint: place,
+            older_lsn: 9,
+            older: Place { segment: 2, position: 9000 },
+        };
+        round(link, Link::write, Link::read, 96);
+        let opened = Opened { incarnation: 1, first_number: 2, numbers: 3, first_producer_id: 4, wall_ms: 5 };
+        round(opened, Opened::write, Opened::read, 40);
+        let recovered = Recovered {
+            incarnation: 1,
+            durable_lsn: 2,
+            last_lsn: 3,
+            cut_bytes: 4,
+            cut_lsn: 5,
+            lost_first: 6,
+            lost_last: 7,
+        };
+        round(recovered, Recovered::write, Recovered::read, 56);
+        let replaced = Replaced { segment: 1, old_generation: 2, new_generation: 3, salt: 4, size: 5 };
+        round(replaced, Replaced::write, Replaced::read, 32);
+        round(Retired { segment: 1, generation: 2, reserved: 0 }, Retired::write, Retired::read, 16);
+        let part = CheckpointHead { lsn: 1, part: 2, parts: 3, next: place, previous: Place::default() };
+        round(part, CheckpointHead::write, CheckpointHead::read, 48);
+    }
+
+    #[test]
+    fn heads_that_speak_of_topics_and_producers_come_back_as_they_were_written() {
+        let added = PartitionsAdded { topic: [4; 16], first_instance: 5, count: 6 };
+        round(added, PartitionsAdded::write, PartitionsAdded::read, 24);
+        round(TopicDeleted { topic: [4; 16] }, TopicDeleted::write, TopicDeleted::read, 16);
+        round(ProducerDeleted { producer_id: 11 }, ProducerDeleted::write, ProducerDeleted::read, 8);
+        let created = TopicCreated {
+            topic: [1; 16],
+            first_instance: 2,
+            partitions: 3,
+            durability: 1,
+            partition_kind: 0,
+            name: "orders",
+        };
+        let (mut head, mut body) = (Vec::new(), Vec::new());
+        created.write(&mut head, &mut body);
+        assert_eq!((head.len(), body.len()), (32, 8));
+        assert_eq!(TopicCreated::read(&mut Reader::new(&head), &mut Reader::new(&body)), Some(created));
+        assert_eq!(TopicCreated::read(&mut Reader::new(&head), &mut Reader::new(&body[..7])), None);
+        let opened =
+            ProducerOpened { producer_id: 5, previous_id: -1, epoch: 32_766, timeout_ms: 60_000, name: "loader" };
+        let (mut head, mut body) = (Vec::new(), Vec::new());
+        opened.write(&mut head, &mut body);
+        assert_eq!((head.len(), body.len()), (24, 8));
+        assert_eq!(ProducerOpened::read(&mut Reader::new(&head), &mut Reader::new(&body)), Some(opened));
+        assert_eq!(ProducerOpened::read(&mut Reader::new(&head[..23]), &mut Reader::new(&body)), None);
+    }
+
+    fn block() -> Vec<u8> {
+        let entry = |group, partition, metadata| OffsetEntry {
+            group,
+            topic: [8; 16],
+            partition,
+            offset: u64::from(partition) + 100,
+            leader_epoch: -1,
+            metadata,
+        };
+        let mut bytes = Vec::new();
+        let groups = [("one", vec![entry("one", 0, ""), entry("one", 1, "text")]), ("two", vec![entry("two", 2, "")])];
+        OffsetsBlock::write(&mut bytes, 1_700_000_000_000, &groups);
+        bytes
+    }
+
+    #[test]
+    fn offsets_of_several_groups_come_back_in_their_order() {
+        let bytes = block();
+        let mut seen = Vec::new();
+        OffsetsBlock::read(&bytes).expect("valid").for_each(|e| seen.push((e.group, e.partition, e.offset, e.metadata)));
+        assert_eq!(seen, [("one", 0, 100, ""), ("one", 1, 101, "text"), ("two", 2, 102, "")]);
+        assert!(OffsetsBlock::read(&[]).is_some_and(|b| b.is_empty()));
+    }
+
+    #[test]
+    fn an_offsets_block_cut_lengthened_or_with_a_hostile_count_is_refused() {
+        let bytes = block();
+        for end in 1..bytes.len() {
+            assert!(OffsetsBlock::read(&bytes[..end]).is_none(), "cut at {end}");
+        }
+        let mut long = bytes.clone();
+        long.push(0);
+        assert!(OffsetsBlock::read(&long).is_none());
+        let mut hostile = bytes;
+        hostile[8..12].fill(0xff);
+        assert!(OffsetsBlock::read(&hostile).is_none());
+    }
+}

@@ -281,3 +281,118 @@ pub fn records_len(batch_len: usize) -> usize {
     debug_assert!(batch_len >= BATCH_HEADER);
     align8(FRAME_HEADER + batch_len)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SEAL: Seal = Seal { seed: 0x1234_5678 };
+
+    fn mark_with_body(body: &[u8]) -> Vec<u8> {
+        let mut out = Vec::new();
+        encode(&mut out, Kind::Mark, 7, &[1, 2, 3], body);
+        stamp(&mut out, SEAL, 8192, 42, 40);
+        out
+    }
+
+    /// The checks of a reader, one behind the other.
+    fn whole(bytes: &[u8], seal: Seal, position: u64) -> Result<Frame<'_>, Bad> {
+        let frame = Frame::read(bytes, seal, position)?;
+        let used = FRAME_HEADER + frame.head.len() + frame.body.len();
+        frame.verify_body(&bytes[used..frame.header.len() as usize])?;
+        Ok(frame)
+    }
+
+    #[test]
+    fn a_frame_comes_back_as_it_was_written() {
+        let bytes = mark_with_body(b"body");
+        let frame = whole(&bytes, SEAL, 8192).expect("valid");
+        assert_eq!((frame.head, frame.body), (&[1, 2, 3][..], &b"body"[..]));
+        let header = frame.header;
+        assert_eq!((header.kind, header.flags, header.key_id), (Kind::Mark as u8, FLAG_SKIPPABLE, 0));
+        assert_eq!((header.lsn, header.durable_lsn, header.instance), (42, 40, 7));
+        assert_eq!((bytes.len() as u64, bytes.len() % 8), (header.len(), 0));
+    }
+
+    #[test]
+    fn every_flipped_bit_of_a_frame_is_seen() {
+        let bytes = mark_with_body(b"some body");
+        for bit in 0..bytes.len() * 8 {
+            let mut bad = bytes.clone();
+            bad[bit / 8] ^= 1 << (bit % 8);
+            assert!(whole(&bad, SEAL, 8192).is_err(), "bit {bit}");
+        }
+    }
+
+    #[test]
+    fn a_frame_cut_anywhere_is_refused() {
+        let bytes = mark_with_body(b"some body");
+        for end in 0..bytes.len() {
+            assert_eq!(Frame::read(&bytes[..end], SEAL, 8192).err(), Some(Bad::Head), "cut at {end}");
+        }
+    }
+
+    #[test]
+    fn a_frame_validates_in_its_own_place_only() {
+        let bytes = mark_with_body(b"");
+        let home = Seal::new(9, 1);
+        let mut there = bytes.clone();
+        stamp(&mut there, home, 8192, 42, 40);
+        assert!(whole(&there, home, 8192).is_ok());
+        for (seal, position) in [(home, 8200), (Seal::new(9, 2), 8192), (Seal::new(8, 1), 8192)] {
+            assert_eq!(whole(&there, seal, position).err(), Some(Bad::Head));
+        }
+        assert_eq!(whole(&[0; 64], Seal::new(0, 0), 0).err(), Some(Bad::Head), "zeros are no frame");
+    }
+
+    #[test]
+    fn hostile_lengths_neither_wrap_nor_read_past_the_end() {
+        for (head, body) in [(u32::MAX, u32::MAX), (u32::MAX, 0), (0, u32::MAX), (100, 0)] {
+            let mut bytes = mark_with_body(b"");
+            put_u32(&mut bytes, 8, head);
+            put_u32(&mut bytes, 12, body);
+            assert!(FrameHeader::read(&bytes).len() >= u64::from(head) + u64::from(body));
+            assert_eq!(Frame::read(&bytes, SEAL, 8192).err(), Some(Bad::Head));
+        }
+    }
+
+    #[test]
+    fn a_kind_that_is_not_known_is_skipped_only_if_it_says_so() {
+        let mut bytes = mark_with_body(b"news");
+        for (kind, flags, expected) in [(17, 0, Some(Bad::Unknown(17))), (63, FLAG_SKIPPABLE, None)] {
+            (bytes[4], bytes[5]) = (kind, flags);
+            stamp(&mut bytes, SEAL, 8192, 42, 40);
+            let frame = whole(&bytes, SEAL, 8192).expect("its checksums are right");
+            assert_eq!(frame.payload().err(), expected);
+        }
+    }
+
+    #[test]
+    fn numbers_of_kinds_are_fixed_for_ever() {
+        assert_eq!(Kind::of(0), None);
+        for number in 1..=16 {
+            assert_eq!(Kind::of(number).map(|kind| kind as u8), Some(number));
+        }
+        assert_eq!(Kind::of(17), None, "17 and up are reserved or free");
+    }
+
+    #[test]
+    fn a_records_frame_is_covered_by_its_batch() {
+        let mut builder = crate::format::batch::BatchBuilder::new();
+        builder.push(&crate::format::record::Record::new(b"value"), 1).expect("fits");
+        let mut bytes = builder.finish().to_vec();
+        let body = bytes.len() - FRAME_HEADER - BATCH_HEADER;
+        bytes.resize(align8(bytes.len()), 0);
+        assert_eq!(bytes.len(), records_len(FRAME_HEADER.max(BATCH_HEADER + body)));
+        write_header(&mut bytes, Kind::Records, 0, BATCH_HEADER, body, 3, 0);
+        stamp(&mut bytes, SEAL, 8192, 1, 0);
+        let frame = whole(&bytes, SEAL, 8192).expect("valid");
+        assert!(matches!(frame.payload(), Ok(Payload::Records { instance: 3, batch }) if batch.count == 1));
+        let last = FRAME_HEADER + BATCH_HEADER + body - 1;
+        for at in FRAME_HEADER + BATCH_HEADER..bytes.len() {
+            let mut bad = bytes.clone();
+            bad[at] ^= 1;
+            assert_eq!(whole(&bad, SEAL, 8192).err(), Some(Bad::Body), "byte {at}, the batch ends at {last}");
+        }
+    }
+}

@@ -185,3 +185,119 @@ impl<'a> TransactionHead<'a> {
         OffsetsBlock::read(block)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::format::batch::BatchBuilder;
+    use crate::format::bytes::{put_i32_be, put_i64_be};
+    use crate::format::frame::FRAME_HEADER;
+    use crate::format::record::Record;
+
+    fn batch(value: &[u8], base_offset: u64) -> Vec<u8> {
+        let mut builder = BatchBuilder::new();
+        builder.push(&Record::new(value), 5).expect("fits");
+        builder.push(&Record::new(b"second"), 6).expect("fits");
+        let mut bytes = builder.finish()[FRAME_HEADER..].to_vec();
+        put_i64_be(&mut bytes, 0, base_offset as i64);
+        put_i32_be(&mut bytes, 12, 0);
+        bytes
+    }
+
+    /// A head and a body of two parts and a block of offsets.
+    fn sample() -> (Vec<u8>, Vec<u8>) {
+        let mut offsets = Vec::new();
+        let entry = crate::format::control::OffsetEntry {
+            group: "g",
+            topic: [5; 16],
+            partition: 1,
+            offset: 99,
+            leader_epoch: -1,
+            metadata: "m",
+        };
+        OffsetsBlock::write(&mut offsets, 77, &[("g", vec![entry])]);
+        let (mut head, mut body) = (Vec::new(), Vec::new());
+        TransactionHead::encode(&mut head, (8, 2), Decision::Commit, 1234, Some(50), &offsets, 2);
+        for (i, (instance, base_offset, value)) in [(3, 10, &b"one"[..]), (4, 20, b"two")].iter().enumerate() {
+            let bytes = batch(value, *base_offset);
+            let part = Part {
+                instance: *instance,
+                len: bytes.len() as u32,
+                base_offset: *base_offset,
+                batch_crc: BatchHeader::read(&bytes).expect("whole").crc,
+                leader_epoch: 0,
+                last_offset_delta: 1,
+            };
+            let at = TRANSACTION_HEAD + i * PART;
+            part.write(&mut head[at..at + PART]);
+            body.extend_from_slice(&bytes);
+        }
+        body.extend_from_slice(&offsets);
+        (head, body)
+    }
+
+    #[test]
+    fn a_transaction_comes_back_as_it_was_written() {
+        let (head, body) = sample();
+        let read = TransactionHead::read(&head).expect("valid");
+        assert_eq!((read.producer_id, read.epoch, read.number), (8, 2, 1234));
+        assert_eq!((read.decision, read.position), (Decision::Commit, Some(50)));
+        assert!(read.covers(&body));
+        let parts: Vec<_> = read.parts().map(|p| (p.instance, p.base_offset, p.last_offset_delta)).collect();
+        assert_eq!(parts, [(3, 10, 1), (4, 20, 1)]);
+        assert_eq!(read.batches(&body).flatten().map(|(_, header, _)| header.count).collect::<Vec<_>>(), [2, 2]);
+        let mut committed = Vec::new();
+        read.offsets(&body).expect("valid").for_each(|e| committed.push((e.group, e.partition, e.offset, e.metadata)));
+        assert_eq!(committed, [("g", 1, 99, "m")]);
+    }
+
+    #[test]
+    fn every_flipped_bit_of_the_body_is_seen() {
+        let (head, body) = sample();
+        let read = TransactionHead::read(&head).expect("valid");
+        for bit in 0..body.len() * 8 {
+            let mut bad = body.clone();
+            bad[bit / 8] ^= 1 << (bit % 8);
+            assert!(!read.covers(&bad), "bit {bit}");
+        }
+        for end in 0..body.len() {
+            assert!(!read.covers(&body[..end]), "cut at {end}");
+        }
+    }
+
+    #[test]
+    fn an_entry_that_contradicts_its_batch_is_seen() {
+        let (head, body) = sample();
+        // Offset, crc, leader epoch, last offset delta and length of each part; the instance is the head's alone.
+        for part in [0, 1] {
+            for field in [4, 8, 16, 20, 24] {
+                let mut bad = head.clone();
+                bad[TRANSACTION_HEAD + part * PART + field] ^= 1;
+                assert!(!TransactionHead::read(&bad).is_some_and(|t| t.covers(&body)), "part {part} field {field}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_head_whose_lengths_or_flags_do_not_fit_is_refused() {
+        let (head, _) = sample();
+        for end in 0..head.len() {
+            assert!(TransactionHead::read(&head[..end]).is_none(), "cut at {end}");
+        }
+        for (at, value) in [(10, 2), (11, 3), (12, 3), (15, 0xff)] {
+            let mut bad = head.clone();
+            bad[at] = value;
+            assert!(TransactionHead::read(&bad).is_none(), "byte {at}");
+        }
+    }
+
+    #[test]
+    fn gathered_sends_are_no_transaction_and_may_hold_nothing_but_a_position() {
+        let mut head = Vec::new();
+        TransactionHead::encode(&mut head, (1, 0), Decision::None, 0, Some(0), &[], 0);
+        let read = TransactionHead::read(&head).expect("valid");
+        assert_eq!((read.decision, read.number, read.position), (Decision::None, 0, Some(0)));
+        assert!(read.covers(&[]) && read.offsets(&[]).is_some_and(|o| o.is_empty()));
+        assert!(!read.covers(&[0]), "nothing may lie behind the parts");
+    }
+}

@@ -14,7 +14,7 @@ use super::upkeep::Upkeep;
 use super::{Counters, Fold};
 use crate::error::{Error, ErrorKind, Result};
 use crate::io::bugs::{Bug, planted};
-use crate::io::{Event, Machine};
+use crate::io::{Event, Machine, fork};
 use crate::limits::FRAME_MAX;
 use crate::types::{Durability, Lsn};
 
@@ -41,6 +41,8 @@ pub struct Journal<F: Fold> {
     pub(super) machine: Machine,
     pub(super) uuid: [u8; 16],
     pub(super) options: JournalOptions,
+    /// The process that opened it: no other writes its files.
+    forks: u32,
     pub(super) fold: Arc<F>,
     pub(super) core: Mutex<Core<F>>,
     pub(super) written: AtomicU64,
@@ -74,6 +76,7 @@ impl<F: Fold> Journal<F> {
     ) -> Self {
         let now = machine.clock.monotonic();
         Journal {
+            forks: fork::generation(),
             written: AtomicU64::new(durable),
             durable: AtomicU64::new(durable),
             poison: OnceLock::new(),
@@ -153,8 +156,9 @@ impl<F: Fold> Journal<F> {
         }
     }
 
-    /// Refuses work once a write or flush has failed.
+    /// Refuses work in a forked child, and once a write or flush has failed.
     pub fn check(&self) -> Result<()> {
+        self.check_process()?;
         match self.poison.get() {
             None => Ok(()),
             Some(cause) => Err(Error::with_source(
@@ -163,6 +167,16 @@ impl<F: Fold> Journal<F> {
                 cause.clone(),
             )),
         }
+    }
+
+    /// Refuses work in a forked child: the files and the lock are its parent's.
+    #[inline]
+    pub fn check_process(&self) -> Result<()> {
+        if fork::generation() == self.forks {
+            return Ok(());
+        }
+        let message = "this process was forked from the one that opened the log; open it here once the parent closed it";
+        Err(Error::new(ErrorKind::Forked, message))
     }
 
     /// The first failure stays; nothing is written after it.
@@ -197,6 +211,7 @@ impl<F: Fold> Journal<F> {
 
     /// Waits until a frame has met its level; leads the write and the flush if nobody does. False: the deadline passed.
     pub fn reach(&self, lsn: Lsn, level: Durability, deadline: Option<u64>) -> Result<bool> {
+        self.check_process()?;
         loop {
             let seen = self.progress.seen();
             if let Some(reached) = self.reached(lsn, level) {

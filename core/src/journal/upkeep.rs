@@ -3,7 +3,7 @@
 
 use std::sync::atomic::Ordering;
 
-use super::core::Draft;
+use super::core::{Draft, Placed};
 use super::{Fold, Journal};
 use crate::error::Result;
 use crate::format::control::Place;
@@ -76,15 +76,16 @@ impl<F: Fold> Journal<F> {
 
     fn tend_groups(&self) -> Result<Option<u64>> {
         let now = self.machine.clock.monotonic();
-        let (last, wanted, stated, marked) = {
+        let (last, wanted, stated, marked, rolled) = {
             let core = self.core.lock();
-            (core.next_lsn - 1, core.wanted, core.stated, core.marked)
+            (core.next_lsn - 1, core.wanted, core.stated, core.marked, core.unsynced.len() > 1)
         };
         if self.written_lsn() < last {
             self.lead_write()?;
         }
         let durable = self.durable_lsn();
-        if durable < wanted {
+        // The older of two unsynced segments is flushed before the newer one is full, or appends would have to wait.
+        if durable < wanted || rolled {
             self.lead_flush()?;
         }
         let mut upkeep = self.upkeep.lock();
@@ -116,11 +117,12 @@ impl<F: Fold> Journal<F> {
     }
 
     /// Places an empty frame that states the durable LSN, and writes it; it is not flushed for itself.
-    pub fn mark(&self) -> Result<()> {
+    fn mark(&self) -> Result<Placed> {
         let mut bytes = Vec::with_capacity(frame::FRAME_HEADER);
         frame::encode(&mut bytes, Kind::Mark, 0, &[], &[]);
         let placed = self.enter(bytes.len())?.place(Draft::Copied(&bytes), Durability::Os, |_| (), |_, _| ());
-        self.reach(placed.lsn, Durability::Os, None).map(drop)
+        self.reach(placed.lsn, Durability::Os, None)?;
+        Ok(placed)
     }
 
     /// Has the next segment ready before this one is three quarters full, and zeros ahead of the load.
@@ -187,18 +189,15 @@ impl<F: Fold> Journal<F> {
         if worked {
             self.checkpoint()?;
         }
-        let (number, last, end) = {
-            let core = self.core.lock();
-            (core.segment.header.number, core.next_lsn - 1, core.position)
-        };
-        self.mark()?;
+        let mark = self.mark()?;
         let spare = self.core.lock().spare.take();
         if let Some(spare) = spare {
             // A file that stays is swept away at the next open.
             let _ = self.machine.storage.remove(&SegmentHeader::name(spare.header.number, 0));
         }
-        self.segments.seal(number, last, end);
-        Ok(number)
+        // The next life writes over the mark, so the segment ends before it.
+        self.segments.seal(mark.place.segment, mark.lsn - 1, mark.place.position);
+        Ok(mark.place.segment)
     }
 
     /// Answers whoever enlisted, as far as the answer is known.

@@ -58,7 +58,7 @@ fn a_lingering_batch_is_closed_by_the_keeper() {
 fn keys_go_where_kafka_s_partitioner_sends_them() {
     let (_dir, engine) = engine(&[("three", 3), ("seven", 7), ("hundred", 100)]);
     let producer = slow(&engine);
-    for line in include_str!("data/murmur2.jsonl").lines() {
+    for line in include_str!("../data/murmur2.jsonl").lines() {
         let case: serde_json::Value = serde_json::from_str(line).unwrap();
         let key = base64::engine::general_purpose::STANDARD.decode(case["key_b64"].as_str().unwrap()).unwrap();
         for (topic, field) in [("three", "p3"), ("seven", "p7"), ("hundred", "p100")] {
