@@ -1,5 +1,5 @@
 # make demo [DELIVERY=exactly-once|at-least-once|at-most-once]   the main job, killed again and again, then proved
-# make test, make lint, make soak SEEDS=n, make bench
+# make test, make lint, make soak SEEDS=n [FIRST=seed], make bench
 
 DELIVERY ?= exactly-once
 SEEDS ?= 10000
@@ -21,7 +21,7 @@ lint: tools
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --all-features --no-deps
 
 soak: tools
-	SEEDS=$(SEEDS) cargo test --package oncelog --features sim --test simulation -- --ignored --nocapture soak
+	SEEDS=$(SEEDS) cargo test --release --package oncelog --features sim --test simulation -- two_thousand_seeds --nocapture
 
 bench: tools
 	cargo bench --package oncelog

@@ -191,3 +191,60 @@ pub struct TopicInfo {
     /// The topic's own level, if it has one.
     pub durability: Option<Durability>,
 }
+
+/// What opening a log found and did.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Opening {
+    /// The log was made by this open.
+    pub created: bool,
+    /// The life that this open began; 0 if it was opened for reading.
+    pub incarnation: Incarnation,
+    /// Frames that were not known durable and were copied, so that they are now.
+    pub frames_copied: u64,
+    /// What was cut off the end because it was never finished, or never known durable and damaged.
+    pub cut: Option<Lost>,
+    /// Durable frames that are damaged.
+    pub damage: Vec<Damage>,
+}
+
+/// A torn tail that was cut. Nothing in it had been acknowledged at level `disk`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Lost {
+    /// The last frame that was kept.
+    pub last_kept: Lsn,
+    /// The last frame that could still be made out behind it; equal if none could.
+    pub last_seen: Lsn,
+    /// Bytes cut.
+    pub bytes: u64,
+}
+
+/// Durable frames that are damaged on disk.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Damage {
+    /// First frame lost.
+    pub first_lsn: Lsn,
+    /// Last frame lost.
+    pub last_lsn: Lsn,
+    /// The file.
+    pub file: String,
+    /// The byte where the damage was met.
+    pub position: u64,
+    /// Only records are lost, no decision: appends go on.
+    pub records_only: bool,
+}
+
+/// What the journal has done since the log was opened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub struct Counters {
+    /// Groups of frames written, each by one call or few.
+    pub groups_written: u64,
+    /// Flushes to the device.
+    pub flushes: u64,
+    /// Rolls to the next segment that had to wait.
+    pub late_rolls: u64,
+    /// Checkpoints completed.
+    pub checkpoints: u64,
+}

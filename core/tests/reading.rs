@@ -110,12 +110,14 @@ fn every_partition_is_found_in_every_segment_with_and_without_footers_and_mappin
 
     // Gone, cut, damaged, or another segment's: a footer decides nothing.
     let files = segments(dir.path());
+    let mut changed = 0;
     for (i, path) in files.iter().enumerate() {
         let mut bytes = fs::read(path).unwrap();
         let size = size(&bytes);
         if bytes.len() <= size {
             continue;
         }
+        changed += 1;
         match i % 4 {
             0 => bytes.truncate(size),
             1 => bytes.truncate(size + (bytes.len() - size) / 2),
@@ -132,6 +134,7 @@ fn every_partition_is_found_in_every_segment_with_and_without_footers_and_mappin
         }
         fs::write(path, bytes).unwrap();
     }
+    assert!(changed > 30, "{changed} footers were there");
     check(&options().read_only(true).open(dir.path()).unwrap(), &ends);
     let engine = options().open(dir.path()).unwrap();
     check(&engine, &ends);
@@ -144,6 +147,7 @@ fn damage_in_an_old_segment_costs_the_records_it_hits_and_no_others() {
     let ends = write(dir.path());
     let files = segments(dir.path());
     let seed = 0x00c0_ffee_u64;
+    let mut rounds_with_loss = 0;
     for round in 0..40u64 {
         // An old segment, far below the newest checkpoint.
         let path = &files[(seed.wrapping_mul(round + 1) >> 7) as usize % (files.len() / 2)];
@@ -169,9 +173,11 @@ fn damage_in_an_old_segment_costs_the_records_it_hits_and_no_others() {
         // A cut can take a segment's worth, a flipped bit one batch at most.
         let most = [200, 200, 4_000, 800][(round % 4) as usize];
         assert!(lost <= most, "seed {seed:#x} round {round}: {lost} lost");
+        rounds_with_loss += u32::from(lost > 0);
         drop(engine);
         fs::write(path, &good).unwrap();
     }
+    assert!(rounds_with_loss > 20, "{rounds_with_loss} rounds hit records");
 }
 
 /// Reads a damaged partition to its end. Every offset is either given, right, or named by an error.

@@ -13,7 +13,7 @@ use crate::engine::{Inner, Settings};
 use crate::error::{Error, ErrorKind, Result};
 use crate::io::Machine;
 use crate::partition;
-use crate::types::{Identity, Lsn, TopicInfo, TopicOptions};
+use crate::types::{Counters, Opening, Identity, Lsn, TopicInfo, TopicOptions};
 
 /// An open log. Clones are handles to the same one; it may be used from any number of threads.
 ///
@@ -195,6 +195,23 @@ impl Engine {
     /// flushes, callbacks. Harmless otherwise.
     pub fn drive(&self) -> Result<()> {
         self.open.inner.drive().map(|_| ())
+    }
+
+    /// What opening found and did: a tail cut, frames copied, damage. Nothing is cut or lost without a word here.
+    pub fn opening(&self) -> Opening {
+        self.open.inner.opening()
+    }
+
+    /// What the journal has done since the log was opened.
+    pub fn counters(&self) -> Counters {
+        self.open.inner.counters()
+    }
+
+    /// The state, encoded, but for what each life changes by beginning. For tests.
+    #[cfg(feature = "sim")]
+    #[doc(hidden)]
+    pub fn digest(&self) -> Vec<u8> {
+        self.open.inner.digest()
     }
 
     /// Closes the log for all handles: what was sent is flushed, a checkpoint is written, the lock is given back. Every

@@ -10,12 +10,12 @@ use super::frames::Frames;
 use super::options::ProducerOptions;
 use super::pending::{Call, Item, Many, One, Outcome, Pending, lost};
 use super::router::Router;
-use crate::engine::{Inner, Lingering};
+use crate::engine::{Inner, Lingering, TopicHandle};
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::record::Record;
 use crate::journal::{Ticket, Waits};
 use crate::limits::BATCH_MAX;
-use crate::types::{Appended, Durability, Instance};
+use crate::types::{Appended, Durability, Instance, Timestamp};
 
 /// Sends records to topics. Send and Sync: threads may share one; each partition's records keep the order of the sends.
 ///
@@ -95,10 +95,10 @@ impl Producer {
     pub fn send(&self, topic: &str, record: Record<'_>) -> Result<Ticket<Appended>> {
         // Before the lock: a forked child may find it held for ever.
         self.sender.context.engine.check_writable()?;
-        let mut effects = Effects::default();
+        let (mut effects, target) = (Effects::default(), Target::of(&self.sender.context, topic));
         let item = {
             let mut state = self.sender.state.lock();
-            self.sender.send(&mut state, topic, &record, &mut effects)
+            self.sender.send(&mut state, &target, &record, &mut effects)
         };
         effects.run(&self.sender.context);
         Ok(match item? {
@@ -122,13 +122,17 @@ impl Producer {
     /// As `send`. The records before the refused one are sent.
     pub fn send_many(&self, topic: &str, records: &[Record<'_>]) -> Result<Ticket<Vec<Appended>>> {
         self.sender.context.engine.check_writable()?;
-        let mut effects = Effects::default();
-        let items: Result<Vec<Item>> = {
+        let (mut effects, target) = (Effects::default(), Target::of(&self.sender.context, topic));
+        let mut items = Vec::with_capacity(records.len());
+        let sent = {
             let mut state = self.sender.state.lock();
-            records.iter().map(|record| self.sender.send(&mut state, topic, record, &mut effects)).collect()
+            records.iter().try_for_each(|record| {
+                items.push(self.sender.send(&mut state, &target, record, &mut effects)?);
+                Ok(())
+            })
         };
         effects.run(&self.sender.context);
-        Ok(Ticket::later(Arc::new(Many { sender: self.sender.clone(), items: Arc::new(items?) })))
+        sent.map(|()| Ticket::later(Arc::new(Many { sender: self.sender.clone(), items: Arc::new(items) })))
     }
 
     /// Closes what is gathered and waits until everything sent before has met its level.
@@ -185,6 +189,19 @@ pub(super) struct Context {
     /// Nanoseconds.
     pub(super) linger: u64,
     pub(super) durability: Option<Durability>,
+}
+
+/// Where the records of one call go, and the time of those that carry none.
+struct Target {
+    topic: Result<Arc<TopicHandle>>,
+    now: Timestamp,
+}
+
+impl Target {
+    fn of(context: &Context, topic: &str) -> Self {
+        let engine = &context.engine;
+        Self { topic: engine.topic(topic), now: engine.machine().clock.wall_ms().max(-1) }
+    }
 }
 
 /// What is to be done when the producer's lock is free again.
@@ -245,7 +262,7 @@ impl Sender {
         &self.context.waits
     }
 
-    fn send(&self, state: &mut State, topic: &str, record: &Record<'_>, effects: &mut Effects) -> Result<Item> {
+    fn send(&self, state: &mut State, target: &Target, record: &Record<'_>, effects: &mut Effects) -> Result<Item> {
         let Self { context, .. } = self;
         let position = match &state.kind {
             Kind::Plain(_) => no_position(record)?,
@@ -258,11 +275,12 @@ impl Sender {
                 position
             }
         };
-        let topic = context.engine.topic(topic)?;
+        // Only now: a record that is in the log already is a duplicate even if its topic is gone.
+        let topic = target.topic.as_ref().map_err(Error::clone)?;
         let State { router, kind } = state;
-        let machine = context.engine.machine();
-        let partition = router.choose(&topic, record, &*machine.random, |instance| kind.holds(instance))?;
-        let timestamp = record.timestamp.unwrap_or_else(|| machine.clock.wall_ms().max(-1));
+        let random = &*context.engine.machine().random;
+        let partition = router.choose(topic, record, random, |instance| kind.holds(instance))?;
+        let timestamp = record.timestamp.unwrap_or(target.now);
         let sent = match kind {
             Kind::Plain(batches) => batches.add(context, partition, record, timestamp, effects),
             Kind::Named(frames) => frames.add(context, partition, record, (position, timestamp), effects),

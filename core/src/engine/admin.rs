@@ -69,7 +69,9 @@ impl Inner {
             None => Err(unknown(name)),
             Some((_, have)) if total <= have => Err(Error::new(
                 ErrorKind::InvalidArgument,
-                format!("a topic's partitions only grow; ask for more than it has, topic={name:?} has={have} asked={total}"),
+                format!(
+                    "a topic's partitions only grow; ask for more than it has, topic={name:?} has={have} asked={total}"
+                ),
             )),
             Some((id, have)) => guard.state().check_add_partitions(name, total - have).map(|()| (id, total - have)),
         };

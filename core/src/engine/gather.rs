@@ -67,10 +67,7 @@ impl Inner {
     /// the position does not follow.
     pub fn append_gathered(&self, gathered: Gathered<'_>) -> Result<PlacedGroup> {
         self.check_writable()?;
-        if planted(Bug::PositionApartFromRecords)
-            && gathered.position.is_some()
-            && !gathered.parts.is_empty()
-        {
+        if planted(Bug::PositionApartFromRecords) && gathered.position.is_some() && !gathered.parts.is_empty() {
             self.place_gathered(&Gathered { parts: &[], offsets: &[], ..gathered })?;
             return self.place_gathered(&Gathered { position: None, ..gathered });
         }
@@ -144,9 +141,8 @@ impl Inner {
             if gathered.number == 0 {
                 return Ok(Some(lsn));
             }
-            let message = format!(
-                "positions of a name only grow; send one above the last, position={position} last={stored}"
-            );
+            let message =
+                format!("positions of a name only grow; send one above the last, position={position} last={stored}");
             return Err(Error::new(ErrorKind::InvalidArgument, message));
         }
         for part in gathered.parts {

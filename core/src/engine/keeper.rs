@@ -28,7 +28,11 @@ impl Inner {
             }
         };
         let thread = std::thread::Builder::new().name("oncelog-keeper".into()).spawn(run).map_err(|e| {
-            Error::with_source(ErrorKind::Io, "the keeper thread could not be started; free some or open with threads(false)", e)
+            Error::with_source(
+                ErrorKind::Io,
+                "the keeper thread could not be started; free some or open with threads(false)",
+                e,
+            )
         })?;
         *self.keeper.lock() = Some(thread);
         Ok(())

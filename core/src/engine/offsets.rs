@@ -94,9 +94,9 @@ impl Inner {
             let message = format!("no such partition; the topic has {}, partition={tp}", topic.partitions.len());
             return Err(Error::new(ErrorKind::UnknownTopicOrPartition, message));
         }
-        let (found, last) = self.journal.look(|state, last| {
-            (state.committed(group, topic.id, tp.partition).map(|c| (c.value(), c.lsn)), last)
-        });
+        let (found, last) = self
+            .journal
+            .look(|state, last| (state.committed(group, topic.id, tp.partition).map(|c| (c.value(), c.lsn)), last));
         // "Nothing yet" depends on what may have removed it, so on everything noted.
         let depends_on = found.as_ref().map_or(last, |(_, lsn)| *lsn);
         if self.refused.is_none() {

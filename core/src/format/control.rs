@@ -412,7 +412,9 @@ mod tests {
     fn offsets_of_several_groups_come_back_in_their_order() {
         let bytes = block();
         let mut seen = Vec::new();
-        OffsetsBlock::read(&bytes).expect("valid").for_each(|e| seen.push((e.group, e.partition, e.offset, e.metadata)));
+        OffsetsBlock::read(&bytes)
+            .expect("valid")
+            .for_each(|e| seen.push((e.group, e.partition, e.offset, e.metadata)));
         assert_eq!(seen, [("one", 0, 100, ""), ("one", 1, 101, "text"), ("two", 2, 102, "")]);
         assert!(OffsetsBlock::read(&[]).is_some_and(|b| b.is_empty()));
     }

@@ -252,7 +252,12 @@ mod tests {
             max_timestamp: first_offset as i64,
         };
         let holdings = vec![
-            Holding { instance: 1, previous: 0, end_offset: 30, runs: vec![run(8192, 0), run(9000, 10), run(9901, 20)] },
+            Holding {
+                instance: 1,
+                previous: 0,
+                end_offset: 30,
+                runs: vec![run(8192, 0), run(9000, 10), run(9901, 20)],
+            },
             Holding { instance: 7, previous: 2, end_offset: 6, runs: vec![run(10_000, 5)] },
         ];
         (head, holdings)

@@ -46,8 +46,22 @@ impl Kind {
     pub fn of(number: u8) -> Option<Kind> {
         use Kind::*;
         const KNOWN: [Kind; 16] = [
-            Records, Transaction, Mark, Link, Opened, Recovered, Replaced, Retired, Checkpoint, TopicCreated,
-            TopicDeleted, PartitionsAdded, ProducerOpened, ProducerDeleted, ProducerExpired, Offsets,
+            Records,
+            Transaction,
+            Mark,
+            Link,
+            Opened,
+            Recovered,
+            Replaced,
+            Retired,
+            Checkpoint,
+            TopicCreated,
+            TopicDeleted,
+            PartitionsAdded,
+            ProducerOpened,
+            ProducerDeleted,
+            ProducerExpired,
+            Offsets,
         ];
         number.checked_sub(1).and_then(|n| KNOWN.get(n as usize)).copied()
     }

@@ -175,7 +175,8 @@ impl<F: Fold> Journal<F> {
         if fork::generation() == self.forks {
             return Ok(());
         }
-        let message = "this process was forked from the one that opened the log; open it here once the parent closed it";
+        let message =
+            "this process was forked from the one that opened the log; open it here once the parent closed it";
         Err(Error::new(ErrorKind::Forked, message))
     }
 

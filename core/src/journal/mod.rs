@@ -8,6 +8,7 @@ mod flow;
 mod head;
 mod open;
 mod recovery;
+mod resume;
 mod roll;
 mod scan;
 mod segment;
@@ -18,8 +19,9 @@ mod upkeep;
 
 pub use self::checkpoint::Parts;
 pub use self::core::{Draft, Guard, Placed};
-pub use self::flow::{Call, Journal, JournalOptions};
+pub use self::flow::{Journal, JournalOptions};
 pub use self::open::{Opening, Report, Restore};
+pub use self::recovery::Hole;
 pub use self::segments::{Bytes, SegmentInfo, Segments};
 pub use self::ticket::{Later, PlacedCall, Ticket, Waits};
 

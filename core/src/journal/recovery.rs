@@ -11,7 +11,7 @@ use super::segments::{SegmentInfo, read_error};
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::control::{Link, Place};
 use crate::format::files::SegmentHeader;
-use crate::format::frame::{Frame, Kind, Payload, Seal};
+use crate::format::frame::{Bad, Frame, Kind, Payload, Seal};
 use crate::io::branches::branch;
 use crate::io::bugs::{Bug, planted};
 use crate::io::{File, Machine};
@@ -190,6 +190,8 @@ pub struct Walked {
     pub cut_bytes: u64,
     /// Greatest LSN seen behind the end.
     pub cut_lsn: Lsn,
+    /// Kind and LSN of the first frame that this version does not know and may not step over.
+    pub unknown: Option<(u8, Lsn)>,
 }
 
 /// Walks the frames of a chain.
@@ -293,10 +295,10 @@ impl<'a> Walk<'a> {
     /// A good frame: fold it and remember where it lies until it is known durable.
     fn take(&mut self, scanner: &Scanner<'_>, found: Found, segment: u64) {
         let header = found.header;
-        if let Ok(payload) = scanner.frame(found).payload()
-            && header.lsn <= self.limit
-        {
-            (self.fold)(header.lsn, &payload);
+        match scanner.frame(found).payload() {
+            Ok(payload) if header.lsn <= self.limit => (self.fold)(header.lsn, &payload),
+            Err(Bad::Unknown(kind)) => self.out.unknown = self.out.unknown.or(Some((kind, header.lsn))),
+            _ => {}
         }
         self.pass(found, segment);
     }

@@ -209,9 +209,9 @@ impl Segments {
             found.used = *tick;
             return Ok((found.file.clone(), found.map.clone()));
         }
-        let info = self.info(segment).ok_or_else(|| {
-            Error::new(ErrorKind::Truncated, format!("the segment is gone; segment={segment}"))
-        })?;
+        let info = self
+            .info(segment)
+            .ok_or_else(|| Error::new(ErrorKind::Truncated, format!("the segment is gone; segment={segment}")))?;
         let name = SegmentHeader::name(segment, info.generation);
         let file = self.machine.storage.open(&name).map_err(|e| read_error(segment, e))?;
         let map = file.map().map_err(|e| read_error(segment, e))?.map(Arc::new);

@@ -3,6 +3,8 @@
 mod consumers;
 mod names;
 mod producers;
+#[cfg(feature = "sim")]
+mod simulated;
 mod transactions;
 
 use std::time::Duration;

@@ -1,0 +1,249 @@
+//! After the walk: serving what is durable only, going on behind a clean close, or copying the tail.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::core::{CheckpointRef, Core, Draft, Placed};
+use super::open::{Base, Opener, Report, Restore};
+use super::recovery::{FoundSegment, Walked, last_incarnation, read_tail, whole};
+use super::roll::{begun, creation_error};
+use super::scan::FIRST;
+use super::segment::Segment;
+use super::segments::{SegmentInfo, Segments};
+use super::{Fold, Journal};
+use crate::error::{Error, ErrorKind, Result};
+use crate::format::control::{Link, Opened, Place, Recovered};
+use crate::format::files::{Head, Identity, SegmentHeader};
+use crate::format::frame::{self, Kind, Payload};
+use crate::io::branches::branch;
+use crate::io::bugs::{Bug, planted};
+use crate::types::{Incarnation, Lsn};
+
+pub fn put_opened<F: Fold>(core: &mut Core<F>, opened: &Opened, durable: Lsn) {
+    let (mut head, mut bytes) = (Vec::new(), Vec::new());
+    opened.write(&mut head);
+    frame::encode(&mut bytes, Kind::Opened, 0, &head, &[]);
+    core.put(Draft::Copied(&bytes), core.next_lsn, durable, |_| ());
+    core.next_lsn += 1;
+}
+
+/// Writes what was placed while nobody else can.
+pub fn write_out<F: Fold>(core: &mut Core<F>) -> std::io::Result<()> {
+    for chunk in core.group.chunks.drain(..) {
+        chunk.segment.write(&chunk.data, chunk.position)?;
+    }
+    core.group.bytes = 0;
+    Ok(())
+}
+
+/// A journal whose frames were walked.
+pub struct Recovery<F: Fold> {
+    pub opener: Opener<F>,
+    pub identity: Identity,
+    pub base: Base,
+    pub found: BTreeMap<u64, FoundSegment>,
+    pub chain: Vec<u64>,
+    pub walked: Walked,
+    pub known: BTreeMap<u64, SegmentInfo>,
+}
+
+impl<F: Fold> Recovery<F> {
+    /// The table of segments up to and with the one where the durable part ends.
+    fn infos(&self, last: u64) -> Vec<SegmentInfo> {
+        let first = self.chain[0];
+        let mut infos: Vec<SegmentInfo> = self.known.values().filter(|i| i.number < first).copied().collect();
+        for number in self.chain.iter().filter(|n| **n <= last) {
+            let Some((first_lsn, last_lsn, end)) = self.walked.bounds.get(number).copied() else { continue };
+            let first_lsn = self.known.get(number).map_or(first_lsn, |i| i.first_lsn);
+            let header = &self.found[number].header;
+            infos.push(SegmentInfo { last_lsn, end, sealed: true, ..begun(header, first_lsn) });
+        }
+        infos
+    }
+
+    fn checkpoints(&self) -> [CheckpointRef; 2] {
+        [self.base.reference, self.base.older]
+    }
+
+    fn incarnation(&self, restore: &dyn Restore<F>) -> Incarnation {
+        restore.incarnation().max(last_incarnation(&self.found)) + 1
+    }
+
+    fn last_number(&self) -> u64 {
+        self.opener.numbers.last().copied().unwrap_or(0)
+    }
+
+    /// Serves what is known durable and writes nothing.
+    pub fn read_only(self, restore: &mut dyn Restore<F>, report: Report) -> Result<(Journal<F>, Report)> {
+        let last = *self.chain.last().unwrap_or(&0);
+        let segments = Arc::new(Segments::new(self.opener.machine.clone(), self.infos(last)));
+        let found = &self.found[&last];
+        let segment = Segment::of(found.header, found.file.clone());
+        let incarnation = restore.incarnation();
+        let state = restore.finish();
+        let lsn = self.walked.last_lsn;
+        let checkpoints = self.checkpoints();
+        let mut core = self.opener.core(state, segment, lsn + 1, incarnation, checkpoints);
+        core.position = self.walked.end.position;
+        core.unsynced.clear();
+        let next = self.last_number() + 1;
+        Ok((self.opener.journal(self.identity.uuid, core, segments, next, lsn), report))
+    }
+
+    /// True if the log was closed cleanly: `head` and the frames agree, and at most a mark is not known durable.
+    pub fn is_clean(&self, head: &Head) -> bool {
+        let tail = &self.walked.tail;
+        let quiet = tail.iter().all(|t| t.kind == Kind::Mark as u8) && tail.len() <= 1;
+        let room = self.found[&self.walked.end.segment].header.size - self.walked.end.position;
+        head.clean
+            && quiet
+            && self.walked.cut_bytes == 0
+            && self.walked.holes.is_empty()
+            && head.last_lsn == self.walked.last_lsn
+            && room > 4096
+            && self.last_number() == self.walked.end.segment
+    }
+
+    /// Goes on in the segment that the last life closed. Its last mark, which nobody flushed, is written over.
+    pub fn go_on(self, restore: &mut dyn Restore<F>, mut report: Report) -> Result<(Journal<F>, Report)> {
+        let incarnation = self.incarnation(restore);
+        let machine = self.opener.machine.clone();
+        let mark = self.walked.tail.front().filter(|_| !planted(Bug::TailServedUncopied));
+        let lsn = mark.map_or(self.walked.last_lsn, |mark| mark.lsn - 1);
+        let end = mark.map_or(self.walked.end, |mark| mark.place);
+        let opened = restore.opened(incarnation, machine.clock.wall_ms().max(0) as u64);
+        restore.frame(lsn + 1, &Payload::Opened(opened));
+        let found = &self.found[&end.segment];
+        let segment = Segment::of(found.header, found.file.clone());
+        let checkpoints = self.checkpoints();
+        let mut core = self.opener.core(restore.finish(), segment.clone(), lsn + 1, incarnation, checkpoints);
+        core.position = end.position;
+        put_opened(&mut core, &opened, lsn);
+        let result = write_out(&mut core).and_then(|()| segment.file.sync());
+        result.map_err(|e| Error::with_source(ErrorKind::Io, "the first write of this life failed; open again", e))?;
+        let mut infos = self.infos(end.segment);
+        let first_lsn = infos.pop().map_or(1, |i| i.first_lsn);
+        let segments = Arc::new(Segments::new(machine, infos));
+        let going_on = SegmentInfo { last_lsn: lsn, end: end.position, ..begun(&segment.header, first_lsn) };
+        segments.begin(going_on, segment.file.clone());
+        report.continued = Some(end.segment);
+        let next = self.last_number() + 1;
+        Ok((self.opener.journal(self.identity.uuid, core, segments, next, lsn + 1), report))
+    }
+
+    /// Copies what is not known durable into a fresh segment; only when that is durable does anything count.
+    pub fn copy_tail(self, restore: &mut dyn Restore<F>, mut report: Report) -> Result<(Journal<F>, Report)> {
+        let incarnation = self.incarnation(restore);
+        let machine = self.opener.machine.clone();
+        let walked = &self.walked;
+        let durable_lsn = walked.tail.front().map_or(walked.last_lsn, |t| t.lsn - 1);
+        let durable_end = if walked.tail.is_empty() { walked.end } else { walked.durable_end };
+        let lost = walked.holes.iter().find(|h| !h.records_only).copied();
+        let recovered = Recovered {
+            incarnation,
+            durable_lsn,
+            last_lsn: walked.last_lsn,
+            cut_bytes: walked.cut_bytes,
+            cut_lsn: walked.cut_lsn,
+            lost_first: lost.map_or(0, |h| h.first),
+            lost_last: lost.map_or(0, |h| h.last),
+        };
+        let lsn = walked.last_lsn + 1;
+        restore.frame(lsn, &Payload::Recovered(recovered));
+        let opened = restore.opened(incarnation, machine.clock.wall_ms().max(0) as u64);
+        restore.frame(lsn + 1, &Payload::Opened(opened));
+        let tail_bytes: u64 = walked.tail.iter().map(|t| t.len).sum();
+        let size = (self.found[&durable_end.segment].header.size.max(FIRST + tail_bytes * 2 + 8192))
+            .min(self.opener.opening.options.segment_bytes.max(FIRST + tail_bytes + 8192))
+            .next_multiple_of(4096);
+        let number = self.last_number() + 1;
+        let segment = Segment::create(&machine, self.identity.uuid, number, size).map_err(creation_error)?;
+        let state = restore.finish();
+        let mut core = self.opener.core(state, segment.clone(), durable_lsn + 1, incarnation, self.checkpoints());
+        let link = Link {
+            segment: durable_end.segment,
+            generation: 0,
+            recovery: 1,
+            end: durable_end.position,
+            lsn: durable_lsn,
+            checksum: walked.durable_checksum,
+            incarnation,
+            ..core.link(1)
+        };
+        core.place_link(&link, durable_lsn);
+        let mut notes = Vec::new();
+        self.place_tail(&mut core, restore, durable_lsn, &mut notes)?;
+        put_recovered(&mut core, &recovered, durable_lsn);
+        let io = |e| Error::with_source(ErrorKind::Io, "recovery could not write; nothing is lost, open again", e);
+        write_out(&mut core).map_err(io)?;
+        segment.file.sync().map_err(io)?;
+        machine.storage.sync_directory().map_err(io)?;
+        put_opened(&mut core, &opened, lsn);
+        write_out(&mut core).and_then(|()| segment.file.sync()).map_err(io)?;
+        report.copied = walked.tail.len() as u64;
+        branch(if walked.tail.is_empty() { "nothing_to_copy" } else { "tail_copied" });
+        self.sweep(durable_end);
+        let segments = Arc::new(Segments::new(machine, self.cut_infos(durable_end, durable_lsn)));
+        segments.begin(begun(&segment.header, durable_lsn + 1), segment.file.clone());
+        let fold = self.opener.fold.clone();
+        let journal = self.opener.journal(self.identity.uuid, core, segments, number + 1, lsn + 1);
+        fold.written(&mut notes);
+        fold.durable(lsn + 1);
+        Ok((journal, report))
+    }
+
+    fn place_tail(
+        &self,
+        core: &mut Core<F>,
+        restore: &dyn Restore<F>,
+        durable: Lsn,
+        notes: &mut Vec<F::Note>,
+    ) -> Result<()> {
+        for tail in &self.walked.tail {
+            let mut bytes = read_tail(&self.found, tail)?;
+            // A checkpoint's parts name each other by place, so a copy would be of no use: a mark keeps the number.
+            if tail.kind == Kind::Checkpoint as u8 {
+                bytes.clear();
+                frame::encode(&mut bytes, Kind::Mark, 0, &[], &[]);
+            }
+            let place = core.put(Draft::Copied(&bytes), tail.lsn, durable, |_| ());
+            restore.notes(Placed { lsn: tail.lsn, place }, &whole(&bytes), notes);
+            core.next_lsn = tail.lsn + 1;
+            if core.group.bytes > 1 << 20 {
+                write_out(core)
+                    .map_err(|e| Error::with_source(ErrorKind::Io, "recovery could not write; open again", e))?;
+            }
+        }
+        core.next_lsn = self.walked.last_lsn + 1;
+        Ok(())
+    }
+
+    /// The table with the durable end where it is.
+    fn cut_infos(&self, durable_end: Place, durable_lsn: Lsn) -> Vec<SegmentInfo> {
+        let mut infos = self.infos(durable_end.segment);
+        if let Some(last) = infos.last_mut() {
+            last.last_lsn = durable_lsn;
+            last.end = durable_end.position;
+        }
+        infos
+    }
+
+    /// Gives back what counts no more: the old tail's space, files that nothing links to. Failures are harmless: the
+    /// next open finds the same files and sweeps again.
+    fn sweep(&self, durable_end: Place) {
+        let Some(old) = self.found.get(&durable_end.segment) else { return };
+        let _ = old.file.punch(durable_end.position, old.header.size - durable_end.position);
+        let kept: Vec<u64> = self.infos(durable_end.segment).iter().map(|i| i.number).collect();
+        for number in self.opener.numbers.iter().filter(|n| !kept.contains(n)) {
+            let _ = self.opener.machine.storage.remove(&SegmentHeader::name(*number, 0));
+        }
+    }
+}
+
+fn put_recovered<F: Fold>(core: &mut Core<F>, recovered: &Recovered, durable: Lsn) {
+    let (mut head, mut bytes) = (Vec::new(), Vec::new());
+    recovered.write(&mut head);
+    frame::encode(&mut bytes, Kind::Recovered, 0, &head, &[]);
+    core.put(Draft::Copied(&bytes), core.next_lsn, durable, |_| ());
+    core.next_lsn += 1;
+}

@@ -1,0 +1,124 @@
+//! The model: what a log shows, and what an operation does to it.
+
+use std::collections::BTreeMap;
+use std::hash::{DefaultHasher, Hash, Hasher};
+
+use oncelog::TopicId;
+
+/// A record, by a hash of its value: every value is sent once.
+pub type Known = u64;
+
+/// The hash by which a value is known again.
+pub fn known_by(value: &[u8]) -> Known {
+    let mut hasher = DefaultHasher::new();
+    value.hash(&mut hasher);
+    hasher.finish()
+}
+
+/// A topic: who it is, and what its partitions hold from offset 0 on.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Topic {
+    pub id: Option<TopicId>,
+    pub partitions: Vec<Vec<Known>>,
+}
+
+/// A producer's name or transactional id.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Name {
+    /// The epoch that the next opening gets.
+    pub openings: i16,
+    pub position: Option<u64>,
+}
+
+/// Everything that a log shows.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Shown {
+    pub topics: BTreeMap<String, Topic>,
+    /// By group, topic and partition.
+    pub offsets: BTreeMap<(String, String, u32), u64>,
+    pub names: BTreeMap<String, Name>,
+}
+
+/// One thing that an operation does. An operation does all of its effects or none.
+#[derive(Clone, Debug)]
+pub enum Effect {
+    Create { topic: String, id: Option<TopicId>, partitions: u32 },
+    Delete { topic: String },
+    Grow { topic: String, total: u32 },
+    Records { topic: String, partition: u32, values: Vec<Known> },
+    Offset { group: String, topic: String, partition: u32, offset: u64 },
+    Opened { name: String },
+    Position { name: String, position: u64 },
+    Forgotten { name: String },
+}
+
+impl Shown {
+    /// Does what `effect` says.
+    pub fn apply(&mut self, effect: &Effect) {
+        match effect {
+            Effect::Create { topic, id, partitions } => {
+                let partitions = vec![Vec::new(); *partitions as usize];
+                self.topics.insert(topic.clone(), Topic { id: *id, partitions });
+            }
+            Effect::Delete { topic } => {
+                self.topics.remove(topic);
+                self.offsets.retain(|(_, of, _), _| of != topic);
+            }
+            Effect::Grow { topic, total } => {
+                if let Some(topic) = self.topics.get_mut(topic) {
+                    topic.partitions.resize(*total as usize, Vec::new());
+                }
+            }
+            Effect::Records { topic, partition, values } => {
+                let topic = self.topics.get_mut(topic).expect("a workload writes to topics that exist");
+                topic.partitions[*partition as usize].extend(values);
+            }
+            Effect::Offset { group, topic, partition, offset } => {
+                self.offsets.insert((group.clone(), topic.clone(), *partition), *offset);
+            }
+            Effect::Opened { name } => self.names.entry(name.clone()).or_default().openings += 1,
+            Effect::Position { name, position } => {
+                self.names.entry(name.clone()).or_default().position = Some(*position);
+            }
+            Effect::Forgotten { name } => *self.names.entry(name.clone()).or_default() = Name::default(),
+        }
+    }
+
+    /// The same without names: what can be seen without writing.
+    pub fn without_names(&self) -> Shown {
+        Shown { names: BTreeMap::new(), ..self.clone() }
+    }
+
+    /// How many records there are.
+    pub fn records(&self) -> usize {
+        self.topics.values().flat_map(|t| &t.partitions).map(Vec::len).sum()
+    }
+
+    /// The first difference to what was expected, in words.
+    pub fn differs(&self, expected: &Shown) -> Option<String> {
+        for name in expected.topics.keys().chain(self.topics.keys()) {
+            let (Some(old), Some(new)) = (expected.topics.get(name), self.topics.get(name)) else {
+                return Some(format!("topic {name}: expected {}", expected.topics.contains_key(name)));
+            };
+            if old.id != new.id || old.partitions.len() != new.partitions.len() {
+                let (old_count, new_count) = (old.partitions.len(), new.partitions.len());
+                return Some(format!("topic {name}: {:?}, {new_count}; expected {:?}, {old_count}", new.id, old.id));
+            }
+            for (number, (old, new)) in old.partitions.iter().zip(&new.partitions).enumerate() {
+                let same = old.iter().zip(new).take_while(|(a, b)| a == b).count();
+                if same < old.len().max(new.len()) {
+                    let (has, due) = (new.len(), old.len());
+                    return Some(format!("{name}-{number}: {has} records, expected {due}; the first {same} are equal"));
+                }
+            }
+        }
+        let offset = |key: &&(String, String, u32)| self.offsets.get(*key) != expected.offsets.get(*key);
+        if let Some(key) = expected.offsets.keys().chain(self.offsets.keys()).find(offset) {
+            let (old, new) = (expected.offsets.get(key), self.offsets.get(key));
+            return Some(format!("offset of {key:?}: {new:?}, expected {old:?}"));
+        }
+        let name = |key: &&String| self.names.get(*key) != expected.names.get(*key);
+        let key = expected.names.keys().chain(self.names.keys()).find(name)?;
+        Some(format!("name {key}: {:?}, expected {:?}", self.names.get(key), expected.names.get(key)))
+    }
+}
