@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::gather::Spot;
 use super::pending::{Outcome, Pending, Sent};
 use super::producer::{Context, Effects};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::format::batch::BatchBuilder;
 use crate::format::record::Record;
 use crate::partition::Partition;
@@ -19,6 +19,8 @@ pub(super) struct Batches {
     spare: Vec<BatchBuilder>,
     /// The last frame placed, and the strongest level asked for.
     last: Option<(Lsn, Durability)>,
+    /// Why the first batch since the last flush was refused, if one was.
+    refused: Option<Error>,
 }
 
 struct Open {
@@ -96,17 +98,20 @@ impl Batches {
         self.open.values().map(|open| open.deadline).min()
     }
 
-    /// What a flush waits for.
-    pub(super) fn last(&self) -> Option<(Lsn, Durability)> {
-        self.last
+    /// What a flush waits for, and what it answers then.
+    pub(super) fn flushed(&mut self) -> (Option<(Lsn, Durability)>, Result<()>) {
+        (self.last, self.refused.take().map_or(Ok(()), Err))
     }
 
     fn close_one(&mut self, context: &Context, instance: Instance, effects: &mut Effects) {
         let Some(Open { partition, mut builder, pending, .. }) = self.open.remove(&instance) else { return };
         let placed = context.engine.append(&partition, builder.finish(), context.durability);
-        if let Ok(placed) = &placed {
-            let level = self.last.map_or(placed.level, |(_, level)| level.max(placed.level));
-            self.last = Some((placed.lsn, level));
+        match &placed {
+            Ok(placed) => {
+                let level = self.last.map_or(placed.level, |(_, level)| level.max(placed.level));
+                self.last = Some((placed.lsn, level));
+            }
+            Err(error) => self.refused = self.refused.take().or_else(|| Some(error.clone())),
         }
         effects.close(
             &pending,

@@ -13,7 +13,7 @@ use crate::engine::{Inner, Settings};
 use crate::error::{Error, ErrorKind, Result};
 use crate::io::Machine;
 use crate::partition;
-use crate::types::{Counters, Opening, Identity, Lsn, TopicInfo, TopicOptions};
+use crate::types::{Counters, Identity, Lsn, Opening, TopicInfo, TopicOptions};
 
 /// An open log. Clones are handles to the same one; it may be used from any number of threads.
 ///

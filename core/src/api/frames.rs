@@ -44,9 +44,9 @@ impl Frames {
     pub(super) fn reached(&mut self, context: &Context) -> Option<u64> {
         self.positions.reached(&*context.waits)
     }
-    /// What a flush waits for.
-    pub(super) fn last(&self) -> Option<(Lsn, Durability)> {
-        self.positions.last().and_then(|(_, frame)| frame)
+    /// What a flush waits for, and what it answers then.
+    pub(super) fn flushed(&self) -> (Option<(Lsn, Durability)>, Result<()>) {
+        (self.positions.last().and_then(|(_, frame)| frame), self.check())
     }
     /// Answers why this holder is finished, if it is.
     pub(super) fn check(&self) -> Result<()> {

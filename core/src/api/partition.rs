@@ -80,6 +80,7 @@ impl Partition {
     /// `Closed`, `Forked`. Damaged records are reported by the `Records`, where they lie.
     pub fn read(&self, offset: Offset, options: ReadOptions) -> Result<Records> {
         self.open.inner.check_open()?;
+        // Nothing of a transaction lies in the log before its decision, so both isolations see the same.
         self.open.inner.read(&self.partition, offset, options.max_bytes)
     }
 

@@ -138,21 +138,19 @@ impl Producer {
     /// Closes what is gathered and waits until everything sent before has met its level.
     ///
     /// # Errors
-    /// What a write answers. A batch that was refused says so through its tickets.
+    /// What a write answers; what a batch was refused for since the last flush, after all others are safe: its own tickets
+    /// say the same, but nobody may have kept them.
     pub fn flush(&self) -> Result<()> {
         self.sender.context.engine.check_open()?;
         self.sender.close_due(u64::MAX);
-        let (last, finished) = {
-            let state = self.sender.state.lock();
-            match &state.kind {
-                Kind::Plain(batches) => (batches.last(), Ok(())),
-                Kind::Named(frames) => (frames.last(), frames.check()),
-            }
+        let (last, refused) = match &mut self.sender.state.lock().kind {
+            Kind::Plain(batches) => batches.flushed(),
+            Kind::Named(frames) => frames.flushed(),
         };
         if let Some((lsn, level)) = last {
             self.open.inner.wait(lsn, level, None)?;
         }
-        finished
+        refused
     }
 
     /// The position of a named producer: everything sent up to it has met its level, and nothing beyond it is promised.

@@ -7,6 +7,7 @@ use super::reader::Bound;
 use super::transactional::{Buffers, Holder};
 use crate::engine::{Gathered, PlacedGroup};
 use crate::error::{Error, ErrorKind, Result};
+use crate::format::batch::BatchBuilder;
 use crate::format::record::Record;
 use crate::journal::Ticket;
 use crate::limits::TRANSACTION_BUFFER;
@@ -74,10 +75,10 @@ impl Transaction {
         let Buffers { gather, router } = &mut self.buffers;
         let partition = router.choose(&topic, &record, &*machine.random, |instance| gather.holds(instance))?;
         let timestamp = record.timestamp.unwrap_or_else(|| machine.clock.wall_ms().max(-1));
-        let (own, all) = gather.bytes_with(partition.instance(), &record, timestamp);
-        // One record that fits no batch at all is told so by the batch.
-        if own <= crate::limits::BATCH_MAX || gather.holds(partition.instance()) {
-            check_room(all.saturating_add(self.offsets_bytes))?;
+        let (_, all) = gather.bytes_with(partition.instance(), &record, timestamp);
+        if let Err(full) = check_room(all.saturating_add(self.offsets_bytes)) {
+            // A record that fits no batch at all is told so: no transaction would take it.
+            return BatchBuilder::new().push(&record, timestamp).and(Err(full));
         }
         gather.push(partition, &record, timestamp).map(|_| ())
     }
@@ -131,8 +132,8 @@ impl Transaction {
     /// A transaction with nothing in it writes nothing.
     ///
     /// # Errors
-    /// `Indeterminate`: a write or flush failed under the commit; opening the log again decides, and
-    /// the transaction's number tells. After every other error the transaction is aborted and the bound consumer back
+    /// `Indeterminate`: a write or flush failed under the commit; opening the log again decides whether it is there, and the
+    /// positions that it carried tell. After every other error the transaction is aborted and the bound consumer back
     /// where it stood: run it again. `ProducerFenced`: a newer holder of the id exists. `UnknownTopicOrPartition` if a
     /// topic was deleted meanwhile; `Full`, `Poisoned`, `Closed`, `Forked`.
     pub fn commit(mut self) -> Result<Committed> {

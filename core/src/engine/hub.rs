@@ -57,7 +57,7 @@ impl Hub {
         let partitions = topic.instances.iter().enumerate().map(|(number, instance)| {
             let partition = known.entry(*instance).or_insert_with(|| {
                 let (start, end) = (state.start(*instance).unwrap_or(0), state.end(*instance).unwrap_or(0));
-                Arc::new(Partition::new(topic.name.clone(), topic.id, number as u32, *instance, level, start, end))
+                Arc::new(Partition::new(topic.name.clone(), number as u32, *instance, level, start, end))
             });
             partition.clone()
         });

@@ -56,10 +56,9 @@ impl Inner {
             // A failure to write poisons; one for lack of space is tried again next round.
             let _ = self.journal.checkpoint();
         }
-        let next = match (lingering, due) {
-            (Some(a), Some(b)) => Some(a.min(b)),
-            (a, b) => a.or(b),
-        };
+        // A look that fails is repeated with the next round.
+        let expiry = self.expire().ok();
+        let next = [lingering, due, expiry].into_iter().flatten().min();
         self.awake_at.store(next.unwrap_or(u64::MAX), Ordering::SeqCst);
         next
     }

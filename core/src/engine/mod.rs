@@ -3,6 +3,7 @@
 mod admin;
 mod append;
 mod close;
+mod expiry;
 mod gather;
 mod hub;
 mod keeper;
@@ -100,6 +101,7 @@ pub struct Inner {
     /// One round at a time.
     rounds: Mutex<()>,
     lingering: Mutex<Vec<Weak<dyn Lingering>>>,
+    expiry: Mutex<expiry::Expiry>,
     /// When the keeper means to wake.
     awake_at: AtomicU64,
     next_number: AtomicU64,
@@ -210,8 +212,8 @@ impl Inner {
         let snapshot = self.journal.look(|state, _| state.snapshot());
         let mut out = Vec::new();
         (1..=snapshot.parts()).for_each(|part| snapshot.encode(part, &mut out));
-        // Incarnation and first transaction number, behind the first part's own three words.
-        out[12..28].fill(0);
+        // Incarnation and first transaction number, behind the first part's own four words.
+        out[16..32].fill(0);
         out
     }
 }

@@ -60,6 +60,7 @@ impl Inner {
             keeper: Mutex::new(None),
             rounds: Mutex::new(()),
             lingering: Mutex::default(),
+            expiry: Mutex::default(),
             awake_at: AtomicU64::new(0),
             closing: OnceLock::new(),
         });

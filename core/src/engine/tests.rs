@@ -6,7 +6,8 @@ use super::{Inner, Settings};
 use crate::format::batch::Batch;
 use crate::format::record::Record;
 use crate::io::sim::{Rng, World};
-use crate::types::{Durability, TopicOptions};
+use crate::error::ErrorKind;
+use crate::types::{Durability, Identity, TopicOptions};
 
 fn settings() -> Settings {
     Settings { threads: false, segment_bytes: 64 << 10, ..Settings::default() }
@@ -42,7 +43,7 @@ fn one_seed(seed: u64) {
     let world = World::new(seed);
     let mut rng = Rng::new(seed ^ 0x9e37_79b9);
     let mut sent: Vec<String> = Vec::new();
-    let (mut durable, mut written) = (0, 0);
+    let mut durable = 0;
     let mut created = false;
     for life in 0..4 {
         let inner = open(&world);
@@ -55,7 +56,8 @@ fn one_seed(seed: u64) {
         assert_eq!(found[..], sent[..found.len()], "seed {seed} life {life}");
         sent.truncate(found.len());
         // Recovery made durable what it serves.
-        (durable, written) = (found.len(), found.len());
+        durable = found.len();
+        let mut written = durable;
         let partition = inner.topic("t").unwrap().partitions[0].clone();
         for _ in 0..rng.below(60) {
             let text = format!("{}-{}", sent.len(), "x".repeat(rng.below(6000) as usize));
@@ -77,7 +79,7 @@ fn one_seed(seed: u64) {
         match rng.below(4) {
             0 => {
                 inner.close().unwrap();
-                (durable, written) = (sent.len(), sent.len());
+                durable = sent.len();
             }
             1 => {
                 world.kill();
@@ -96,5 +98,60 @@ fn what_was_acknowledged_survives_and_what_survives_is_a_prefix() {
     let first = std::env::var("SEED").ok().and_then(|s| s.parse().ok()).unwrap_or(1);
     for seed in first..first + seeds {
         one_seed(seed);
+    }
+}
+
+fn raw(identity: Identity, sequence: i32) -> Batch {
+    let mut builder = Batch::builder();
+    builder.producer(identity, sequence);
+    builder.push(&Record::new(b"x"), 1).unwrap();
+    builder.build().unwrap()
+}
+
+#[test]
+fn a_raw_producer_is_forgotten_after_an_idle_day_and_then_unknown() {
+    let world = World::new(1);
+    let inner = open(&world);
+    inner.create_topic("t", &TopicOptions::new()).unwrap();
+    let partition = inner.topic("t").unwrap().partitions[0].clone();
+    let (idle, _) = inner.open_producer(None, 0).unwrap();
+    let (busy, _) = inner.open_producer(None, 0).unwrap();
+    inner.append(&partition, raw(idle, 0).framed(), None).unwrap();
+    for hour in 0..25 {
+        inner.append(&partition, raw(busy, hour).framed(), None).unwrap();
+        inner.drive().unwrap();
+        world.advance(3_600_000_000_000);
+    }
+    inner.drive().unwrap();
+    let late = inner.append(&partition, raw(idle, 1).framed(), None).unwrap_err();
+    assert_eq!(late.kind(), ErrorKind::UnknownProducer);
+    inner.append(&partition, raw(busy, 25).framed(), None).unwrap();
+    // The frame says so after a restart as well.
+    inner.close().unwrap();
+    let inner = open(&world);
+    let partition = inner.topic("t").unwrap().partitions[0].clone();
+    let late = inner.append(&partition, raw(idle, 1).framed(), None).unwrap_err();
+    assert_eq!(late.kind(), ErrorKind::UnknownProducer);
+}
+
+#[test]
+fn a_life_ends_and_the_next_one_knows_the_same() {
+    for (seed, end) in (0..40).flat_map(|seed| [(seed, 0), (seed, 1)]) {
+        let world = World::new(seed);
+        let inner = open(&world);
+        inner.create_topic("t", &TopicOptions::new()).unwrap();
+        let partition = inner.topic("t").unwrap().partitions[0].clone();
+        let (identity, _) = inner.open_producer(None, 0).unwrap();
+        for sequence in 0..(seed as i32 * 7) {
+            inner.append(&partition, raw(identity, sequence).framed(), None).unwrap();
+        }
+        inner.flush().unwrap();
+        let digest = inner.digest();
+        if end == 0 {
+            inner.close().unwrap();
+        } else {
+            world.crash();
+        }
+        assert_eq!(open(&world).digest(), digest, "seed {seed} end {end}");
     }
 }

@@ -118,7 +118,6 @@ fn decode_segments(body: &[u8], out: &mut Vec<SegmentInfo>) -> Option<()> {
 
 /// A checkpoint that was found whole.
 pub struct Loaded {
-    pub reference: CheckpointRef,
     pub next: Place,
     pub segments: Vec<SegmentInfo>,
 }
@@ -181,7 +180,7 @@ pub fn load(
             _ => return None,
         }
     }
-    Some(Loaded { reference, next: expected?.next, segments })
+    Some(Loaded { next: expected?.next, segments })
 }
 
 fn head_of(bytes: &[u8]) -> Option<CheckpointHead> {

@@ -99,10 +99,4 @@ impl Segment {
         self.zeroed.notify_all();
         result.map(|()| true)
     }
-
-    /// How many bytes of zeros lie ready ahead of the frames.
-    pub fn ready(&self) -> u64 {
-        let ahead = self.ahead.lock();
-        ahead.to.saturating_sub(ahead.written)
-    }
 }

@@ -2,7 +2,7 @@
 //! of the lock under which frames are placed.
 
 use std::collections::BTreeMap;
-use std::ops::{Deref, Range};
+use std::ops::Deref;
 use std::sync::Arc;
 
 use parking_lot::{Mutex, RwLock};
@@ -59,12 +59,6 @@ impl Bytes {
     pub fn heap(data: Arc<Vec<u8>>, start: usize, len: usize) -> Bytes {
         debug_assert!(start + len <= data.len());
         Bytes { owner: Owner::Heap(data), start, end: start + len }
-    }
-
-    /// A part of these bytes, with the same owner.
-    pub fn slice(&self, range: Range<usize>) -> Bytes {
-        assert!(range.start <= range.end && range.end <= self.len(), "a slice lies within its bytes");
-        Bytes { owner: self.owner.clone(), start: self.start + range.start, end: self.start + range.end }
     }
 }
 

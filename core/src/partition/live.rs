@@ -14,13 +14,12 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::format::footer::{Holding, Run, extend};
 use crate::io::Event;
 use crate::journal::Segments;
-use crate::types::{Bounds, Durability, Instance, Offset, TopicId};
+use crate::types::{Bounds, Durability, Instance, Offset};
 
 /// One partition. The lock inside is taken by the leader of a write, by whoever writes a footer and by readers, each
 /// for moments; an append under the journal's lock never takes it.
 pub struct Partition {
     topic: Arc<str>,
-    topic_id: TopicId,
     number: u32,
     instance: Instance,
     level: Durability,
@@ -67,7 +66,6 @@ impl Partition {
     /// A partition as recovery or its creation found it; `level` is the topic's or else the engine's.
     pub fn new(
         topic: Arc<str>,
-        topic_id: TopicId,
         number: u32,
         instance: Instance,
         level: Durability,
@@ -77,7 +75,6 @@ impl Partition {
         let older = (end == 0).then_some(0);
         Self {
             topic,
-            topic_id,
             number,
             instance,
             level,
@@ -93,10 +90,6 @@ impl Partition {
     /// The topic's name.
     pub fn topic(&self) -> &Arc<str> {
         &self.topic
-    }
-    /// The topic's id.
-    pub fn topic_id(&self) -> TopicId {
-        self.topic_id
     }
     /// The partition's number in its topic.
     pub fn number(&self) -> u32 {

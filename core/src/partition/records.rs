@@ -109,8 +109,8 @@ impl Records {
         shares.find(|s| s.partition == partition && &*s.topic == topic).map(|share| share.end)
     }
 
-    /// Keeps the first `records`. Only for what was read of one partition.
-    pub fn truncate(&mut self, records: u64) {
+    /// Keeps the first `records` of what one read gave.
+    pub(crate) fn truncate(&mut self, records: u64) {
         for share in &mut self.shares {
             share.end = share.end.min(share.from.saturating_add(records));
             let end = share.end;
@@ -119,7 +119,7 @@ impl Records {
     }
 
     /// Adds what another read gave, behind what is here.
-    pub fn join(&mut self, mut more: Records) {
+    pub(crate) fn join(&mut self, mut more: Records) {
         self.shares.append(&mut more.shares);
     }
 }
@@ -236,8 +236,8 @@ impl<'a> RecordsIter<'a> {
     fn advance(&mut self) -> Option<Result<()>> {
         loop {
             let (Some(share), Some(stretch)) = (self.share, self.stretches.first()) else {
-                self.enter(self.shares.clone().next()?);
-                self.shares.next();
+                let share = self.shares.next()?;
+                self.enter(share);
                 continue;
             };
             if self.expected >= self.end {

@@ -154,6 +154,7 @@ impl Catalog {
         self.topics.get(*self.by_id.get(&id)?).map(|topic| &**topic)
     }
 
+    #[cfg(test)]
     /// The topic that a partition belongs to, and its number there.
     pub fn partition_of(&self, instance: Instance) -> Option<(&Topic, u32)> {
         let partition = self.partitions.get(instance)?;

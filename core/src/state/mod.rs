@@ -283,6 +283,7 @@ impl State {
         self.catalog.topic(name)
     }
 
+    #[cfg(test)]
     /// The topic of an id.
     pub fn topic_by_id(&self, id: TopicId) -> Option<&Topic> {
         self.catalog.topic_by_id(id)
@@ -293,6 +294,7 @@ impl State {
         self.catalog.topics.iter().map(|(_, topic)| &**topic)
     }
 
+    #[cfg(test)]
     /// The topic that a partition belongs to, and its number there.
     pub fn partition_of(&self, instance: Instance) -> Option<(&Topic, u32)> {
         self.catalog.partition_of(instance)
@@ -303,6 +305,7 @@ impl State {
         self.catalog.next_instance
     }
 
+    #[cfg(test)]
     /// Number of partitions that are not deleted.
     pub fn live_partitions(&self) -> usize {
         self.catalog.partitions.count()
@@ -313,20 +316,29 @@ impl State {
         self.producers.named(name)
     }
 
+    #[cfg(test)]
     /// All named producers, in the order of their slots.
     pub fn producers(&self) -> impl Iterator<Item = &Named> {
         self.producers.named.iter().map(|(_, named)| &**named)
     }
 
+    #[cfg(test)]
     /// The frame of a transaction that committed, if it is among the last 64 of its name. Walks over all names.
     pub fn decision(&self, number: TransactionNumber) -> Option<Lsn> {
         let of = |named: &Named| named.decisions.iter().rev().find(|(n, _)| *n == number).map(|(_, lsn)| *lsn);
         self.producers().find_map(of)
     }
 
+    #[cfg(test)]
     /// The registration of a raw producer; the error says why there is none.
     pub fn registration(&self, producer_id: i64) -> Result<&Registration> {
         self.producers.registration(producer_id)
+    }
+
+    /// The frame that a raw producer wrote last, its registration if it wrote nothing.
+    pub fn raw_producer(&self, producer_id: i64) -> Option<Lsn> {
+        let raw = self.producers.registration(producer_id).ok()?;
+        Some(raw.opened_lsn.max(self.sequences.last_lsn(producer_id)))
     }
 
     /// Calls `f` with raw producers and the frame each wrote last (its registration if it wrote nothing), from slot
@@ -365,11 +377,13 @@ impl State {
         self.offsets.get(group, topic, partition)
     }
 
+    #[cfg(test)]
     /// The groups that committed something, in the order of their names.
     pub fn groups(&self) -> impl Iterator<Item = &str> {
         self.offsets.groups()
     }
 
+    #[cfg(test)]
     /// All that a group committed, in the order of topic ids and partitions; empty for an unknown group.
     pub fn group_offsets(&self, group: &str) -> impl Iterator<Item = &CommittedOffset> {
         self.offsets.of_group(group)

@@ -99,11 +99,13 @@ impl CommittedOffsets {
         self.table.get(*self.by_group.get(group)?.get(&(topic, partition))?)
     }
 
+    #[cfg(test)]
     /// The groups that committed something, in the order of their names.
     pub fn groups(&self) -> impl Iterator<Item = &str> {
         self.by_group.keys().map(|group| &**group)
     }
 
+    #[cfg(test)]
     /// All that a group committed, in the order of topic ids and partitions; empty for an unknown group.
     pub fn of_group(&self, group: &str) -> impl Iterator<Item = &CommittedOffset> {
         let partitions = self.by_group.get(group).into_iter().flatten();

@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use oncelog::sim::{Log, Rng, World};
+use oncelog::sim::{Call, Fault, Log, Rng, World};
 use oncelog::{
     AppendOptions, Appended, Batch, ConsumerOptions, Durability, Engine, EngineOptions, Error, ErrorKind,
     GroupMetadata, Identity, Offsets, Producer, ProducerOptions, Record, Ticket, TopicOptions, TopicPartition,
@@ -434,6 +434,22 @@ impl Tape {
         self.answered(op, Durability::Disk, answer).map(drop)
     }
 
+    /// Commits offsets of a group, of which every `each` one is asked for later: asking for all would take too long.
+    pub fn commit_some(&mut self, group: &str, offsets: &[(&str, u32, u64)], each: usize) -> Check {
+        self.commit(group, offsets)?;
+        let unasked = offsets.iter().enumerate().filter(|(n, _)| n % each != 0);
+        for (_, (topic, partition, _)) in unasked {
+            let key = (group.to_owned(), (*topic).to_owned(), *partition);
+            self.questions.offsets.remove(&key);
+            self.shown.offsets.remove(&key);
+            if let Some(op) = self.ops.last_mut() {
+                let asked = |e: &Effect| !matches!(e, Effect::Offset { partition: p, .. } if p == partition);
+                op.effects.retain(asked);
+            }
+        }
+        Ok(())
+    }
+
     /// Commits offsets of a group.
     pub fn commit(&mut self, group: &str, offsets: &[(&str, u32, u64)]) -> Check {
         let effect = |(topic, partition, offset): &(&str, u32, u64)| Effect::Offset {
@@ -458,6 +474,12 @@ impl Tape {
         self.drive()
     }
 
+    /// Has all that is placed written, and flushes nothing: a ticket at level `os` leads the write.
+    pub fn drive_write_only(&mut self) -> Check {
+        let Some(topic) = self.levels.keys().next().cloned() else { return Ok(()) };
+        self.append(&topic, 0, &[40], Durability::Os)
+    }
+
     pub fn drive(&mut self) -> Check {
         self.engine().drive().map_err(|error| format!("drive answers {error}"))?;
         self.see();
@@ -480,6 +502,19 @@ impl Tape {
         self.world.kill();
         self.engine = None;
         self.reopen()
+    }
+
+    /// Plans a fault, kills, and lets an opening fail on it. If it succeeds all the same, the log stays open.
+    pub fn fail_opening(&mut self, call: Call, after: u32) -> Check {
+        self.world.kill();
+        self.engine = None;
+        self.world.fail(call, after, Fault::Eio, false);
+        let opened = options().open_on(self.world.machine());
+        self.world.heal();
+        if let Ok(engine) = opened {
+            self.engine = Some(engine);
+        }
+        Ok(())
     }
 
     /// Whatever the handle still wants to do, the engine is let go and the log opened again by the same process.

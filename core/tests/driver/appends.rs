@@ -337,6 +337,8 @@ impl Driver {
                 };
                 self.failed(Some(id), &error, allowed)
             }
+            // What it repeats was still being gathered when a newer holder came.
+            (Err(error), Expect::Passed(..)) => self.failed(None, &error, &FENCED),
             (Err(error), _) => self.failed(None, &error, &[]),
             (Ok(appended), expect) => self.appended(expect, pending.level, &appended),
         }

@@ -207,10 +207,12 @@ impl Driver {
         let level = level.unwrap_or(Durability::Os);
         let what = format!("commit consumer {index}: {sets:?}");
         self.note(what.clone());
-        let id = self.history.begin(what, vec![], sets);
-        match self.life().readers[index].consumer.commit() {
-            Err(error) => self.failed(Some(id), &error, &[]),
-            Ok(()) => self.history.acked(id, level, None, &[]),
+        // A consumer that did not move has nothing to commit and writes nothing.
+        let id = (!sets.is_empty()).then(|| self.history.begin(what, vec![], sets));
+        match (self.life().readers[index].consumer.commit(), id) {
+            (Err(error), id) => self.failed(id, &error, &[]),
+            (Ok(()), Some(id)) => self.history.acked(id, level, None, &[]),
+            (Ok(()), None) => Ok(()),
         }
     }
 }

@@ -4,12 +4,12 @@
 use std::collections::BTreeMap;
 
 use oncelog::sim::World;
-use oncelog::{AppendOptions, Batch, ErrorKind, Isolation, Record};
+use oncelog::{AppendOptions, Batch, ErrorKind, Isolation, Partition, Record};
 
 use super::lives::{intact, options};
 use super::look::{observe, read_once};
 use super::*;
-use crate::model::oracle::{Observation, same};
+use crate::model::oracle::{Observation, PartitionSeen, same};
 
 type Files = BTreeMap<String, Vec<u8>>;
 
@@ -66,28 +66,22 @@ impl Driver {
         world.damage(&name, position as u64, &if zeros { vec![0; length] } else { vec![old ^ 0x04] });
         let engine = options(self.level).open_on(world.machine());
         let engine = engine.map_err(|e| format!("rot in a record: the log does not open: {e}"))?;
+        let below = closed && !zeros;
         let mut hit = 0;
         for (topic, t) in &sound.topics {
             for (number, p) in t.partitions.iter().enumerate() {
-                let partition =
-                    engine.partition(topic, number as u32).map_err(|e| format!("rot in a record: {topic}: {e}"))?;
-                for (offset, bytes) in &p.uncommitted {
-                    match read_once(&partition, *offset, Isolation::ReadUncommitted, 1) {
-                        Ok(records) if records.first() == Some(&(*offset, bytes.clone())) => {}
-                        Err(error) if error.kind() == ErrorKind::Corrupt => hit += 1,
-                        Ok(records) => {
-                            let told = records.first().map(|(o, b)| (*o, crate::model::short(b)));
-                            return Err(format!("rot: {topic}-{number} offset {offset} answers {told:?}"));
-                        }
-                        Err(error) => return Err(format!("rot: {topic}-{number} offset {offset} answers {error}")),
-                    }
+                match engine.partition(topic, number as u32) {
+                    Ok(partition) => hit += look_beside_rot(&partition, p, below)?,
+                    // Above the checkpoint the frame that made it may be gone.
+                    Err(_) if !below => hit += 1,
+                    Err(error) => return Err(format!("rot in a record: {topic}-{number}: {error}")),
                 }
             }
         }
         if hit == 0 {
             return Err("rot: a record's bytes changed and no read says so".into());
         }
-        self.append_beside_rot(&engine, sound, closed && !zeros)
+        self.append_beside_rot(&engine, sound, below)
     }
 
     /// Below the checkpoint appends go on; above it they are refused until the loss is accepted. Zeros may have taken the
@@ -126,6 +120,25 @@ impl Driver {
         };
         files.iter().filter(|(name, _)| name.ends_with(".seg")).filter_map(found).next_back()
     }
+}
+
+/// Reads record by record: each is as it was, or refused as damaged. Above the checkpoint the partition may end before,
+/// since nobody knows any more that it went on; then the log refuses appends. Returns how many records are lost.
+fn look_beside_rot(partition: &Partition, sound: &PartitionSeen, below: bool) -> Result<usize, String> {
+    let end = partition.bounds().end;
+    let mut hit = 0;
+    for (offset, bytes) in &sound.uncommitted {
+        match read_once(partition, *offset, Isolation::ReadUncommitted, 1) {
+            Ok(records) if records.first() == Some(&(*offset, bytes.clone())) => {}
+            Err(error) if error.kind() == ErrorKind::Corrupt => hit += 1,
+            _ if !below && *offset >= end => hit += 1,
+            answer => {
+                let told = answer.map(|r| r.first().map(|(o, b)| (*o, crate::model::short(b))));
+                return Err(format!("rot: {partition:?} offset {offset} answers {told:?}, end={end}"));
+            }
+        }
+    }
+    Ok(hit)
 }
 
 /// Segment and byte of the newest checkpoint part's body.

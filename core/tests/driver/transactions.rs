@@ -20,6 +20,17 @@ pub fn position(engine: &Engine, name: &str, transactional: bool) -> oncelog::Re
     })
 }
 
+/// What a transaction may be refused with: its handle was fenced, or a topic that it names was deleted meanwhile.
+fn ended(fenced: bool, doomed: bool) -> &'static [ErrorKind] {
+    const GONE: ErrorKind = ErrorKind::UnknownTopicOrPartition;
+    match (fenced, doomed) {
+        (true, true) => &[GONE, ErrorKind::ProducerFenced, ErrorKind::UnknownTransactionalId],
+        (true, false) => &[ErrorKind::ProducerFenced, ErrorKind::UnknownTransactionalId],
+        (false, true) => &[GONE],
+        (false, false) => &[],
+    }
+}
+
 impl Driver {
     pub fn open_transactional(&mut self) -> Check {
         let name = NAMES[self.rng.index(NAMES.len())];
@@ -115,13 +126,7 @@ impl Driver {
         let fenced = self.is_fenced(&name, opening);
         let doomed = self.life().open[index].doomed;
         self.life().open[index].doomed = true;
-        let allowed: &[ErrorKind] = match (fenced, doomed) {
-            (true, _) => &FENCED,
-            (_, true) => {
-                &[ErrorKind::TransactionAborted, ErrorKind::UnknownTopicOrPartition, ErrorKind::InvalidTransactionState]
-            }
-            _ => &[],
-        };
+        let allowed = ended(fenced, doomed);
         self.failed(None, &error, allowed)?;
         Ok(false)
     }
@@ -222,13 +227,13 @@ impl Driver {
             open.sets.push((Cell::Decision(open.transaction.number()), Some("committed".to_owned())));
         }
         let level = open.levels.iter().copied().max().unwrap_or(Durability::Os);
-        let id = self.history.begin(what, open.writes, open.sets);
-        self.history.ops[id].handle = Some((open.name.clone(), open.opening)).filter(|_| !empty);
-        let allowed: &[ErrorKind] = match (fenced, open.doomed) {
-            (true, _) => &FENCED,
-            (_, true) => &[ErrorKind::TransactionAborted, ErrorKind::UnknownTopicOrPartition],
-            _ => &[],
-        };
+        // An empty transaction writes nothing, so it has no place in the history.
+        let id = (!empty).then(|| {
+            let id = self.history.begin(what, open.writes, open.sets);
+            self.history.ops[id].handle = Some((open.name.clone(), open.opening));
+            id
+        });
+        let allowed = ended(fenced, open.doomed);
         let ticket = self.rng.chance(1, 4) && open.bound.is_none();
         let answer = match ticket {
             true => open.transaction.commit_ticket().map(|ticket| Err(ticket)),
@@ -236,7 +241,7 @@ impl Driver {
         };
         match answer {
             Err(error) => {
-                self.failed(Some(id), &error, allowed)?;
+                self.failed(id, &error, allowed)?;
                 self.rewound(open.bound, true)
             }
             Ok(_) if fenced && !empty => self.must_fail("I9: a fenced commit", ErrorKind::ProducerFenced),
@@ -245,6 +250,7 @@ impl Driver {
                 self.rewound(open.bound, false)
             }
             Ok(Err(ticket)) => {
+                let Some(id) = id else { return ticket.wait().map(drop).or_else(|e| self.failed(None, &e, &[])) };
                 let expect = Expect::New(id, 0, u64::MAX);
                 self.pending.push(Pending { expect, level, ticket: Awaited::Commit(ticket) });
                 Ok(())
@@ -274,14 +280,18 @@ impl Driver {
         let Expect::New(id, ..) = expect else { return Ok(()) };
         match answer {
             Err(error) => self.failed(Some(id), &error, &[]),
-            Ok(committed) => self.committed(id, level, &committed),
+            Ok(committed) => self.committed(Some(id), level, &committed),
         }
     }
 
-    fn committed(&mut self, id: OpId, level: Durability, told: &Committed) -> Check {
+    fn committed(&mut self, id: Option<OpId>, level: Durability, told: &Committed) -> Check {
         self.note(format!("  answered {told:?}"));
         self.check_incarnation(told.incarnation)?;
-        self.history.acked(id, level, Some(told.lsn).filter(|lsn| *lsn > 0), &[])
+        match id {
+            Some(id) if told.lsn > 0 => self.history.acked(id, level, Some(told.lsn), &[]),
+            None if told.lsn == 0 => Ok(()),
+            _ => Err(format!("I4: a commit answered {told:?}; it is empty: {}", id.is_none())),
+        }
     }
 
     /// After an abort the consumer stands where the transaction began; after a commit it stays.

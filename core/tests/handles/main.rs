@@ -14,9 +14,9 @@ use oncelog::{
 };
 
 /// Long enough never to pass in a test that works.
-pub const LONG: Duration = Duration::from_secs(120);
+const LONG: Duration = Duration::from_secs(120);
 
-pub fn engine(topics: &[(&str, u32)]) -> (tempfile::TempDir, Engine) {
+fn engine(topics: &[(&str, u32)]) -> (tempfile::TempDir, Engine) {
     let dir = tempfile::tempdir().unwrap();
     let engine = Engine::open(dir.path()).unwrap();
     for (name, partitions) in topics {
@@ -25,16 +25,16 @@ pub fn engine(topics: &[(&str, u32)]) -> (tempfile::TempDir, Engine) {
     (dir, engine)
 }
 
-pub fn slow(engine: &Engine) -> Producer {
+fn slow(engine: &Engine) -> Producer {
     engine.producer(ProducerOptions::new().linger(LONG)).unwrap()
 }
 
-pub fn values(records: &Records) -> Vec<String> {
+fn values(records: &Records) -> Vec<String> {
     records.iter().map(|record| String::from_utf8(record.unwrap().value().unwrap().to_vec()).unwrap()).collect()
 }
 
 /// All values of a partition, in order.
-pub fn content(engine: &Engine, topic: &str, partition: u32) -> Vec<String> {
+fn content(engine: &Engine, topic: &str, partition: u32) -> Vec<String> {
     let partition = engine.partition(topic, partition).unwrap();
     let (mut at, mut found) = (0, Vec::new());
     while at < partition.bounds().end {
@@ -45,12 +45,12 @@ pub fn content(engine: &Engine, topic: &str, partition: u32) -> Vec<String> {
     found
 }
 
-pub fn consumer(engine: &Engine, group: &str, partitions: &[(&str, u32)]) -> Consumer {
+fn consumer(engine: &Engine, group: &str, partitions: &[(&str, u32)]) -> Consumer {
     let consumer = engine.consumer(ConsumerOptions::new().group(group)).unwrap();
     consumer.assign(&names(partitions)).unwrap();
     consumer
 }
 
-pub fn names(partitions: &[(&str, u32)]) -> Vec<TopicPartition> {
+fn names(partitions: &[(&str, u32)]) -> Vec<TopicPartition> {
     partitions.iter().map(|(topic, number)| TopicPartition::new(*topic, *number)).collect()
 }

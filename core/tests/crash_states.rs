@@ -1,0 +1,30 @@
+//! Every disk that a power cut can leave behind a workload, opened, checked against what was acknowledged, and crashed
+//! again during its recovery.
+#![cfg(feature = "sim")]
+
+mod crash;
+
+use crash::{cuts, sweep};
+
+#[test]
+fn whatever_a_power_cut_leaves_holds_what_was_acknowledged_and_nothing_torn() {
+    if std::env::var_os("STATE").is_some() {
+        return;
+    }
+    let counts = sweep::sweep(cuts::FULL).unwrap_or_else(|failures| panic!("{failures}"));
+    let (mut states, mut again) = (0, 0);
+    for (name, count) in &counts {
+        println!("{:8} states, {:6} crashed again, {:4} calls: {name}", count.states, count.again, count.calls);
+        (states, again) = (states + count.states, again + count.again);
+    }
+    println!("{:8} states, {again:6} crashed again, {} workloads", states, counts.len());
+    assert!(states + again > 50_000 && counts.len() >= 12, "too few states for the claim");
+}
+
+#[test]
+fn one_state() {
+    let Ok(state) = std::env::var("STATE") else { return };
+    if let Err(failure) = sweep::one(&state) {
+        panic!("{failure}");
+    }
+}
