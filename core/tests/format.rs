@@ -214,8 +214,7 @@ fn records_frame(instance: u32) -> Vec<u8> {
 /// One record to partition 1, and the offset behind the record of partition 0 for the group `g`.
 fn transaction_frame() -> Vec<u8> {
     let mut offsets = Vec::new();
-    let entry =
-        OffsetEntry { group: "g", topic: TOPIC, partition: 0, offset: 1, leader_epoch: -1, metadata: "" };
+    let entry = OffsetEntry { group: "g", topic: TOPIC, partition: 0, offset: 1, leader_epoch: -1, metadata: "" };
     OffsetsBlock::write(&mut offsets, CREATED as i64, &[("g", vec![entry])]);
     let mut head = Vec::new();
     TransactionHead::encode(&mut head, (1, 0), Decision::Commit, 1, Some(7), &offsets, 1);
@@ -240,19 +239,25 @@ fn example_frames() -> Vec<(u64, Vec<u8>)> {
     let link = frame_of(Kind::Link, &head, &[]);
 
     head.clear();
-    let opened =
-        Opened { incarnation: 1, first_number: 1, numbers: 1 << 32, first_producer_id: 0, wall_ms: CREATED };
+    let opened = Opened { incarnation: 1, first_number: 1, numbers: 1 << 32, first_producer_id: 0, wall_ms: CREATED };
     opened.write(&mut head);
     let opened = frame_of(Kind::Opened, &head, &[]);
 
     let (mut head, mut body) = (Vec::new(), Vec::new());
-    let created =
-        TopicCreated { topic: TOPIC, first_instance: 0, partitions: 2, durability: 0, partition_kind: 0, name: "words" };
+    let created = TopicCreated {
+        topic: TOPIC,
+        first_instance: 0,
+        partitions: 2,
+        durability: 0,
+        partition_kind: 0,
+        name: "words",
+    };
     created.write(&mut head, &mut body);
     let created = frame_of(Kind::TopicCreated, &head, &body);
 
     let (mut head, mut body) = (Vec::new(), Vec::new());
-    ProducerOpened { producer_id: 1, previous_id: -1, epoch: 0, timeout_ms: 0, name: "shout" }.write(&mut head, &mut body);
+    ProducerOpened { producer_id: 1, previous_id: -1, epoch: 0, timeout_ms: 0, name: "shout" }
+        .write(&mut head, &mut body);
     let producer = frame_of(Kind::ProducerOpened, &head, &body);
     vec![(0, link), (1, opened), (2, created), (3, records_frame(0)), (4, producer), (5, transaction_frame())]
 }
@@ -287,7 +292,8 @@ fn printed_example() -> Vec<(String, usize, Vec<u8>)> {
                 let bytes = line.split('|').next().unwrap();
                 let (offset, hex) = bytes.trim().split_once("  ").unwrap_or_else(|| panic!("no offset: {line}"));
                 let hex: String = hex.split_whitespace().collect();
-                let bytes = (0..hex.len()).step_by(2).map(|i| u8::from_str_radix(&hex[i..i + 2], 16).unwrap()).collect();
+                let bytes =
+                    (0..hex.len()).step_by(2).map(|i| u8::from_str_radix(&hex[i..i + 2], 16).unwrap()).collect();
                 lines.push((file.clone(), usize::from_str_radix(offset, 16).unwrap(), bytes));
             }
         }

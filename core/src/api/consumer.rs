@@ -82,9 +82,9 @@ impl Consumer {
         self.reader.assign(found)
     }
 
-    /// Reads the next records, up to the bounds of the options, from the assigned partitions in turn. With nothing there
-    /// it waits at most `timeout`, woken by the first record, and answers with nothing when the time is up. Records
-    /// count as read when they are answered; they are seen when they have met their topic's level.
+    /// Reads the next records, up to the bounds of the options, from the assigned partitions in turn. With nothing
+    /// there it waits at most `timeout`, woken by the first record, and answers with nothing when the time is up.
+    /// Records count as read when they are answered; they are seen when they have met their topic's level.
     ///
     /// # Errors
     /// `Busy` while another thread polls; `InvalidState` without an assignment; `OffsetOutOfRange` if the start rule is
@@ -129,8 +129,8 @@ impl Consumer {
     /// The offset that the next poll reads from.
     ///
     /// # Errors
-    /// `InvalidState` if the partition is not assigned; `OffsetOutOfRange` if nothing is committed and there is no start
-    /// rule.
+    /// `InvalidState` if the partition is not assigned; `OffsetOutOfRange` if nothing is committed and there is no
+    /// start rule.
     pub fn position(&self, partition: &TopicPartition) -> Result<Offset> {
         self.open.inner.check_open()?;
         let place = self.reader.find(partition)?;

@@ -154,9 +154,9 @@ impl Engine {
         Consumer::open(self.open.clone(), options)
     }
 
-    /// An identity for raw batches: for callers that keep producer id, epoch and sequences themselves, as a broker does.
-    /// With a transactional id the epoch is raised and older holders are fenced, durably, before this returns. With
-    /// `current` it is given only if nobody else raised the epoch since.
+    /// An identity for raw batches: for callers that keep producer id, epoch and sequences themselves, as a broker
+    /// does. With a transactional id the epoch is raised and older holders are fenced, durably, before this returns.
+    /// With `current` it is given only if nobody else raised the epoch since.
     ///
     /// # Errors
     /// `ProducerFenced` if `current` is not the newest holder; `InvalidArgument`; what a write answers.
@@ -185,8 +185,8 @@ impl Engine {
         self.open.inner.wait_durable(lsn)
     }
 
-    /// Closes all batches that producers are gathering and flushes: everything sent before the call survives a power cut
-    /// when it returns.
+    /// Closes all batches that producers are gathering and flushes: everything sent before the call survives a power
+    /// cut when it returns.
     pub fn flush(&self) -> Result<()> {
         self.open.inner.flush()
     }

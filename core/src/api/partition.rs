@@ -45,9 +45,10 @@ impl Partition {
     /// identity that is here already is answered as a duplicate, not written again.
     ///
     /// # Errors
-    /// Nothing was written: `OutOfOrderSequence`, `UnknownProducer`, `StaleEpoch` for a raw producer's batch that does not
-    /// follow; `InvalidTransactionState` for a transactional batch; `UnknownTopicOrPartition` once the topic is deleted; `Full`,
-    /// `ReadOnly`, `Poisoned`, `Closed`, `Forked`. From the ticket: `Indeterminate` if the write or flush failed.
+    /// Nothing was written: `OutOfOrderSequence`, `UnknownProducer`, `StaleEpoch` for a raw producer's batch that does
+    /// not follow; `InvalidTransactionState` for a transactional batch; `UnknownTopicOrPartition` once the topic is
+    /// deleted; `Full`, `ReadOnly`, `Poisoned`, `Closed`, `Forked`. From the ticket: `Indeterminate` if the write or
+    /// flush failed.
     pub fn append(&self, batch: &Batch) -> Result<Ticket<Appended>> {
         self.append_with(batch, AppendOptions::default())
     }

@@ -88,10 +88,11 @@ impl Producer {
     /// offset in the answer mean nothing then.
     ///
     /// # Errors
-    /// Nothing was sent, and the position is still free: `UnknownTopicOrPartition`; `RecordTooLarge`; `InvalidRecord` for
-    /// a timestamp out of range; `InvalidArgument` for a position without a name or a name without a position;
-    /// `ProducerFenced` once a newer holder of the name is known; `Closed` if an earlier send of this named producer was
-    /// refused; `ReadOnly`, `Poisoned`, `Forked`. From the ticket: `Full`, `ProducerFenced`, and what a write answers.
+    /// Nothing was sent, and the position is still free: `UnknownTopicOrPartition`; `RecordTooLarge`; `InvalidRecord`
+    /// for a timestamp out of range; `InvalidArgument` for a position without a name or a name without a position;
+    /// `ProducerFenced` once a newer holder of the name is known; `Closed` if an earlier send of this named producer
+    /// was refused; `ReadOnly`, `Poisoned`, `Forked`. From the ticket: `Full`, `ProducerFenced`, and what a write
+    /// answers.
     pub fn send(&self, topic: &str, record: Record<'_>) -> Result<Ticket<Appended>> {
         // Before the lock: a forked child may find it held for ever.
         self.sender.context.engine.check_writable()?;
@@ -138,8 +139,8 @@ impl Producer {
     /// Closes what is gathered and waits until everything sent before has met its level.
     ///
     /// # Errors
-    /// What a write answers; what a batch was refused for since the last flush, after all others are safe: its own tickets
-    /// say the same, but nobody may have kept them.
+    /// What a write answers; what a batch was refused for since the last flush, after all others are safe: its own
+    /// tickets say the same, but nobody may have kept them.
     pub fn flush(&self) -> Result<()> {
         self.sender.context.engine.check_open()?;
         self.sender.close_due(u64::MAX);

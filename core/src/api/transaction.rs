@@ -83,8 +83,8 @@ impl Transaction {
         gather.push(partition, &record, timestamp).map(|_| ())
     }
 
-    /// Commits offsets of a group together with the records: the offset to read next, per partition. Later calls replace
-    /// what earlier ones said of the same partition.
+    /// Commits offsets of a group together with the records: the offset to read next, per partition. Later calls
+    /// replace what earlier ones said of the same partition.
     ///
     /// # Errors
     /// The transaction is as it was: `UnknownTopicOrPartition`; `InvalidArgument` for an offset out of range, or if the
@@ -128,14 +128,14 @@ impl Transaction {
         Ok(())
     }
 
-    /// Commits, and waits until the transaction has met the strongest level of its topics and of the producer's options.
-    /// A transaction with nothing in it writes nothing.
+    /// Commits, and waits until the transaction has met the strongest level of its topics and of the producer's
+    /// options. A transaction with nothing in it writes nothing.
     ///
     /// # Errors
-    /// `Indeterminate`: a write or flush failed under the commit; opening the log again decides whether it is there, and the
-    /// positions that it carried tell. After every other error the transaction is aborted and the bound consumer back
-    /// where it stood: run it again. `ProducerFenced`: a newer holder of the id exists. `UnknownTopicOrPartition` if a
-    /// topic was deleted meanwhile; `Full`, `Poisoned`, `Closed`, `Forked`.
+    /// `Indeterminate`: a write or flush failed under the commit; opening the log again decides whether it is there,
+    /// and the positions that it carried tell. After every other error the transaction is aborted and the bound
+    /// consumer back where it stood: run it again. `ProducerFenced`: a newer holder of the id exists.
+    /// `UnknownTopicOrPartition` if a topic was deleted meanwhile; `Full`, `Poisoned`, `Closed`, `Forked`.
     pub fn commit(mut self) -> Result<Committed> {
         match self.place()? {
             None => Ok(self.committed(None)),
@@ -146,8 +146,8 @@ impl Transaction {
         }
     }
 
-    /// Commits without waiting: the transaction has its place and cannot be refused any more, and the ticket says when it
-    /// has met its level. The next transaction may begin.
+    /// Commits without waiting: the transaction has its place and cannot be refused any more, and the ticket says when
+    /// it has met its level. The next transaction may begin.
     ///
     /// # Errors
     /// As `commit`, but for `Indeterminate`, which comes from the ticket.

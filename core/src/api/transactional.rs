@@ -60,14 +60,14 @@ impl TransactionalProducer {
     /// Begins a transaction. Nothing of it is seen by anybody before `commit`.
     ///
     /// # Errors
-    /// `InvalidTransactionState` while another transaction of this producer is open; `ProducerFenced` once a newer holder
-    /// of the id exists; `ReadOnly`, `Poisoned`, `Closed`, `Forked`.
+    /// `InvalidTransactionState` while another transaction of this producer is open; `ProducerFenced` once a newer
+    /// holder of the id exists; `ReadOnly`, `Poisoned`, `Closed`, `Forked`.
     pub fn begin_transaction(&self) -> Result<Transaction> {
         self.begin(None)
     }
 
-    /// Begins a transaction bound to a consumer: begin it before you poll. Commit sends the consumer's positions with it;
-    /// abort, drop or a failed commit puts the consumer back to where it stands now, so that no input is lost.
+    /// Begins a transaction bound to a consumer: begin it before you poll. Commit sends the consumer's positions with
+    /// it; abort, drop or a failed commit puts the consumer back to where it stands now, so that no input is lost.
     ///
     /// # Errors
     /// As `begin_transaction`; `InvalidArgument` if the consumer has no group or belongs to another engine;

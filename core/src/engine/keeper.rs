@@ -45,7 +45,7 @@ impl Inner {
     }
 
     fn round(&self) -> Option<u64> {
-        let Some(_one) = self.rounds.try_lock() else { return None };
+        let _one = self.rounds.try_lock()?;
         if self.refused.is_some() {
             return None;
         }

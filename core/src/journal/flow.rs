@@ -8,6 +8,7 @@ use parking_lot::Mutex;
 
 use super::baton::Baton;
 use super::core::{Core, Group, Guard, NoRoom};
+use super::open::Opener;
 use super::segment::Segment;
 use super::segments::Segments;
 use super::upkeep::Upkeep;
@@ -64,16 +65,16 @@ pub struct Journal<F: Fold> {
 }
 
 impl<F: Fold> Journal<F> {
+    /// `next_number`: of the next segment. `durable`: everything up to it is.
     pub(super) fn assemble(
-        machine: Machine,
+        opener: Opener<F>,
         uuid: [u8; 16],
-        options: JournalOptions,
-        fold: Arc<F>,
         core: Core<F>,
         segments: Arc<Segments>,
         next_number: u64,
         durable: Lsn,
     ) -> Self {
+        let Opener { machine, opening, fold, .. } = opener;
         let now = machine.clock.monotonic();
         Journal {
             forks: fork::generation(),
@@ -93,7 +94,7 @@ impl<F: Fold> Journal<F> {
             core: Mutex::new(core),
             machine,
             uuid,
-            options,
+            options: opening.options,
             fold,
             segments,
         }

@@ -2,6 +2,7 @@
 //! served is durable.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::sync::Arc;
 
 use super::core::{CheckpointRef, Core, Group, Placed, Unsynced};
@@ -15,7 +16,7 @@ use super::segments::{SegmentInfo, Segments, read_error};
 use super::{Fold, Journal, checkpoint, head};
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::control::{Link, Opened, Place};
-use crate::format::files::{FORMAT_VERSION, Head, ID_FILE, Identity, Refused, SegmentHeader};
+use crate::format::files::{FORMAT_VERSION, Head, ID_FILE, Identity, RECORD, Refused, SegmentHeader};
 use crate::format::frame::{Frame, Payload};
 use crate::io::Machine;
 use crate::io::branches::branch;
@@ -113,7 +114,7 @@ impl<F: Fold> Opener<F> {
     fn identity(&self) -> Result<Option<Identity>> {
         let read = || -> std::io::Result<Vec<u8>> {
             let file = self.machine.storage.open(ID_FILE)?;
-            let mut bytes = vec![0; crate::format::files::RECORD];
+            let mut bytes = vec![0; RECORD];
             let got = file.read_at(&mut bytes, 0)?;
             bytes.truncate(got);
             Ok(bytes)
@@ -163,7 +164,8 @@ impl<F: Fold> Opener<F> {
         Ok(())
     }
 
-    /// Makes a log: the first segment with its first life, then, once that is durable, the identity.
+    /// Makes a log with four flushes: the names, the segment's header, its first life, and last the identity. Until
+    /// that is whole the log was never made.
     fn create(self, names: &[String], restore: &mut dyn Restore<F>) -> Result<(Journal<F>, Report)> {
         let storage = &self.machine.storage;
         for name in names.iter().filter(|n| SegmentHeader::parse_name(n).is_some() || *n == ID_FILE) {
@@ -177,17 +179,17 @@ impl<F: Fold> Opener<F> {
         let created_ms = self.machine.clock.wall_ms().max(0) as u64;
         let opened = restore.opened(1, created_ms);
         restore.frame(1, &Payload::Opened(opened));
+        // Names first: from here on an identity without its segment is a loss, not a log that was never finished.
+        let id = storage.create(ID_FILE, RECORD as u64).map_err(creation_error)?;
+        storage.sync_directory().map_err(creation_error)?;
+        segment.file.sync().map_err(creation_error)?;
         let mut core = self.core(restore.finish(), segment.clone(), 1, 1, [CheckpointRef::default(); 2]);
         core.place_link(&Link { incarnation: 1, ..Link::default() }, 0);
         put_opened(&mut core, &opened, 0);
         write_out(&mut core).and_then(|()| segment.file.sync()).map_err(creation_error)?;
-        storage.sync_directory().map_err(creation_error)?;
         let identity =
             Identity { uuid, format: FORMAT_VERSION, compatible: 0, read_compatible: 0, incompatible: 0, created_ms };
-        let bytes = identity.write();
-        let file = storage.create(ID_FILE, bytes.len() as u64).map_err(creation_error)?;
-        file.write_at(&bytes, 0).and_then(|()| file.sync()).map_err(creation_error)?;
-        storage.sync_directory().map_err(creation_error)?;
+        id.write_at(&identity.write(), 0).and_then(|()| id.sync()).map_err(creation_error)?;
         let segments = Arc::new(Segments::new(self.machine.clone(), []));
         segments.begin(begun(&segment.header, 1), segment.file.clone());
         let report = Report { created: true, ..Report::default() };
@@ -231,7 +233,7 @@ impl<F: Fold> Opener<F> {
         next: u64,
         durable: Lsn,
     ) -> Journal<F> {
-        Journal::assemble(self.machine, uuid, self.opening.options, self.fold, core, segments, next, durable)
+        Journal::assemble(self, uuid, core, segments, next, durable)
     }
 
     fn recover(self, identity: Identity, restore: &mut dyn Restore<F>) -> Result<(Journal<F>, Report)> {
@@ -347,10 +349,10 @@ impl<F: Fold> Opener<F> {
     fn load(&self, reference: CheckpointRef, restore: &mut dyn Restore<F>) -> Option<checkpoint::Loaded> {
         let mut files: BTreeMap<u64, FoundSegment> = BTreeMap::new();
         let mut read = |place: Place| {
-            if !files.contains_key(&place.segment) {
-                files.insert(place.segment, FoundSegment::open(&self.machine, place.segment, None).ok()??);
-            }
-            let segment = files.get(&place.segment)?;
+            let segment = match files.entry(place.segment) {
+                Entry::Occupied(known) => known.into_mut(),
+                Entry::Vacant(new) => new.insert(FoundSegment::open(&self.machine, place.segment, None).ok()??),
+            };
             checkpoint::frame_at(&*segment.file, segment.seal(), place.position)
         };
         let loaded = checkpoint::load(reference, &mut read, &mut |body| restore.part(body))?;

@@ -158,6 +158,9 @@ impl<F: Fold> Recovery<F> {
             .next_multiple_of(4096);
         let number = self.last_number() + 1;
         let segment = Segment::create(&machine, self.identity.uuid, number, size).map_err(creation_error)?;
+        let io = |e| Error::with_source(ErrorKind::Io, "recovery could not write; nothing is lost, open again", e);
+        // A header is durable before the first frame: a file with frames and no header is damaged, not unfinished.
+        segment.file.sync().map_err(io)?;
         let state = restore.finish();
         let mut core = self.opener.core(state, segment.clone(), durable_lsn + 1, incarnation, self.checkpoints());
         let link = Link {
@@ -174,7 +177,6 @@ impl<F: Fold> Recovery<F> {
         let mut notes = Vec::new();
         self.place_tail(&mut core, restore, durable_lsn, &mut notes)?;
         put_recovered(&mut core, &recovered, durable_lsn);
-        let io = |e| Error::with_source(ErrorKind::Io, "recovery could not write; nothing is lost, open again", e);
         write_out(&mut core).map_err(io)?;
         segment.file.sync().map_err(io)?;
         machine.storage.sync_directory().map_err(io)?;

@@ -86,9 +86,11 @@ impl AsRef<[u8]> for Bytes {
     }
 }
 
+/// An open sealed segment; no mapping where mappings are off.
+type OpenSegment = (Arc<dyn File>, Option<Arc<Mapping>>);
+
 struct Shelved {
-    file: Arc<dyn File>,
-    map: Option<Arc<Mapping>>,
+    open: OpenSegment,
     used: u64,
 }
 
@@ -195,13 +197,13 @@ impl Segments {
     }
 
     /// Opens a sealed segment, or finds it open.
-    fn shelved(&self, segment: u64) -> Result<(Arc<dyn File>, Option<Arc<Mapping>>)> {
+    fn shelved(&self, segment: u64) -> Result<OpenSegment> {
         let mut held = self.shelf.lock();
         let (shelf, tick) = &mut *held;
         *tick += 1;
         if let Some(found) = shelf.get_mut(&segment) {
             found.used = *tick;
-            return Ok((found.file.clone(), found.map.clone()));
+            return Ok(found.open.clone());
         }
         let info = self
             .info(segment)
@@ -214,8 +216,9 @@ impl Segments {
         {
             shelf.remove(&oldest);
         }
-        shelf.insert(segment, Shelved { file: file.clone(), map: map.clone(), used: *tick });
-        Ok((file, map))
+        let open = (file, map);
+        shelf.insert(segment, Shelved { open: open.clone(), used: *tick });
+        Ok(open)
     }
 
     fn file(&self, segment: u64) -> Result<Arc<dyn File>> {

@@ -76,8 +76,8 @@ impl Footers {
         partitions.iter().for_each(|p| p.forget(number));
     }
 
-    /// All that a segment holds, settled or not, for one whose frames are all written: by its footer, if that was written
-    /// behind its last frame, else by scanning. Nothing is kept, because more frames may follow.
+    /// All that a segment holds, settled or not, for one whose frames are all written: by its footer, if that was
+    /// written behind its last frame, else by scanning. Nothing is kept, because more frames may follow.
     pub fn holdings(&self, segments: &Segments, number: u64) -> Result<Vec<Holding>> {
         let Some(info) = segments.info(number) else { return Ok(Vec::new()) };
         let head = head(&info);

@@ -17,7 +17,9 @@ mod tests;
 pub use catalog::{Topic, durability_number};
 pub use names::{check_name, check_topic_name};
 pub use offsets::{CommittedOffset, check_value as check_offset};
-pub use producers::{Named, Registration};
+pub use producers::Named;
+#[cfg(test)]
+pub use producers::Registration;
 pub use snapshot::{Loader, Snapshot};
 
 use crate::error::{Error, ErrorKind, Result};

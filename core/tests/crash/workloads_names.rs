@@ -65,21 +65,22 @@ pub fn named(tape: &mut Tape) -> Check {
     tape.open()?;
     tape.create("lines", 3, Disk)?;
     tape.create("notes", 1, Os)?;
-    let mut position = 0;
+    let (mut position, mut last) = (0, None);
     for round in 0..4 {
         let producer = tape.producer("loader")?;
-        if position > 0 {
+        if let Some(last) = last {
             let value = tape.value(40);
-            let again = producer.send("lines", Record::new(&value).position(position - 1));
+            let again = producer.send("lines", Record::new(&value).position(last));
             let again = again.and_then(|ticket| ticket.wait()).map_err(|error| error.to_string())?;
             if !again.duplicate {
-                return Err(format!("position {} sent again answers {again:?}", position - 1));
+                return Err(format!("position {last} sent again answers {again:?}"));
             }
         }
         for n in 0..3 {
             let len = 200 + n * 700 + round * 10;
             let sends = [("lines", 0, len), ("lines", 2, 90), ("notes", 0, 150), ("lines", 1, len)];
             tape.gather(&producer, "loader", position, &sends)?;
+            last = Some(position + 3);
             position += 4 + round as u64;
         }
         tape.append("notes", 0, &[70], Os)?;

@@ -68,7 +68,8 @@ impl Driver {
         let poisoned = self.history.poisoned.is_some();
         let mut loss = if self.rng.chance(2, 3) { Loss::Cut } else { Loss::Kill };
         self.note(format!("die by {loss:?}"));
-        let rot = !poisoned && !self.armed && self.rng.chance(1, 4);
+        // A power cut may take the frame that says how much was durable; then rot looks like a torn tail.
+        let rot = loss == Loss::Kill && !poisoned && !self.armed && self.rng.chance(1, 2);
         if rot {
             self.make_durable()?;
         }

@@ -61,10 +61,15 @@ impl Driver {
         if last.is_none_or(|(newest, image)| *newest == name && position + length + MARK > used(image)) {
             return Ok(());
         }
+        let files2 = files.clone();
         let world = World::with_files(self.rng.next_u64(), files);
         self.note(format!("rot of {length} bytes at {position} of {name}, zeros: {zeros}, closed: {closed}"));
         world.damage(&name, position as u64, &if zeros { vec![0; length] } else { vec![old ^ 0x04] });
         let engine = options(self.level).open_on(world.machine());
+        if std::env::var("DUMP").is_ok() {
+            for (n, image) in &files2 { std::fs::write(format!("/tmp/simeng/dump/before-{n}"), image).unwrap(); }
+            for (n, image) in world.files() { std::fs::write(format!("/tmp/simeng/dump/after-{n}"), image).unwrap(); }
+        }
         let engine = engine.map_err(|e| format!("rot in a record: the log does not open: {e}"))?;
         let below = closed && !zeros;
         let mut hit = 0;
@@ -84,14 +89,14 @@ impl Driver {
         self.append_beside_rot(&engine, sound, below)
     }
 
-    /// Below the checkpoint appends go on; above it they are refused until the loss is accepted. Zeros may have taken the
-    /// checkpoint with them.
+    /// Below the checkpoint appends go on; above it they are refused until the loss is accepted. Zeros may have taken
+    /// the checkpoint with them.
     fn append_beside_rot(&mut self, engine: &Engine, sound: &Observation, below: bool) -> Check {
-        let Some((topic, _)) = sound.topics.iter().next() else { return Ok(()) };
+        let open = |topic: &String| engine.partition(topic, 0).ok();
+        let Some(partition) = sound.topics.keys().find_map(open) else { return Ok(()) };
         let mut builder = Batch::builder();
         builder.push(&Record::new(b"after the rot"), 0).map_err(|e| e.to_string())?;
         let batch = builder.build().map_err(|e| e.to_string())?;
-        let partition = engine.partition(topic, 0).map_err(|e| e.to_string())?;
         let answer = partition.append_with(&batch, AppendOptions::default()).and_then(|ticket| ticket.wait());
         match answer {
             Ok(_) => Ok(()),

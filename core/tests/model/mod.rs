@@ -6,8 +6,8 @@
 //! journal with what the caller was told. After a crash the oracle (oracle.rs) looks at what the log holds and decides
 //! which operations survived; `History::settle` then makes that final.
 //!
-//! Every record that is sent has bytes of its own (a counter in the value), so one look at a record names its operation.
-//! Made-up committed offsets count on in the same way.
+//! Every record that is sent has bytes of its own (a counter in the value), so one look at a record names its
+//! operation. Made-up committed offsets count on in the same way.
 #![allow(dead_code)]
 
 pub mod oracle;

@@ -48,8 +48,7 @@ pub fn unclean() -> Result<Files> {
         let level = if round < 10 { Durability::Disk } else { Durability::Os };
         let text = format!("third life, order {round}");
         let batch = batch(&[Record::new(text.as_bytes()).key(b"late")], None)?;
-        let ticket =
-            engine.partition("orders", 1)?.append_with(&batch, AppendOptions::new().durability(level))?;
+        let ticket = engine.partition("orders", 1)?.append_with(&batch, AppendOptions::new().durability(level))?;
         ticket.wait()?;
     }
     world.crash();
