@@ -385,3 +385,19 @@ fn the_checks_see_what_they_look_for() {
     let names: Vec<&str> = paths(&source).into_iter().map(|(_, name)| name).collect();
     assert_eq!(names, ["error", "api", "engine", "state"]);
 }
+
+/// The first block of Rust code in a text, without the lines that documentation hides.
+fn example(text: &str, fence: &str) -> String {
+    let (_, rest) = text.split_once(fence).unwrap();
+    let (code, _) = rest.split_once("```").unwrap();
+    code.lines().filter(|line| !line.starts_with("# ")).map(str::trim_end).collect::<Vec<_>>().join("\n")
+}
+
+#[test]
+fn the_readme_shows_the_example_that_the_library_runs() {
+    let readme = std::fs::read_to_string(top().join("README.md")).unwrap();
+    let library = std::fs::read_to_string(top().join("core/src/lib.rs")).unwrap();
+    let docs: Vec<&str> = library.lines().filter_map(|l| l.strip_prefix("//!")).collect();
+    let docs: Vec<&str> = docs.into_iter().map(|l| l.strip_prefix(' ').unwrap_or(l)).collect();
+    assert_eq!(example(&readme, "```rust\n").trim(), example(&docs.join("\n"), "```\n").trim());
+}

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use oncelog::sim::{Log, World};
-use oncelog::{Batch, Engine, Record, TopicOptions};
+use oncelog::{AppendOptions, Batch, Durability, Engine, Record, TopicOptions};
 
 use super::Check;
 use super::observe::{look, open_names};
@@ -93,7 +93,8 @@ pub fn append(engine: &Engine, shown: &mut Shown) -> Check {
     let built = builder.push(&Record::new(value.as_bytes()), 0).and_then(|()| builder.build());
     let batch = built.map_err(|error| error.to_string())?;
     let partition = engine.partition(&topic, 0).map_err(|error| error.to_string())?;
-    let appended = partition.append(&batch).and_then(|ticket| ticket.wait());
+    let options = AppendOptions::new().durability(Durability::Disk);
+    let appended = partition.append_with(&batch, options).and_then(|ticket| ticket.wait());
     let appended = appended.map_err(|error| format!("an append after the opening answers {error}"))?;
     let records = &mut shown.topics.get_mut(&topic).expect("it was found or made above").partitions[0];
     if appended.first != records.len() as u64 {

@@ -198,7 +198,7 @@ impl Driver {
 
     /// A send with a position: mostly the next, with a gap or not; sometimes one that was passed already.
     pub fn send_named(&mut self) -> Check {
-        let Some((part, state)) = self.any_part() else { return self.create_topic() };
+        let Some((mut part, mut state)) = self.any_part() else { return self.create_topic() };
         let count = self.life().named.len();
         if count == 0 {
             return self.open_named();
@@ -208,12 +208,17 @@ impl Driver {
         let (name, opening) = (self.life().named[index].name.clone(), self.life().named[index].opening);
         let fenced = self.history.openings[&name].len() as u64 != opening;
         let noted = self.history.position(&name);
+        let mut position = noted.map_or(0, |noted| noted + 1) + self.rng.below(3);
         let passed = !fenced && noted.is_some() && self.rng.chance(1, 5);
-        let position = match noted {
-            Some(noted) if passed => noted - self.rng.below(noted.min(5) + 1),
-            Some(noted) => noted + 1 + self.rng.below(3),
-            None => self.rng.below(3),
-        };
+        if passed {
+            // One that was sent goes where it went; one in a gap was passed all the same.
+            let sent = self.sent_positions(&name);
+            let index = self.rng.index(sent.len());
+            match sent.get(index) {
+                Some((told, to, at)) if self.rng.chance(4, 5) => (position, part, state) = (*told, to.clone(), *at),
+                _ => position = self.rng.below(noted.unwrap_or(0) + 1),
+            }
+        }
         let made = self.made();
         let what = format!("send {name} (opening {opening}) position {position} to {part}, passed: {passed}");
         self.note(what.clone());
@@ -243,13 +248,29 @@ impl Driver {
                 Ok(_) => self.must_fail("I9: the send of a fenced handle", ErrorKind::ProducerFenced),
             },
             Ok(ticket) => {
-                let expect = match id {
-                    Some(id) => Expect::New(id, least, u64::MAX),
-                    None => Expect::Passed(name, position),
+                let (expect, level) = match id {
+                    Some(id) => (Expect::New(id, least, u64::MAX), level),
+                    // What was never sent promises nothing of its own.
+                    None if !self.sent_positions(&name).iter().any(|(sent, ..)| *sent == position) => {
+                        (Expect::Passed(name, position), Durability::Os)
+                    }
+                    None => (Expect::Passed(name, position), level),
                 };
                 self.later(Pending { expect, level, ticket: Awaited::Append(ticket) })
             }
         }
+    }
+
+    /// The last positions that a name sent, with where they went, if that still exists.
+    fn sent_positions(&self, name: &str) -> Vec<(u64, Part, TopicState)> {
+        let cell = Cell::Position(name.to_owned());
+        let sent = |op: &crate::model::Op| {
+            let position = op.sets.iter().find(|(c, _)| *c == cell)?.1.as_ref()?.parse().ok()?;
+            let part = &op.writes.first()?.part;
+            let state = self.history.topic(&part.topic).filter(|t| t.born == part.born)?;
+            Some((position, part.clone(), state))
+        };
+        self.history.ops.iter().rev().filter(|op| op.counts()).filter_map(sent).take(6).collect()
     }
 
     pub fn flush_producer(&mut self) -> Check {

@@ -67,8 +67,12 @@ impl Driver {
         world.damage(&name, position as u64, &if zeros { vec![0; length] } else { vec![old ^ 0x04] });
         let engine = options(self.level).open_on(world.machine());
         if std::env::var("DUMP").is_ok() {
-            for (n, image) in &files2 { std::fs::write(format!("/tmp/simeng/dump/before-{n}"), image).unwrap(); }
-            for (n, image) in world.files() { std::fs::write(format!("/tmp/simeng/dump/after-{n}"), image).unwrap(); }
+            for (n, image) in &files2 {
+                std::fs::write(format!("/tmp/simeng/dump/before-{n}"), image).unwrap();
+            }
+            for (n, image) in world.files() {
+                std::fs::write(format!("/tmp/simeng/dump/after-{n}"), image).unwrap();
+            }
         }
         let engine = engine.map_err(|e| format!("rot in a record: the log does not open: {e}"))?;
         let below = closed && !zeros;

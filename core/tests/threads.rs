@@ -1,0 +1,134 @@
+//! Many threads on one engine, on a real disk: appenders at both levels, transactions, a consumer that polls while they
+//! write, segments so small that they roll all the time. Whatever the interleaving, every record is there once.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use oncelog::{
+    AppendOptions, Batch, ConsumerOptions, Durability, Engine, ProducerOptions, ReadOptions, Record, TopicOptions,
+    TopicPartition,
+};
+
+fn batch(text: &str) -> Batch {
+    let mut builder = Batch::builder();
+    builder.push(&Record::new(text.as_bytes()), 1).expect("a small record");
+    builder.build().expect("a batch")
+}
+
+/// Everything in a partition, in order.
+fn read_all(engine: &Engine, topic: &str, number: u32) -> Vec<String> {
+    let partition = engine.partition(topic, number).expect("a partition");
+    let mut out = Vec::new();
+    while (out.len() as u64) < partition.bounds().end {
+        for record in &partition.read(out.len() as u64, ReadOptions::new()).expect("readable") {
+            let record = record.expect("whole");
+            assert_eq!(record.offset(), out.len() as u64);
+            out.push(String::from_utf8(record.value().unwrap_or_default().to_vec()).expect("text"));
+        }
+    }
+    out
+}
+
+/// Each writer's texts are `<writer>:<n>`: every n once and in order.
+fn assert_complete(found: &[String], writers: &[String], each: usize) {
+    let mut next: BTreeMap<&str, usize> = BTreeMap::new();
+    for text in found {
+        let (writer, n) = text.split_once(':').expect("writer and number");
+        let n: usize = n.split(' ').next().and_then(|n| n.parse().ok()).expect("a number");
+        let expected = next.entry(writer).or_default();
+        assert_eq!(n, *expected, "writer {writer}");
+        *expected += 1;
+    }
+    for writer in writers {
+        assert_eq!(next.get(writer.as_str()), Some(&each), "writer {writer}");
+    }
+}
+
+#[test]
+fn many_threads_append_read_and_commit_and_nothing_is_lost_or_doubled() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let engine = Engine::options().segment_bytes(64 << 10).open(dir.path()).expect("a log");
+    engine.create_topic("plain", TopicOptions::new().partitions(3)).expect("made");
+    engine.create_topic("paid", TopicOptions::new().partitions(2)).expect("made");
+    let appenders: Vec<String> = (0..4).map(|i| format!("appender{i}")).collect();
+    let payers: Vec<String> = (0..3).map(|i| format!("payer{i}")).collect();
+    let (appends, payments) = (1500, 300);
+    let done = AtomicBool::new(false);
+    let seen = std::thread::scope(|scope| {
+        let consumer = engine.consumer(ConsumerOptions::new().group("g")).expect("a consumer");
+        let all: Vec<_> = (0..3).map(|n| TopicPartition::new("plain", n)).collect();
+        consumer.assign(&all).expect("assigned");
+        let reader = scope.spawn(|| {
+            let consumer = consumer;
+            let mut count = 0;
+            loop {
+                let last = done.load(Ordering::SeqCst);
+                let records = consumer.poll(Duration::from_millis(20)).expect("polled");
+                count += records.iter().inspect(|r| assert!(r.is_ok())).count();
+                if last && records.is_empty() {
+                    return count;
+                }
+            }
+        });
+        let mut writers = Vec::new();
+        for (i, name) in appenders.iter().enumerate() {
+            let engine = &engine;
+            writers.push(scope.spawn(move || {
+                let partition = engine.partition("plain", i as u32 % 3).expect("a partition");
+                let level = if i % 2 == 0 { Durability::Os } else { Durability::Disk };
+                for n in 0..appends {
+                    let text = format!("{name}:{n} {}", "x".repeat(n % 200));
+                    let options = AppendOptions::new().durability(level);
+                    let ticket = partition.append_with(&batch(&text), options).expect("placed");
+                    if n % 10 == 0 {
+                        ticket.wait().expect("acknowledged");
+                    } else {
+                        ticket.detach();
+                    }
+                }
+            }));
+        }
+        for name in &payers {
+            let engine = &engine;
+            writers.push(scope.spawn(move || {
+                let producer = engine.transactional_producer(name, ProducerOptions::new()).expect("a producer");
+                for n in 0..payments {
+                    let mut transaction = producer.begin_transaction().expect("begun");
+                    for partition in 0..2 {
+                        let text = format!("{name}:{n}");
+                        transaction.send("paid", Record::new(text.as_bytes()).partition(partition)).expect("sent");
+                    }
+                    match n % 7 {
+                        // Aborted and run again: it must not show twice.
+                        3 => {
+                            transaction.abort().expect("aborted");
+                            let mut again = producer.begin_transaction().expect("begun");
+                            for partition in 0..2 {
+                                let text = format!("{name}:{n}");
+                                again.send("paid", Record::new(text.as_bytes()).partition(partition)).expect("sent");
+                            }
+                            again.commit().map(drop).expect("committed");
+                        }
+                        _ => transaction.commit().map(drop).expect("committed"),
+                    }
+                }
+            }));
+        }
+        writers.into_iter().for_each(|w| w.join().expect("a writer"));
+        engine.flush().expect("flushed");
+        done.store(true, Ordering::SeqCst);
+        reader.join().expect("the reader")
+    });
+    assert_eq!(seen, appenders.len() * appends, "the consumer saw every record once");
+    let check = |engine: &Engine| {
+        let plain: Vec<String> = (0..3).flat_map(|n| read_all(engine, "plain", n)).collect();
+        assert_complete(&plain, &appenders, appends);
+        for number in 0..2 {
+            assert_complete(&read_all(engine, "paid", number), &payers, payments);
+        }
+    };
+    check(&engine);
+    engine.close().expect("closed");
+    check(&Engine::open(dir.path()).expect("opened again"));
+}
