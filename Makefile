@@ -24,7 +24,7 @@ soak: tools
 	SEEDS=$(SEEDS) cargo test --release --package oncelog --features sim --test simulation -- two_thousand_seeds --nocapture
 
 bench: tools
-	cargo bench --package oncelog
+	cargo bench --package oncelog-benches
 
 tools:
 	@missing=0; \

@@ -22,7 +22,7 @@ fn whatever_a_power_cut_leaves_holds_what_was_acknowledged_and_nothing_torn() {
 }
 
 #[test]
-fn one_state() {
+fn one_state_on_demand() {
     let Ok(state) = std::env::var("STATE") else { return };
     if let Err(failure) = sweep::one(&state) {
         panic!("{failure}");

@@ -1,6 +1,6 @@
 //! The io floor on a real directory: who may hold the lock, what a fork does to it, and what a refused file leaves.
 //!
-//! Tests that need another process run this program again; `another_process` then plays the part that it is given.
+//! Tests that need another process run this program again; `another_process_plays_its_part` then does what it is told.
 #![allow(unsafe_code)]
 
 use std::fs;
@@ -39,7 +39,7 @@ struct Other {
 impl Other {
     fn start(part: &str, dir: &Path) -> Other {
         let mut child = Command::new(std::env::current_exe().unwrap())
-            .args(["--exact", "another_process", "--nocapture", "--test-threads=1"])
+            .args(["--exact", "another_process_plays_its_part", "--nocapture", "--test-threads=1"])
             .env(PART, part)
             .env(DIRECTORY, dir)
             .stdin(Stdio::piped())
@@ -96,7 +96,7 @@ fn listen() -> String {
 }
 
 #[test]
-fn another_process() {
+fn another_process_plays_its_part() {
     let (Ok(part), Some(dir)) = (std::env::var(PART), std::env::var_os(DIRECTORY)) else { return };
     let dir = Path::new(&dir);
     match part.as_str() {

@@ -32,7 +32,7 @@ fn number(name: &str) -> Option<u64> {
 
 /// Runs a seed; a panic of the engine is a failure like any other.
 fn run(seed: u64) -> Result<BTreeMap<&'static str, u64>, String> {
-    let answer = catch_unwind(AssertUnwindSafe(|| driver::run(seed).map(|driver| driver.world.hits())));
+    let answer = catch_unwind(AssertUnwindSafe(|| driver::run(seed).map(|driver| driver.hits())));
     let fault = match answer {
         Ok(Ok(hits)) => return Ok(hits),
         Ok(Err(fault)) => fault,
@@ -43,12 +43,13 @@ fn run(seed: u64) -> Result<BTreeMap<&'static str, u64>, String> {
         }
     };
     Err(format!(
-        "seed {seed}: {fault}\nrepeat: SEED={seed} cargo test --release --features sim --test simulation -- one_seed --nocapture"
+        "seed {seed}: {fault}\nrepeat: SEED={seed} \
+         cargo test --release --features sim --test simulation -- one_seed --nocapture"
     ))
 }
 
 #[test]
-fn one_seed() {
+fn one_seed_on_demand() {
     let seed = number("SEED").unwrap_or(1);
     if let Err(fault) = run(seed) {
         panic!("{fault}");
@@ -86,6 +87,8 @@ fn two_thousand_seeds() {
         }
     });
     let failures = failures.into_inner().unwrap();
+    let (hits, branches) = (hits.into_inner().unwrap(), oncelog::sim::branches());
+    hits.iter().chain(&branches).for_each(|(name, times)| println!("{times:10} {name}"));
     assert!(
         failures.is_empty(),
         "{} of {} seeds failed:\n{}",
@@ -93,8 +96,6 @@ fn two_thousand_seeds() {
         done.into_inner(),
         failures.join("\n\n")
     );
-    let (hits, branches) = (hits.into_inner().unwrap(), oncelog::sim::branches());
-    hits.iter().chain(&branches).for_each(|(name, times)| println!("{times:10} {name}"));
     // A few seeds cannot reach everything.
     if count >= 1_000 {
         let missed: Vec<&&str> = BRANCHES.iter().filter(|name| !branches.contains_key(**name)).collect();

@@ -38,6 +38,7 @@ impl Inner {
     /// Whether an identity still holds its name. A fence is told of only once it is durable.
     pub fn check_producer(&self, identity: Identity) -> Result<()> {
         self.check_writable()?;
+        self.journal.check()?;
         let (result, last) =
             self.journal.look(|state, last| (state.check_producer(identity.producer_id, identity.epoch), last));
         result.or_else(|error| self.refuse(error, last))

@@ -69,6 +69,8 @@ pub struct Core<F: Fold> {
     /// Greatest LSN that somebody wants on the device.
     pub wanted: Lsn,
     pub spare: Option<Arc<Segment>>,
+    /// The keeper was woken to make the spare.
+    pub spare_asked: bool,
     pub group: Group<F::Note>,
     /// Emptied groups and buffers, used again.
     pub free: Vec<Group<F::Note>>,
@@ -230,6 +232,7 @@ impl<F: Fold> Core<F> {
         }
         self.unsynced.push(Unsynced { segment: self.segment.clone(), sealed_at: None });
         drop(old);
+        self.spare_asked = false;
         self.position = super::scan::FIRST;
         self.place_link(&link, durable);
     }
@@ -245,6 +248,11 @@ impl<F: Fold> Core<F> {
             !done
         });
         settled
+    }
+
+    /// True if the next segment should be made now: before this one is three quarters full it must be there.
+    pub fn wants_spare(&self) -> bool {
+        self.spare.is_none() && self.position > self.segment.header.size / 2
     }
 
     /// The link to what was placed so far.
@@ -334,6 +342,6 @@ impl<F: Fold> Guard<'_, F> {
 
 impl<F: Fold> Drop for Guard<'_, F> {
     fn drop(&mut self) {
-        self.journal.stir(&self.core);
+        self.journal.stir(&mut self.core);
     }
 }

@@ -164,7 +164,8 @@ impl<F: Fold> Journal<F> {
             None => Ok(()),
             Some(cause) => Err(Error::with_source(
                 ErrorKind::Poisoned,
-                "a write or flush failed earlier and must not be repeated; close the log, look after the disk, open it again",
+                "a write or flush failed earlier and must not be repeated; close the log, look after the disk, open it \
+                 again",
                 cause.clone(),
             )),
         }
@@ -332,11 +333,16 @@ impl<F: Fold> Journal<F> {
         self.bell.happen();
     }
 
-    /// Wakes a keeper that sleeps without a deadline when there is something to write.
+    /// Wakes the keeper if it sleeps without a deadline and there is something to write, or if it is time to make the
+    /// next segment.
     #[inline]
-    pub(super) fn stir(&self, core: &Core<F>) {
+    pub(super) fn stir(&self, core: &mut Core<F>) {
         if self.idle.load(Ordering::Relaxed) && !core.group.chunks.is_empty() {
             self.idle.store(false, Ordering::Relaxed);
+            self.bell.happen();
+        }
+        if !core.spare_asked && core.wants_spare() {
+            core.spare_asked = true;
             self.bell.happen();
         }
     }

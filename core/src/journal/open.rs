@@ -214,6 +214,7 @@ impl<F: Fold> Opener<F> {
             marked: false,
             wanted: 0,
             spare: None,
+            spare_asked: false,
             group: Group::default(),
             free: Vec::new(),
             free_data: Vec::new(),

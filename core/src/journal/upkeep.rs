@@ -127,11 +127,11 @@ impl<F: Fold> Journal<F> {
 
     /// Has the next segment ready before this one is three quarters full, and zeros ahead of the load.
     fn tend_segments(&self) -> Result<()> {
-        let (segment, position, spare) = {
+        let (segment, position, wants_spare) = {
             let core = self.core.lock();
-            (core.segment.clone(), core.position, core.spare.is_some())
+            (core.segment.clone(), core.position, core.wants_spare())
         };
-        if !spare && position > segment.header.size / 2 {
+        if wants_spare {
             self.prepare_spare(0)?;
         }
         let distance = {

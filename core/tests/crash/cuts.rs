@@ -5,22 +5,22 @@ use oncelog::sim::{Choice, Fate, Log, Rng, Sector, Unsynced, UnsyncedKind};
 /// How many of each kind are tried after each call.
 #[derive(Clone, Copy, Debug)]
 pub struct Amount {
-    /// Ways to tear each unsynced write.
+    /// Torn writes in all, spread over the unsynced ones; each is torn at least twice.
     pub tears: usize,
     /// Pairs of unsynced writes and names that are dropped together.
     pub pairs: usize,
     /// One of so many states is crashed again at every call of its recovery. 0: none.
     pub again: u64,
-    /// Unsynced writes that are dropped and torn one by one: the first and last this many of each half.
+    /// Unsynced writes that are dropped, kept alone and torn one by one; of more than these some between are left out.
     pub singles: usize,
 }
 
 /// What `make test` tries.
-pub const FULL: Amount = Amount { tears: 3, pairs: 6, again: 100, singles: 40 };
+pub const FULL: Amount = Amount { tears: 24, pairs: 8, again: 150, singles: 18 };
 /// Of the calls of a recovery.
-pub const AGAIN: Amount = Amount { tears: 1, pairs: 1, again: 0, singles: 4 };
+pub const AGAIN: Amount = Amount { tears: 2, pairs: 1, again: 120, singles: 4 };
 /// For a bug that any of a few states shows.
-pub const QUICK: Amount = Amount { tears: 2, pairs: 2, again: 0, singles: 12 };
+pub const QUICK: Amount = Amount { tears: 8, pairs: 2, again: 0, singles: 12 };
 
 /// One thing that a power cut can have done.
 pub struct Cut {
@@ -56,7 +56,7 @@ pub fn cuts(log: &Log, prefix: usize, amount: Amount) -> Vec<Cut> {
         if write.kind != UnsyncedKind::Data {
             continue;
         }
-        for n in 0..amount.tears {
+        for n in 0..(amount.tears / writes.len()).clamp(2, 12) {
             let torn = Fate::Torn(tear(&mut rng, write.sectors, n));
             // The newest write torn with all before it in place is what a power cut leaves most often.
             let base = if n % 3 == 2 { Choice::none().names(true) } else { Choice::all() };

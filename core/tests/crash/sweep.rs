@@ -9,7 +9,9 @@ use super::cuts::{AGAIN, Amount, Cut, cuts};
 use super::examine::{examine, recover};
 use super::tape::Recorded;
 use super::workloads::{WORKLOADS, Workload};
+use super::world::Shown;
 use super::{Check, tape::Tape};
+use oncelog::sim::{Log, World};
 
 /// States that were opened.
 #[derive(Clone, Copy, Debug, Default)]
@@ -18,6 +20,7 @@ pub struct Count {
     pub states: usize,
     /// Crashed again during or after the recovery.
     pub again: usize,
+    pub ms: usize,
 }
 
 /// Plays a workload.
@@ -37,56 +40,84 @@ fn guarded<T>(run: impl FnOnce() -> Result<T, String>) -> Result<T, String> {
     })
 }
 
-/// A state's name: workload, calls made, what the power cut did; and again for the crash during its recovery.
+/// Where in a workload the power is cut.
 struct Place<'a> {
     workload: &'a Workload,
     recorded: &'a Recorded,
     prefix: usize,
 }
 
+/// One cut: after how many calls, what it did, and the last call in words.
+#[derive(Clone)]
+struct Step {
+    prefix: usize,
+    cut: String,
+    call: String,
+}
+
+impl Step {
+    fn new(log: &Log, prefix: usize, cut: &Cut) -> Step {
+        let call = prefix.checked_sub(1).map_or("nothing".to_owned(), |last| log.describe(last));
+        Step { prefix, cut: cut.name.clone(), call }
+    }
+}
+
 impl Place<'_> {
-    fn failed(&self, cut: &str, again: Option<(usize, &str, String)>, fault: &str) -> String {
-        let state = format!("{}/{}/{cut}", self.workload.name, self.prefix);
-        let last = match self.prefix.checked_sub(1) {
-            Some(last) => self.recorded.log.describe(last),
-            None => "nothing".to_owned(),
-        };
-        let (state, then) = match again {
-            Some((prefix, cut, call)) => {
-                (format!("{state}/{prefix}/{cut}"), format!("\n  again after call {prefix} of the recovery: {call}"))
-            }
-            None => (state, String::new()),
-        };
+    /// A state is named by the workload and its cuts, one in each life.
+    fn failed(&self, steps: &[Step], fault: &str) -> String {
+        let mut state = self.workload.name.to_owned();
+        steps.iter().for_each(|step| state.push_str(&format!("/{}/{}", step.prefix, step.cut)));
+        let calls: Vec<String> = steps.iter().map(|s| format!("after call {}: {}", s.prefix, s.call)).collect();
         format!(
-            "{state}: {fault}\n  after call {}: {last}{then}\n  repeat: STATE={state} cargo test --features sim --test \
-             crash_states -- one_state --nocapture",
-            self.prefix
+            "{state}: {fault}\n  {}\n  repeat: STATE={state} cargo test --features sim --test crash_states -- one_state \
+             --nocapture",
+            calls.join("\n  then in the recovery of that ")
         )
     }
 
-    fn state(&self, cut: &Cut, again: bool, only: Option<(usize, &str)>) -> Result<Count, String> {
+    /// One state. `again`: it is also crashed at every call of its recovery; `only`: in this way.
+    fn state(&self, cut: &Cut, again: bool, only: Option<&[(usize, &str)]>) -> Result<Count, String> {
         let (least, most) = self.recorded.bounds(self.prefix, cut.kept);
         let image = || self.recorded.log.image(self.prefix, &cut.choice);
+        let steps = [Step::new(&self.recorded.log, self.prefix, cut)];
         let seen = guarded(|| examine(&image(), self.recorded, least, most));
-        let seen = seen.map_err(|fault| self.failed(&cut.name, None, &fault))?;
+        let seen = seen.map_err(|fault| self.failed(&steps, &fault))?;
         let mut count = Count { states: 1, ..Count::default() };
-        if !again {
-            return Ok(count);
+        if again {
+            count.again = self.again(&image, &seen, &steps, only)?;
         }
+        Ok(count)
+    }
+
+    /// Recovers, and crashes that recovery at each of its calls; a few of what that leaves once more.
+    fn again(
+        &self,
+        image: &dyn Fn() -> World,
+        names: &Shown,
+        steps: &[Step],
+        only: Option<&[(usize, &str)]>,
+    ) -> Result<usize, String> {
         let recovery = guarded(|| recover(&image(), self.recorded));
-        let recovery = recovery.map_err(|fault| self.failed(&cut.name, None, &fault))?;
+        let recovery = recovery.map_err(|fault| self.failed(steps, &fault))?;
+        let mut count = 0;
         for prefix in 0..=recovery.log.calls() {
-            for second in cuts(&recovery.log, prefix, AGAIN) {
-                if only.is_some_and(|only| only != (prefix, &*second.name)) {
+            for cut in cuts(&recovery.log, prefix, AGAIN) {
+                if only.is_some_and(|only| only[0] != (prefix, &*cut.name)) {
                     continue;
                 }
-                let world = recovery.log.image(prefix, &second.choice);
-                let checked = guarded(|| recovery.examine(&world, self.recorded, prefix, &seen));
-                checked.map_err(|fault| {
-                    let call = prefix.checked_sub(1).map_or("nothing".to_owned(), |n| recovery.log.describe(n));
-                    self.failed(&cut.name, Some((prefix, &second.name, call)), &fault)
-                })?;
-                count.again += 1;
+                let image = || recovery.log.image(prefix, &cut.choice);
+                let mut steps = steps.to_vec();
+                steps.push(Step::new(&recovery.log, prefix, &cut));
+                let checked = guarded(|| recovery.examine(&image(), self.recorded, prefix, names));
+                checked.map_err(|fault| self.failed(&steps, &fault))?;
+                count += 1;
+                let deeper = match only {
+                    Some(only) => only.len() > 1,
+                    None => steps.len() < 3 && (count as u64).is_multiple_of(AGAIN.again),
+                };
+                if deeper {
+                    count += self.again(&image, names, &steps, only.map(|only| &only[1..]))?;
+                }
             }
         }
         Ok(count)
@@ -132,6 +163,7 @@ pub fn sweep(amount: Amount) -> Result<BTreeMap<&'static str, Count>, String> {
                         }
                     }
                     let Some((_, recorded)) = &played else { return };
+                    let begun = std::time::Instant::now();
                     for calls in *from..*to {
                         match prefix(workload, recorded, calls, amount) {
                             Ok(count) => {
@@ -143,11 +175,17 @@ pub fn sweep(amount: Amount) -> Result<BTreeMap<&'static str, Count>, String> {
                             Err(fault) => failures.lock().unwrap().push(fault),
                         }
                     }
+                    if std::env::var_os("TIMES").is_some() {
+                    counts.lock().unwrap().entry(workload.name).or_default().ms += begun.elapsed().as_millis() as usize;
+                    }
                 }
             });
         }
     });
     let failures = failures.into_inner().unwrap();
+    if std::env::var_os("TIMES").is_some() {
+        for (n, c) in counts.lock().unwrap().iter() { println!("{n} {c:?} {}us", c.ms * 1000 / (c.states + c.again).max(1)); }
+    }
     match failures.is_empty() {
         true => Ok(counts.into_inner().unwrap()),
         false => Err(failures.join("\n\n")),
@@ -176,15 +214,16 @@ pub fn one(state: &str) -> Check {
     for n in prefix.saturating_sub(6)..prefix {
         println!("call {n}: {}", recorded.log.describe(n));
     }
-    let again = match (words.get(3), words.get(4)) {
-        (Some(prefix), Some(cut)) => Some((prefix.parse().map_err(|_| unknown())?, *cut)),
-        _ => None,
-    };
     let cut = words.get(2).and_then(|name| cuts.iter().find(|cut| cut.name == *name)).ok_or_else(unknown)?;
+    let mut again = Vec::new();
+    for pair in words[3..].chunks(2) {
+        again.push((pair[0].parse().map_err(|_| unknown())?, *pair.get(1).ok_or_else(unknown)?));
+    }
     let (least, most) = recorded.bounds(prefix, cut.kept);
     println!("{least} to {most} operations are due, of {}", recorded.ops.len());
     for n in least.saturating_sub(2)..most {
         println!("operation {n}: {:?}", recorded.ops[n].what);
     }
-    place.state(cut, again.is_some(), again).map(drop)
+    let only = Some(&*again).filter(|again| !again.is_empty());
+    place.state(cut, only.is_some(), only).map(drop)
 }

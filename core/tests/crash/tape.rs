@@ -431,7 +431,10 @@ impl Tape {
             transaction.commit().map(drop)
         };
         let answer = run();
-        self.answered(op, Durability::Disk, answer).map(drop)
+        // The strongest level of all topics that it names.
+        let named = sends.iter().map(|(topic, ..)| *topic).chain(offset.map(|(_, topic, _)| topic));
+        let level = named.filter_map(|topic| self.levels.get(topic)).max().copied().unwrap_or(Durability::Os);
+        self.answered(op, level, answer).map(drop)
     }
 
     /// Commits offsets of a group, of which every `each` one is asked for later: asking for all would take too long.

@@ -248,13 +248,12 @@ impl Driver {
                 Ok(_) => self.must_fail("I9: the send of a fenced handle", ErrorKind::ProducerFenced),
             },
             Ok(ticket) => {
-                let (expect, level) = match id {
-                    Some(id) => (Expect::New(id, least, u64::MAX), level),
+                let sent = self.sent_positions(&name).into_iter().find(|(sent, ..)| *sent == position);
+                let (expect, level) = match (id, sent) {
+                    (Some(id), _) => (Expect::New(id, least, u64::MAX), level),
+                    (None, Some((.., state))) => (Expect::Passed(name, position), self.topic_level(&state)),
                     // What was never sent promises nothing of its own.
-                    None if !self.sent_positions(&name).iter().any(|(sent, ..)| *sent == position) => {
-                        (Expect::Passed(name, position), Durability::Os)
-                    }
-                    None => (Expect::Passed(name, position), level),
+                    (None, None) => (Expect::Passed(name, position), Durability::Os),
                 };
                 self.later(Pending { expect, level, ticket: Awaited::Append(ticket) })
             }
@@ -268,7 +267,8 @@ impl Driver {
             let position = op.sets.iter().find(|(c, _)| *c == cell)?.1.as_ref()?.parse().ok()?;
             let part = &op.writes.first()?.part;
             let state = self.history.topic(&part.topic).filter(|t| t.born == part.born)?;
-            Some((position, part.clone(), state))
+            // A name that was deleted and made again counts anew.
+            Some((position, part.clone(), state)).filter(|_| self.history.position(name) >= Some(position))
         };
         self.history.ops.iter().rev().filter(|op| op.counts()).filter_map(sent).take(6).collect()
     }
@@ -278,15 +278,13 @@ impl Driver {
         let count = self.life().named.len();
         let pick = self.rng.index(count + 1);
         let life = self.life();
-        let answer = match life.named.get(pick) {
-            Some(named) => named.handle.flush(),
-            None => life.plain.as_ref().map_or(Ok(()), |plain| plain.flush()),
+        let (answer, allowed) = match (life.named.get(pick), &life.plain) {
+            (Some(named), _) => (named.handle.flush(), &FENCED[..]),
+            // It speaks for tickets that were let go, of topics that were deleted since.
+            (None, Some(plain)) => (plain.flush(), &[ErrorKind::UnknownTopicOrPartition][..]),
+            (None, None) => return Ok(()),
         };
-        match answer {
-            Ok(()) => Ok(()),
-            // A flush says that the handle is finished; the tickets say why.
-            Err(error) => self.failed(None, &error, &FENCED),
-        }
+        answer.or_else(|error| self.failed(None, &error, allowed))
     }
 
     /// Waits at once, or keeps the ticket.

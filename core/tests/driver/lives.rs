@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use oncelog::sim::{Call, Fault, World};
-use oncelog::{Engine, EngineOptions, ErrorKind};
+use oncelog::{EngineOptions, ErrorKind};
 
 use super::look::observe;
 use super::*;
@@ -60,6 +60,22 @@ impl Driver {
         self.note(format!("arm {fault:?} at {call:?} after {after}, sticky: {sticky}"));
         self.armed = true;
         self.world.fail(call, after, fault, sticky);
+        Ok(())
+    }
+
+    /// Somebody fills the disk, but for a little, or makes room again.
+    pub fn fill_disk(&mut self) -> Check {
+        if self.full || self.rng.chance(1, 2) {
+            self.note("the disk has room again".into());
+            self.full = false;
+            self.world.set_capacity(None);
+            return Ok(());
+        }
+        let used: usize = self.world.files().values().map(Vec::len).sum();
+        let left = self.rng.below(100_000);
+        self.note(format!("the disk has {left} bytes left"));
+        (self.full, self.armed) = (true, true);
+        self.world.set_capacity(Some(used as u64 + left));
         Ok(())
     }
 
@@ -130,6 +146,8 @@ impl Driver {
     pub fn reopen(&mut self, mut loss: Loss) -> Check {
         for attempt in 0.. {
             self.world.heal();
+            self.world.set_capacity(None);
+            self.full = false;
             self.armed = attempt < 4 && self.lives > 0 && self.rng.chance(1, 3);
             if self.armed {
                 for _ in 0..1 + self.rng.below(2) {
@@ -191,13 +209,13 @@ impl Driver {
     /// I11 and I12, on copies of the directory after a clean close.
     fn derived_files_decide_nothing(&mut self) -> Check {
         let files = self.world.files();
-        let copy = World::with_files(self.rng.next_u64(), files.clone());
+        let copy = self.copy(files.clone());
         let reading = options(self.level).read_only(true).open_on(copy.machine_for_reading());
         let reading = reading.map_err(|e| format!("I12: a closed log does not open for reading: {e}"))?;
         let intact = observe(&reading, &self.history)?;
         reading.close().map_err(|e| format!("I12: a log open for reading does not close: {e}"))?;
         same("I12: a file after an opening for reading", &files, &copy.files())?;
-        let bare = World::with_files(self.rng.next_u64(), without_derived(files));
+        let bare = self.copy(without_derived(files));
         let engine = options(self.level).open_on(bare.machine());
         let engine = engine.map_err(|e| format!("I11: without derived files the log does not open: {e}"))?;
         let seen = observe(&engine, &self.history)?;
@@ -233,14 +251,7 @@ pub fn without_derived(files: BTreeMap<String, Vec<u8>>) -> BTreeMap<String, Vec
 }
 
 /// What an intact copy of a directory shows.
-pub fn intact(
-    files: &BTreeMap<String, Vec<u8>>,
-    seed: u64,
-    level: Durability,
-    history: &History,
-) -> Result<Observation, String> {
-    let engine: Engine = options(level)
-        .open_on(World::with_files(seed, files.clone()).machine())
-        .map_err(|e| format!("a copy of the directory does not open: {e}"))?;
-    observe(&engine, history)
+pub fn intact(copy: &World, level: Durability, history: &History) -> Result<Observation, String> {
+    let engine = options(level).open_on(copy.machine());
+    observe(&engine.map_err(|e| format!("a copy of the directory does not open: {e}"))?, history)
 }

@@ -154,8 +154,14 @@ pub struct Driver {
     pub counter: u64,
     /// Faults are planned, or one has struck in this life.
     pub armed: bool,
+    /// The disk is nearly full.
+    pub full: bool,
     pub crashes: usize,
     pub lives: usize,
+    /// Records are large in this run, so that segments fill faster than they are flushed.
+    pub bulky: bool,
+    /// What happened to copies of the machine, on which rot is tried.
+    pub copies: BTreeMap<&'static str, u64>,
     /// The last calls, for the report.
     pub trail: Vec<String>,
 }
@@ -176,6 +182,7 @@ impl Driver {
     fn new(seed: u64) -> Driver {
         let mut rng = Rng::new(seed ^ 0x6f6e_6365_6c6f_6721);
         let level = if rng.chance(1, 3) { Durability::Os } else { Durability::Disk };
+        let bulky = rng.chance(1, 4);
         Driver {
             rng,
             world: World::new(seed),
@@ -188,10 +195,30 @@ impl Driver {
             incarnation: (0, false),
             counter: 0,
             armed: false,
+            full: false,
             crashes: 0,
             lives: 0,
+            bulky,
+            copies: BTreeMap::new(),
             trail: Vec::new(),
         }
+    }
+
+    /// How often everything happened in this run, by name.
+    pub fn hits(&self) -> BTreeMap<&'static str, u64> {
+        let mut hits = self.world.hits();
+        self.copies.iter().for_each(|(name, times)| *hits.entry(name).or_default() += times);
+        hits
+    }
+
+    /// A machine of its own with these files on its disk.
+    pub fn copy(&mut self, files: BTreeMap<String, Vec<u8>>) -> World {
+        World::with_files(self.rng.next_u64(), files)
+    }
+
+    /// Counts what happened to a copy that is done with.
+    pub fn count(&mut self, copy: &World) {
+        copy.hits().into_iter().for_each(|(name, times)| *self.copies.entry(name).or_default() += times);
     }
 
     fn play(&mut self) -> Check {
@@ -237,6 +264,7 @@ impl Driver {
         self.counter += 1;
         let length = match self.rng.below(100) {
             0 => self.rng.below(100_000),
+            1..40 if self.bulky => self.rng.below(20_000),
             1..10 => self.rng.below(6_000),
             10..15 => 0,
             _ => self.rng.below(400),
@@ -348,6 +376,7 @@ const WEIGHTS: &[(u32, Operation)] = &[
     (8, Driver::drive),
     (4, Driver::pass_time),
     (3, Driver::flush_all),
-    (3, Driver::arm),
+    (4, Driver::arm),
+    (1, Driver::fill_disk),
     (2, Driver::close_and_reopen),
 ];

@@ -3,7 +3,6 @@
 
 use std::collections::BTreeMap;
 
-use oncelog::sim::World;
 use oncelog::{AppendOptions, Batch, ErrorKind, Isolation, Partition, Record};
 
 use super::lives::{intact, options};
@@ -27,7 +26,7 @@ impl Driver {
     /// Lets one place rot. `closed`: the log was closed, so its newest checkpoint holds everything.
     pub fn rot(&mut self, closed: bool) -> Check {
         let files = self.world.files();
-        let sound = intact(&files, self.rng.next_u64(), self.level, &self.history)?;
+        let sound = intact(&self.copy(files.clone()), self.level, &self.history)?;
         match self.rng.below(3) {
             0 => self.rot_checkpoint(files, &sound),
             kind => self.rot_record(files, &sound, kind == 1, closed),
@@ -38,12 +37,13 @@ impl Driver {
     fn rot_checkpoint(&mut self, files: Files, sound: &Observation) -> Check {
         let Some((name, position)) = newest_checkpoint(&files) else { return Ok(()) };
         self.note(format!("rot in the checkpoint at {position} of {name}"));
-        let world = World::with_files(self.rng.next_u64(), files);
+        let world = self.copy(files);
         let old = world.files()[&name][position];
         world.damage(&name, position as u64, &[old ^ 0x10]);
         let engine = options(self.level).open_on(world.machine());
         let engine = engine.map_err(|e| format!("rot in the newest checkpoint: the log does not open: {e}"))?;
         let seen = observe(&engine, &self.history)?;
+        self.count(&world);
         same("rot in the newest checkpoint: topic", &sound.topics, &seen.topics)?;
         if sound.offsets != seen.offsets || sound.decisions != seen.decisions {
             return Err("rot in the newest checkpoint: the older one answers otherwise".into());
@@ -61,19 +61,10 @@ impl Driver {
         if last.is_none_or(|(newest, image)| *newest == name && position + length + MARK > used(image)) {
             return Ok(());
         }
-        let files2 = files.clone();
-        let world = World::with_files(self.rng.next_u64(), files);
+        let world = self.copy(files);
         self.note(format!("rot of {length} bytes at {position} of {name}, zeros: {zeros}, closed: {closed}"));
         world.damage(&name, position as u64, &if zeros { vec![0; length] } else { vec![old ^ 0x04] });
         let engine = options(self.level).open_on(world.machine());
-        if std::env::var("DUMP").is_ok() {
-            for (n, image) in &files2 {
-                std::fs::write(format!("/tmp/simeng/dump/before-{n}"), image).unwrap();
-            }
-            for (n, image) in world.files() {
-                std::fs::write(format!("/tmp/simeng/dump/after-{n}"), image).unwrap();
-            }
-        }
         let engine = engine.map_err(|e| format!("rot in a record: the log does not open: {e}"))?;
         let below = closed && !zeros;
         let mut hit = 0;
@@ -87,6 +78,7 @@ impl Driver {
                 }
             }
         }
+        self.count(&world);
         if hit == 0 {
             return Err("rot: a record's bytes changed and no read says so".into());
         }

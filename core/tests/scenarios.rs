@@ -1,0 +1,281 @@
+//! Single histories that have broken other systems, each told once from beginning to end.
+#![cfg(feature = "sim")]
+#![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
+
+use std::time::Duration;
+
+use oncelog::sim::{Call, Choice, Fault, World};
+use oncelog::{
+    AppendOptions, Appended, Batch, ConsumerOptions, Durability, Engine, ErrorKind, GroupMetadata, Identity, Offsets,
+    ProducerOptions, ReadOptions, Record, TopicOptions, TopicPartition,
+};
+
+const HOUR: u64 = 3_600_000_000_000;
+
+fn open(world: &World) -> Engine {
+    Engine::options().threads(false).segment_bytes(64 << 10).open_on(world.machine()).unwrap()
+}
+
+fn raw(identity: Identity, sequence: i32) -> Batch {
+    let mut builder = Batch::builder();
+    builder.push(&Record::new(format!("raw {sequence}").as_bytes()), 1).unwrap();
+    builder.producer(identity, sequence);
+    builder.build().unwrap()
+}
+
+fn append(engine: &Engine, batch: &Batch, durability: Durability) -> oncelog::Result<Appended> {
+    let options = AppendOptions::new().durability(durability);
+    engine.partition("t", 0)?.append_with(batch, options)?.wait()
+}
+
+fn send(engine: &Engine, value: &[u8]) -> Appended {
+    let producer = engine.producer(ProducerOptions::new()).unwrap();
+    producer.send("t", Record::new(value)).unwrap().wait().unwrap()
+}
+
+fn values(engine: &Engine) -> Vec<String> {
+    let partition = engine.partition("t", 0).unwrap();
+    let records = partition.read(0, ReadOptions::new()).unwrap();
+    records.iter().map(|r| String::from_utf8(r.unwrap().value().unwrap().to_vec()).unwrap()).collect()
+}
+
+/// A world with topic `t`, and its engine.
+fn begin(seed: u64) -> (World, Engine) {
+    let world = World::new(seed);
+    let engine = open(&world);
+    engine.create_topic("t", TopicOptions::new()).unwrap();
+    (world, engine)
+}
+
+#[test]
+fn a_fence_that_failed_raises_the_epoch_at_most_once() {
+    for reached in 0..8 {
+        let (world, engine) = begin(reached);
+        let timeout = Duration::from_secs(60);
+        let old = engine.init_producer(Some("name"), timeout, None).unwrap();
+        world.fail(Call::Sync, 0, Fault::Eio, false);
+        let failed = engine.init_producer(Some("name"), timeout, None).unwrap_err();
+        assert_eq!(failed.kind(), ErrorKind::Indeterminate);
+        for _ in 0..3 {
+            let again = engine.init_producer(Some("name"), timeout, None).unwrap_err();
+            assert_eq!(again.kind(), ErrorKind::Poisoned, "a failed fence is not tried again");
+        }
+        world.crash();
+        drop(engine);
+        let engine = open(&world);
+        let new = engine.init_producer(Some("name"), timeout, None).unwrap();
+        assert!(new.epoch > old.epoch && new.epoch <= old.epoch + 2, "{old:?} then {new:?}");
+        let fenced = engine.init_producer(Some("name"), timeout, Some(old)).unwrap_err();
+        assert_eq!(fenced.kind(), ErrorKind::ProducerFenced);
+    }
+}
+
+#[test]
+fn a_commit_whose_outcome_is_unknown_finishes_its_producer_and_opening_decides() {
+    let (mut kept, mut lost) = (0, 0);
+    for seed in 0..20 {
+        let (world, engine) = begin(seed);
+        let producer = engine.transactional_producer("p", ProducerOptions::new()).unwrap();
+        let mut transaction = producer.begin_transaction().unwrap();
+        transaction.send("t", Record::new(b"perhaps")).unwrap();
+        transaction.send_position(9).unwrap();
+        world.fail(Call::Sync, 0, Fault::Eio, false);
+        let unknown = transaction.commit().unwrap_err();
+        assert!(unknown.kind() == ErrorKind::Indeterminate && unknown.is_fatal());
+        // Neither a retry nor an abort can follow: the transaction is gone, and its producer with it.
+        assert!(producer.begin_transaction().unwrap_err().is_fatal());
+        world.crash();
+        drop((producer, engine));
+        let engine = open(&world);
+        let position = engine.transactional_producer("p", ProducerOptions::new()).unwrap().position();
+        match values(&engine).as_slice() {
+            [] => assert_eq!(position, None),
+            [one] => assert_eq!((one.as_str(), position), ("perhaps", Some(9))),
+            more => panic!("{more:?}"),
+        }
+        let counter = if position.is_some() { &mut kept } else { &mut lost };
+        *counter += 1;
+    }
+    assert!(kept > 0 && lost > 0, "both must have happened, kept={kept} lost={lost}");
+}
+
+#[test]
+fn a_late_commit_touches_its_own_transaction_only() {
+    let (_world, engine) = begin(1);
+    let producer = engine.transactional_producer("p", ProducerOptions::new()).unwrap();
+    let mut first = producer.begin_transaction().unwrap();
+    first.send("t", Record::new(b"first")).unwrap();
+    let number = first.number();
+    let late = first.commit_ticket().unwrap();
+    let mut second = producer.begin_transaction().unwrap();
+    assert!(second.number() > number, "a number is given once");
+    second.send("t", Record::new(b"second")).unwrap();
+    assert_eq!(late.wait().unwrap().number, number);
+    assert_eq!(values(&engine), ["first"], "the second is neither committed nor split");
+    second.abort().unwrap();
+    assert_eq!(values(&engine), ["first"]);
+}
+
+#[test]
+fn a_checkpoint_whose_flush_failed_is_not_relied_upon() {
+    for reached in 0..12 {
+        let (world, engine) = begin(reached);
+        for i in 0..5 {
+            send(&engine, format!("{i}").as_bytes());
+        }
+        // The close writes a checkpoint; its flush fails, and what reached the device is chance.
+        world.fail(Call::Sync, 0, Fault::Eio, true);
+        assert!(engine.close().is_err());
+        world.crash();
+        world.heal();
+        drop(engine);
+        let engine = open(&world);
+        assert_eq!(values(&engine), ["0", "1", "2", "3", "4"]);
+        send(&engine, b"5");
+        engine.close().unwrap();
+        assert_eq!(values(&open(&world)).len(), 6);
+    }
+}
+
+#[test]
+fn a_batch_lost_in_a_power_cut_is_appended_when_it_is_sent_again() {
+    let (world, engine) = begin(3);
+    let identity = engine.init_producer(None, Duration::from_secs(60), None).unwrap();
+    append(&engine, &raw(identity, 0), Durability::Disk).unwrap();
+    world.record();
+    // Acknowledged at its own level: written, not flushed.
+    assert_eq!(append(&engine, &raw(identity, 1), Durability::Os).unwrap().first, 1);
+    let log = world.log();
+    for (choice, duplicate) in [(Choice::none(), false), (Choice::all(), true)] {
+        let world = log.image(log.calls(), &choice);
+        let engine = open(&world);
+        let known = append(&engine, &raw(identity, 0), Durability::Disk).unwrap();
+        assert!(known.duplicate && known.first == 0);
+        let again = append(&engine, &raw(identity, 1), Durability::Disk).unwrap();
+        assert_eq!((again.first, again.duplicate), (1, duplicate));
+        assert_eq!(values(&engine), ["raw 0", "raw 1"]);
+    }
+}
+
+#[test]
+fn an_idle_raw_producer_expires_and_is_unknown_but_never_accepted_in_the_middle() {
+    let (world, engine) = begin(4);
+    let idle = engine.init_producer(None, Duration::from_secs(60), None).unwrap();
+    let busy = engine.init_producer(None, Duration::from_secs(60), None).unwrap();
+    (0..7).for_each(|sequence| drop(append(&engine, &raw(idle, sequence), Durability::Disk).unwrap()));
+    // The wall clock jumps; only the monotonic one counts.
+    world.set_wall_ms(4_000_000_000_000);
+    engine.drive().unwrap();
+    assert!(append(&engine, &raw(idle, 6), Durability::Disk).unwrap().duplicate);
+    for hour in 0..30 {
+        world.advance(HOUR);
+        append(&engine, &raw(busy, hour), Durability::Disk).unwrap();
+        engine.drive().unwrap();
+    }
+    let unknown = append(&engine, &raw(idle, 7), Durability::Disk).unwrap_err();
+    assert_eq!(unknown.kind(), ErrorKind::UnknownProducer);
+    append(&engine, &raw(busy, 30), Durability::Disk).unwrap();
+    world.crash();
+    drop(engine);
+    let engine = open(&world);
+    assert_eq!(append(&engine, &raw(idle, 0), Durability::Disk).unwrap_err().kind(), ErrorKind::UnknownProducer);
+    assert!(append(&engine, &raw(busy, 30), Durability::Disk).unwrap().duplicate);
+}
+
+/// Flips one byte of a value wherever it lies in the directory, and closes the world's machine to do so.
+fn flip(world: &World, value: &[u8]) {
+    for (name, image) in world.files() {
+        if let Some(at) = image.windows(value.len()).position(|window| window == value) {
+            world.damage(&name, at as u64, &[image[at] ^ 1]);
+            return;
+        }
+    }
+    panic!("the value is not in the directory");
+}
+
+#[test]
+fn a_flip_in_the_unflushed_window_is_cut_and_one_before_it_is_reported() {
+    // Unflushed: nothing says that it is durable, so it is a torn tail.
+    let (world, engine) = begin(5);
+    send(&engine, b"flushed and stated");
+    send(&engine, b"flushed and stated by the next");
+    for text in ["unflushed bad", "unflushed good"] {
+        let mut builder = Batch::builder();
+        builder.push(&Record::new(text.as_bytes()), 1).unwrap();
+        append(&engine, &builder.build().unwrap(), Durability::Os).unwrap();
+    }
+    world.kill();
+    drop(engine);
+    flip(&world, b"unflushed bad");
+    let engine = open(&world);
+    assert_eq!(values(&engine), ["flushed and stated", "flushed and stated by the next"]);
+    let opening = engine.opening();
+    assert!(opening.cut.is_some() && opening.damage.is_empty(), "{opening:?}");
+    engine.close().unwrap();
+    drop(engine);
+
+    // Durable by what later frames say: reported, never cut.
+    flip(&world, b"flushed and stated by");
+    let engine = open(&world);
+    let partition = engine.partition("t", 0).unwrap();
+    assert_eq!(partition.bounds().end, 2);
+    let records = partition.read(0, ReadOptions::new()).unwrap();
+    let kinds: Vec<_> = records.iter().map(|r| r.map(|r| r.offset()).map_err(|e| e.kind())).collect();
+    assert_eq!(kinds, [Ok(0), Err(ErrorKind::Corrupt)]);
+    assert_eq!(send(&engine, b"goes on").first, 2);
+}
+
+#[test]
+fn offsets_of_an_open_transaction_are_not_seen_before_it_commits() {
+    let (_world, engine) = begin(6);
+    let place = TopicPartition::new("t", 0);
+    let group = GroupMetadata { group: "g".to_owned() };
+    let consumer = engine.consumer(ConsumerOptions::new().group("g")).unwrap();
+    consumer.commit_offsets(&Offsets::from([(place.clone(), 1.into())])).unwrap();
+    let producer = engine.transactional_producer("p", ProducerOptions::new()).unwrap();
+    for (offset, commits) in [(2, false), (3, true)] {
+        let before = consumer.committed(&place).unwrap();
+        let mut transaction = producer.begin_transaction().unwrap();
+        transaction.send_offsets(&group, &Offsets::from([(place.clone(), offset.into())])).unwrap();
+        assert_eq!(consumer.committed(&place).unwrap(), before, "the old value while it is open");
+        if commits { transaction.commit().map(|_| ()).unwrap() } else { transaction.abort().unwrap() }
+    }
+    assert_eq!(consumer.committed(&place).unwrap(), Some(3));
+}
+
+#[test]
+fn the_offset_that_is_committed_last_counts_whatever_was_sent_first() {
+    let (_world, engine) = begin(7);
+    let place = TopicPartition::new("t", 0);
+    let consumer = engine.consumer(ConsumerOptions::new().group("g")).unwrap();
+    let producer = engine.transactional_producer("p", ProducerOptions::new()).unwrap();
+    let mut transaction = producer.begin_transaction().unwrap();
+    let group = GroupMetadata { group: "g".to_owned() };
+    transaction.send_offsets(&group, &Offsets::from([(place.clone(), 5.into())])).unwrap();
+    consumer.commit_offsets(&Offsets::from([(place.clone(), 8.into())])).unwrap();
+    transaction.commit().unwrap();
+    assert_eq!(consumer.committed(&place).unwrap(), Some(5), "one frame: it is committed when it is placed");
+    consumer.commit_offsets(&Offsets::from([(place.clone(), 8.into())])).unwrap();
+    assert_eq!(consumer.committed(&place).unwrap(), Some(8));
+}
+
+#[test]
+fn a_full_disk_is_answered_as_full_and_the_same_handle_goes_on_when_there_is_room() {
+    let (world, engine) = begin(8);
+    let used: usize = world.files().values().map(Vec::len).sum();
+    world.set_capacity(Some(used as u64));
+    let text = "x".repeat(10_000);
+    let producer = engine.producer(ProducerOptions::new()).unwrap();
+    let mut sent = 0;
+    let full = loop {
+        match producer.send("t", Record::new(text.as_bytes())).and_then(|ticket| ticket.wait()) {
+            Ok(_) => sent += 1,
+            Err(error) => break error,
+        }
+        assert!(sent < 1_000, "the disk never filled");
+    };
+    assert!(full.kind() == ErrorKind::Full && full.is_retriable(), "{full}");
+    world.set_capacity(None);
+    let next = producer.send("t", Record::new(text.as_bytes())).unwrap().wait().unwrap();
+    assert_eq!(next.first, sent, "no gap in the offsets");
+}
