@@ -1,5 +1,6 @@
 //! Every public call with bad input: a typed error that says what to do, nothing lost, no panic.
 #![allow(unsafe_code)]
+#![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
 use std::fs;
 use std::path::Path;

@@ -1,4 +1,5 @@
 //! Reading across many segments: with their footers, without them, with damaged ones, and with damaged records.
+#![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
 use std::collections::BTreeMap;
 use std::fs;

@@ -1,16 +1,25 @@
 //! Closing while others work: every call ends, with an answer or with Closed, and what was answered is there.
 #![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
-use std::sync::Barrier;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Barrier};
 use std::time::Duration;
 
 use oncelog::{ConsumerOptions, Engine, Error, ErrorKind, ProducerOptions, Record, TopicOptions, TopicPartition};
 
 const TOPICS: [&str; 2] = ["a", "b"];
 
+#[derive(Default)]
+struct Tally {
+    /// Calls that put a record into topic `a` and were answered.
+    answered: AtomicU64,
+    /// Callbacks handed over, and those that ran.
+    given: AtomicU64,
+    called: AtomicU64,
+}
+
 /// Works until it is told that the engine is closed.
-fn work(number: usize, engine: &Engine, answered: &AtomicU64) -> Error {
+fn work(number: usize, engine: &Engine, tally: &Arc<Tally>) -> Error {
     let producer = engine.producer(ProducerOptions::new().linger(Duration::ZERO));
     let transactional = engine.transactional_producer(&format!("p{number}"), ProducerOptions::new());
     let consumer = engine.consumer(ConsumerOptions::new().group(format!("g{number}")));
@@ -24,22 +33,22 @@ fn work(number: usize, engine: &Engine, answered: &AtomicU64) -> Error {
             1 => {
                 let ticket = producer.as_ref().map_err(Clone::clone)?.send("a", Record::new(b"one"))?;
                 ticket.wait()?;
-                answered.fetch_add(1, Ordering::SeqCst);
+                tally.answered.fetch_add(1, Ordering::SeqCst);
                 Ok(())
             }
             2 => {
                 let mut transaction = transactional.as_ref().map_err(Clone::clone)?.begin_transaction()?;
                 TOPICS.iter().try_for_each(|topic| transaction.send(topic, Record::new(b"two")))?;
                 transaction.commit()?;
-                answered.fetch_add(1, Ordering::SeqCst);
+                tally.answered.fetch_add(1, Ordering::SeqCst);
                 Ok(())
             }
             _ => {
-                let counted = std::sync::Arc::new(AtomicU64::new(0));
-                let seen = counted.clone();
                 let ticket = producer.as_ref().map_err(Clone::clone)?.send("b", Record::new(b"three"))?;
+                tally.given.fetch_add(1, Ordering::SeqCst);
+                let tally = tally.clone();
                 ticket.on_done(move |_| {
-                    seen.fetch_add(1, Ordering::SeqCst);
+                    tally.called.fetch_add(1, Ordering::SeqCst);
                 });
                 engine.flush()
             }
@@ -54,23 +63,23 @@ fn work(number: usize, engine: &Engine, answered: &AtomicU64) -> Error {
 
 #[test]
 fn eight_threads_and_two_closes_end_in_order() {
-    for _ in 0..10 {
+    for _ in 0..30 {
         let dir = tempfile::tempdir().unwrap();
         let engine = Engine::open(dir.path()).unwrap();
         TOPICS.iter().for_each(|topic| engine.create_topic(topic, TopicOptions::new()).unwrap());
-        let (answered, begin) = (AtomicU64::new(0), Barrier::new(9));
+        let (tally, begin) = (Arc::new(Tally::default()), Barrier::new(9));
         std::thread::scope(|scope| {
             let workers: Vec<_> = (0..8)
                 .map(|number| {
-                    let (engine, answered, begin) = (engine.clone(), &answered, &begin);
+                    let (engine, tally, begin) = (engine.clone(), &tally, &begin);
                     scope.spawn(move || {
                         begin.wait();
-                        work(number, &engine, answered)
+                        work(number, &engine, tally)
                     })
                 })
                 .collect();
             begin.wait();
-            while answered.load(Ordering::SeqCst) < 20 {
+            while tally.answered.load(Ordering::SeqCst) < 20 {
                 std::thread::yield_now();
             }
             let other = engine.clone();
@@ -82,8 +91,10 @@ fn eight_threads_and_two_closes_end_in_order() {
                 assert_eq!(error.kind(), ErrorKind::Closed, "{error}");
             }
         });
-        let answered = answered.into_inner();
         drop(engine);
+        let [answered, given, called] =
+            [&tally.answered, &tally.given, &tally.called].map(|count| count.load(Ordering::SeqCst));
+        assert_eq!(called, given, "every callback runs once");
         let engine = Engine::open(dir.path()).unwrap();
         let end = |topic| engine.partition(topic, 0).unwrap().bounds().end;
         assert!(end("a") >= answered, "{} of {answered} answered records are there", end("a"));
@@ -115,4 +126,56 @@ fn a_reader_never_finds_half_of_what_is_committed_to_its_partition() {
             seen += records.count();
         }
     });
+}
+
+#[test]
+fn a_callback_that_is_given_after_the_close_runs_at_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let engine = Engine::open(dir.path()).unwrap();
+    engine.create_topic("a", TopicOptions::new()).unwrap();
+    let producer = engine.producer(ProducerOptions::new()).unwrap();
+    let ticket = producer.send("a", Record::new(b"one")).unwrap();
+    engine.close().unwrap();
+    let (tell, told) = std::sync::mpsc::channel();
+    ticket.on_done(move |answer| tell.send(answer.map(|appended| appended.first)).unwrap());
+    assert_eq!(told.try_recv().unwrap().unwrap(), 0);
+}
+
+#[test]
+fn the_next_life_is_not_written_over_by_calls_that_began_before_the_close() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut sent = 0;
+    for life in 0..40u64 {
+        let engine = Engine::open(dir.path()).unwrap();
+        if life == 0 {
+            engine.create_topic("a", TopicOptions::new()).unwrap();
+        }
+        let partition = engine.partition("a", 0).unwrap();
+        assert!(partition.bounds().end >= sent, "life {life}: {:?} after {sent}", partition.bounds());
+        let placed = AtomicU64::new(0);
+        std::thread::scope(|scope| {
+            for _ in 0..3 {
+                scope.spawn(|| {
+                    let mut builder = oncelog::Batch::builder();
+                    builder.push(&Record::new(b"x"), 1).unwrap();
+                    let batch = builder.build().unwrap();
+                    // Some are placed and never waited for, some are led while the log closes.
+                    while let Ok(ticket) = partition.append(&batch) {
+                        match ticket.wait() {
+                            Ok(_) => placed.fetch_add(1, Ordering::SeqCst),
+                            Err(error) => panic!("placed and then refused: {error}"),
+                        };
+                    }
+                });
+            }
+            while placed.load(Ordering::SeqCst) < 10 {
+                std::thread::yield_now();
+            }
+            engine.close().unwrap();
+        });
+        sent += placed.into_inner();
+    }
+    let engine = Engine::open(dir.path()).unwrap();
+    assert_eq!(engine.opening().damage, []);
+    assert_eq!(engine.partition("a", 0).unwrap().bounds().end, sent);
 }

@@ -6,8 +6,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use oncelog::{
-    AppendOptions, Batch, ConsumerOptions, Durability, Engine, ProducerOptions, ReadOptions, Record, TopicOptions,
-    TopicPartition,
+    AppendOptions, Batch, Consumer, ConsumerOptions, Durability, Engine, ProducerOptions, ReadOptions, Record,
+    TopicOptions, TopicPartition,
 };
 
 fn batch(text: &str) -> Batch {
@@ -45,6 +45,55 @@ fn assert_complete(found: &[String], writers: &[String], each: usize) {
     }
 }
 
+/// Counts what a consumer sees until everybody else is done and nothing is left.
+fn read_until(consumer: &Consumer, done: &AtomicBool) -> usize {
+    let mut count = 0;
+    loop {
+        let last = done.load(Ordering::SeqCst);
+        let records = consumer.poll(Duration::from_millis(20)).expect("polled");
+        count += records.iter().inspect(|r| assert!(r.is_ok())).count();
+        if last && records.is_empty() {
+            return count;
+        }
+    }
+}
+
+fn append_all(engine: &Engine, i: usize, name: &str, appends: usize) {
+    let partition = engine.partition("plain", i as u32 % 3).expect("a partition");
+    let level = if i % 2 == 0 { Durability::Os } else { Durability::Disk };
+    for n in 0..appends {
+        let text = format!("{name}:{n} {}", "x".repeat(n % 200));
+        let options = AppendOptions::new().durability(level);
+        let ticket = partition.append_with(&batch(&text), options).expect("placed");
+        if n % 10 == 0 {
+            ticket.wait().expect("acknowledged");
+        } else {
+            ticket.detach();
+        }
+    }
+}
+
+fn pay_all(engine: &Engine, name: &str, payments: usize) {
+    let producer = engine.transactional_producer(name, ProducerOptions::new()).expect("a producer");
+    for n in 0..payments {
+        let text = format!("{name}:{n}");
+        let begin = || {
+            let mut transaction = producer.begin_transaction().expect("begun");
+            for partition in 0..2 {
+                transaction.send("paid", Record::new(text.as_bytes()).partition(partition)).expect("sent");
+            }
+            transaction
+        };
+        let mut transaction = begin();
+        if n % 7 == 3 {
+            // Aborted and run again: it must not show twice.
+            transaction.abort().expect("aborted");
+            transaction = begin();
+        }
+        transaction.commit().map(drop).expect("committed");
+    }
+}
+
 #[test]
 fn many_threads_append_read_and_commit_and_nothing_is_lost_or_doubled() {
     let dir = tempfile::tempdir().expect("a directory");
@@ -55,65 +104,18 @@ fn many_threads_append_read_and_commit_and_nothing_is_lost_or_doubled() {
     let payers: Vec<String> = (0..3).map(|i| format!("payer{i}")).collect();
     let (appends, payments) = (1500, 300);
     let done = AtomicBool::new(false);
+    let consumer = engine.consumer(ConsumerOptions::new().group("g")).expect("a consumer");
+    let all: Vec<_> = (0..3).map(|n| TopicPartition::new("plain", n)).collect();
+    consumer.assign(&all).expect("assigned");
     let seen = std::thread::scope(|scope| {
-        let consumer = engine.consumer(ConsumerOptions::new().group("g")).expect("a consumer");
-        let all: Vec<_> = (0..3).map(|n| TopicPartition::new("plain", n)).collect();
-        consumer.assign(&all).expect("assigned");
-        let reader = scope.spawn(|| {
-            let consumer = consumer;
-            let mut count = 0;
-            loop {
-                let last = done.load(Ordering::SeqCst);
-                let records = consumer.poll(Duration::from_millis(20)).expect("polled");
-                count += records.iter().inspect(|r| assert!(r.is_ok())).count();
-                if last && records.is_empty() {
-                    return count;
-                }
-            }
-        });
+        let (engine, done) = (&engine, &done);
+        let reader = scope.spawn(|| read_until(&consumer, done));
         let mut writers = Vec::new();
         for (i, name) in appenders.iter().enumerate() {
-            let engine = &engine;
-            writers.push(scope.spawn(move || {
-                let partition = engine.partition("plain", i as u32 % 3).expect("a partition");
-                let level = if i % 2 == 0 { Durability::Os } else { Durability::Disk };
-                for n in 0..appends {
-                    let text = format!("{name}:{n} {}", "x".repeat(n % 200));
-                    let options = AppendOptions::new().durability(level);
-                    let ticket = partition.append_with(&batch(&text), options).expect("placed");
-                    if n % 10 == 0 {
-                        ticket.wait().expect("acknowledged");
-                    } else {
-                        ticket.detach();
-                    }
-                }
-            }));
+            writers.push(scope.spawn(move || append_all(engine, i, name, appends)));
         }
         for name in &payers {
-            let engine = &engine;
-            writers.push(scope.spawn(move || {
-                let producer = engine.transactional_producer(name, ProducerOptions::new()).expect("a producer");
-                for n in 0..payments {
-                    let mut transaction = producer.begin_transaction().expect("begun");
-                    for partition in 0..2 {
-                        let text = format!("{name}:{n}");
-                        transaction.send("paid", Record::new(text.as_bytes()).partition(partition)).expect("sent");
-                    }
-                    match n % 7 {
-                        // Aborted and run again: it must not show twice.
-                        3 => {
-                            transaction.abort().expect("aborted");
-                            let mut again = producer.begin_transaction().expect("begun");
-                            for partition in 0..2 {
-                                let text = format!("{name}:{n}");
-                                again.send("paid", Record::new(text.as_bytes()).partition(partition)).expect("sent");
-                            }
-                            again.commit().map(drop).expect("committed");
-                        }
-                        _ => transaction.commit().map(drop).expect("committed"),
-                    }
-                }
-            }));
+            writers.push(scope.spawn(move || pay_all(engine, name, payments)));
         }
         writers.into_iter().for_each(|w| w.join().expect("a writer"));
         engine.flush().expect("flushed");

@@ -361,8 +361,9 @@ fn tests_are_named_as_sentences() {
 
 #[test]
 fn the_top_of_the_house_holds_nothing_unexpected() {
-    const KNOWN: &str = ".ci .git .github .gitignore Cargo.lock Cargo.toml LICENSE-APACHE LICENSE-MIT Makefile README.md \
-                         benches bindings clippy.toml core ffi include rust-toolchain.toml rustfmt.toml target";
+    const KNOWN: &str = "\
+        .ci .git .github .gitignore Cargo.lock Cargo.toml LICENSE-APACHE LICENSE-MIT Makefile README.md benches \
+        bindings clippy.toml core ffi include rust-toolchain.toml rustfmt.toml target";
     let known: Vec<&str> = KNOWN.split_whitespace().collect();
     let names = std::fs::read_dir(top()).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap());
     let offenders: Vec<String> = names.filter(|name| !known.contains(&name.as_str())).collect();

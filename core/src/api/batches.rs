@@ -75,7 +75,7 @@ impl Batches {
             spot: Spot { slot: 0, index: index as u32 },
             partition: partition.number(),
             timestamp,
-            duplicate: false,
+            duplicate: None,
         };
         if context.linger == 0 || open.builder.size() >= context.batch_bytes {
             self.close_one(context, instance, effects);

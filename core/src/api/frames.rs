@@ -46,7 +46,8 @@ impl Frames {
     }
     /// What a flush waits for, and what it answers then.
     pub(super) fn flushed(&self) -> (Option<(Lsn, Durability)>, Result<()>) {
-        (self.positions.last().and_then(|(_, frame)| frame), self.check())
+        let last = self.positions.last().map(|(_, lsn)| lsn);
+        (last.zip(self.positions.strongest()), self.check())
     }
     /// Answers why this holder is finished, if it is.
     pub(super) fn check(&self) -> Result<()> {
@@ -61,12 +62,13 @@ impl Frames {
         })
     }
 
-    /// The answer to a position that was sent already; `None` if it is new.
-    pub(super) fn repeated(&self, context: &Context, position: u64) -> Option<Item> {
-        if let Some((placed, frame)) = self.positions.last()
+    /// The answer to a position that was sent already; `None` if it is new. It is given no earlier than everything up to
+    /// that position has met its own level and the one asked now.
+    pub(super) fn repeated(&self, context: &Context, position: u64, asked: Durability) -> Option<Item> {
+        if let Some((placed, lsn)) = self.positions.last()
             && position <= placed
         {
-            let (lsn, level) = frame.unwrap_or((0, Durability::Os));
+            let level = self.positions.strongest().map_or(asked, |strongest| strongest.max(asked));
             return Some(Item::Known(duplicate(lsn, context.engine.incarnation()), level));
         }
         let open = self.open.as_ref().filter(|open| position <= open.position)?;
@@ -75,7 +77,7 @@ impl Frames {
             spot: Spot { slot: 0, index: 0 },
             partition: 0,
             timestamp: -1,
-            duplicate: true,
+            duplicate: Some(self.positions.strongest().map_or(asked, |strongest| strongest.max(asked))),
         }))
     }
 
@@ -105,7 +107,7 @@ impl Frames {
         if context.linger == 0 || self.gather.bytes_of(instance) >= context.batch_bytes {
             self.close(context, effects);
         }
-        Ok(Sent { pending, spot, partition: partition.number(), timestamp, duplicate: false })
+        Ok(Sent { pending, spot, partition: partition.number(), timestamp, duplicate: None })
     }
 
     /// Closes the frame of some tickets, if it is still open.

@@ -73,13 +73,18 @@ pub(super) struct Sent {
     pub(super) spot: Spot,
     pub(super) partition: u32,
     pub(super) timestamp: Timestamp,
-    /// It was at or below the position: nothing was gathered, but the answer waits for what it repeats.
-    pub(super) duplicate: bool,
+    /// It was at or below the position: nothing was gathered, but the answer waits for what it repeats, at this level at
+    /// least.
+    pub(super) duplicate: Option<Durability>,
 }
 
 impl Sent {
+    fn level(&self, outcome: &Outcome) -> Durability {
+        self.duplicate.map_or(outcome.level, |asked| asked.max(outcome.level))
+    }
+
     fn appended(&self, outcome: &Outcome) -> Appended {
-        if self.duplicate || outcome.duplicate {
+        if self.duplicate.is_some() || outcome.duplicate {
             return duplicate(outcome.lsn, outcome.incarnation);
         }
         let first = outcome.firsts.get(self.spot.slot as usize).copied().unwrap_or(0);
@@ -109,7 +114,7 @@ pub(super) struct One {
 
 impl One {
     fn answer(sent: &Sent, outcome: Result<Arc<Outcome>>) -> Result<(Lsn, Durability, Appended)> {
-        outcome.map(|outcome| (outcome.lsn, outcome.level, sent.appended(&outcome)))
+        outcome.map(|outcome| (outcome.lsn, sent.level(&outcome), sent.appended(&outcome)))
     }
 }
 
@@ -152,7 +157,7 @@ impl Many {
             match item {
                 Item::Sent(sent) => {
                     let outcome = sent.pending.outcome().unwrap_or_else(|| Err(lost()))?;
-                    (lsn, level) = (outcome.lsn.max(lsn), outcome.level.max(level));
+                    (lsn, level) = (outcome.lsn.max(lsn), sent.level(&outcome).max(level));
                     answers.push(sent.appended(&outcome));
                 }
                 Item::Known(appended, known) => {

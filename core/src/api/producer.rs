@@ -201,6 +201,12 @@ impl Target {
         let engine = &context.engine;
         Self { topic: engine.topic(topic), now: engine.machine().clock.wall_ms().max(-1) }
     }
+
+    /// The level that a send asks for; without options or a topic the strongest.
+    fn level(&self, context: &Context) -> Durability {
+        let topic = self.topic.as_ref().ok().and_then(|topic| topic.partitions.first());
+        context.durability.unwrap_or(topic.map_or(Durability::Disk, |partition| partition.level()))
+    }
 }
 
 /// What is to be done when the producer's lock is free again.
@@ -268,7 +274,7 @@ impl Sender {
             Kind::Named(frames) => {
                 frames.check()?;
                 let position = frames.position_of(record)?;
-                if let Some(repeated) = frames.repeated(context, position) {
+                if let Some(repeated) = frames.repeated(context, position, target.level(context)) {
                     return Ok(repeated);
                 }
                 position

@@ -158,6 +158,10 @@ impl Reader {
     /// Settles where a partition is read from: at its position, at what is committed, or by the start rule.
     pub(super) fn settle(&self, mut place: Place) -> Result<Place> {
         while place.position.is_none() {
+            // What is committed under the name may be another topic's by now.
+            if place.partition.is_deleted() {
+                return Err(place.partition.gone());
+            }
             let committed = self.committed(&place.name)?;
             let position = match committed {
                 Some(offset) => offset,
@@ -302,17 +306,26 @@ impl Reader {
         known.collect()
     }
 
-    /// Positions that are not committed, as far as this consumer knows.
-    fn uncommitted(state: &State) -> Offsets {
-        let moved = state.assigned.iter().filter(|a| a.position != a.committed);
-        moved.filter_map(|a| Some((a.name.clone(), a.position?.into()))).collect()
+    /// Positions that are not committed, as far as this consumer knows. A topic created again inherits nothing, so a
+    /// position in one that is gone cannot be committed.
+    fn uncommitted(state: &State) -> Result<Offsets> {
+        let mut offsets = Offsets::new();
+        for assigned in state.assigned.iter().filter(|a| a.position != a.committed) {
+            if assigned.partition.is_deleted() {
+                return Err(assigned.partition.gone());
+            }
+            if let Some(position) = assigned.position {
+                offsets.insert(assigned.name.clone(), position.into());
+            }
+        }
+        Ok(offsets)
     }
 
     /// What a plain commit sends.
     pub(super) fn to_commit(&self) -> Result<Offsets> {
         let state = self.state.lock();
         check_unbound(state.bound)?;
-        Ok(Self::uncommitted(&state))
+        Self::uncommitted(&state)
     }
 
     /// Plain commits of any offsets wait for the transaction.
@@ -378,9 +391,9 @@ impl Bound {
     }
 
     /// The positions that the commit has to send; remembered as sent.
-    pub(super) fn moved(&mut self) -> Offsets {
-        self.sent = Reader::uncommitted(&self.reader.state.lock());
-        self.sent.clone()
+    pub(super) fn moved(&mut self) -> Result<Offsets> {
+        self.sent = Reader::uncommitted(&self.reader.state.lock())?;
+        Ok(self.sent.clone())
     }
 
     /// The transaction has its place, with what `moved` answered.

@@ -199,7 +199,7 @@ impl Transaction {
         let inner = &self.open.inner;
         inner.check_open()?;
         if let Some(bound) = &mut self.bound {
-            let moved = bound.moved();
+            let moved = bound.moved()?;
             if !moved.is_empty() {
                 self.offsets.push((GroupMetadata { group: bound.group().to_owned() }, moved));
             }

@@ -45,7 +45,7 @@ impl Inner {
     pub fn delete_topic(&self, name: &str) -> Result<()> {
         self.check_writable()?;
         let mut guard = self.journal.enter(128)?;
-        let Some(id) = guard.state().topic(name).map(|t| t.id) else {
+        let Some((id, instances)) = guard.state().topic(name).map(|t| (t.id, t.instances.clone())) else {
             let last = guard.last_lsn();
             drop(guard);
             return self.refuse(unknown(name), last);
@@ -56,7 +56,7 @@ impl Inner {
         let lsn = place(&mut guard, Kind::TopicDeleted, &head, &[], &Payload::TopicDeleted(deleted));
         drop(guard);
         self.journal.reach(lsn, Durability::Disk, None)?;
-        self.hub.remove(name, id);
+        self.hub.remove(name, id, &instances);
         Ok(())
     }
 
@@ -73,9 +73,9 @@ impl Inner {
                     "a topic's partitions only grow; ask for more than it has, topic={name:?} has={have} asked={total}"
                 ),
             )),
-            Some((id, have)) => guard.state().check_add_partitions(name, total - have).map(|()| (id, total - have)),
+            Some((id, have)) => guard.state().check_add_partitions(name, total - have).map(|()| (id, have)),
         };
-        let (id, count) = match checked {
+        let (id, have) = match checked {
             Ok(found) => found,
             Err(error) => {
                 let last = guard.last_lsn();
@@ -83,7 +83,9 @@ impl Inner {
                 return self.refuse(error, last);
             }
         };
-        let added = PartitionsAdded { topic: id.0, first_instance: guard.state().next_instance(), count };
+        let first_instance = guard.state().next_instance();
+        let added =
+            PartitionsAdded { topic: id.0, first_instance, count: total - have, first_partition: have, reserved: 0 };
         let mut head = Vec::new();
         added.write(&mut head);
         let lsn = place(&mut guard, Kind::PartitionsAdded, &head, &[], &Payload::PartitionsAdded(added));

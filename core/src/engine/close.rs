@@ -28,6 +28,12 @@ impl Inner {
             let _ = keeper.join();
         }
         let result = if self.refused.is_some() { Ok(()) } else { self.close_journal() };
+        // After a failure too: the lock goes only when nobody is writing any more. The result says it all.
+        let _ = self.journal.end(u64::MAX);
+        if self.refused.is_none() {
+            // What was gathered since the flag went up hears that it is too late.
+            self.linger(u64::MAX);
+        }
         // Whoever still waits is answered: with the flush behind them, or with the failure.
         self.journal.tend_callbacks();
         drop(self.lock.lock().take());

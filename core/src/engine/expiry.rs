@@ -54,9 +54,9 @@ impl Inner {
         let mut present = FxHashSet::default();
         while let Some(slot) = from {
             let mut page = Vec::new();
-            from = self.journal.look(|state, _| {
-                state.raw_producers(slot, ENTRIES_PER_HOLD, |id, lsn| page.push((id, lsn)))
-            });
+            from = self
+                .journal
+                .look(|state, _| state.raw_producers(slot, ENTRIES_PER_HOLD, |id, lsn| page.push((id, lsn))));
             for (id, wrote) in expiry.due(now, &page) {
                 self.forget(id, wrote)?;
             }

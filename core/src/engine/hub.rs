@@ -68,18 +68,15 @@ impl Hub {
         handle
     }
 
-    /// Lets a topic go, if it is still the one of that id.
-    pub fn remove(&self, name: &str, id: TopicId) {
+    /// Lets a topic go. The name may be another topic's already.
+    pub fn remove(&self, name: &str, id: TopicId, instances: &[Instance]) {
+        let mut known = self.partitions.write();
+        let gone: Vec<_> = instances.iter().filter_map(|instance| known.remove(instance)).collect();
+        drop(known);
+        gone.iter().for_each(|partition| partition.delete());
         let mut topics = self.topics.write();
-        if topics.get(name).is_none_or(|t| t.id != id) {
-            return;
-        }
-        if let Some(handle) = topics.remove(name) {
-            let mut known = self.partitions.write();
-            for partition in &handle.partitions {
-                partition.delete();
-                known.remove(&partition.instance());
-            }
+        if topics.get(name).is_some_and(|t| t.id == id) {
+            topics.remove(name);
         }
     }
 

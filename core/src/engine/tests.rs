@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use super::{Inner, Settings};
+use crate::error::ErrorKind;
 use crate::format::batch::Batch;
 use crate::format::record::Record;
 use crate::io::sim::{Rng, World};
-use crate::error::ErrorKind;
 use crate::types::{Durability, Identity, TopicOptions};
 
 fn settings() -> Settings {

@@ -152,6 +152,10 @@ heads! {
         first_instance: u32,
         /// How many.
         count: u32,
+        /// Number of the first new partition: where it is not the topic's next, frames before this one are lost.
+        first_partition: u32,
+        /// Zero.
+        reserved: u32,
     }
     /// A topic is gone, with its records and everything committed for it.
     TopicDeleted {
@@ -367,8 +371,8 @@ mod tests {
 
     #[test]
     fn heads_that_speak_of_topics_and_producers_come_back_as_they_were_written() {
-        let added = PartitionsAdded { topic: [4; 16], first_instance: 5, count: 6 };
-        round(added, PartitionsAdded::write, PartitionsAdded::read, 24);
+        let added = PartitionsAdded { topic: [4; 16], first_instance: 5, count: 6, first_partition: 7, reserved: 0 };
+        round(added, PartitionsAdded::write, PartitionsAdded::read, 32);
         round(TopicDeleted { topic: [4; 16] }, TopicDeleted::write, TopicDeleted::read, 16);
         round(ProducerDeleted { producer_id: 11 }, ProducerDeleted::write, ProducerDeleted::read, 8);
         let created = TopicCreated {

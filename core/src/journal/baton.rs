@@ -15,6 +15,11 @@ impl Baton {
         let free = self.0.compare_exchange(false, true, Ordering::Acquire, Ordering::Relaxed).is_ok();
         free.then(|| Held(self))
     }
+
+    /// Takes the baton for good, if it is free.
+    pub fn retire(&self) -> bool {
+        self.take().map(std::mem::forget).is_some()
+    }
 }
 
 impl Drop for Held<'_> {

@@ -10,6 +10,7 @@ use crate::format::batch::BATCH_HEADER;
 use crate::format::bytes::{align8, get_u32};
 use crate::format::control::{Link, Place};
 use crate::format::frame::{self, FRAME_HEADER, Kind};
+use crate::io::branches::branch;
 use crate::limits::GROUP_MAX;
 use crate::types::{Durability, Incarnation, Lsn};
 
@@ -325,6 +326,9 @@ impl<F: Fold> Guard<'_, F> {
             core.roll(spare, durable);
             // Where all was flushed before the roll, no later flush will settle the old segment.
             core.settle(durable).into_iter().for_each(|n| self.journal.segments.settle(n));
+            if core.unsynced.len() == 2 {
+                branch("roll_with_two_unsynced");
+            }
         }
         let lsn = core.next_lsn;
         let marked = draft.is_mark();

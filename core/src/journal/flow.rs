@@ -14,6 +14,7 @@ use super::segments::Segments;
 use super::upkeep::Upkeep;
 use super::{Counters, Fold};
 use crate::error::{Error, ErrorKind, Result};
+use crate::io::branches::branch;
 use crate::io::bugs::{Bug, planted};
 use crate::io::{Event, Machine, fork};
 use crate::limits::FRAME_MAX;
@@ -49,8 +50,8 @@ pub struct Journal<F: Fold> {
     pub(super) written: AtomicU64,
     pub(super) durable: AtomicU64,
     poison: OnceLock<Error>,
-    write: Baton,
-    flush: Baton,
+    pub(super) write: Baton,
+    pub(super) flush: Baton,
     pub(super) prepare: Baton,
     /// Moves whenever a group was written or flushed, room was made, or the journal was poisoned.
     pub(super) progress: Event,
@@ -62,6 +63,8 @@ pub struct Journal<F: Fold> {
     pub(super) bell: Event,
     pub(super) idle: AtomicBool,
     pub(super) upkeep: Mutex<Upkeep>,
+    /// Set under the core's lock: no frame is placed after that.
+    pub(super) closed: AtomicBool,
 }
 
 impl<F: Fold> Journal<F> {
@@ -91,6 +94,7 @@ impl<F: Fold> Journal<F> {
             bell: Event::default(),
             idle: AtomicBool::new(false),
             upkeep: Mutex::new(Upkeep::new(now)),
+            closed: AtomicBool::new(false),
             core: Mutex::new(core),
             machine,
             uuid,
@@ -138,6 +142,9 @@ impl<F: Fold> Journal<F> {
         loop {
             self.check()?;
             let mut core = self.core.lock();
+            if self.closed.load(Ordering::Relaxed) {
+                return Err(Error::new(ErrorKind::Closed, "the engine was closed; open the log again"));
+            }
             let mut late = false;
             let missing = match core.room(len, &mut late) {
                 Ok(()) => return Ok(Guard { journal: self, core }),
@@ -185,7 +192,9 @@ impl<F: Fold> Journal<F> {
     /// The first failure stays; nothing is written after it.
     pub(super) fn poison(&self, what: &'static str, error: std::io::Error) -> Error {
         let error = Error::with_source(ErrorKind::Io, what, error);
-        let _ = self.poison.set(error);
+        if self.poison.set(error).is_ok() {
+            branch("poison");
+        }
         self.progress.happen();
         self.bell.happen();
         self.indeterminate()
@@ -327,10 +336,14 @@ impl<F: Fold> Journal<F> {
         self.reach(last, Durability::Disk, None).map(drop)
     }
 
-    /// Calls `call` on the keeper, or in `drive`, once the frame has met its level.
+    /// Calls `call` on the keeper, or in `drive`, once the frame has met its level; after the close at once.
     pub fn enlist(&self, lsn: Lsn, level: Durability, call: Call) {
         self.enlisted.lock().push(Enlisted { lsn, level, call });
         self.bell.happen();
+        // The close sets the flag first and empties the list then: one of the two sees this call.
+        if self.closed.load(Ordering::SeqCst) {
+            self.tend_callbacks();
+        }
     }
 
     /// Wakes the keeper if it sleeps without a deadline and there is something to write, or if it is time to make the

@@ -99,4 +99,13 @@ impl Segment {
         self.zeroed.notify_all();
         result.map(|()| true)
     }
+
+    /// No zeros are written after this returns.
+    pub fn end_zeros(&self) {
+        let mut ahead = self.ahead.lock();
+        while ahead.busy_from.is_some() {
+            self.zeroed.wait(&mut ahead);
+        }
+        ahead.to = self.header.size;
+    }
 }

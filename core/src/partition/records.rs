@@ -8,6 +8,7 @@ use crate::format::bytes::align8;
 use crate::format::files::SegmentHeader;
 use crate::format::frame::{FRAME_HEADER, Frame, FrameHeader, Kind, Seal};
 use crate::format::record::{Headers, RecordIter, RecordRef};
+use crate::io::branches::branch;
 use crate::journal::Bytes;
 use crate::types::{Instance, Offset, Timestamp};
 
@@ -367,6 +368,7 @@ impl Share {
         };
         let position = stretch.position + at as u64;
         let text = "records are damaged; read on behind them, and restore them from where they came";
+        branch("corruption_below_checkpoint");
         Error::new(ErrorKind::Corrupt, format!("{text}, {offsets} segment={file} position={position}"))
     }
 

@@ -231,12 +231,14 @@ impl Catalog {
         self.extend(slot, created.first_instance, created.partitions);
     }
 
-    /// Notes more partitions of a topic.
+    /// Notes more partitions of a topic. Where frames before this one are lost, its numbers do not follow: then it is
+    /// left out, because a record must never be served under another partition's number.
     pub fn add(&mut self, added: &PartitionsAdded) {
         let slot = self.by_id.get(&TopicId(added.topic)).copied();
         let has = slot.and_then(|slot| self.topics.get(slot)).map_or(0, |topic| topic.instances.len());
         let free = self.give_out(added.first_instance, added.count, has);
-        if let (true, Some(slot)) = (free, slot) {
+        let follows = has == added.first_partition as usize;
+        if let (true, true, Some(slot)) = (free, follows, slot) {
             self.extend(slot, added.first_instance, added.count);
         }
     }

@@ -35,6 +35,7 @@ workloads! {
     "fence" 11 fence,
     "named" 12 named,
     "raw" 13 raw,
+    "raw-between-checkpoints" 29 raw_between_checkpoints,
     "topics" 14 topics,
     "offsets" 15 offsets,
     "close-and-reopen" 16 close_and_reopen,
@@ -141,10 +142,10 @@ fn checkpoints(tape: &mut Tape) -> Check {
 /// A state of several parts: more committed offsets than one part holds.
 fn checkpoint_in_parts(tape: &mut Tape) -> Check {
     tape.open()?;
-    tape.create("wide", 900, Disk)?;
-    for group in ["left", "right", "third"] {
-        let offsets: Vec<(&str, u32, u64)> = (0..900).map(|n| ("wide", n, u64::from(n) + 7)).collect();
-        tape.commit_some(group, &offsets, 5)?;
+    tape.create("wide", 250, Disk)?;
+    for group in ["one", "two", "three", "four", "five"] {
+        let offsets: Vec<(&str, u32, u64)> = (0..250).map(|n| ("wide", n, u64::from(n) + 7)).collect();
+        tape.commit_some(group, &offsets, 25)?;
     }
     for n in 0..5 {
         tape.append("wide", n, &[14_000, 900], Disk)?;

@@ -112,3 +112,21 @@ pub fn raw(tape: &mut Tape) -> Check {
     }
     Ok(())
 }
+
+/// One raw batch between two checkpoints: to fold it twice would push an older one out of those that a retry finds.
+pub fn raw_between_checkpoints(tape: &mut Tape) -> Check {
+    tape.open()?;
+    tape.create("a", 1, Disk)?;
+    tape.create("bulk", 1, Os)?;
+    let one = tape.register()?;
+    for n in 0..8 {
+        let waiting = tape.place_raw(("a", 0), one, n, 1, Disk)?;
+        waiting.map_or(Ok(()), |waiting| tape.wait(waiting))?;
+        if n >= 5 {
+            tape.append("bulk", 0, &[45_000], Os)?;
+            tape.append("bulk", 0, &[45_000], Os)?;
+            tape.rest(1)?;
+        }
+    }
+    tape.append("a", 0, &[70], Disk)
+}

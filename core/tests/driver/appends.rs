@@ -10,6 +10,11 @@ pub const NAMES: [&str; 3] = ["loader", "mirror", "feeder"];
 /// What a handle answers once its name has a newer holder, or is gone.
 pub const FENCED: [ErrorKind; 3] = [ErrorKind::ProducerFenced, ErrorKind::UnknownTransactionalId, ErrorKind::Closed];
 
+/// Options of a producer with a level of its own, or without.
+pub fn options(level: Option<Durability>) -> ProducerOptions {
+    level.map_or(ProducerOptions::new(), |level| ProducerOptions::new().durability(level))
+}
+
 impl Driver {
     pub fn append_plain(&mut self) -> Check {
         self.append(None)
@@ -93,7 +98,7 @@ impl Driver {
             builder.producer(who, first);
         }
         let batch = builder.build().map_err(|e| format!("the batch was refused: {e}"))?;
-        let own = [None, Some(Durability::Os), Some(Durability::Disk)][self.rng.index(3)];
+        let own = self.own_level();
         let level = own.unwrap_or(self.topic_level(&state));
         let verdict = identity.map_or(Verdict::Accept, |(who, first)| self.history.verdict(&part, who, first, count));
         let what = format!("append {count} to {part} at {level:?} by {identity:?}, {verdict:?}");
@@ -143,9 +148,9 @@ impl Driver {
     pub fn send_plain(&mut self) -> Check {
         let Some((part, state)) = self.any_part() else { return self.create_topic() };
         if self.life().plain.is_none() {
-            let engine = self.engine();
-            match engine.producer(ProducerOptions::new()) {
-                Ok(producer) => self.life().plain = Some(producer),
+            let (engine, level) = (self.engine(), self.own_level());
+            match engine.producer(options(level)) {
+                Ok(producer) => self.life().plain = Some((producer, level)),
                 Err(error) => return self.failed(None, &error, &[]),
             }
         }
@@ -155,7 +160,8 @@ impl Driver {
         let most = self.history.next_offset(&part);
         let id = self.history.gather(what, vec![(part.clone(), vec![made.bytes()])], vec![]);
         let level = self.topic_level(&state);
-        let producer = self.life().plain.as_ref().expect("made above");
+        let (producer, own) = self.life().plain.as_ref().expect("made above");
+        let level = own.unwrap_or(level);
         match made.with(|record| producer.send(&part.topic, record.partition(part.number))) {
             Err(error) => self.failed(Some(id), &error, &[]),
             Ok(ticket) => {
@@ -169,14 +175,14 @@ impl Driver {
     pub fn open_named(&mut self) -> Check {
         let name = NAMES[self.rng.index(NAMES.len())];
         self.note(format!("open producer {name}"));
-        let engine = self.engine();
-        match engine.producer(ProducerOptions::new().name(name)) {
+        let (engine, level) = (self.engine(), self.own_level());
+        match engine.producer(options(level).name(name)) {
             Err(error) => self.failed(None, &error, &[]),
             Ok(handle) => {
                 let opening = self.history.opened(name);
                 self.fence(name)?;
                 let (told, known) = (handle.position(), self.history.position(name));
-                self.life().named.push(Named { name: name.to_owned(), opening, handle });
+                self.life().named.push(Named { name: name.to_owned(), opening, handle, level });
                 if told != known {
                     return Err(format!("I4: {name} was opened at position {told:?}, the model says {known:?}"));
                 }
@@ -229,7 +235,8 @@ impl Driver {
             self.history.ops[id].handle = Some((name.clone(), opening));
             id
         });
-        let level = self.topic_level(&state);
+        // One frame takes the strongest level of all its parts.
+        let level = self.topic_level(&state).max(self.life().named[index].level.unwrap_or(Durability::Os));
         let producer = &self.life().named[index].handle;
         let answer = made.with(|r| producer.send(&part.topic, r.partition(part.number).position(position)));
         match answer {
@@ -281,7 +288,7 @@ impl Driver {
         let (answer, allowed) = match (life.named.get(pick), &life.plain) {
             (Some(named), _) => (named.handle.flush(), &FENCED[..]),
             // It speaks for tickets that were let go, of topics that were deleted since.
-            (None, Some(plain)) => (plain.flush(), &[ErrorKind::UnknownTopicOrPartition][..]),
+            (None, Some((plain, _))) => (plain.flush(), &[ErrorKind::UnknownTopicOrPartition][..]),
             (None, None) => return Ok(()),
         };
         answer.or_else(|error| self.failed(None, &error, allowed))

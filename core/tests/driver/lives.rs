@@ -8,6 +8,7 @@ use oncelog::{EngineOptions, ErrorKind};
 use super::look::observe;
 use super::*;
 use crate::model::oracle::{Observation, recovered, same};
+use crate::model::{Fate, Op};
 
 /// Small segments, so that a run rolls many times.
 const SEGMENT: u64 = 64 << 10;
@@ -42,9 +43,26 @@ impl Driver {
     pub fn flush_all(&mut self) -> Check {
         self.note("flush".into());
         let engine = self.engine();
-        match engine.flush() {
-            Ok(()) => Ok(()),
+        engine.flush().or_else(|error| self.failed(None, &error, &[]))
+    }
+
+    /// Waits until a frame is on the device; all that lies before it is there too.
+    pub fn wait_durable(&mut self) -> Check {
+        let of_this_life = |op: &&Op| op.fate == Fate::Open && op.counts();
+        let known: Vec<u64> = self.history.ops.iter().filter(of_this_life).filter_map(|op| op.lsn).collect();
+        if known.is_empty() {
+            return Ok(());
+        }
+        let lsn = known[self.rng.index(known.len())];
+        self.note(format!("wait until {lsn} is durable"));
+        let engine = self.engine();
+        match engine.wait_durable(lsn) {
             Err(error) => self.failed(None, &error, &[]),
+            Ok(()) => {
+                let before = |op: &&mut Op| op.fate == Fate::Open && op.counts() && op.lsn.is_some_and(|l| l <= lsn);
+                self.history.ops.iter_mut().filter(before).for_each(|op| op.acked = Some(Durability::Disk));
+                Ok(())
+            }
         }
     }
 

@@ -25,7 +25,7 @@ use crate::model::{History, OpId, Part, Sends, Sets, TopicState};
 pub type Check = Result<(), String>;
 
 /// Operations in one run, at least.
-const OPERATIONS: usize = 220;
+const OPERATIONS: usize = 240;
 /// Power cuts and kills in one run, at least.
 const CRASHES: usize = 2;
 
@@ -103,6 +103,8 @@ pub struct Named<H> {
     pub name: String,
     pub opening: u64,
     pub handle: H,
+    /// The level of its options.
+    pub level: Option<Durability>,
 }
 
 /// A transaction that is open, with what it will do.
@@ -131,7 +133,7 @@ pub struct Reader {
 /// Everything that belongs to one opening of the log.
 pub struct Life {
     pub engine: Engine,
-    pub plain: Option<Producer>,
+    pub plain: Option<(Producer, Option<Durability>)>,
     pub named: Vec<Named<Producer>>,
     pub transactional: Vec<Named<TransactionalProducer>>,
     pub open: Vec<OpenTransaction>,
@@ -288,6 +290,11 @@ impl Driver {
         }
     }
 
+    /// A level for an option, or none.
+    pub fn own_level(&mut self) -> Option<Durability> {
+        [None, None, Some(Durability::Os), Some(Durability::Disk)][self.rng.index(4)]
+    }
+
     /// The level at which a topic's records are acknowledged and shown.
     pub fn topic_level(&self, topic: &TopicState) -> Durability {
         topic.level.unwrap_or(self.level)
@@ -376,6 +383,7 @@ const WEIGHTS: &[(u32, Operation)] = &[
     (8, Driver::drive),
     (4, Driver::pass_time),
     (3, Driver::flush_all),
+    (3, Driver::wait_durable),
     (4, Driver::arm),
     (1, Driver::fill_disk),
     (2, Driver::close_and_reopen),

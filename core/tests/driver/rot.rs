@@ -3,7 +3,8 @@
 
 use std::collections::BTreeMap;
 
-use oncelog::{AppendOptions, Batch, ErrorKind, Isolation, Partition, Record};
+use oncelog::sim::World;
+use oncelog::{AppendOptions, Batch, Engine, ErrorKind, Isolation, Partition, Record};
 
 use super::lives::{intact, options};
 use super::look::{observe, read_once};
@@ -67,38 +68,25 @@ impl Driver {
         let engine = options(self.level).open_on(world.machine());
         let engine = engine.map_err(|e| format!("rot in a record: the log does not open: {e}"))?;
         let below = closed && !zeros;
-        let mut hit = 0;
-        for (topic, t) in &sound.topics {
-            for (number, p) in t.partitions.iter().enumerate() {
-                match engine.partition(topic, number as u32) {
-                    Ok(partition) => hit += look_beside_rot(&partition, p, below)?,
-                    // Above the checkpoint the frame that made it may be gone.
-                    Err(_) if !below => hit += 1,
-                    Err(error) => return Err(format!("rot in a record: {topic}-{number}: {error}")),
-                }
-            }
-        }
+        let hit = look_beside_rot(&engine, sound, below)?;
         self.count(&world);
         if hit == 0 {
             return Err("rot: a record's bytes changed and no read says so".into());
         }
-        self.append_beside_rot(&engine, sound, below)
+        match append_beside_rot(&engine, sound) {
+            Err(error) if error.kind() == ErrorKind::Corrupt && !below => self.accept_loss(engine, &world, sound),
+            answer => answer.map_err(|e| format!("rot, below the checkpoint: {below}: an append answers {e}")),
+        }
     }
 
-    /// Below the checkpoint appends go on; above it they are refused until the loss is accepted. Zeros may have taken
-    /// the checkpoint with them.
-    fn append_beside_rot(&mut self, engine: &Engine, sound: &Observation, below: bool) -> Check {
-        let open = |topic: &String| engine.partition(topic, 0).ok();
-        let Some(partition) = sound.topics.keys().find_map(open) else { return Ok(()) };
-        let mut builder = Batch::builder();
-        builder.push(&Record::new(b"after the rot"), 0).map_err(|e| e.to_string())?;
-        let batch = builder.build().map_err(|e| e.to_string())?;
-        let answer = partition.append_with(&batch, AppendOptions::default()).and_then(|ticket| ticket.wait());
-        match answer {
-            Ok(_) => Ok(()),
-            Err(error) if !below && error.kind() == ErrorKind::Corrupt => Ok(()),
-            Err(error) => Err(format!("rot, below the checkpoint: {below}: an append answers {error}")),
-        }
+    /// Above the checkpoint a log with rot is for reading only, until its owner accepts the loss.
+    fn accept_loss(&mut self, engine: Engine, world: &World, sound: &Observation) -> Check {
+        engine.close().map_err(|e| format!("rot: the log does not close: {e}"))?;
+        drop(engine);
+        let engine = options(self.level).accept_loss(true).open_on(world.machine());
+        let engine = engine.map_err(|e| format!("rot: the log does not open with accept_loss: {e}"))?;
+        look_beside_rot(&engine, sound, false)?;
+        append_beside_rot(&engine, sound).map_err(|e| format!("rot: an append after accept_loss answers {e}"))
     }
 
     /// Where a record of the log lies in its file.
@@ -124,8 +112,23 @@ impl Driver {
 }
 
 /// Reads record by record: each is as it was, or refused as damaged. Above the checkpoint the partition may end before,
-/// since nobody knows any more that it went on; then the log refuses appends. Returns how many records are lost.
-fn look_beside_rot(partition: &Partition, sound: &PartitionSeen, below: bool) -> Result<usize, String> {
+/// or not be there, since nobody knows any more what was lost; then the log refuses appends. Returns how many records
+/// are lost.
+fn look_beside_rot(engine: &Engine, sound: &Observation, below: bool) -> Result<usize, String> {
+    let mut hit = 0;
+    for (topic, t) in &sound.topics {
+        for (number, p) in t.partitions.iter().enumerate() {
+            match engine.partition(topic, number as u32) {
+                Ok(partition) => hit += look_at_partition(&partition, p, below)?,
+                Err(_) if !below => hit += 1,
+                Err(error) => return Err(format!("rot in a record: {topic}-{number}: {error}")),
+            }
+        }
+    }
+    Ok(hit)
+}
+
+fn look_at_partition(partition: &Partition, sound: &PartitionSeen, below: bool) -> Result<usize, String> {
     let end = partition.bounds().end;
     let mut hit = 0;
     for (offset, bytes) in &sound.uncommitted {
@@ -140,6 +143,15 @@ fn look_beside_rot(partition: &Partition, sound: &PartitionSeen, below: bool) ->
         }
     }
     Ok(hit)
+}
+
+/// Appends a record to some partition that is left.
+fn append_beside_rot(engine: &Engine, sound: &Observation) -> oncelog::Result<()> {
+    let open = |topic: &String| engine.partition(topic, 0).ok();
+    let Some(partition) = sound.topics.keys().find_map(open) else { return Ok(()) };
+    let mut builder = Batch::builder();
+    builder.push(&Record::new(b"after the rot"), 0)?;
+    partition.append_with(&builder.build()?, AppendOptions::default())?.wait().map(drop)
 }
 
 /// Segment and byte of the newest checkpoint part's body.

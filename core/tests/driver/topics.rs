@@ -56,12 +56,10 @@ impl Driver {
         self.wait_all()?;
         let sets = self.history.deletion(name);
         let id = self.history.begin(what, vec![], sets);
+        self.forget_topic(name);
         match engine.delete_topic(name) {
             Err(error) => self.failed(Some(id), &error, &[]),
-            Ok(()) => {
-                self.forget_topic(name);
-                self.history.acked(id, Durability::Disk, None, &[])
-            }
+            Ok(()) => self.history.acked(id, Durability::Disk, None, &[]),
         }
     }
 

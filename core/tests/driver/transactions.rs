@@ -35,13 +35,13 @@ impl Driver {
     pub fn open_transactional(&mut self) -> Check {
         let name = NAMES[self.rng.index(NAMES.len())];
         self.note(format!("open transactional {name}"));
-        let engine = self.engine();
-        match engine.transactional_producer(name, ProducerOptions::new()) {
+        let (engine, level) = (self.engine(), self.own_level());
+        match engine.transactional_producer(name, super::appends::options(level)) {
             Err(error) => self.failed(None, &error, &[]),
             Ok(handle) => {
                 let opening = self.history.opened(name);
                 let (told, known) = (handle.position(), self.history.position(name));
-                self.life().transactional.push(Named { name: name.to_owned(), opening, handle });
+                self.life().transactional.push(Named { name: name.to_owned(), opening, handle, level });
                 if told != known {
                     return Err(format!("I4: {name} was opened at position {told:?}, the model says {known:?}"));
                 }
@@ -94,7 +94,7 @@ impl Driver {
             transaction,
             writes: vec![],
             sets: vec![],
-            levels: vec![],
+            levels: self.life().transactional[index].level.into_iter().collect(),
             doomed: false,
             bound,
         };

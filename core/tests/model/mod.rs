@@ -375,16 +375,15 @@ impl History {
         }
     }
 
-    /// The raw batches that a retry must find again: up to five for each producer and partition, acknowledged or found
-    /// by a recovery, in partitions that still exist.
+    /// The raw batches that a retry must find again: up to five for each producer and partition, in partitions that
+    /// still exist.
     pub fn retriable(&self) -> Vec<OpId> {
         let finds_itself = |id: &OpId| {
             let op = &self.ops[*id];
             let Some((who, first)) = op.raw else { return false };
             let write = &op.writes[0];
             let alive = self.topic(&write.part.topic).is_some_and(|t| t.born == write.part.born);
-            let known = op.acked.is_some() && op.counts() && write.first.is_some();
-            alive && known && self.verdict(&write.part, who, first, write.records.len()) == Verdict::Duplicate(*id)
+            alive && self.verdict(&write.part, who, first, write.records.len()) == Verdict::Duplicate(*id)
         };
         (0..self.ops.len()).filter(finds_itself).collect()
     }

@@ -205,7 +205,7 @@ mod tests {
         let file = disk.find("f").unwrap();
         write(&mut disk, file, 100, &[2; 50]);
         assert_eq!(after(&disk, vec![Fate::Kept, Fate::Dropped]), vec![0; 1000]);
-        assert_eq!(after(&disk, vec![Fate::Dropped, Fate::Dropped]), vec![]);
+        assert_eq!(after(&disk, vec![Fate::Dropped, Fate::Dropped]), Vec::<u8>::new());
         let partial = after(&disk, vec![Fate::Dropped, Fate::Kept]);
         assert_eq!((partial.len(), partial[99], partial[100]), (150, 0, 2));
         assert_eq!(after(&disk, vec![Fate::Dropped, Fate::Torn(vec![Sector::Zero])]), vec![0; 150]);

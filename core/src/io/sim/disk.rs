@@ -124,7 +124,9 @@ impl Inode {
             let live = Arc::make_mut(&mut self.live);
             let known = (self.durable.len() as u64).clamp(range.start, range.end);
             let (start, middle, end) = (range.start as usize, known as usize, range.end as usize);
-            live[start..middle].copy_from_slice(&self.durable[start..middle]);
+            if start < middle {
+                live[start..middle].copy_from_slice(&self.durable[start..middle]);
+            }
             live[middle..end].fill(0);
         }
         forgotten

@@ -72,12 +72,26 @@ fn a_full_log_takes_no_partition_until_a_topic_goes() {
     drop(log.reloaded());
 }
 
+fn added(topic: &str, first_partition: u32, first_instance: u32, count: u32) -> PartitionsAdded {
+    PartitionsAdded { topic: id(topic).0, first_instance, count, first_partition, reserved: 0 }
+}
+
+#[test]
+fn added_partitions_behind_a_lost_frame_are_left_out_rather_than_misnumbered() {
+    let mut log = Log::new();
+    log.create("a", 2);
+    log.apply(&Payload::PartitionsAdded(added("a", 4, 10, 2)));
+    assert_eq!(log.state.topic("a").map(|topic| topic.instances.len()), Some(2));
+    assert_eq!(log.state.next_instance(), 12, "their instances are never given out again");
+    assert_eq!(log.state.end(10), None);
+}
+
 #[test]
 fn added_partitions_follow_the_ones_that_are_there() {
     let mut log = Log::new();
     log.create("a", 2);
     log.create("b", 1);
-    let added = PartitionsAdded { topic: id("a").0, first_instance: log.state.next_instance(), count: 2 };
+    let added = added("a", 2, log.state.next_instance(), 2);
     log.apply(&Payload::PartitionsAdded(added));
     let log = log.reloaded();
     assert_eq!(log.state.topic("a").map(|topic| topic.instances.clone()), Some(vec![0, 1, 3, 4]));
@@ -130,8 +144,8 @@ fn frames_that_no_check_lets_through_change_nothing_but_the_numbers() {
     for frame in [same_name, same_id, same_instance, past_the_end, too_many] {
         log.apply(&Payload::TopicCreated(frame));
     }
-    log.apply(&Payload::PartitionsAdded(PartitionsAdded { topic: id("a").0, first_instance: 0, count: u32::MAX }));
-    log.apply(&Payload::PartitionsAdded(PartitionsAdded { topic: id("z").0, first_instance: 0, count: 1 }));
+    log.apply(&Payload::PartitionsAdded(added("a", 2, 0, u32::MAX)));
+    log.apply(&Payload::PartitionsAdded(added("z", 0, 0, 1)));
     assert_eq!((log.state.topics().count(), log.state.live_partitions()), (1, 2));
     assert_eq!(log.state.next_instance(), u32::MAX, "no instance that a frame named is given out again");
     assert_eq!(refused(log.state.check_create_topic("f", &TopicOptions::new())), ErrorKind::LimitExceeded);

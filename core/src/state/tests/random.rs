@@ -111,7 +111,13 @@ fn random_step(dice: &mut Dice, state: &State) -> Step {
         2 if dice.one_in(3) => Payload::TopicDeleted(TopicDeleted { topic: id(NAMES[dice.below(7) as usize]).0 }),
         3 => {
             let topic = id(NAMES[dice.below(7) as usize]).0;
-            Payload::PartitionsAdded(PartitionsAdded { topic, first_instance: sane(dice), count: dice.u32(5) })
+            Payload::PartitionsAdded(PartitionsAdded {
+                topic,
+                first_instance: sane(dice),
+                count: dice.u32(5),
+                first_partition: dice.below(8) as u32,
+                reserved: 0,
+            })
         }
         4 | 5 => Payload::ProducerOpened(ProducerOpened {
             producer_id: dice.i64(30),
