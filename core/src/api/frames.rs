@@ -62,8 +62,8 @@ impl Frames {
         })
     }
 
-    /// The answer to a position that was sent already; `None` if it is new. It is given no earlier than everything up to
-    /// that position has met its own level and the one asked now.
+    /// The answer to a position that was sent already; `None` if it is new. It is given no earlier than everything up
+    /// to that position has met its own level and the one asked now.
     pub(super) fn repeated(&self, context: &Context, position: u64, asked: Durability) -> Option<Item> {
         if let Some((placed, lsn)) = self.positions.last()
             && position <= placed

@@ -73,8 +73,8 @@ pub(super) struct Sent {
     pub(super) spot: Spot,
     pub(super) partition: u32,
     pub(super) timestamp: Timestamp,
-    /// It was at or below the position: nothing was gathered, but the answer waits for what it repeats, at this level at
-    /// least.
+    /// It was at or below the position: nothing was gathered, but the answer waits for what it repeats, at this level
+    /// at least.
     pub(super) duplicate: Option<Durability>,
 }
 

@@ -260,7 +260,7 @@ impl<F: Fold> Opener<F> {
         };
         if let Some((kind, lsn)) = walked.unknown {
             let message =
-                format!("a newer oncelog wrote this log; open it with that version; frame kind={kind} lsn={lsn}");
+                format!("another version wrote this log; open it with that version; frame kind={kind} lsn={lsn}");
             return Err(Error::new(ErrorKind::UnsupportedVersion, message));
         }
         let mut report = Report { holes: walked.holes.clone(), ..Report::default() };

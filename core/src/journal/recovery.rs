@@ -11,7 +11,7 @@ use super::segments::{SegmentInfo, read_error};
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::control::{Link, Place};
 use crate::format::files::SegmentHeader;
-use crate::format::frame::{Bad, Frame, Kind, Payload, Seal};
+use crate::format::frame::{Frame, Kind, Payload, Seal};
 use crate::io::branches::branch;
 use crate::io::bugs::{Bug, planted};
 use crate::io::{File, Machine};
@@ -190,7 +190,7 @@ pub struct Walked {
     pub cut_bytes: u64,
     /// Greatest LSN seen behind the end.
     pub cut_lsn: Lsn,
-    /// Kind and LSN of the first frame that this version does not know and may not step over.
+    /// Kind and LSN of the first frame that this version cannot read and may not step over.
     pub unknown: Option<(u8, Lsn)>,
 }
 
@@ -297,8 +297,9 @@ impl<'a> Walk<'a> {
         let header = found.header;
         match scanner.frame(found).payload() {
             Ok(payload) if header.lsn <= self.limit => (self.fold)(header.lsn, &payload),
-            Err(Bad::Unknown(kind)) => self.out.unknown = self.out.unknown.or(Some((kind, header.lsn))),
-            _ => {}
+            Ok(_) => {}
+            // Its bytes are right, so another version wrote it.
+            Err(_) => self.out.unknown = self.out.unknown.or(Some((header.kind, header.lsn))),
         }
         self.pass(found, segment);
     }

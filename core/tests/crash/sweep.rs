@@ -176,7 +176,8 @@ pub fn sweep(amount: Amount) -> Result<BTreeMap<&'static str, Count>, String> {
                         }
                     }
                     if std::env::var_os("TIMES").is_some() {
-                    counts.lock().unwrap().entry(workload.name).or_default().ms += begun.elapsed().as_millis() as usize;
+                        counts.lock().unwrap().entry(workload.name).or_default().ms +=
+                            begun.elapsed().as_millis() as usize;
                     }
                 }
             });
@@ -184,7 +185,9 @@ pub fn sweep(amount: Amount) -> Result<BTreeMap<&'static str, Count>, String> {
     });
     let failures = failures.into_inner().unwrap();
     if std::env::var_os("TIMES").is_some() {
-        for (n, c) in counts.lock().unwrap().iter() { println!("{n} {c:?} {}us", c.ms * 1000 / (c.states + c.again).max(1)); }
+        for (n, c) in counts.lock().unwrap().iter() {
+            println!("{n} {c:?} {}us", c.ms * 1000 / (c.states + c.again).max(1));
+        }
     }
     match failures.is_empty() {
         true => Ok(counts.into_inner().unwrap()),

@@ -162,11 +162,17 @@ fn a_topic_created_again_inherits_nothing() {
     let old = consumer(&engine, "g", &[("t", 0)]);
     assert_eq!(old.poll(LONG).unwrap().count(), 1);
     old.commit().unwrap();
+    producer.send("t", Record::new(b"old too")).unwrap().wait().unwrap();
+    assert_eq!(old.poll(LONG).unwrap().count(), 1);
     let handle = engine.partition("t", 0).unwrap();
     engine.delete_topic("t").unwrap();
     engine.create_topic("t", TopicOptions::new()).unwrap();
     assert_eq!(handle.read(0, ReadOptions::new()).err().unwrap().kind(), ErrorKind::UnknownTopicOrPartition);
     assert_eq!(old.poll(Duration::ZERO).err().unwrap().kind(), ErrorKind::UnknownTopicOrPartition);
+    assert_eq!(old.commit().err().unwrap().kind(), ErrorKind::UnknownTopicOrPartition, "not for its namesake");
+    let transactional = engine.transactional_producer("tp", ProducerOptions::new()).unwrap();
+    let bound = transactional.begin_transaction_for(&old).unwrap();
+    assert_eq!(bound.commit().err().unwrap().kind(), ErrorKind::UnknownTopicOrPartition);
     let new = consumer(&engine, "g", &[("t", 0)]);
     assert_eq!(new.committed(&place).unwrap(), None);
     producer.send("t", Record::new(b"new")).unwrap().wait().unwrap();

@@ -208,7 +208,10 @@ fn threads_share_a_producer_and_every_record_arrives_once_in_its_order() {
                 for i in 0..500u32 {
                     let text = format!("{thread} {i}");
                     let ticket = producer.send("t", Record::new(text.as_bytes()).partition(thread % 2)).unwrap();
-                    if i % 50 == 0 { drop(ticket.wait().unwrap()) } else { ticket.detach() }
+                    match i % 50 {
+                        0 => assert!(!ticket.wait().unwrap().duplicate),
+                        _ => ticket.detach(),
+                    }
                 }
             });
         }

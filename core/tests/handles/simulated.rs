@@ -108,6 +108,22 @@ fn position_and_records_agree_after_any_power_cut() {
 }
 
 #[test]
+fn a_duplicate_is_acknowledged_no_earlier_than_its_original_whatever_came_between() {
+    for seed in 0..60 {
+        let world = World::new(seed);
+        let engine = with_topic(&world, 1);
+        engine.create_topic("os", TopicOptions::new().durability(Durability::Os)).unwrap();
+        let loader = engine.producer(ProducerOptions::new().name("n").linger(Duration::ZERO)).unwrap();
+        loader.send("t", Record::new(b"5").position(5)).unwrap().detach();
+        loader.send("os", Record::new(b"6").position(6)).unwrap().wait().unwrap();
+        assert!(loader.send("t", Record::new(b"5").position(5)).unwrap().wait().unwrap().duplicate);
+        world.crash();
+        let engine = open(&world);
+        assert_eq!(content(&engine, "t", 0), ["5"], "seed {seed}");
+    }
+}
+
+#[test]
 fn a_consumer_bound_to_transactions_processes_each_record_once_through_power_cuts() {
     for seed in 0..100 {
         let world = World::new(seed);
