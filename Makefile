@@ -19,6 +19,7 @@ lint: tools
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --all-features -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --all-features --no-deps
+	cargo test --quiet --package oncelog --features sim --test tidy
 
 soak: tools
 	SEEDS=$(SEEDS) cargo test --release --package oncelog --features sim --test simulation -- two_thousand_seeds --nocapture

@@ -1,6 +1,7 @@
 //! Every disk that a power cut can leave behind a workload, opened, checked against what was acknowledged, and crashed
 //! again during its recovery.
 #![cfg(feature = "sim")]
+#![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
 mod crash;
 

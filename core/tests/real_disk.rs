@@ -2,6 +2,7 @@
 //!
 //! Tests that need another process run this program again; `another_process_plays_its_part` then does what it is told.
 #![allow(unsafe_code)]
+#![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
 use std::fs;
 use std::io::{self, BufRead, BufReader, Read, Write};

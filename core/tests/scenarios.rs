@@ -162,7 +162,9 @@ fn an_idle_raw_producer_expires_and_is_unknown_but_never_accepted_in_the_middle(
     let (world, engine) = begin(4);
     let idle = engine.init_producer(None, Duration::from_secs(60), None).unwrap();
     let busy = engine.init_producer(None, Duration::from_secs(60), None).unwrap();
-    (0..7).for_each(|sequence| drop(append(&engine, &raw(idle, sequence), Durability::Disk).unwrap()));
+    for sequence in 0..7 {
+        append(&engine, &raw(idle, sequence), Durability::Disk).unwrap();
+    }
     // The wall clock jumps; only the monotonic one counts.
     world.set_wall_ms(4_000_000_000_000);
     engine.drive().unwrap();

@@ -1,6 +1,7 @@
 //! The simulated disk keeps the rules of the fault model: what was synced is never lost, what was not may be lost in
 //! every way the model names and in no other, and the same seed repeats.
 #![cfg(feature = "sim")]
+#![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;

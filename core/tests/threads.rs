@@ -1,5 +1,6 @@
 //! Many threads on one engine, on a real disk: appenders at both levels, transactions, a consumer that polls while they
 //! write, segments so small that they roll all the time. Whatever the interleaving, every record is there once.
+#![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -60,7 +61,7 @@ fn read_until(consumer: &Consumer, done: &AtomicBool) -> usize {
 
 fn append_all(engine: &Engine, i: usize, name: &str, appends: usize) {
     let partition = engine.partition("plain", i as u32 % 3).expect("a partition");
-    let level = if i % 2 == 0 { Durability::Os } else { Durability::Disk };
+    let level = if i.is_multiple_of(2) { Durability::Os } else { Durability::Disk };
     for n in 0..appends {
         let text = format!("{name}:{n} {}", "x".repeat(n % 200));
         let options = AppendOptions::new().durability(level);

@@ -1,4 +1,5 @@
 //! The narrowest path, end to end on the simulated disk: one partition, appends at both levels, crashes.
+#![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
 use std::sync::Arc;
 

@@ -69,8 +69,8 @@ impl Place<'_> {
         steps.iter().for_each(|step| state.push_str(&format!("/{}/{}", step.prefix, step.cut)));
         let calls: Vec<String> = steps.iter().map(|s| format!("after call {}: {}", s.prefix, s.call)).collect();
         format!(
-            "{state}: {fault}\n  {}\n  repeat: STATE={state} cargo test --features sim --test crash_states -- one_state \
-             --nocapture",
+            "{state}: {fault}\n  {}\n  repeat: STATE={state} cargo test --features sim --test crash_states -- \
+             one_state --nocapture",
             calls.join("\n  then in the recovery of that ")
         )
     }

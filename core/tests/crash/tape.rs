@@ -213,7 +213,7 @@ impl Tape {
         self.values += 1;
         let mut value = format!("value {} ", self.values).into_bytes();
         // Zeros and repeated bytes must not pass for what a torn write leaves.
-        let fill = if self.values % 3 == 0 { 0 } else { self.rng.next_u64() as u8 };
+        let fill = if self.values.is_multiple_of(3) { 0 } else { self.rng.next_u64() as u8 };
         value.resize(len.max(value.len()), fill);
         value
     }

@@ -73,7 +73,10 @@ impl Driver {
     pub fn open_consumer(&mut self) -> Check {
         let group = READERS[self.rng.index(READERS.len())];
         // One consumer of a group at a time: a second one would not hear what the first commits.
-        if self.life().readers.iter().any(|reader| reader.group == group && !reader.lost) {
+        let life = self.life();
+        let is_bound = |index: usize| life.open.iter().any(|open| open.bound.as_ref().is_some_and(|b| b.0 == index));
+        let mut others = life.readers.iter().enumerate().filter(|(_, reader)| reader.group == group);
+        if others.any(|(index, reader)| !reader.lost || is_bound(index)) {
             return Ok(());
         }
         let mut chosen = BTreeMap::new();

@@ -99,7 +99,11 @@ impl Driver {
         let id = self.history.begin(what, vec![], vec![(Cell::Position(name.into()), None)]);
         let engine = self.engine();
         match engine.delete_producer(name) {
-            Err(error) => self.failed(Some(id), &error, &[ErrorKind::UnknownTransactionalId]),
+            Err(error) => {
+                // Nobody knows whether its handles are finished; what they wrote they may still call a duplicate.
+                self.history.opened(name);
+                self.failed(Some(id), &error, &[ErrorKind::UnknownTransactionalId])
+            }
             Ok(()) => {
                 self.history.opened(name);
                 self.history.acked(id, Durability::Disk, None, &[])

@@ -272,7 +272,7 @@ impl Evidence {
                 let agrees = |k: &usize| {
                     setters.iter().enumerate().all(|(n, (id, _))| kept[*id].is_none_or(|kept| kept == (n < *k)))
                 };
-                let Some(most) = candidates(&setters, &value).into_iter().filter(agrees).next_back() else {
+                let Some(most) = candidates(&setters, &value).into_iter().rfind(agrees) else {
                     return Err(vec![format!("I4: no prefix of the journal explains {cell:?} = {value:?}")]);
                 };
                 setters.iter().enumerate().for_each(|(n, (id, _))| kept[*id] = Some(n < most));

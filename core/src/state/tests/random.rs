@@ -115,7 +115,7 @@ fn random_step(dice: &mut Dice, state: &State) -> Step {
                 topic,
                 first_instance: sane(dice),
                 count: dice.u32(5),
-                first_partition: dice.below(8) as u32,
+                first_partition: dice.below(8),
                 reserved: 0,
             })
         }
