@@ -100,6 +100,41 @@ kinds! {
     Panic = 36,
 }
 
+impl ErrorKind {
+    /// The code by which a Kafka broker would say the same to its clients: what a broker that embeds the log answers.
+    /// Kinds that no Kafka client knows are UNKNOWN_SERVER_ERROR (-1).
+    pub fn kafka_code(self) -> i16 {
+        use ErrorKind::*;
+        match self {
+            OffsetOutOfRange | Truncated => 1,
+            Corrupt => 2,
+            UnknownTopicOrPartition => 3,
+            TimedOut | Indeterminate => 7,
+            RecordTooLarge => 10,
+            StaleGroupMember => 22,
+            Rebalancing => 27,
+            UnsupportedVersion => 35,
+            TopicExists => 36,
+            InvalidArgument | LimitExceeded => 42,
+            ReadOnly => 44,
+            OutOfOrderSequence => 45,
+            StaleEpoch => 47,
+            InvalidState | InvalidTransactionState => 48,
+            Busy => 51,
+            Io | Full | Poisoned | Closed | Forked | Locked => 56,
+            UnknownProducer => 59,
+            GroupNotEmpty => 68,
+            UnknownGroup => 69,
+            InvalidRecord => 87,
+            UnstableOffsets => 88,
+            ProducerFenced => 90,
+            UnknownTransactionalId => 105,
+            TransactionAborted | TransactionTimedOut => 120,
+            Internal | Panic => -1,
+        }
+    }
+}
+
 struct Inner {
     kind: ErrorKind,
     message: Cow<'static, str>,
@@ -173,5 +208,34 @@ impl fmt::Debug for Error {
 impl std::error::Error for Error {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         self.0.source.as_ref().map(|s| s.as_ref() as &(dyn std::error::Error + 'static))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_fixed_and_each_kind_has_its_own() {
+        let numbers: Vec<u16> = ErrorKind::ALL.iter().map(|kind| *kind as u16).collect();
+        assert_eq!(numbers, (1..=36).collect::<Vec<u16>>());
+        assert_eq!((ErrorKind::Closed as u16, ErrorKind::Poisoned as u16), (3, 9));
+    }
+
+    #[test]
+    fn an_error_prints_its_kind_and_message_and_chains_its_cause() {
+        let cause = std::io::Error::other("no such device");
+        let error = Error::with_source(ErrorKind::Io, "reading failed; try again, file=x", cause);
+        assert_eq!(error.to_string(), "Io: reading failed; try again, file=x");
+        assert_eq!(format!("{error:?}"), "Io: reading failed; try again, file=x (no such device)");
+        assert!(std::error::Error::source(&error).is_some());
+        assert!(error.is_retriable() && !error.is_fatal() && !error.requires_abort());
+    }
+
+    #[test]
+    fn a_kafka_client_hears_codes_it_knows() {
+        assert_eq!(ErrorKind::OutOfOrderSequence.kafka_code(), 45);
+        assert_eq!(ErrorKind::ProducerFenced.kafka_code(), 90);
+        assert!(ErrorKind::ALL.iter().all(|kind| (-1..=120).contains(&kind.kafka_code())));
     }
 }

@@ -6,10 +6,11 @@
 //!
 //! ```
 //! # let dir = tempfile::tempdir().unwrap();
+//! # std::env::set_current_dir(dir.path()).unwrap();
 //! use std::time::Duration;
 //! use oncelog::{ConsumerOptions, Engine, ProducerOptions, Record, TopicOptions, TopicPartition};
 //!
-//! let engine = Engine::open(dir.path())?;
+//! let engine = Engine::open("words.log")?; // a directory, made if it is missing
 //! engine.create_topic("words", TopicOptions::new())?;
 //! engine.create_topic("shouts", TopicOptions::new())?;
 //! engine.producer(ProducerOptions::new())?.send("words", Record::new(b"hello"))?.wait()?;
