@@ -171,10 +171,7 @@ impl Engine {
         let timeout_ms = u32::try_from(timeout.as_millis()).map_err(|_| {
             Error::new(ErrorKind::InvalidArgument, format!("the timeout is too long; give at most {} ms", u32::MAX))
         })?;
-        if let Some(current) = current {
-            inner.check_producer(current)?;
-        }
-        inner.open_producer(transactional_id, timeout_ms).map(|(identity, _)| identity)
+        inner.open_producer(transactional_id, timeout_ms, current).map(|(identity, _)| identity)
     }
 
     /// Waits until everything up to a frame survives a power cut. `Appended::lsn` and `Committed::lsn` name frames.

@@ -63,7 +63,7 @@ impl Producer {
         let kind = match options.name {
             None => Kind::Plain(Batches::default()),
             Some(name) => {
-                let (identity, reached) = engine.open_producer(Some(&name), 0)?;
+                let (identity, reached) = engine.open_producer(Some(&name), 0, None)?;
                 Kind::Named(Frames::new(name, identity, reached))
             }
         };

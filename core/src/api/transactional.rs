@@ -44,7 +44,7 @@ impl TransactionalProducer {
             let text = "a transactional id is the producer's name; leave ProducerOptions::name out";
             return Err(Error::new(ErrorKind::InvalidArgument, format!("{text}, id={id} name={name}")));
         }
-        let (identity, reached) = engine.open_producer(Some(id), 0)?;
+        let (identity, reached) = engine.open_producer(Some(id), 0, None)?;
         let state =
             HolderState { busy: false, finished: None, positions: Positions::new(reached), spare: Buffers::default() };
         let holder = Holder {

@@ -9,14 +9,26 @@ use crate::io::bugs::{Bug, planted};
 use crate::types::{Durability, Identity, Lsn};
 
 impl Inner {
-    /// Opens a name, or registers a raw producer without one. Returns its identity and, for a name, its position.
-    pub fn open_producer(&self, name: Option<&str>, timeout_ms: u32) -> Result<(Identity, Option<u64>)> {
+    /// Opens a name, or registers a raw producer without one. Returns its identity and, for a name, its position. With
+    /// `current` only the newest holder may do so: of two who try at once, one is fenced.
+    pub fn open_producer(
+        &self,
+        name: Option<&str>,
+        timeout_ms: u32,
+        current: Option<Identity>,
+    ) -> Result<(Identity, Option<u64>)> {
         self.check_writable()?;
         if let Some(name) = name {
             crate::state::check_name("producer", name)?;
         }
         let text = name.unwrap_or("");
         let mut guard = self.journal.enter(192 + text.len())?;
+        let held = current.map_or(Ok(()), |c| guard.state().check_producer(c.producer_id, c.epoch));
+        if let Err(error) = held {
+            let last = guard.last_lsn();
+            drop(guard);
+            return self.refuse(error, last);
+        }
         let (producer_id, previous_id, epoch) = match name {
             Some(name) => guard.state().next_producer(name),
             None => (guard.state().next_producer_id(), -1, 0),

@@ -115,8 +115,8 @@ fn a_raw_producer_is_forgotten_after_an_idle_day_and_then_unknown() {
     let inner = open(&world);
     inner.create_topic("t", &TopicOptions::new()).unwrap();
     let partition = inner.topic("t").unwrap().partitions[0].clone();
-    let (idle, _) = inner.open_producer(None, 0).unwrap();
-    let (busy, _) = inner.open_producer(None, 0).unwrap();
+    let (idle, _) = inner.open_producer(None, 0, None).unwrap();
+    let (busy, _) = inner.open_producer(None, 0, None).unwrap();
     inner.append(&partition, raw(idle, 0).framed(), None).unwrap();
     for hour in 0..25 {
         inner.append(&partition, raw(busy, hour).framed(), None).unwrap();
@@ -142,7 +142,7 @@ fn a_life_ends_and_the_next_one_knows_the_same() {
         let inner = open(&world);
         inner.create_topic("t", &TopicOptions::new()).unwrap();
         let partition = inner.topic("t").unwrap().partitions[0].clone();
-        let (identity, _) = inner.open_producer(None, 0).unwrap();
+        let (identity, _) = inner.open_producer(None, 0, None).unwrap();
         for sequence in 0..(seed as i32 * 7) {
             inner.append(&partition, raw(identity, sequence).framed(), None).unwrap();
         }
@@ -155,4 +155,15 @@ fn a_life_ends_and_the_next_one_knows_the_same() {
         }
         assert_eq!(open(&world).digest(), digest, "seed {seed} end {end}");
     }
+}
+
+#[test]
+fn of_two_who_renew_the_same_identity_one_is_fenced() {
+    let world = World::new(3);
+    let inner = open(&world);
+    let (held, _) = inner.open_producer(Some("payments"), 0, None).unwrap();
+    let (renewed, _) = inner.open_producer(Some("payments"), 0, Some(held)).unwrap();
+    assert_eq!((renewed.producer_id, renewed.epoch), (held.producer_id, held.epoch + 1));
+    let late = inner.open_producer(Some("payments"), 0, Some(held)).unwrap_err();
+    assert_eq!(late.kind(), ErrorKind::ProducerFenced);
 }
