@@ -135,3 +135,20 @@ fn many_threads_append_read_and_commit_and_nothing_is_lost_or_doubled() {
     engine.close().expect("closed");
     check(&Engine::open(dir.path()).expect("opened again"));
 }
+
+#[test]
+fn a_detached_append_after_a_quiet_time_is_written_without_anybody_waiting() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let engine = Engine::options().durability(Durability::Os).open(dir.path()).expect("a log");
+    engine.create_topic("quiet", TopicOptions::new()).expect("made");
+    let partition = engine.partition("quiet", 0).expect("a partition");
+    let consumer = engine.consumer(ConsumerOptions::new()).expect("a consumer");
+    consumer.assign(&[TopicPartition::new("quiet", 0)]).expect("assigned");
+    for round in 0..3 {
+        // Long enough for the keeper to have nothing left to do and to sleep as long as it likes.
+        std::thread::sleep(Duration::from_millis(300));
+        partition.append(&batch(&format!("round {round}"))).expect("placed").detach();
+        let records = consumer.poll(Duration::from_secs(30)).expect("polled");
+        assert_eq!(records.iter().count(), 1, "round {round}: the keeper slept through an append");
+    }
+}

@@ -215,6 +215,12 @@ impl Head {
         })
     }
 
+    /// The LSN up to which frames were durable before this was written. Behind a clean close only the last frame, a
+    /// mark, was not flushed.
+    pub fn durable_lsn(&self) -> u64 {
+        if self.clean { self.checkpoint_lsn.max(self.last_lsn.saturating_sub(1)) } else { self.checkpoint_lsn }
+    }
+
     /// The byte where the slot of `sequence` lies.
     pub fn slot(sequence: u64) -> u64 {
         (sequence % 2) * SECOND

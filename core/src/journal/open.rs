@@ -251,12 +251,14 @@ impl<F: Fold> Opener<F> {
         let chain = chain(start, &found)?;
         let next = if base.next.segment == 0 { Place { segment: start, position: FIRST } } else { base.next };
         let from = (base.reference, next);
+        // A segment that is gone or cut short takes along the frames that would speak for it; `head` still does.
+        let stated = heads.iter().map(Head::durable_lsn).max().unwrap_or(0);
         let careful = self.opening.read_only;
         let walked = if careful {
-            let declared = Walk::new(&found, &chain, from, 0, &mut |_, _| ()).run()?.declared;
-            Walk::new(&found, &chain, from, declared, &mut |lsn, p| restore.frame(lsn, p)).run()?
+            let declared = Walk::new(&found, &chain, from, stated, 0, &mut |_, _| ()).run()?.declared;
+            Walk::new(&found, &chain, from, stated, declared, &mut |lsn, p| restore.frame(lsn, p)).run()?
         } else {
-            Walk::new(&found, &chain, from, Lsn::MAX, &mut |lsn, p| restore.frame(lsn, p)).run()?
+            Walk::new(&found, &chain, from, stated, Lsn::MAX, &mut |lsn, p| restore.frame(lsn, p)).run()?
         };
         if let Some((kind, lsn)) = walked.unknown {
             let message =

@@ -212,18 +212,19 @@ enum Step {
 }
 
 impl<'a> Walk<'a> {
-    /// Starts behind a checkpoint.
+    /// Starts behind a checkpoint. Everything up to `declared` is known to have been durable, whatever the frames say.
     pub fn new(
         found: &'a BTreeMap<u64, FoundSegment>,
         chain: &'a [u64],
         from: (CheckpointRef, Place),
+        declared: Lsn,
         limit: Lsn,
         fold: &'a mut dyn FnMut(Lsn, &Payload<'_>),
     ) -> Walk<'a> {
         let out = Walked {
             last_lsn: from.0.lsn,
             end: from.1,
-            declared: from.0.lsn,
+            declared: declared.max(from.0.lsn),
             durable_end: from.1,
             ..Walked::default()
         };

@@ -11,7 +11,7 @@ use crate::io::{File, Machine};
 
 /// Zeros are written in pieces of this size: larger ones make the page cache use large folios, and a small write into
 /// those costs twice as much.
-const ZERO_PIECE: u64 = 64 << 10;
+pub const ZERO_PIECE: u64 = 64 << 10;
 static ZEROS: [u8; ZERO_PIECE as usize] = [0; ZERO_PIECE as usize];
 
 /// A segment that this life writes.

@@ -4,6 +4,7 @@
 use std::sync::atomic::Ordering;
 
 use super::core::{Draft, Placed};
+use super::segment::ZERO_PIECE;
 use super::{Fold, Journal};
 use crate::error::Result;
 use crate::format::control::Place;
@@ -20,6 +21,9 @@ const MARK_AFTER: u64 = 50 * MS;
 /// Zeros are kept ready for what was written in the last tick, within these bounds.
 const ZEROS_MIN: u64 = 256 << 10;
 const ZEROS_MAX: u64 = 32 << 20;
+/// A load of more than this in one round is looked after again this soon.
+const BUSY: u64 = 256 << 10;
+const LOOK_AGAIN: u64 = MS;
 
 /// What the keeper remembers between two rounds.
 #[derive(Debug)]
@@ -69,9 +73,10 @@ impl<F: Fold> Journal<F> {
         }
         // A failure poisons the journal and reaches every caller by that; the keeper has nobody to tell.
         let due = self.tend_groups().unwrap_or(None);
-        let _ = self.tend_segments();
+        let busy = self.tend_segments().unwrap_or(false);
         self.call_back();
-        due
+        let soon = busy.then(|| self.machine.clock.monotonic() + LOOK_AGAIN);
+        due.into_iter().chain(soon).min()
     }
 
     fn tend_groups(&self) -> Result<Option<u64>> {
@@ -125,8 +130,9 @@ impl<F: Fold> Journal<F> {
         Ok(placed)
     }
 
-    /// Has the next segment ready before this one is three quarters full, and zeros ahead of the load.
-    fn tend_segments(&self) -> Result<()> {
+    /// Has the next segment ready before this one is three quarters full, and zeros ahead of the load, into the next
+    /// segment too. Returns whether the load is such that it should look again soon.
+    fn tend_segments(&self) -> Result<bool> {
         let (segment, position, wants_spare) = {
             let core = self.core.lock();
             (core.segment.clone(), core.position, core.wants_spare())
@@ -134,40 +140,46 @@ impl<F: Fold> Journal<F> {
         if wants_spare {
             self.prepare_spare(0)?;
         }
-        let distance = {
+        let (distance, moved) = {
             let mut upkeep = self.upkeep.lock();
             let written = segment.header.number * segment.header.size + position;
             let moved = written.saturating_sub(upkeep.last_bytes).min(ZEROS_MAX);
             upkeep.last_bytes = written;
-            // An idle log writes no zeros; a busy one has twice its last round's bytes ready.
-            upkeep.ahead = if moved == 0 { 0 } else { (2 * moved).max(upkeep.ahead / 2).clamp(ZEROS_MIN, ZEROS_MAX) };
-            upkeep.ahead
+            // An idle log writes no zeros; a busy one has several rounds' bytes ready.
+            upkeep.ahead = if moved == 0 { 0 } else { (4 * moved).max(upkeep.ahead / 2).clamp(ZEROS_MIN, ZEROS_MAX) };
+            (upkeep.ahead, moved)
         };
-        let mut pieces = 0;
-        while segment.zero_ahead(distance).map_err(|e| self.poison("writing zeros ahead failed", e))? {
-            pieces += 1;
-            if pieces * (64 << 10) >= ZEROS_MAX {
-                break;
+        let failed = |e| self.poison("writing zeros ahead failed", e);
+        let mut left = ZEROS_MAX;
+        while left > 0 && segment.zero_ahead(distance).map_err(failed)? {
+            left = left.saturating_sub(ZERO_PIECE);
+        }
+        let room = segment.header.size - position;
+        if room < distance {
+            let spare = self.core.lock().spare.clone();
+            while let Some(spare) = &spare
+                && left > 0
+                && spare.zero_ahead(distance - room).map_err(failed)?
+            {
+                left = left.saturating_sub(ZERO_PIECE);
             }
         }
-        Ok(())
+        Ok(moved > BUSY)
     }
 
     /// Runs what was enlisted and has met its level, or never will.
     fn call_back(&self) {
-        if self.enlisted.lock().is_empty() {
-            return;
-        }
         let mut ready = Vec::new();
         {
             let mut enlisted = self.enlisted.lock();
-            let mut i = 0;
-            while i < enlisted.len() {
-                match self.reached(enlisted[i].lsn, enlisted[i].level) {
-                    Some(result) => ready.push((enlisted.remove(i).call, result)),
-                    None => i += 1,
+            let waiting = enlisted.drain(..).filter_map(|e| match self.reached(e.lsn, e.level) {
+                Some(result) => {
+                    ready.push((e.call, result));
+                    None
                 }
-            }
+                None => Some(e),
+            });
+            *enlisted = waiting.collect();
         }
         for (call, result) in ready {
             // A caller's panic is its own: the keeper goes on.
@@ -241,9 +253,12 @@ impl<F: Fold> Journal<F> {
 
     /// Waits, on the keeper's thread, until there is something to do.
     pub fn sleep(&self, seen: u64, due: Option<u64>) {
-        self.idle.store(due.is_none(), Ordering::Relaxed);
+        // Idle is whoever means to sleep longer than a frame may lie unwritten: then a frame rings the bell.
+        let soon = self.machine.clock.monotonic() + WRITE_WITHIN;
+        let idle = due.is_none_or(|due| due > soon);
+        self.idle.store(idle, Ordering::Relaxed);
         // What was placed before the flag went up rang no bell.
-        let busy = due.is_none() && !self.core.lock().group.chunks.is_empty();
+        let busy = idle && !self.core.lock().group.chunks.is_empty();
         if !busy {
             self.machine.park.park(&self.bell, seen, due);
         }
