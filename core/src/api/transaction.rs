@@ -11,7 +11,7 @@ use crate::format::batch::BatchBuilder;
 use crate::format::record::Record;
 use crate::journal::Ticket;
 use crate::limits::TRANSACTION_BUFFER;
-use crate::types::{Committed, GroupMetadata, Offsets, TransactionNumber};
+use crate::types::{Committed, GroupMetadata, OffsetAndMetadata, Offsets, TopicPartition, TransactionNumber};
 
 /// Records for any number of topics and offsets of any number of groups that become visible together or not at all.
 ///
@@ -98,8 +98,12 @@ impl Transaction {
             return Err(Error::new(ErrorKind::InvalidArgument, format!("{text}, group={}", group.group)));
         }
         inner.check_offsets(&group.group, offsets)?;
-        let more: usize = offsets.iter().map(|(name, at)| 64 + name.topic.len() + at.metadata.len()).sum();
-        let bytes = self.offsets_bytes.saturating_add(more).saturating_add(group.group.len());
+        let known = self.offsets.iter().find(|(known, _)| known == group).map(|(_, offsets)| offsets);
+        let cost = |(name, at): (&TopicPartition, &OffsetAndMetadata)| 64 + name.topic.len() + at.metadata.len();
+        // What is said again takes the place of what was said before.
+        let replaced = offsets.keys().filter_map(|name| known?.get_key_value(name)).map(cost).sum::<usize>();
+        let more = offsets.iter().map(cost).sum::<usize>() + if known.is_none() { group.group.len() } else { 0 };
+        let bytes = self.offsets_bytes.saturating_add(more).saturating_sub(replaced);
         check_room(self.buffers.gather.bytes().saturating_add(bytes))?;
         self.offsets_bytes = bytes;
         let sent = match self.offsets.iter().position(|(known, _)| known == group) {

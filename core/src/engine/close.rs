@@ -41,8 +41,7 @@ impl Inner {
     }
 
     fn close_journal(&self) -> Result<()> {
-        self.journal.check()?;
-        self.journal.flush_all()?;
+        self.journal.close_door()?;
         self.settle_footers();
         let current = self.journal.finish()?;
         self.footers.settle(self.journal.segments(), current, &self.hub.partitions());

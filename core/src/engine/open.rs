@@ -44,9 +44,10 @@ impl Inner {
             None => journal.segments().newest(),
         };
         let opened = restoring.opened.unwrap_or_default();
+        let incarnation = journal.look(|state, _| state.incarnation);
         let inner = Arc::new(Inner {
             footers: Footers::new(first_written),
-            incarnation: opened.incarnation,
+            incarnation,
             next_number: AtomicU64::new(opened.first_number),
             last_number: opened.first_number.saturating_add(opened.numbers),
             journal: Arc::new(journal),

@@ -6,6 +6,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::format::control::{ProducerDeleted, ProducerOpened};
 use crate::format::frame::{Kind, Payload};
 use crate::io::bugs::{Bug, planted};
+use crate::state::State;
 use crate::types::{Durability, Identity, Lsn};
 
 impl Inner {
@@ -23,8 +24,7 @@ impl Inner {
         }
         let text = name.unwrap_or("");
         let mut guard = self.journal.enter(192 + text.len())?;
-        let held = current.map_or(Ok(()), |c| guard.state().check_producer(c.producer_id, c.epoch));
-        if let Err(error) = held {
+        if let Err(error) = check_current(guard.state(), name, current) {
             let last = guard.last_lsn();
             drop(guard);
             return self.refuse(error, last);
@@ -72,5 +72,22 @@ impl Inner {
         let lsn: Lsn = place(&mut guard, Kind::ProducerDeleted, &head, &[], &Payload::ProducerDeleted(deleted));
         drop(guard);
         self.journal.reach(lsn, Durability::Disk, None).map(drop)
+    }
+}
+
+/// Whether `current` is the newest holder of the name, so that it may renew itself.
+fn check_current(state: &State, name: Option<&str>, current: Option<Identity>) -> Result<()> {
+    let Some(current) = current else { return Ok(()) };
+    let Some(name) = name else {
+        let message = "only a transactional id has a holder to renew; pass no current identity without one";
+        return Err(Error::new(ErrorKind::InvalidArgument, message));
+    };
+    state.check_producer(current.producer_id, current.epoch)?;
+    match state.producer(name) {
+        Some(holder) if holder.producer_id == current.producer_id => Ok(()),
+        _ => {
+            let message = format!("the identity is not this name's; open the name without one, name={name:?}");
+            Err(Error::new(ErrorKind::ProducerFenced, message))
+        }
     }
 }

@@ -2,6 +2,7 @@
 
 use super::bytes::{Reader, get_u32, put_u32};
 use super::control::Place;
+use crate::limits::SEGMENT_MAX;
 
 /// Version of the format; a reader refuses a newer one untouched.
 pub const FORMAT_VERSION: u32 = 1;
@@ -11,6 +12,8 @@ pub const RECORD: usize = 128;
 pub const SECOND: u64 = 4096;
 /// Where a segment's frames begin: no header shares a sector with a frame.
 pub const FRAMES: u64 = 8192;
+/// Greatest number of a segment.
+const NUMBER_MAX: u64 = i64::MAX as u64;
 /// Name of the identity file.
 pub const ID_FILE: &str = "oncelog.id";
 /// Name of the hint file.
@@ -140,7 +143,11 @@ impl SegmentHeader {
     pub fn read(bytes: &[u8]) -> Result<SegmentHeader, Refused> {
         let mut from = open(bytes, SEGMENT_MAGIC)?;
         let header = Self::fields(&mut from).ok_or(Refused::Damaged)?;
-        if header.format > FORMAT_VERSION { Err(Refused::Newer) } else { Ok(header) }
+        if header.format > FORMAT_VERSION {
+            return Err(Refused::Newer);
+        }
+        let sound = (FRAMES..=SEGMENT_MAX).contains(&header.size) && header.number <= NUMBER_MAX;
+        if sound { Ok(header) } else { Err(Refused::Damaged) }
     }
 
     fn fields(from: &mut Reader<'_>) -> Option<SegmentHeader> {
@@ -157,8 +164,9 @@ impl SegmentHeader {
     /// Number and generation of a segment's file name.
     pub fn parse_name(name: &str) -> Option<(u64, u32)> {
         let (number, generation) = name.strip_suffix(".seg")?.split_once('.')?;
-        let parsed = (number.parse().ok()?, generation.parse().ok()?);
-        (Self::name(parsed.0, parsed.1) == name).then_some(parsed)
+        let parsed: (u64, u32) = (number.parse().ok()?, generation.parse().ok()?);
+        // Numbers are counted from 1; one that leaves no room to count on is nobody's.
+        (parsed.0 <= NUMBER_MAX && Self::name(parsed.0, parsed.1) == name).then_some(parsed)
     }
 }
 

@@ -28,6 +28,16 @@ pub trait Parts: Send {
 impl<F: Fold> Journal<F> {
     /// Writes a checkpoint and waits until it is durable. Appends go on meanwhile.
     pub fn checkpoint(&self) -> Result<()> {
+        let since = self.core.lock().since_checkpoint;
+        let result = self.write_checkpoint();
+        if result.is_err() {
+            // It is still due.
+            self.core.lock().since_checkpoint += since;
+        }
+        result
+    }
+
+    fn write_checkpoint(&self) -> Result<()> {
         let (snapshot, lsn, next, infos) = {
             let mut core = self.core.lock();
             core.since_checkpoint = 0;
@@ -69,7 +79,7 @@ impl<F: Fold> Journal<F> {
         head.write(&mut head_bytes);
         let mut bytes = Vec::with_capacity(128 + body.len());
         frame::encode(&mut bytes, Kind::Checkpoint, 0, &head_bytes, body);
-        let mut guard = self.enter(bytes.len())?;
+        let mut guard = self.enter_inside(bytes.len())?;
         let placed = guard.place(Draft::Owned(bytes), Durability::Os, |_| (), |_, _| ());
         Ok((placed.lsn, placed.place))
     }

@@ -1,13 +1,14 @@
 //! From a placed frame to a kept promise: groups are written under one baton and flushed under another, and whoever
 //! waits for a frame leads.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use parking_lot::Mutex;
 
 use super::baton::Baton;
 use super::core::{Core, Group, Guard, NoRoom};
+use super::end::OPEN;
 use super::open::Opener;
 use super::segment::Segment;
 use super::segments::Segments;
@@ -63,8 +64,8 @@ pub struct Journal<F: Fold> {
     pub(super) bell: Event,
     pub(super) idle: AtomicBool,
     pub(super) upkeep: Mutex<Upkeep>,
-    /// Set under the core's lock: no frame is placed after that.
-    pub(super) closed: AtomicBool,
+    /// Who may still place frames; changes under the core's lock.
+    pub(super) door: AtomicU8,
 }
 
 impl<F: Fold> Journal<F> {
@@ -94,7 +95,7 @@ impl<F: Fold> Journal<F> {
             bell: Event::default(),
             idle: AtomicBool::new(false),
             upkeep: Mutex::new(Upkeep::new(now)),
-            closed: AtomicBool::new(false),
+            door: AtomicU8::new(OPEN),
             core: Mutex::new(core),
             machine,
             uuid,
@@ -135,6 +136,15 @@ impl<F: Fold> Journal<F> {
     /// Takes the lock with room for a frame of `len` bytes. Waits, without the lock, for a full group to be written,
     /// the next segment, or a flush, whichever is missing; space is part of the check, so it may answer `Full`.
     pub fn enter(&self, len: usize) -> Result<Guard<'_, F>> {
+        self.enter_by(len, false)
+    }
+
+    /// The same for the journal's own frames, which still come when callers are shut out.
+    pub(super) fn enter_inside(&self, len: usize) -> Result<Guard<'_, F>> {
+        self.enter_by(len, true)
+    }
+
+    fn enter_by(&self, len: usize, inside: bool) -> Result<Guard<'_, F>> {
         if len > FRAME_MAX {
             let message = format!("a frame would be too large; write less at once; bytes={len} most={FRAME_MAX}");
             return Err(Error::new(ErrorKind::LimitExceeded, message));
@@ -142,9 +152,7 @@ impl<F: Fold> Journal<F> {
         loop {
             self.check()?;
             let mut core = self.core.lock();
-            if self.closed.load(Ordering::Relaxed) {
-                return Err(Error::new(ErrorKind::Closed, "the engine was closed; open the log again"));
-            }
+            self.check_door(inside)?;
             let mut late = false;
             let missing = match core.room(len, &mut late) {
                 Ok(()) => return Ok(Guard { journal: self, core }),
@@ -228,6 +236,10 @@ impl<F: Fold> Journal<F> {
             let seen = self.progress.seen();
             if let Some(reached) = self.reached(lsn, level) {
                 return reached.map(|()| true);
+            }
+            if self.is_shut() {
+                // It was flushed before the door was shut, or never will be.
+                return self.reached(lsn, level).unwrap_or_else(|| Err(self.indeterminate())).map(|()| true);
             }
             let led = if self.written_lsn() < lsn { self.lead_write()? } else { self.lead_flush()? };
             if !led && !self.machine.park.park(&self.progress, seen, deadline) {
@@ -341,7 +353,7 @@ impl<F: Fold> Journal<F> {
         self.enlisted.lock().push(Enlisted { lsn, level, call });
         self.bell.happen();
         // The close sets the flag first and empties the list then: one of the two sees this call.
-        if self.closed.load(Ordering::SeqCst) {
+        if self.is_shut() {
             self.tend_callbacks();
         }
     }

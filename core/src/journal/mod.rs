@@ -4,6 +4,7 @@
 mod baton;
 mod checkpoint;
 mod core;
+mod end;
 mod flow;
 mod head;
 mod open;

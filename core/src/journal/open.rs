@@ -239,7 +239,7 @@ impl<F: Fold> Opener<F> {
 
     fn recover(self, identity: Identity, restore: &mut dyn Restore<F>) -> Result<(Journal<F>, Report)> {
         let heads = head::read(&self.machine, identity.uuid);
-        let base = self.base(&heads, restore)?;
+        let mut base = self.base(&heads, restore)?;
         let known: BTreeMap<u64, SegmentInfo> = base.segments.iter().map(|i| (i.number, *i)).collect();
         self.check_listed(&base)?;
         let start = if base.next.segment == 0 { self.numbers[0] } else { base.next.segment };
@@ -254,7 +254,7 @@ impl<F: Fold> Opener<F> {
         // A segment that is gone or cut short takes along the frames that would speak for it; `head` still does.
         let stated = heads.iter().map(Head::durable_lsn).max().unwrap_or(0);
         let careful = self.opening.read_only;
-        let walked = if careful {
+        let mut walked = if careful {
             let declared = Walk::new(&found, &chain, from, stated, 0, &mut |_, _| ()).run()?.declared;
             Walk::new(&found, &chain, from, stated, declared, &mut |lsn, p| restore.frame(lsn, p)).run()?
         } else {
@@ -274,6 +274,11 @@ impl<F: Fold> Opener<F> {
             && !self.opening.accept_loss
         {
             report.refused = Some(damaged(&hole));
+            // Nothing is written from here on, so nothing may be served that is not known durable.
+            restore.clear();
+            base = self.base(&heads, restore)?;
+            walked =
+                Walk::new(&found, &chain, from, stated, walked.declared, &mut |lsn, p| restore.frame(lsn, p)).run()?;
         }
         let recovery = Recovery { opener: self, identity, base, found, chain, walked, known };
         if recovery.opener.opening.read_only || report.refused.is_some() {

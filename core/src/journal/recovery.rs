@@ -11,7 +11,7 @@ use super::segments::{SegmentInfo, read_error};
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::control::{Link, Place};
 use crate::format::files::SegmentHeader;
-use crate::format::frame::{Frame, Kind, Payload, Seal};
+use crate::format::frame::{FRAME_HEADER, Frame, Kind, Payload, Seal};
 use crate::io::branches::branch;
 use crate::io::bugs::{Bug, planted};
 use crate::io::{File, Machine};
@@ -54,6 +54,17 @@ impl FoundSegment {
         let name = SegmentHeader::name(number, 0);
         let message = format!("a segment's header is damaged, twice; restore the file from a backup; file={name}");
         Err(Error::new(ErrorKind::Corrupt, message))
+    }
+
+    /// A segment has its whole length before its first frame counts. A shorter file was cut, and if not even room for the
+    /// next frame is left at `at`, or not all of it is, at least that frame is lost.
+    fn was_cut_short(&self, at: u64) -> std::io::Result<bool> {
+        if self.file.len()? >= self.header.size {
+            return Ok(false);
+        }
+        let mut next = [0; FRAME_HEADER];
+        let got = self.file.read_at(&mut next, at)?;
+        Ok(got < next.len() || next.iter().any(|byte| *byte != 0))
     }
 
     fn read_link(&self) -> std::io::Result<Option<Link>> {
@@ -237,7 +248,7 @@ impl<'a> Walk<'a> {
             let segment = &self.found[number];
             let next = self.chain.get(i + 1).map(|n| &self.found[n]);
             let start = if i == 0 { self.out.end.position } else { FIRST };
-            let first = self.out.last_lsn + 1;
+            let first = self.out.last_lsn.saturating_add(1);
             // A recovery's copy takes over in the middle: what lies behind that here counts no more.
             let superseded = next.and_then(|n| n.link).filter(|l| l.recovery == 1).map(|l| l.lsn);
             let step = self.segment(segment, start, superseded.unwrap_or(Lsn::MAX), i)?;
@@ -262,7 +273,7 @@ impl<'a> Walk<'a> {
                 return Ok(Step::Next);
             }
             let at = scanner.position;
-            let expected = self.out.last_lsn + 1;
+            let expected = self.out.last_lsn.saturating_add(1);
             match scanner.next_frame().map_err(fail)? {
                 Ok(f) if f.header.kind == Kind::Link as u8 && at == FIRST => {
                     self.out.declared = self.out.declared.max(f.header.durable_lsn);
@@ -272,12 +283,11 @@ impl<'a> Walk<'a> {
                     self.take(&scanner, f, number);
                 }
                 Ok(f) if f.header.lsn == expected => {
-                    if self.declared_behind(index, number, f.end(), expected)? < expected {
-                        branch("torn_frame");
+                    if self.declared_behind(index, f.end(), expected)? < expected {
                         if f.header.kind == Kind::Transaction as u8 {
                             branch("torn_transaction_part");
                         }
-                        return self.cut();
+                        return self.cut(index, at);
                     }
                     self.bad_body(&scanner, f, number);
                 }
@@ -350,8 +360,8 @@ impl<'a> Walk<'a> {
             s.position = u64::MAX;
             return Ok(Step::Next);
         }
-        if self.declared_behind(index, number, at, expected)? < expected {
-            return self.cut();
+        if self.declared_behind(index, at, expected)? < expected {
+            return self.cut(index, at);
         }
         s.position = at;
         let zeros = !s.step().map_err(fail)? || s.position > at + 64;
@@ -379,14 +389,25 @@ impl<'a> Walk<'a> {
         Ok(Step::Next)
     }
 
-    fn cut(&mut self) -> Result<Step> {
+    /// The journal ends here. Counts what lies behind, in this segment and those that follow it.
+    fn cut(&mut self, index: usize, at: u64) -> Result<Step> {
         self.out.cut_lsn = self.out.cut_lsn.max(self.out.last_lsn);
+        for (i, number) in self.chain.iter().enumerate().skip(index) {
+            let segment = &self.found[number];
+            let start = if i == index { at } else { FIRST };
+            let mut s = Scanner::new(&*segment.file, segment.seal(), start, segment.header.size);
+            let last = s.last_byte().map_err(|e| read_error(*number, e))?;
+            self.out.cut_bytes += last.saturating_sub(start);
+        }
+        if self.out.cut_bytes > 0 {
+            branch("torn_frame");
+        }
         Ok(Step::Stop)
     }
 
     /// The greatest durable LSN that any valid frame from `at` on declares. Looked up at the first damage only: it
     /// covers everything behind.
-    fn declared_behind(&mut self, index: usize, number: u64, at: u64, expected: Lsn) -> Result<Lsn> {
+    fn declared_behind(&mut self, index: usize, at: u64, expected: Lsn) -> Result<Lsn> {
         if planted(Bug::RotCutAsTorn) {
             return Ok(0);
         }
@@ -398,10 +419,6 @@ impl<'a> Walk<'a> {
             let segment = &self.found[n];
             let start = if i == index { at } else { FIRST };
             let mut s = Scanner::new(&*segment.file, segment.seal(), start, segment.header.size);
-            if i == index {
-                let last = s.last_byte().map_err(|e| read_error(number, e))?;
-                self.out.cut_bytes = last.saturating_sub(at);
-            }
             while let Some(valid) = s.next_valid().map_err(|e| read_error(*n, e))? {
                 if valid.header.lsn >= expected {
                     declared = declared.max(valid.header.durable_lsn);
@@ -409,10 +426,13 @@ impl<'a> Walk<'a> {
                 }
             }
         }
-        if self.out.cut_bytes > 0 && declared < expected {
-            branch("torn_frame");
+        let number = self.chain[index];
+        if self.found[&number].was_cut_short(at).map_err(|e| read_error(number, e))? {
+            declared = declared.max(expected);
         }
         self.ahead = Some(declared);
+        // The frame that says so may lie behind a tear and never be reached.
+        self.out.declared = declared;
         Ok(declared)
     }
 }

@@ -81,7 +81,7 @@ impl<F: Fold> Recovery<F> {
         let segment = Segment::of(found.header, found.file.clone());
         let incarnation = restore.incarnation();
         let state = restore.finish();
-        let lsn = self.walked.last_lsn;
+        let lsn = self.walked.last_lsn.min(self.walked.declared);
         let checkpoints = self.checkpoints();
         let mut core = self.opener.core(state, segment, lsn + 1, incarnation, checkpoints);
         core.position = self.walked.end.position;

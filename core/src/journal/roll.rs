@@ -54,9 +54,13 @@ impl<F: Fold> Journal<F> {
         self.segments.begin(begun(&spare.header, core.next_lsn), spare.file.clone());
     }
 
-    /// Has a spare of at least `needed` bytes ready when it returns; if somebody else is making one, waits for it.
+    /// Has a spare of at least `needed` bytes ready when it returns; if somebody else is making one, waits for it. Once
+    /// the journal has ended it does nothing: who asks is refused at the door.
     pub(super) fn prepare_spare(&self, needed: u64) -> Result<()> {
         let seen = self.progress.seen();
+        if self.is_shut() {
+            return Ok(());
+        }
         let Some(baton) = self.prepare.take() else {
             self.machine.park.park(&self.progress, seen, None);
             return Ok(());

@@ -2,9 +2,10 @@
 
 use std::io;
 
+use crate::format::batch::BATCH_HEADER;
 use crate::format::bytes::{get_u32, get_u64};
 use crate::format::files::FRAMES;
-use crate::format::frame::{Bad, FRAME_HEADER, Frame, FrameHeader, Seal};
+use crate::format::frame::{Bad, FRAME_HEADER, Frame, FrameHeader, Kind, Seal};
 use crate::io::File;
 use crate::limits::FRAME_MAX;
 
@@ -13,6 +14,18 @@ pub const FIRST: u64 = FRAMES;
 const WINDOW: usize = 1 << 20;
 /// Kinds past this one are nobody's, so a byte past it begins no frame.
 const KIND_MAX: u8 = 63;
+
+/// Heads up to this size are always looked at.
+const SMALL_HEAD: usize = 4096;
+
+/// Whether a head of that length can belong to that kind.
+fn plausible(header: &FrameHeader) -> bool {
+    match Kind::of(header.kind) {
+        Some(Kind::Records) => header.head_len as usize == BATCH_HEADER,
+        Some(Kind::Transaction) => true,
+        _ => header.head_len as usize <= SMALL_HEAD,
+    }
+}
 
 /// A frame whose head validates.
 #[derive(Clone, Copy, Debug)]
@@ -37,11 +50,15 @@ pub struct Scanner<'a> {
     end: u64,
     window: Vec<u8>,
     window_at: u64,
+    /// Bytes summed for nothing: what looks like a large head everywhere must not cost the square of the file.
+    wasted: u64,
 }
 
 impl<'a> Scanner<'a> {
     pub fn new(file: &'a dyn File, seal: Seal, position: u64, end: u64) -> Self {
-        Scanner { file, seal, position, end, window: Vec::new(), window_at: 0 }
+        // Behind the file's end lies nothing, whatever its header says.
+        let end = file.len().map_or(end, |len| end.min(len));
+        Scanner { file, seal, position, end, window: Vec::new(), window_at: 0, wasted: 0 }
     }
 
     /// Makes `len` bytes from `position` on present in the window; what lies behind the file's end reads as zeros.
@@ -81,6 +98,16 @@ impl<'a> Scanner<'a> {
         self.load(position, FRAME_HEADER)?;
         let header = FrameHeader::read(self.bytes(position, FRAME_HEADER));
         if header.kind == 0 || header.kind > KIND_MAX || header.len() > left || header.len() > FRAME_MAX as u64 {
+            return Ok(Err(Bad::Head));
+        }
+        let head_end = FRAME_HEADER + header.head_len as usize;
+        let spent = self.wasted > self.end.saturating_mul(16);
+        if !plausible(&header) || (spent && head_end > SMALL_HEAD) {
+            return Ok(Err(Bad::Head));
+        }
+        self.load(position, head_end)?;
+        if self.seal.checksum(position, &self.bytes(position, head_end)[4..]) != header.checksum {
+            self.wasted += head_end as u64;
             return Ok(Err(Bad::Head));
         }
         let len = header.len() as usize;

@@ -8,7 +8,6 @@ use super::segment::ZERO_PIECE;
 use super::{Fold, Journal};
 use crate::error::Result;
 use crate::format::control::Place;
-use crate::format::files::SegmentHeader;
 use crate::format::frame::{self, Kind};
 use crate::io::bugs::{Bug, planted};
 use crate::types::{Durability, Lsn};
@@ -122,10 +121,10 @@ impl<F: Fold> Journal<F> {
     }
 
     /// Places an empty frame that states the durable LSN, and writes it; it is not flushed for itself.
-    fn mark(&self) -> Result<Placed> {
+    pub(super) fn mark(&self) -> Result<Placed> {
         let mut bytes = Vec::with_capacity(frame::FRAME_HEADER);
         frame::encode(&mut bytes, Kind::Mark, 0, &[], &[]);
-        let placed = self.enter(bytes.len())?.place(Draft::Copied(&bytes), Durability::Os, |_| (), |_, _| ());
+        let placed = self.enter_inside(bytes.len())?.place(Draft::Copied(&bytes), Durability::Os, |_| (), |_, _| ());
         self.reach(placed.lsn, Durability::Os, None)?;
         Ok(placed)
     }
@@ -192,58 +191,6 @@ impl<F: Fold> Journal<F> {
     pub fn checkpoint_is_due(&self) -> bool {
         let core = self.core.lock();
         self.check().is_ok() && core.since_checkpoint > core.segment.header.size.max(8 * core.state_bytes)
-    }
-
-    /// The journal's last words on a clean close: a checkpoint if anything happened, a mark, no spare. Returns the
-    /// segment that the next life may go on in, sealed for now.
-    pub fn finish(&self) -> Result<u64> {
-        let worked = self.core.lock().since_checkpoint > 0;
-        if worked {
-            self.checkpoint()?;
-        }
-        let mark = self.mark()?;
-        let slipped_in = self.end(mark.lsn)?;
-        let spare = self.core.lock().spare.take();
-        if let Some(spare) = spare {
-            // A file that stays is swept away at the next open.
-            let _ = self.machine.storage.remove(&SegmentHeader::name(spare.header.number, 0));
-        }
-        let (last, end) = match slipped_in {
-            // The next life writes over the mark, so the segment ends before it.
-            None => (mark.lsn - 1, mark.place),
-            Some(behind) => behind,
-        };
-        self.segments.seal(end.segment, last, end.position);
-        Ok(end.segment)
-    }
-
-    /// The journal's end: after this no frame is placed, nothing is written or flushed, no file is made, whoever is in
-    /// the middle of a call. The directory's lock may go only then: the next life goes on in the same segment. Answers
-    /// the last LSN and the end if others placed frames behind `known`; those are flushed. Ending again does nothing.
-    pub fn end(&self, known: Lsn) -> Result<Option<(Lsn, Place)>> {
-        let (segment, next_lsn, end) = {
-            let core = self.core.lock();
-            if self.closed.swap(true, Ordering::SeqCst) {
-                return Ok(None);
-            }
-            let (next_lsn, end) = core.next();
-            (core.segment.clone(), next_lsn, end)
-        };
-        let slipped_in = (next_lsn - 1 > known).then_some((next_lsn - 1, end));
-        let result = match slipped_in {
-            Some((last, _)) => self.reach(last, Durability::Disk, None).map(drop),
-            None => Ok(()),
-        };
-        segment.end_zeros();
-        for baton in [&self.write, &self.flush, &self.prepare] {
-            while !baton.retire() {
-                // Who gives a baton back after a failure tells nobody, so look again soon.
-                let soon = self.machine.clock.monotonic() + MS;
-                self.machine.park.park(&self.progress, self.progress.seen(), Some(soon));
-            }
-        }
-        self.progress.happen();
-        result.map(|()| slipped_in)
     }
 
     /// Answers whoever enlisted, as far as the answer is known.

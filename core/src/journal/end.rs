@@ -1,0 +1,112 @@
+//! The end of a journal: first the door closes for callers, then what they placed is flushed, then come the last words.
+//! After that nothing is written, whoever is in the middle of a call: the next life goes on in the same segment.
+
+use std::sync::atomic::Ordering;
+
+use super::{Fold, Journal};
+use crate::error::{Error, ErrorKind, Result};
+use crate::format::control::Place;
+use crate::format::files::SegmentHeader;
+use crate::types::{Durability, Lsn};
+
+/// Frames are placed by callers and by the journal itself.
+pub const OPEN: u8 = 0;
+/// Only the journal itself places frames: its last checkpoint, its last mark.
+pub const CLOSING: u8 = 1;
+/// Nobody places, writes or flushes anything.
+pub const SHUT: u8 = 2;
+
+const LOOK_AGAIN: u64 = 1_000_000;
+
+impl<F: Fold> Journal<F> {
+    /// True once nothing is written any more. Who parks looks here after noting the event and before parking: the door
+    /// is shut before the event happens for the last time.
+    pub(super) fn is_shut(&self) -> bool {
+        self.door.load(Ordering::SeqCst) == SHUT
+    }
+
+    /// The answer to a frame that comes too late.
+    pub(super) fn check_door(&self, inside: bool) -> Result<()> {
+        match self.door.load(Ordering::SeqCst) {
+            OPEN => Ok(()),
+            CLOSING if inside => Ok(()),
+            _ => Err(Error::new(ErrorKind::Closed, "the engine was closed; open the log again")),
+        }
+    }
+
+    /// From here on callers place nothing; what they have placed is durable when this returns.
+    pub fn close_door(&self) -> Result<()> {
+        {
+            // Under the lock: whoever has entered places before this, whoever enters after it is refused.
+            let _core = self.core.lock();
+            let _ = self.door.compare_exchange(OPEN, CLOSING, Ordering::SeqCst, Ordering::SeqCst);
+        }
+        self.check()?;
+        self.flush_all()
+    }
+
+    /// The journal's last words on a clean close: a checkpoint if anything happened, a mark, no spare. Returns the
+    /// segment that the next life may go on in, sealed for now.
+    pub fn finish(&self) -> Result<u64> {
+        if self.core.lock().since_checkpoint > 0 {
+            self.checkpoint()?;
+        }
+        let mark = self.mark()?;
+        let slipped_in = self.end(mark.lsn)?;
+        let spare = self.core.lock().spare.take();
+        if let Some(spare) = spare {
+            // A file that stays is swept away at the next open.
+            let _ = self.machine.storage.remove(&SegmentHeader::name(spare.header.number, 0));
+        }
+        let (last, end) = match slipped_in {
+            // The next life writes over the mark, so the segment ends before it.
+            None => (mark.lsn - 1, mark.place),
+            Some(behind) => behind,
+        };
+        self.segments.seal(end.segment, last, end.position);
+        Ok(end.segment)
+    }
+
+    /// After this nothing is written, flushed or made. The directory's lock may go only then. Answers the last LSN and
+    /// the end if a keeper's round placed frames behind `known`; those are flushed. Ending again does nothing.
+    pub fn end(&self, known: Lsn) -> Result<Option<(Lsn, Place)>> {
+        let (segment, next_lsn, end) = {
+            let core = self.core.lock();
+            if self.door.swap(SHUT, Ordering::SeqCst) == SHUT {
+                return Ok(None);
+            }
+            let (next_lsn, end) = core.next();
+            (core.segment.clone(), next_lsn, end)
+        };
+        let slipped_in = (next_lsn - 1 > known).then_some((next_lsn - 1, end));
+        let result = match slipped_in {
+            Some((last, _)) => self.reach_last(last),
+            None => Ok(()),
+        };
+        segment.end_zeros();
+        for baton in [&self.write, &self.flush, &self.prepare] {
+            while !baton.retire() {
+                // Who gives a baton back after a failure tells nobody, so look again soon.
+                let soon = self.machine.clock.monotonic() + LOOK_AGAIN;
+                self.machine.park.park(&self.progress, self.progress.seen(), Some(soon));
+            }
+        }
+        self.progress.happen();
+        result.map(|()| slipped_in)
+    }
+
+    /// Flushes up to `last` while the door is shut already: the batons still go round.
+    fn reach_last(&self, last: Lsn) -> Result<()> {
+        loop {
+            let seen = self.progress.seen();
+            if let Some(reached) = self.reached(last, Durability::Disk) {
+                return reached;
+            }
+            let led = if self.written_lsn() < last { self.lead_write()? } else { self.lead_flush()? };
+            if !led {
+                let soon = self.machine.clock.monotonic() + LOOK_AGAIN;
+                self.machine.park.park(&self.progress, seen, Some(soon));
+            }
+        }
+    }
+}
