@@ -179,3 +179,23 @@ fn the_next_life_is_not_written_over_by_calls_that_began_before_the_close() {
     assert_eq!(engine.opening().damage, []);
     assert_eq!(engine.partition("a", 0).unwrap().bounds().end, sent);
 }
+
+#[test]
+fn a_callback_may_close_the_engine_while_somebody_else_closes_it() {
+    for threads in [true, false] {
+        for round in 0..20 {
+            let dir = tempfile::tempdir().unwrap();
+            let engine = Engine::options().threads(threads).open(dir.path()).unwrap();
+            engine.create_topic("t", TopicOptions::new()).unwrap();
+            let mut batch = oncelog::Batch::builder();
+            batch.push(&Record::new(b"last"), 1).unwrap();
+            let ticket = engine.partition("t", 0).unwrap().append(&batch.build().unwrap()).unwrap();
+            let (said, heard) = std::sync::mpsc::channel();
+            let inside = engine.clone();
+            ticket.on_done(move |result| said.send((result.is_ok(), inside.close().is_ok())).unwrap());
+            engine.close().unwrap();
+            let (appended, closed) = heard.recv_timeout(std::time::Duration::from_secs(60)).unwrap();
+            assert!(appended && closed, "round {round}");
+        }
+    }
+}

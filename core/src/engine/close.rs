@@ -5,13 +5,48 @@ use std::sync::atomic::Ordering;
 use super::Inner;
 use crate::error::Result;
 
+/// How far a close has come.
+pub(super) enum Closing {
+    Open,
+    By(std::thread::ThreadId),
+    Done(Result<()>),
+}
+
 impl Inner {
     /// Closes for all handles. What was placed is durable when it returns, or the error says otherwise. Closing again
-    /// answers the same.
+    /// answers the same; from inside a callback, while somebody closes, it returns at once.
     pub fn close(&self) -> Result<()> {
         // In a forked child: the parent's files, lock and threads are none of this process's business.
         self.journal.check_process()?;
-        self.closing.get_or_init(|| self.close_once()).clone()
+        if let Some(answer) = self.begin_close() {
+            return answer;
+        }
+        let result = self.close_once();
+        *self.closing.lock() = Closing::Done(result.clone());
+        self.closed_event.happen();
+        result
+    }
+
+    /// One thread closes, the others wait for its answer. `Some`: what a call answers that has nothing to do.
+    fn begin_close(&self) -> Option<Result<()>> {
+        let me = std::thread::current().id();
+        loop {
+            let seen = self.closed_event.seen();
+            {
+                let mut closing = self.closing.lock();
+                match &*closing {
+                    Closing::Done(result) => return Some(result.clone()),
+                    // A callback asks for it that the close itself, or the keeper it waits for, is running.
+                    Closing::By(thread) if *thread == me || self.keeper_id.get() == Some(&me) => return Some(Ok(())),
+                    Closing::By(_) => {}
+                    Closing::Open => {
+                        *closing = Closing::By(me);
+                        return None;
+                    }
+                }
+            }
+            self.machine.park.park(&self.closed_event, seen, None);
+        }
     }
 
     fn close_once(&self) -> Result<()> {

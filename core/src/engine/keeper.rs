@@ -34,6 +34,7 @@ impl Inner {
                 e,
             )
         })?;
+        let _ = self.keeper_id.set(thread.thread().id());
         *self.keeper.lock() = Some(thread);
         Ok(())
     }

@@ -21,12 +21,12 @@ pub use keeper::Lingering;
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
-use std::thread::JoinHandle;
+use std::thread::{JoinHandle, ThreadId};
 
 use parking_lot::Mutex;
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::io::{DirectoryLock, Machine};
+use crate::io::{DirectoryLock, Event, Machine};
 use crate::journal::{Journal, Report, Waits};
 use crate::partition::{Footers, Partition, Records};
 use crate::types::{Durability, Incarnation, Lsn, Offset, TransactionNumber};
@@ -98,6 +98,7 @@ pub struct Inner {
     closed: AtomicBool,
     lock: Mutex<Option<Box<dyn DirectoryLock>>>,
     keeper: Mutex<Option<JoinHandle<()>>>,
+    keeper_id: OnceLock<ThreadId>,
     /// One round at a time.
     rounds: Mutex<()>,
     lingering: Mutex<Vec<Weak<dyn Lingering>>>,
@@ -106,7 +107,8 @@ pub struct Inner {
     awake_at: AtomicU64,
     next_number: AtomicU64,
     last_number: TransactionNumber,
-    closing: OnceLock<Result<()>>,
+    closing: Mutex<close::Closing>,
+    closed_event: Event,
 }
 
 impl Inner {

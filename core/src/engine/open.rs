@@ -5,11 +5,12 @@ use std::sync::{Arc, OnceLock};
 
 use parking_lot::Mutex;
 
+use super::close::Closing;
 use super::hub::Hub;
 use super::restore::Restoring;
 use super::{Inner, Settings};
 use crate::error::{Error, ErrorKind, Result};
-use crate::io::Machine;
+use crate::io::{Event, Machine};
 use crate::journal::{Journal, JournalOptions, Opening, Report};
 use crate::limits::{SEGMENT_MAX, SEGMENT_MIN};
 use crate::partition::Footers;
@@ -59,11 +60,13 @@ impl Inner {
             closed: AtomicBool::new(false),
             lock: Mutex::new(Some(lock)),
             keeper: Mutex::new(None),
+            keeper_id: OnceLock::new(),
             rounds: Mutex::new(()),
             lingering: Mutex::default(),
             expiry: Mutex::default(),
             awake_at: AtomicU64::new(0),
-            closing: OnceLock::new(),
+            closing: Mutex::new(Closing::Open),
+            closed_event: Event::default(),
         });
         inner.seed()?;
         if inner.settings.accept_loss && inner.report.holes.iter().any(|h| !h.records_only) {
