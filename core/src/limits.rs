@@ -18,8 +18,10 @@ pub const BATCH_MAX: usize = 1_048_588;
 pub const TRANSACTION_BUFFER: usize = 1 << 20;
 /// Largest frame, bytes; the same as the largest allocation, since recovery holds a frame whole.
 pub const FRAME_MAX: usize = ALLOCATION_MAX;
-/// Largest segment, bytes.
+/// Largest segment file, bytes: what one large frame, or a recovery's copy of two unflushed segments, may need.
 pub const SEGMENT_MAX: u64 = 2 << 30;
+/// Largest size that segments may be told to grow to.
+pub const SEGMENT_OPTION_MAX: u64 = 512 << 20;
 /// Smallest segment, bytes.
 pub const SEGMENT_MIN: u64 = 64 << 10;
 /// Segment size unless the options say otherwise.

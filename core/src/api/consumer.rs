@@ -139,6 +139,9 @@ impl Consumer {
 
     /// The positions of all assigned partitions that have one: what was polled, sought or asked for.
     pub fn positions(&self) -> Offsets {
+        if self.open.inner.is_forked() {
+            return Offsets::new();
+        }
         self.reader.positions()
     }
 

@@ -36,7 +36,7 @@ impl EngineOptions {
         self.settings.durability = durability;
         self
     }
-    /// Size of a segment in bytes, `limits::SEGMENT_MIN` to `limits::SEGMENT_MAX`. Default: 64 MiB.
+    /// Size of a segment in bytes, `limits::SEGMENT_MIN` to `limits::SEGMENT_OPTION_MAX`. Default: 64 MiB.
     pub fn segment_bytes(mut self, bytes: u64) -> Self {
         self.settings.segment_bytes = bytes;
         self

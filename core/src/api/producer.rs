@@ -157,6 +157,9 @@ impl Producer {
     /// The position of a named producer: everything sent up to it has met its level, and nothing beyond it is promised.
     /// `None` before the first, and without a name.
     pub fn position(&self) -> Option<u64> {
+        if self.sender.context.engine.is_forked() {
+            return None;
+        }
         match &mut self.sender.state.lock().kind {
             Kind::Plain(_) => None,
             Kind::Named(frames) => frames.reached(&self.sender.context),

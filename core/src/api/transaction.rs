@@ -225,7 +225,8 @@ impl Transaction {
 
     /// The transaction is over: the consumer goes back unless it was committed, and the producer may begin the next.
     fn end(&mut self, error: Option<&Error>) {
-        if std::mem::replace(&mut self.ended, true) {
+        // In a forked child the locks below may be held by a thread that is not there.
+        if std::mem::replace(&mut self.ended, true) || self.open.inner.is_forked() {
             return;
         }
         if let Some(bound) = self.bound.take() {

@@ -96,6 +96,9 @@ impl TransactionalProducer {
 
     /// The position last sent with `Transaction::send_position` in a transaction that has met its level.
     pub fn position(&self) -> Option<u64> {
+        if self.open.inner.is_forked() {
+            return None;
+        }
         self.holder.state.lock().positions.reached(&*self.holder.waits)
     }
 }

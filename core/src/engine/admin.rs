@@ -30,7 +30,10 @@ impl Inner {
         if let Err(error) = guard.state().check_create_topic(name, options) {
             let last = guard.last_lsn();
             drop(guard);
-            return self.refuse(error, last);
+            let answer = self.refuse(error, last);
+            // Who hears that it exists may use it, even if its maker is not back yet.
+            self.adopt(name);
+            return answer;
         }
         created.first_instance = guard.state().next_instance();
         created.write(&mut head, &mut body);

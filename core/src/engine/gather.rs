@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use rustc_hash::FxHashSet;
+
 use super::Inner;
 use super::hub::part_note;
 use super::offsets::Resolved;
@@ -166,10 +168,14 @@ impl Build {
         let (producer, number, position) = (gathered.producer, gathered.number, gathered.position);
         TransactionHead::encode(&mut out, producer, decision, number, position, &resolved.block, n);
         let mut parts = Vec::with_capacity(n);
+        let mut seen = FxHashSet::default();
         for part in gathered.parts {
             let bytes = part.framed.get(FRAME_HEADER..).unwrap_or_default();
             let batch = BatchHeader::read(bytes)
                 .ok_or_else(|| Error::new(ErrorKind::Internal, "a gathered batch is shorter than its header"))?;
+            if n > 1 && !seen.insert(part.partition.instance()) {
+                return Err(Error::new(ErrorKind::Internal, "two batches of one partition were gathered; report this"));
+            }
             let entry = Part {
                 instance: part.partition.instance(),
                 len: bytes.len() as u32,
@@ -187,16 +193,11 @@ impl Build {
         Ok(Build { frame: out, parts })
     }
 
-    /// Gives each part its first offset: behind the partition's end and behind the parts before it.
+    /// Gives each part its first offset: the partition's end.
     fn assign(&mut self, mut end: impl FnMut(Instance) -> Offset) -> Result<()> {
         for i in 0..self.parts.len() {
-            let instance = self.parts[i].0.instance;
-            let before = self.parts[..i].iter().rev().find(|(p, _, _)| p.instance == instance);
-            let first = match before {
-                Some((p, _, _)) => p.base_offset + u64::from(p.last_offset_delta) + 1,
-                None => end(instance),
-            };
             let (part, batch, _) = &mut self.parts[i];
+            let first = end(part.instance);
             part.base_offset = first;
             batch.base_offset = first.cast_signed();
             batch.leader_epoch = 0;

@@ -6,6 +6,9 @@ use std::sync::{Arc, Weak};
 use super::Inner;
 use crate::error::{Error, ErrorKind, Result};
 
+/// How soon a round is tried again that met another one, nanoseconds.
+const LOOK_AGAIN: u64 = 1_000_000;
+
 /// Something that gathers and must let go in time: a producer with a linger.
 pub trait Lingering: Send + Sync {
     /// Closes what is due at `now` (monotonic nanoseconds; `u64::MAX` closes all) and says when the next is due.
@@ -46,7 +49,10 @@ impl Inner {
     }
 
     fn round(&self) -> Option<u64> {
-        let _one = self.rounds.try_lock()?;
+        let Some(_one) = self.rounds.try_lock() else {
+            // Somebody else is at it; what that round leaves due is not known here, so look again soon.
+            return Some(self.machine.clock.monotonic() + LOOK_AGAIN);
+        };
         if self.refused.is_some() {
             return None;
         }

@@ -122,6 +122,12 @@ impl Inner {
         Ok(())
     }
 
+    /// True in a process forked from the one that opened the log: no lock of this engine may be taken there, for the
+    /// thread that held it is gone.
+    pub fn is_forked(&self) -> bool {
+        self.journal.check_process().is_err()
+    }
+
     /// The same for calls that write.
     #[inline]
     pub fn check_writable(&self) -> Result<()> {

@@ -12,7 +12,7 @@ use super::{Inner, Settings};
 use crate::error::{Error, ErrorKind, Result};
 use crate::io::{Event, Machine};
 use crate::journal::{Journal, JournalOptions, Opening, Report};
-use crate::limits::{SEGMENT_MAX, SEGMENT_MIN};
+use crate::limits::{SEGMENT_MIN, SEGMENT_OPTION_MAX};
 use crate::partition::Footers;
 
 impl Inner {
@@ -69,7 +69,7 @@ impl Inner {
             closed_event: Event::default(),
         });
         inner.seed()?;
-        if inner.settings.accept_loss && inner.report.holes.iter().any(|h| !h.records_only) {
+        if inner.settings.accept_loss && inner.report.holes.iter().any(|h| h.refuses()) {
             // From now on the hole lies below the newest checkpoint.
             inner.journal.checkpoint()?;
         }
@@ -92,9 +92,9 @@ impl Inner {
 }
 
 fn check(settings: &Settings) -> Result<()> {
-    if !(SEGMENT_MIN..=SEGMENT_MAX).contains(&settings.segment_bytes) {
+    if !(SEGMENT_MIN..=SEGMENT_OPTION_MAX).contains(&settings.segment_bytes) {
         let message = format!(
-            "segment_bytes is out of range; least={SEGMENT_MIN} most={SEGMENT_MAX} given={}",
+            "segment_bytes is out of range; least={SEGMENT_MIN} most={SEGMENT_OPTION_MAX} given={}",
             settings.segment_bytes
         );
         return Err(Error::new(ErrorKind::InvalidArgument, message));

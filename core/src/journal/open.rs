@@ -269,7 +269,7 @@ impl<F: Fold> Opener<F> {
         if walked.cut_bytes > 0 {
             report.cut = Some((walked.last_lsn, walked.cut_lsn, walked.cut_bytes));
         }
-        let lost = walked.holes.iter().find(|h| !h.records_only).copied();
+        let lost = walked.holes.iter().find(|h| h.refuses()).copied();
         if let Some(hole) = lost
             && !self.opening.accept_loss
         {

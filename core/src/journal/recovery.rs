@@ -56,8 +56,8 @@ impl FoundSegment {
         Err(Error::new(ErrorKind::Corrupt, message))
     }
 
-    /// A segment has its whole length before its first frame counts. A shorter file was cut, and if not even room for the
-    /// next frame is left at `at`, or not all of it is, at least that frame is lost.
+    /// A segment has its whole length before its first frame counts. A shorter file was cut, and if not even room for
+    /// the next frame is left at `at`, or not all of it is, at least that frame is lost.
     fn was_cut_short(&self, at: u64) -> std::io::Result<bool> {
         if self.file.len()? >= self.header.size {
             return Ok(false);
@@ -169,8 +169,17 @@ pub struct Hole {
     pub last: Lsn,
     /// Where the damage begins.
     pub place: Place,
-    /// Only a records frame's body is bad: nothing but these records is lost.
+    /// Only a body is bad, of records or of a part of a checkpoint: nothing but these records is lost.
     pub records_only: bool,
+    /// An earlier life was told to go on without them, and its `recovered` frame says so.
+    pub accepted: bool,
+}
+
+impl Hole {
+    /// True if a decision may be lost that nobody has given up yet.
+    pub fn refuses(&self) -> bool {
+        !self.records_only && !self.accepted
+    }
 }
 
 /// A frame past the last durable LSN: it will be copied.
@@ -291,7 +300,7 @@ impl<'a> Walk<'a> {
                     }
                     self.bad_body(&scanner, f, number);
                 }
-                _ => match self.no_frame(&mut scanner, index, number, at, expected)? {
+                _ => match self.no_frame(&mut scanner, index, (at, superseded), expected)? {
                     Step::Next => {
                         if scanner.position >= segment.header.size {
                             return Ok(Step::Next);
@@ -306,7 +315,12 @@ impl<'a> Walk<'a> {
     /// A good frame: fold it and remember where it lies until it is known durable.
     fn take(&mut self, scanner: &Scanner<'_>, found: Found, segment: u64) {
         let header = found.header;
-        match scanner.frame(found).payload() {
+        let payload = scanner.frame(found).payload();
+        if let Ok(Payload::Recovered(recovered)) = &payload {
+            let covers = |hole: &Hole| recovered.lost_first <= hole.first && hole.last <= recovered.lost_last;
+            self.out.holes.iter_mut().for_each(|hole| hole.accepted |= covers(hole));
+        }
+        match payload {
             Ok(payload) if header.lsn <= self.limit => (self.fold)(header.lsn, &payload),
             Ok(_) => {}
             // Its bytes are right, so another version wrote it.
@@ -333,12 +347,13 @@ impl<'a> Walk<'a> {
         }
     }
 
-    /// A durable frame whose body rotted. If it holds records only, its head says all that the state needs.
+    /// A durable frame whose body rotted. If it holds records only, its head says all that the state needs; a part of a
+    /// checkpoint says nothing that is not in the frames before it.
     fn bad_body(&mut self, scanner: &Scanner<'_>, found: Found, segment: u64) {
         branch("corruption_above_checkpoint");
         let frame = scanner.frame(found);
         let payload = match Kind::of(found.header.kind) {
-            Some(Kind::Records | Kind::Transaction) => frame.payload().ok(),
+            Some(Kind::Records | Kind::Transaction | Kind::Checkpoint) => frame.payload().ok(),
             _ => None,
         };
         if let Some(payload) = &payload
@@ -347,12 +362,20 @@ impl<'a> Walk<'a> {
             (self.fold)(found.header.lsn, payload);
         }
         let (lsn, place) = (found.header.lsn, Place { segment, position: found.position });
-        self.out.holes.push(Hole { first: lsn, last: lsn, place, records_only: payload.is_some() });
+        self.out.holes.push(Hole { first: lsn, last: lsn, place, records_only: payload.is_some(), accepted: false });
         self.pass(found, segment);
     }
 
     /// No valid frame with the expected LSN lies at `at`: the journal's end, a torn tail, or corruption.
-    fn no_frame(&mut self, s: &mut Scanner<'_>, index: usize, number: u64, at: u64, expected: Lsn) -> Result<Step> {
+    /// Frames past `superseded` count no more where they lie.
+    fn no_frame(
+        &mut self,
+        s: &mut Scanner<'_>,
+        index: usize,
+        (at, superseded): (u64, Lsn),
+        expected: Lsn,
+    ) -> Result<Step> {
+        let number = self.chain[index];
         let fail = |e| read_error(number, e);
         let next = self.chain.get(index + 1).map(|n| &self.found[n]);
         let follows = next.and_then(|n| n.link).is_some_and(|l| l.lsn == self.out.last_lsn && l.end == at);
@@ -369,7 +392,7 @@ impl<'a> Walk<'a> {
         let mut resumed = None;
         while let Some(valid) = s.next_valid().map_err(fail)? {
             if valid.header.lsn >= expected && valid.header.kind != Kind::Link as u8 {
-                resumed = Some(valid);
+                resumed = (valid.header.lsn <= superseded).then_some(valid);
                 break;
             }
         }
@@ -382,7 +405,7 @@ impl<'a> Walk<'a> {
         };
         let place = Place { segment: number, position: at };
         if last >= expected {
-            self.out.holes.push(Hole { first: expected, last, place, records_only: false });
+            self.out.holes.push(Hole { first: expected, last, place, records_only: false, accepted: false });
             self.out.last_lsn = last;
         }
         s.position = resumed.map_or(u64::MAX, |valid| valid.position);

@@ -138,15 +138,17 @@ impl<F: Fold> Recovery<F> {
         let walked = &self.walked;
         let durable_lsn = walked.tail.front().map_or(walked.last_lsn, |t| t.lsn - 1);
         let durable_end = if walked.tail.is_empty() { walked.end } else { walked.durable_end };
-        let lost = walked.holes.iter().find(|h| !h.records_only).copied();
+        let mut lost = walked.holes.iter().filter(|h| h.refuses());
+        let lost_first = lost.next();
+        let lost_last = lost.next_back().or(lost_first);
         let recovered = Recovered {
             incarnation,
             durable_lsn,
             last_lsn: walked.last_lsn,
             cut_bytes: walked.cut_bytes,
             cut_lsn: walked.cut_lsn,
-            lost_first: lost.map_or(0, |h| h.first),
-            lost_last: lost.map_or(0, |h| h.last),
+            lost_first: lost_first.map_or(0, |h| h.first),
+            lost_last: lost_last.map_or(0, |h| h.last),
         };
         let lsn = walked.last_lsn + 1;
         restore.frame(lsn, &Payload::Recovered(recovered));

@@ -198,19 +198,24 @@ impl Segments {
 
     /// Opens a sealed segment, or finds it open.
     fn shelved(&self, segment: u64) -> Result<OpenSegment> {
-        let mut held = self.shelf.lock();
-        let (shelf, tick) = &mut *held;
-        *tick += 1;
-        if let Some(found) = shelf.get_mut(&segment) {
-            found.used = *tick;
-            return Ok(found.open.clone());
+        {
+            let mut held = self.shelf.lock();
+            let (shelf, tick) = &mut *held;
+            *tick += 1;
+            if let Some(found) = shelf.get_mut(&segment) {
+                found.used = *tick;
+                return Ok(found.open.clone());
+            }
         }
+        // Outside the lock: who reads an open segment does not wait for one that is being opened.
         let info = self
             .info(segment)
             .ok_or_else(|| Error::new(ErrorKind::Truncated, format!("the segment is gone; segment={segment}")))?;
         let name = SegmentHeader::name(segment, info.generation);
         let file = self.machine.storage.open(&name).map_err(|e| read_error(segment, e))?;
         let map = file.map().map_err(|e| read_error(segment, e))?.map(Arc::new);
+        let mut held = self.shelf.lock();
+        let (shelf, tick) = &mut *held;
         if shelf.len() >= SHELF
             && let Some(oldest) = shelf.iter().min_by_key(|(_, s)| s.used).map(|(n, _)| *n)
         {
@@ -271,7 +276,7 @@ impl Segments {
 
 fn short(segment: u64, position: u64, len: usize) -> Error {
     let message = format!(
-        "a segment file is shorter than its index says; restore it from a backup or salvage the log; \
+        "a segment file is shorter than its index says; restore it from a backup, or open with accept_loss; \
          segment={segment} position={position} bytes={len}"
     );
     Error::new(ErrorKind::Corrupt, message)
