@@ -152,3 +152,30 @@ fn a_detached_append_after_a_quiet_time_is_written_without_anybody_waiting() {
         assert_eq!(records.iter().count(), 1, "round {round}: the keeper slept through an append");
     }
 }
+
+#[test]
+fn many_appenders_roll_again_and_again_and_never_stall() {
+    let (said, heard) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        for round in 0..12 {
+            let dir = tempfile::tempdir().expect("a directory");
+            let level = if round % 2 == 0 { Durability::Os } else { Durability::Disk };
+            let engine = Engine::options().segment_bytes(64 << 10).durability(level).open(dir.path()).expect("a log");
+            engine.create_topic("t", TopicOptions::new()).expect("made");
+            std::thread::scope(|scope| {
+                for _ in 0..8 {
+                    scope.spawn(|| {
+                        let partition = engine.partition("t", 0).expect("a partition");
+                        for n in 0..120 {
+                            let text = "x".repeat(500 + n * 13);
+                            partition.append(&batch(&text)).and_then(|ticket| ticket.wait()).expect("appended");
+                        }
+                    });
+                }
+            });
+            assert_eq!(engine.partition("t", 0).expect("a partition").bounds().end, 8 * 120);
+        }
+        said.send(()).expect("somebody listens");
+    });
+    heard.recv_timeout(Duration::from_secs(300)).expect("the appenders stalled at a roll");
+}

@@ -326,11 +326,13 @@ impl<F: Fold> Journal<F> {
             target = self.core.lock().next_lsn - 1;
         }
         self.counters.flushes.fetch_add(1, Ordering::Relaxed);
-        let settled = self.core.lock().settle(target);
-        settled.into_iter().for_each(|n| self.segments.settle(n));
         // Shown first: who is told that a record is durable must be able to read it.
         self.fold.durable(target);
         self.durable.fetch_max(target, Ordering::AcqRel);
+        // Only now: a roll settles the old segment by the durable LSN that it reads under the lock. Whichever comes
+        // first, the roll or this, one of the two sees both.
+        let settled = self.core.lock().settle(target);
+        settled.into_iter().for_each(|n| self.segments.settle(n));
         Ok(())
     }
 
