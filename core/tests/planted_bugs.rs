@@ -4,6 +4,8 @@
 #![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
 mod crash;
+mod damage;
+#[allow(dead_code, reason = "other tests use the rest of it")]
 mod driver;
 mod model;
 
@@ -13,13 +15,14 @@ use std::time::Instant;
 use crash::cuts::QUICK;
 use crash::sweep::hunt;
 use crash::workloads::{WORKLOADS, Workload};
+use damage::{Hit, Sound};
 use oncelog::sim::{Bug, plant};
 
 /// Seeds of the simulation that are tried for each mistake.
 const SEEDS: u64 = 400;
 
-/// The workload that was written with a mistake in mind; the others are asked only if it fails to show it. Rot is no
-/// crash state: only the simulation has it.
+/// The workload that was written with a mistake in mind; the others are asked only if nothing else shows it. Rot is no
+/// crash state.
 fn made_for(bug: Bug) -> Option<&'static str> {
     Some(match bug {
         Bug::AckBeforeFlush | Bug::TailBodyUnchecked => "append-disk",
@@ -38,6 +41,19 @@ fn made_for(bug: Bug) -> Option<&'static str> {
 fn crash_states(mut workloads: impl Iterator<Item = &'static Workload>) -> Option<String> {
     let failure = workloads.find_map(|workload| hunt(workload, QUICK).err())?;
     Some(format!("crash state {}", failure.lines().next().unwrap_or_default()))
+}
+
+/// The first flipped byte of a log that died that shows the mistake.
+fn damaged(sound: &Sound) -> Option<String> {
+    let (file, image) = sound.files.iter().find(|(name, _)| name.ends_with(".seg"))?;
+    let end = image.iter().rposition(|byte| *byte != 0)?;
+    (8192..end).step_by(211).find_map(|at| {
+        let files = sound.with(file, |image| image[at] ^= 0x40);
+        let hit = Hit { file: file.clone(), from: at, to: at + 1 };
+        let judged = catch_unwind(AssertUnwindSafe(|| sound.judge(&files, &hit, false)));
+        let fault = judged.unwrap_or_else(|_| Err("a panic".to_owned())).err()?;
+        Some(format!("damaged directory, byte {at} of {file} flipped: {fault}"))
+    })
 }
 
 /// The first seed that shows the mistake, and passes without it.
@@ -60,12 +76,16 @@ fn run(seed: u64) -> Result<(), String> {
 #[test]
 fn every_planted_bug_is_caught() {
     let mut missed = Vec::new();
+    let died = damage::sound(false);
     for bug in Bug::ALL {
         let begun = Instant::now();
         let mut layers = Vec::new();
-        if let Some(name) = made_for(*bug) {
+        {
             let _planted = plant(*bug);
-            layers.extend(crash_states(WORKLOADS.iter().filter(|workload| workload.name == name)));
+            if let Some(name) = made_for(*bug) {
+                layers.extend(crash_states(WORKLOADS.iter().filter(|workload| workload.name == name)));
+            }
+            layers.extend(damaged(&died));
         }
         layers.extend(simulation(*bug));
         if layers.is_empty() {
@@ -84,6 +104,8 @@ fn every_planted_bug_is_caught() {
 #[test]
 fn without_a_planted_bug_no_layer_cries() {
     let failure = crash_states(WORKLOADS.iter().filter(|workload| made_for_any(workload.name)));
+    assert!(failure.is_none(), "{failure:?}");
+    let failure = damaged(&damage::sound(false));
     assert!(failure.is_none(), "{failure:?}");
 }
 

@@ -30,6 +30,11 @@ pub struct Cut {
     pub kept: bool,
 }
 
+/// ROUND=n plays all workloads with other seeds and tears: for a longer search than one run of the tests.
+pub fn round() -> u64 {
+    std::env::var("ROUND").ok().and_then(|round| round.parse().ok()).unwrap_or(0)
+}
+
 /// Everything to be tried after the first `prefix` calls.
 pub fn cuts(log: &Log, prefix: usize, amount: Amount) -> Vec<Cut> {
     let mut cuts = vec![Cut { name: "all".into(), choice: Choice::all(), kept: true }];
@@ -43,7 +48,7 @@ pub fn cuts(log: &Log, prefix: usize, amount: Amount) -> Vec<Cut> {
         add("no-names".into(), Choice::all().names(false));
         add("only-names".into(), Choice::none().names(true));
     }
-    let mut rng = Rng::new(prefix as u64 ^ 0x9d5c_7a11);
+    let mut rng = Rng::new(prefix as u64 ^ (round() << 32) ^ 0x9d5c_7a11);
     for name in &names {
         add(format!("lose-{}", name.id), Choice::all().name(name.id, false));
     }

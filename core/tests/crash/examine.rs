@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use oncelog::sim::{Log, World};
-use oncelog::{AppendOptions, Batch, Durability, Engine, Record, TopicOptions};
+use oncelog::{AppendOptions, Batch, Durability, Engine, ErrorKind, Record, TopicOptions};
 
 use super::Check;
 use super::observe::{look, open_names};
@@ -12,10 +12,18 @@ use super::world::{Shown, known_by};
 
 /// Opens what a power cut left and checks all that can be checked. Answers what the log showed.
 pub fn examine(world: &World, recorded: &Recorded, least: usize, most: usize) -> Result<Shown, String> {
+    let known_durable = read_unrecovered(world, recorded, least)?;
     let engine = options().open_on(world.machine()).map_err(|error| format!("the log does not open: {error}"))?;
+    if let Some(damage) = engine.opening().damage.first() {
+        return Err(format!("a power cut is taken for {damage:?}"));
+    }
     let mut seen = look(&engine, &recorded.questions)?;
     seen.names = open_names(&engine, &recorded.questions)?;
     let found = place(recorded, &seen, least, most)?;
+    let fits = |state: &Shown| known_durable.as_ref().is_none_or(|known| *known == state.without_names());
+    if !recorded.states[..=found].iter().any(fits) {
+        return Err(format!("a reader was shown what is none of the first {found} operations"));
+    }
     retry_raw(&engine, recorded, found, most)?;
     let mut expected = look(&engine, &recorded.questions)?;
     append(&engine, &mut expected)?;
@@ -23,6 +31,23 @@ pub fn examine(world: &World, recorded: &Recorded, least: usize, most: usize) ->
     drop(engine);
     reading_changes_nothing(world, recorded, &expected)?;
     Ok(seen)
+}
+
+/// What a reader sees that may not recover: nothing but what is known durable, and not a byte changes. None: there is
+/// no log yet.
+fn read_unrecovered(world: &World, recorded: &Recorded, least: usize) -> Result<Option<Shown>, String> {
+    let digest = world.digest();
+    let engine = match options().read_only(true).open_on(world.machine_for_reading()) {
+        Ok(engine) => engine,
+        Err(error) if error.kind() == ErrorKind::InvalidArgument && least == 0 => return Ok(None),
+        Err(error) => return Err(format!("the log does not open for reading: {error}")),
+    };
+    let seen = look(&engine, &recorded.questions)?;
+    engine.close().map_err(|error| format!("close of a reader answers {error}"))?;
+    if world.digest() != digest {
+        return Err("a reader changed the disk".into());
+    }
+    Ok(Some(seen))
 }
 
 /// After how many operations the log shows what it shows.
@@ -34,9 +59,7 @@ fn place(recorded: &Recorded, seen: &Shown, least: usize, most: usize) -> Result
     let at = (0..recorded.states.len()).find(|k| recorded.states[*k] == *seen);
     if let Some(at) = at {
         let (op, due) = (&recorded.ops[at.min(recorded.ops.len() - 1)].what, least);
-        return Err(format!(
-            "the log holds {at} operations, {due} to {most} are due; the first one missing is [{op}]"
-        ));
+        return Err(format!("the log holds {at} operations, {due} to {most} are due; the first one missing is [{op}]"));
     }
     let nearest = (0..=most).rev().max_by_key(|k| {
         let state = &recorded.states[*k];

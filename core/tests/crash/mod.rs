@@ -9,13 +9,14 @@
 
 pub mod cuts;
 pub mod examine;
+pub mod lives;
 pub mod observe;
 pub mod sweep;
 pub mod tape;
-pub mod world;
 pub mod workloads;
 pub mod workloads_failing;
 pub mod workloads_names;
+pub mod world;
 
 /// What a check answers: an error says in words what is wrong.
 pub type Check = Result<(), String>;

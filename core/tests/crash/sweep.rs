@@ -5,7 +5,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use super::cuts::{AGAIN, Amount, Cut, cuts};
+use super::cuts::{AGAIN, Amount, Cut, cuts, round};
 use super::examine::{examine, recover};
 use super::tape::Recorded;
 use super::workloads::{WORKLOADS, Workload};
@@ -20,12 +20,11 @@ pub struct Count {
     pub states: usize,
     /// Crashed again during or after the recovery.
     pub again: usize,
-    pub ms: usize,
 }
 
 /// Plays a workload.
 pub fn play(workload: &Workload) -> Result<Recorded, String> {
-    let mut tape = Tape::new(workload.seed);
+    let mut tape = Tape::new(workload.seed + 1_000 * round());
     let played = guarded(|| (workload.play)(&mut tape));
     played.map_err(|fault| format!("workload {} while it plays: {fault}", workload.name))?;
     Ok(tape.end())
@@ -69,9 +68,10 @@ impl Place<'_> {
         steps.iter().for_each(|step| state.push_str(&format!("/{}/{}", step.prefix, step.cut)));
         let calls: Vec<String> = steps.iter().map(|s| format!("after call {}: {}", s.prefix, s.call)).collect();
         format!(
-            "{state}: {fault}\n  {}\n  repeat: STATE={state} cargo test --features sim --test crash_states -- \
-             one_state --nocapture",
-            calls.join("\n  then in the recovery of that ")
+            "{state}: {fault}\n  {}\n  repeat: ROUND={} STATE={state} cargo test --features sim --test \
+             crash_states -- one_state --nocapture",
+            calls.join("\n  then in the recovery of that "),
+            round()
         )
     }
 
@@ -163,7 +163,6 @@ pub fn sweep(amount: Amount) -> Result<BTreeMap<&'static str, Count>, String> {
                         }
                     }
                     let Some((_, recorded)) = &played else { return };
-                    let begun = std::time::Instant::now();
                     for calls in *from..*to {
                         match prefix(workload, recorded, calls, amount) {
                             Ok(count) => {
@@ -175,20 +174,11 @@ pub fn sweep(amount: Amount) -> Result<BTreeMap<&'static str, Count>, String> {
                             Err(fault) => failures.lock().unwrap().push(fault),
                         }
                     }
-                    if std::env::var_os("TIMES").is_some() {
-                        counts.lock().unwrap().entry(workload.name).or_default().ms +=
-                            begun.elapsed().as_millis() as usize;
-                    }
                 }
             });
         }
     });
     let failures = failures.into_inner().unwrap();
-    if std::env::var_os("TIMES").is_some() {
-        for (n, c) in counts.lock().unwrap().iter() {
-            println!("{n} {c:?} {}us", c.ms * 1000 / (c.states + c.again).max(1));
-        }
-    }
     match failures.is_empty() {
         true => Ok(counts.into_inner().unwrap()),
         false => Err(failures.join("\n\n")),

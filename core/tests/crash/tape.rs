@@ -1,9 +1,9 @@
 //! A workload while it plays: every call goes to the engine and into the list of operations, with the number of disk
 //! calls made when it began and when it was acknowledged.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
-use oncelog::sim::{Call, Fault, Log, Rng, World};
+use oncelog::sim::{Log, Rng, World};
 use oncelog::{
     AppendOptions, Appended, Batch, ConsumerOptions, Durability, Engine, EngineOptions, Error, ErrorKind,
     GroupMetadata, Identity, Offsets, Producer, ProducerOptions, Record, Ticket, TopicOptions, TopicPartition,
@@ -11,7 +11,7 @@ use oncelog::{
 };
 
 use super::Check;
-use super::observe::{Questions, look};
+use super::observe::Questions;
 use super::world::{Effect, Known, Shown, known_by};
 
 /// Segments of the least size, so that a workload of a hundred calls rolls.
@@ -62,19 +62,20 @@ pub type Send<'a> = (&'a str, u32, usize);
 
 pub struct Tape {
     pub world: World,
-    engine: Option<Engine>,
+    pub(super) engine: Option<Engine>,
     pub ops: Vec<Op>,
-    acks: Vec<Ack>,
-    raws: Vec<Raw>,
-    questions: Questions,
-    shown: Shown,
+    pub(super) acks: Vec<Ack>,
+    pub(super) raws: Vec<Raw>,
+    pub(super) questions: Questions,
+    pub(super) shown: Shown,
     /// Which operation wrote each record of a partition, where what is visible is durable.
-    visible: BTreeMap<(String, u32), Vec<usize>>,
-    levels: BTreeMap<String, Durability>,
+    pub(super) visible: BTreeMap<(String, u32), Vec<usize>>,
+    pub(super) levels: BTreeMap<String, Durability>,
     /// Faults are planned: calls may fail, and the page cache may lie.
     pub faulty: bool,
     pub rng: Rng,
-    values: u64,
+    /// Every value that was sent; number n begins with "value n ".
+    pub sent: Vec<Vec<u8>>,
 }
 
 /// A workload that was played to its end.
@@ -93,8 +94,7 @@ impl Recorded {
     /// How many operations may be found after the first `prefix` disk calls: at least and at most. `kept`: all that was
     /// written is there, as after the death of the process.
     pub fn bounds(&self, prefix: usize, kept: bool) -> (usize, usize) {
-        let counts =
-            |ack: &&Ack| ack.calls <= prefix && (ack.level == Durability::Disk || (kept && !self.faulty));
+        let counts = |ack: &&Ack| ack.calls <= prefix && (ack.level == Durability::Disk || (kept && !self.faulty));
         let least = self.acks.iter().filter(counts).map(|ack| ack.op + 1).max().unwrap_or(0);
         let most = self.ops.iter().take_while(|op| op.begun < prefix.cast_signed()).count();
         (least, most)
@@ -118,7 +118,7 @@ impl Tape {
             levels: BTreeMap::new(),
             faulty: false,
             rng: Rng::new(seed),
-            values: 0,
+            sent: Vec::new(),
         }
     }
 
@@ -126,7 +126,7 @@ impl Tape {
         self.engine.as_ref().expect("the workload has opened the log")
     }
 
-    fn calls(&self) -> usize {
+    pub(super) fn calls(&self) -> usize {
         self.world.log().calls()
     }
 
@@ -181,7 +181,7 @@ impl Tape {
         self.keep(op);
     }
 
-    fn keep(&mut self, ops: usize) {
+    pub(super) fn keep(&mut self, ops: usize) {
         let kept: Vec<Op> = self.ops.drain(..).take(ops).collect();
         (self.shown, self.visible) = (Shown::default(), BTreeMap::new());
         for op in kept {
@@ -210,11 +210,12 @@ impl Tape {
     }
 
     pub fn value(&mut self, len: usize) -> Vec<u8> {
-        self.values += 1;
-        let mut value = format!("value {} ", self.values).into_bytes();
+        let number = self.sent.len() + 1;
+        let mut value = format!("value {number} ").into_bytes();
         // Zeros and repeated bytes must not pass for what a torn write leaves.
-        let fill = if self.values.is_multiple_of(3) { 0 } else { self.rng.next_u64() as u8 };
+        let fill = if number.is_multiple_of(3) { 0 } else { self.rng.next_u64() as u8 };
         value.resize(len.max(value.len()), fill);
+        self.sent.push(value.clone());
         value
     }
 
@@ -462,9 +463,8 @@ impl Tape {
             offset: *offset,
         };
         let op = self.begin(format!("commit of {group}"), offsets.iter().map(effect).collect());
-        let entry = |(topic, partition, offset): &(&str, u32, u64)| {
-            (TopicPartition::new(*topic, *partition), (*offset).into())
-        };
+        let entry =
+            |(topic, partition, offset): &(&str, u32, u64)| (TopicPartition::new(*topic, *partition), (*offset).into());
         let offsets: Offsets = offsets.iter().map(entry).collect();
         let consumer = self.engine().consumer(ConsumerOptions::new().group(group));
         let answer = consumer.and_then(|consumer| consumer.commit_offsets(&offsets));
@@ -489,102 +489,12 @@ impl Tape {
         Ok(())
     }
 
-    /// A clean close: everything is durable.
-    pub fn close(&mut self) -> Check {
-        let engine = self.engine.take().expect("the workload has opened the log");
-        engine.close().map_err(|error| format!("close answers {error}"))?;
-        if let Some(last) = self.ops.len().checked_sub(1) {
-            let calls = self.calls();
-            self.acks.push(Ack { op: last, level: Durability::Disk, calls });
-        }
-        Ok(())
-    }
-
-    /// The process dies, and another opens the log on the page cache as it is.
-    pub fn kill_and_reopen(&mut self) -> Check {
-        self.world.kill();
-        self.engine = None;
-        self.reopen()
-    }
-
-    /// Plans a fault, kills, and lets an opening fail on it. If it succeeds all the same, the log stays open.
-    pub fn fail_opening(&mut self, call: Call, after: u32) -> Check {
-        self.world.kill();
-        self.engine = None;
-        self.world.fail(call, after, Fault::Eio, false);
-        let opened = options().open_on(self.world.machine());
-        self.world.heal();
-        if let Ok(engine) = opened {
-            self.engine = Some(engine);
-        }
-        Ok(())
-    }
-
-    /// Whatever the handle still wants to do, the engine is let go and the log opened again by the same process.
-    pub fn drop_and_reopen(&mut self) -> Check {
-        self.engine = None;
-        self.reopen()
-    }
-
-    /// A power cut by chance; the recording begins anew on what it left, so this shows recovery call by call.
-    pub fn crash_and_reopen(&mut self) -> Check {
-        self.world.crash();
-        self.engine = None;
-        self.world.record();
-        for op in &mut self.ops {
-            op.begun = -1;
-        }
-        for ack in &mut self.acks {
-            ack.calls = if ack.level == Durability::Disk { 0 } else { usize::MAX };
-        }
-        self.reopen()
-    }
-
-    /// Opens, sees which operations are there, and goes on from those. What a recovery serves is durable.
-    fn reopen(&mut self) -> Check {
-        self.world.heal();
-        let least = self.acks.iter().filter(|a| a.level == Durability::Disk && a.calls != usize::MAX);
-        let least = least.map(|ack| ack.op + 1).max().unwrap_or(0);
-        self.open()?;
-        let seen = look(self.engine(), &self.questions)?;
-        let states = self.states();
-        let found = (least..states.len()).rev().find(|k| states[*k].without_names() == seen);
-        let Some(found) = found else {
-            let expected = states[states.len() - 1].without_names();
-            return Err(format!("reopened in the workload: {}", seen.differs(&expected).unwrap_or_default()));
-        };
-        self.keep(found);
-        if let Some(last) = found.checked_sub(1) {
-            let calls = self.calls();
-            self.acks.push(Ack { op: last, level: Durability::Disk, calls });
-        }
-        Ok(())
-    }
-
-    fn states(&self) -> Vec<Shown> {
-        let mut shown = Shown::default();
-        for name in &self.questions.names {
-            shown.names.insert(name.clone(), Default::default());
-        }
-        let mut states = vec![shown.clone()];
-        for op in &self.ops {
-            op.effects.iter().for_each(|effect| shown.apply(effect));
-            states.push(shown.clone());
-        }
-        states
-    }
-
     /// Ends the recording where it is.
     pub fn end(self) -> Recorded {
         let (log, states) = (self.world.log(), self.states());
         self.world.kill();
         let Tape { ops, acks, raws, questions, faulty, .. } = self;
         Recorded { log, ops, states, acks, raws, questions, faulty }
-    }
-
-    /// Names that the workload asks after.
-    pub fn names(&self) -> &BTreeSet<String> {
-        &self.questions.names
     }
 }
 

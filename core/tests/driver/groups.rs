@@ -19,14 +19,14 @@ pub fn committed(engine: &Engine, group: &str, topic: &str, partition: u32) -> o
 }
 
 impl Reader {
-    pub fn plain_positions(&self) -> BTreeMap<(String, u32), u64> {
+    pub fn plain_positions(&self) -> Positions {
         self.positions.iter().map(|(key, (_, position))| (key.clone(), *position)).collect()
     }
 }
 
 impl Driver {
     /// Offsets for up to three partitions, each value new, and the cells they set.
-    pub fn some_offsets(&mut self, group: &str) -> Option<(Offsets, Vec<(Cell, Option<String>)>)> {
+    pub fn some_offsets(&mut self, group: &str) -> Option<(Offsets, Sets)> {
         let mut offsets = Offsets::new();
         for _ in 0..1 + self.rng.below(3) {
             let (part, _) = self.any_part()?;

@@ -66,17 +66,13 @@ pub fn observe(engine: &Engine, history: &History) -> Result<Observation, String
         seen.topics.insert(info.name.clone(), TopicSeen { id: info.id, level: info.durability, partitions });
     }
     for cell in history.cells() {
-        match cell {
-            Cell::Offset(group, topic, partition) => {
-                let exists = seen.topics.get(&topic).is_some_and(|t| (partition as usize) < t.partitions.len());
-                let told = match exists {
-                    true => super::groups::committed(engine, &group, &topic, partition).map_err(fail("committed"))?,
-                    false => None,
-                };
-                seen.offsets.insert((group, topic, partition), told);
-            }
-            _ => {}
-        }
+        let Cell::Offset(group, topic, partition) = cell else { continue };
+        let exists = seen.topics.get(&topic).is_some_and(|t| (partition as usize) < t.partitions.len());
+        let told = match exists {
+            true => super::groups::committed(engine, &group, &topic, partition).map_err(fail("committed"))?,
+            false => None,
+        };
+        seen.offsets.insert((group, topic, partition), told);
     }
     Ok(seen)
 }

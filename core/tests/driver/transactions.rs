@@ -236,7 +236,7 @@ impl Driver {
         let allowed = ended(fenced, open.doomed);
         let ticket = self.rng.chance(1, 4) && open.bound.is_none();
         let answer = match ticket {
-            true => open.transaction.commit_ticket().map(|ticket| Err(ticket)),
+            true => open.transaction.commit_ticket().map(Err),
             false => open.transaction.commit().map(Ok),
         };
         match answer {
@@ -295,7 +295,7 @@ impl Driver {
     }
 
     /// After an abort the consumer stands where the transaction began; after a commit it stays.
-    fn rewound(&mut self, bound: Option<(usize, BTreeMap<(String, u32), u64>)>, back: bool) -> Check {
+    fn rewound(&mut self, bound: Option<Bound>, back: bool) -> Check {
         let Some((index, before)) = bound else { return Ok(()) };
         // Of a poisoned log nobody can say where a consumer stands.
         if self.life().readers[index].lost || self.history.poisoned.is_some() {

@@ -1,0 +1,401 @@
+//! Directories to be damaged, and the judgement of what a damaged one shows: right, or refused by name.
+#![allow(dead_code)]
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use oncelog::Durability::{Disk, Os};
+use oncelog::sim::World;
+use oncelog::{AppendOptions, Batch, Engine, EngineOptions, ErrorKind, ReadOptions, Record};
+
+use crate::crash::Check;
+use crate::crash::cuts::{AGAIN, cuts};
+use crate::crash::observe::{Questions, open_names};
+use crate::crash::tape::{Op, Recorded, Tape, options};
+use crate::crash::world::{Effect, Known, Shown, known_by};
+
+pub type Files = BTreeMap<String, Vec<u8>>;
+
+/// Bytes before a frame's first value: frame header, transaction head and batch header at most, and some of the frame
+/// before.
+pub const SLACK: usize = 320;
+/// What is appended to a damaged log.
+const AFTERWARDS: &[u8] = b"behind the damage";
+
+/// Where the records of one operation lie, head of their frame included.
+#[derive(Clone, Debug)]
+pub struct Span {
+    pub file: String,
+    pub from: usize,
+    pub to: usize,
+}
+
+/// A sound directory, and what it shows.
+pub struct Sound {
+    pub files: Files,
+    pub shown: Shown,
+    questions: Questions,
+    ops: Vec<Op>,
+    /// By operation; those without records have none.
+    pub spans: BTreeMap<usize, Span>,
+    owners: BTreeMap<Known, usize>,
+    /// From this operation on no later frame says that it is durable.
+    undeclared: usize,
+}
+
+/// What a damage did to the log.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Verdict {
+    /// The log did not open.
+    pub closed: bool,
+    /// It opened for reading only.
+    pub refused: bool,
+    /// Records that are reported as damaged, or were cut where nothing says that they were durable.
+    pub lost: usize,
+}
+
+/// Bytes of one file that were changed.
+#[derive(Clone, Debug)]
+pub struct Hit {
+    pub file: String,
+    pub from: usize,
+    pub to: usize,
+}
+
+/// Four segments with a bit of everything. `closed`: cleanly, so that the newest checkpoint holds all; otherwise the
+/// process died, the last frames are not known durable, and no checkpoint was written.
+pub fn sound(closed: bool) -> Sound {
+    let mut tape = Tape::new(77);
+    let undeclared =
+        (if closed { long_work(&mut tape) } else { short_work(&mut tape) }).unwrap_or_else(|e| panic!("{e}"));
+    let (files, sent) = (tape.world.files(), tape.sent.clone());
+    let recorded = tape.end();
+    let places = places(&files);
+    let (mut spans, mut owners) = (BTreeMap::new(), BTreeMap::new());
+    let numbers: BTreeMap<Known, usize> = sent.iter().enumerate().map(|(n, value)| (known_by(value), n + 1)).collect();
+    for (n, op) in recorded.ops.iter().enumerate() {
+        for known in values(op) {
+            owners.insert(known, n);
+            let number = numbers[&known];
+            let (file, at) = places.get(&number).unwrap_or_else(|| panic!("value {number} is in no file")).clone();
+            // Frame header, transaction head and batch header lie before the first value, padding behind the last.
+            let (from, to) = (at.saturating_sub(SLACK), at + sent[number - 1].len() + 16);
+            let span = spans.entry(n).or_insert(Span { file, from, to });
+            (span.from, span.to) = (span.from.min(from), span.to.max(to));
+        }
+    }
+    let shown = recorded.states[recorded.states.len() - 1].clone();
+    let Recorded { ops, questions, .. } = recorded;
+    Sound { files, shown, questions, ops, spans, owners, undeclared }
+}
+
+fn long_work(tape: &mut Tape) -> Result<usize, String> {
+    tape.open()?;
+    tape.create("a", 2, Disk)?;
+    tape.create("b", 1, Os)?;
+    let mover = tape.transactional("mover")?;
+    let loader = tape.producer("loader")?;
+    for n in 0..16_usize {
+        tape.append("a", (n % 2) as u32, &[400, 900 + n * 30], Disk)?;
+        tape.append("b", 0, &[4000 + n * 60], Os)?;
+        tape.transact(&mover, &[("a", 0, 600), ("b", 0, 700), ("a", 1, 40)], Some(("g", "a", n as u64)), None)?;
+        tape.gather(&loader, "loader", n as u64 * 2, &[("b", 0, 1500), ("a", 1, 900)])?;
+        tape.append("b", 0, &[3000, 2000], Os)?;
+        if n % 4 == 0 {
+            tape.rest(60)?;
+            tape.commit("h", &[("b", 0, n as u64 + 1)])?;
+        }
+    }
+    drop((mover, loader));
+    tape.close()?;
+    Ok(usize::MAX)
+}
+
+fn short_work(tape: &mut Tape) -> Result<usize, String> {
+    tape.open()?;
+    tape.create("a", 2, Disk)?;
+    tape.create("b", 1, Os)?;
+    let mover = tape.transactional("mover")?;
+    for n in 0..4_usize {
+        tape.append("a", (n % 2) as u32, &[300, 700], Disk)?;
+        tape.transact(&mover, &[("a", 0, 500), ("b", 0, 300)], Some(("g", "a", n as u64)), None)?;
+        tape.append("b", 0, &[600], Os)?;
+    }
+    tape.append("a", 0, &[200], Disk)?;
+    // A mark says that all of this is durable; what comes behind it only says so again.
+    tape.rest(1)?;
+    tape.rest(60)?;
+    tape.rest(60)?;
+    let undeclared = tape.ops.len();
+    tape.append("b", 0, &[500], Os)?;
+    tape.append("b", 0, &[900], Os)?;
+    Ok(undeclared)
+}
+
+fn values(op: &Op) -> impl Iterator<Item = Known> + '_ {
+    op.effects
+        .iter()
+        .flat_map(|effect| match effect {
+            Effect::Records { values, .. } => values.as_slice(),
+            _ => &[],
+        })
+        .copied()
+}
+
+/// Where each value lies, by its number.
+fn places(files: &Files) -> BTreeMap<usize, (String, usize)> {
+    let mut places = BTreeMap::new();
+    for (name, image) in files.iter().filter(|(name, _)| name.ends_with(".seg")) {
+        for at in (0..image.len().saturating_sub(8)).filter(|at| image[*at..].starts_with(b"value ")) {
+            let digits: String =
+                image[at + 6..].iter().map(|b| char::from(*b)).take_while(char::is_ascii_digit).collect();
+            if let Ok(number) = digits.parse() {
+                places.insert(number, (name.clone(), at));
+            }
+        }
+    }
+    places
+}
+
+impl Sound {
+    /// The directory with some bytes of a file changed by `change`.
+    pub fn with(&self, file: &str, change: impl FnOnce(&mut Vec<u8>)) -> Files {
+        let mut files = self.files.clone();
+        change(files.get_mut(file).expect("the file is there"));
+        files
+    }
+
+    /// Opens a damaged copy. Whatever it shows is right; what it does not show it names.
+    pub fn judge(&self, files: &Files, hit: &Hit, go_on: bool) -> Result<Verdict, String> {
+        let world = World::with_files(4711 + hit.from as u64, files.clone());
+        let engine = match options().open_on(world.machine()) {
+            Ok(engine) => engine,
+            Err(error) if error.kind() == ErrorKind::Corrupt && error.message().contains(&hit.file) => {
+                return Ok(Verdict { closed: true, ..Verdict::default() });
+            }
+            Err(error) => return Err(format!("opening answers {error}")),
+        };
+        let refused = self.refuses(&engine)?;
+        let lost = self.compare(&engine, hit, refused)?;
+        if !refused {
+            let names = open_names(&engine, &self.questions)?;
+            let position = |name: &str| names.get(name).map(|n| (n.openings, n.position));
+            let due = |name: &str| self.shown.names.get(name).map(|n| (n.openings, n.position));
+            if let Some(name) = names.keys().find(|name| position(name) != due(name)) {
+                return Err(format!("{name} is {:?}, expected {:?}", position(name), due(name)));
+            }
+        }
+        engine.close().map_err(|error| format!("close answers {error}"))?;
+        drop(engine);
+        if go_on {
+            self.go_on(&world, hit, refused, false)?;
+        }
+        Ok(Verdict { closed: false, refused, lost })
+    }
+
+    /// Whether appends are refused; a refusal names the LSNs and the file.
+    fn refuses(&self, engine: &Engine) -> Result<bool, String> {
+        let Some(topic) = engine.topics().map_err(|e| e.to_string())?.first().map(|t| t.name.clone()) else {
+            return Ok(true);
+        };
+        match append(engine, &topic) {
+            Ok(()) => Ok(false),
+            Err(error) if error.kind() == ErrorKind::Corrupt => {
+                let message = error.message();
+                let whole = ["first_lsn=", "last_lsn=", "file="].iter().all(|word| message.contains(word));
+                if whole && !engine.opening().damage.is_empty() {
+                    return Ok(true);
+                }
+                Err(format!("a refusal does not say what is lost: {error}"))
+            }
+            Err(error) => Err(format!("an append answers {error}")),
+        }
+    }
+
+    /// Compares with the sound directory. Answers how many records are lost.
+    fn compare(&self, engine: &Engine, hit: &Hit, refused: bool) -> Result<usize, String> {
+        let (may_be_lost, may_be_cut) = (self.may_be_lost(hit), self.may_be_cut(hit));
+        let mut lost = 0;
+        for (name, topic) in &self.shown.topics {
+            for (number, due) in topic.partitions.iter().enumerate() {
+                let partition = match engine.partition(name, number as u32) {
+                    Ok(partition) => partition,
+                    Err(_) if refused => continue,
+                    Err(error) => return Err(format!("{name}-{number} answers {error}")),
+                };
+                // What a refused log does not know of at all counts as named by the refusal.
+                let seen = read(&partition)?;
+                for (offset, due) in due.iter().enumerate() {
+                    let owner = self.owners[due];
+                    match seen.get(&(offset as u64)) {
+                        Some(known) if known == due => {}
+                        // Where a loss was accepted nobody knows which offsets it took: they are given again.
+                        Some(known) if refused && *known == known_by(AFTERWARDS) => lost += 1,
+                        Some(known) if owner >= may_be_cut && *known == known_by(AFTERWARDS) => lost += 1,
+                        Some(_) => return Err(format!("{name}-{number} offset {offset} shows something else")),
+                        None if !refused && offset as u64 >= partition.bounds().end && owner < may_be_cut => {
+                            return Err(format!("{name}-{number} is cut at {offset}, and that was durable"));
+                        }
+                        None if refused || owner >= may_be_cut || may_be_lost.contains(&owner) => lost += 1,
+                        None => {
+                            let what = &self.ops[owner].what;
+                            return Err(format!(
+                                "{name}-{number} offset {offset} is lost, of [{what}], which was not hit"
+                            ));
+                        }
+                    }
+                }
+            }
+        }
+        if !refused {
+            let seen = look_at_offsets(engine, &self.questions)?;
+            let tail = may_be_lost.iter().any(|op| *op >= may_be_cut);
+            if seen != self.shown.offsets && !tail {
+                return Err(format!("offsets are {seen:?}, expected {:?}", self.shown.offsets));
+            }
+        }
+        Ok(lost)
+    }
+
+    /// Operations whose frames were hit; and if the hit lies in the tail that nothing declares durable, all of that.
+    fn may_be_lost(&self, hit: &Hit) -> BTreeSet<usize> {
+        let overlaps = |span: &Span| span.file == hit.file && hit.from < span.to && span.from < hit.to;
+        let mut ops: BTreeSet<usize> = self.spans.iter().filter(|(_, s)| overlaps(s)).map(|(op, _)| *op).collect();
+        let tail =
+            self.spans.range(self.undeclared..).next().is_some_and(|(_, s)| s.file == hit.file && hit.to > s.from);
+        if tail {
+            ops.extend(self.undeclared..self.ops.len());
+        }
+        ops
+    }
+
+    /// From which operation on a log may be cut without a word: that which no frame that is left declares durable.
+    fn may_be_cut(&self, hit: &Hit) -> usize {
+        let Some((_, last)) = self.spans.range(self.undeclared..).next_back() else { return self.undeclared };
+        let first_hit = self.may_be_lost(hit).first().copied().unwrap_or(self.undeclared);
+        // The head of the last frame is hit too, so nothing behind the first hit says anything any more.
+        let all_hit = last.file == hit.file && hit.to > last.from + SLACK - 111;
+        if all_hit { self.undeclared.min(first_hit) } else { self.undeclared }
+    }
+
+    /// Accepts the loss of a refused log, and cuts the power at every call of that: the next opening refuses as before
+    /// or goes on, and the loss can always be accepted again. Answers how many states were opened.
+    pub fn accept_and_crash(&self, files: &Files, hit: &Hit) -> Result<usize, String> {
+        let world = World::with_files(4711, files.clone());
+        world.record();
+        let engine = reopen(&world, options().accept_loss(true))?;
+        let accepted = world.log().calls();
+        self.compare(&engine, hit, true)?;
+        engine.close().map_err(|error| format!("with the loss accepted close answers {error}"))?;
+        let log = world.log();
+        let mut count = 0;
+        for prefix in 0..=log.calls() {
+            for cut in cuts(&log, prefix, AGAIN) {
+                let name = format!("{prefix}/{}", cut.name);
+                let world = log.image(prefix, &cut.choice);
+                let engine = reopen(&world, options()).map_err(|fault| format!("{name}: {fault}"))?;
+                let refused = self.refuses(&engine).map_err(|fault| format!("{name}: {fault}"))?;
+                if refused && prefix >= accepted {
+                    return Err(format!("{name}: refused though the loss was accepted"));
+                }
+                self.compare(&engine, hit, true).map_err(|fault| format!("{name}: {fault}"))?;
+                engine.close().map_err(|error| format!("{name}: close answers {error}"))?;
+                drop(engine);
+                self.go_on(&world, hit, refused, true).map_err(|fault| format!("{name}: {fault}"))?;
+                count += 1;
+            }
+        }
+        Ok(count)
+    }
+
+    /// The next lives: a log that took an append shows the same again; one that refused goes on once told to.
+    fn go_on(&self, world: &World, hit: &Hit, refused: bool, accepted: bool) -> Check {
+        if refused {
+            let engine = reopen(world, options().accept_loss(true))?;
+            self.compare(&engine, hit, true)?;
+            let topic = engine.topics().map_err(|e| e.to_string())?.first().map(|t| t.name.clone());
+            match &topic {
+                Some(topic) => {
+                    append(&engine, topic).map_err(|e| format!("with the loss accepted an append answers {e}"))?
+                }
+                None => engine.create_topic("new", Default::default()).map_err(|e| e.to_string())?,
+            }
+            engine.close().map_err(|error| format!("with the loss accepted close answers {error}"))?;
+        }
+        let engine = reopen(world, options())?;
+        if self.refuses(&engine)? {
+            return Err("opened again, it refuses appends".into());
+        }
+        self.compare(&engine, hit, refused || accepted)?;
+        engine.close().map_err(|error| format!("opened again, close answers {error}"))
+    }
+}
+
+fn reopen(world: &World, options: EngineOptions) -> Result<Engine, String> {
+    options.open_on(world.machine()).map_err(|error| format!("opening again answers {error}"))
+}
+
+fn append(engine: &Engine, topic: &str) -> oncelog::Result<()> {
+    let mut builder = Batch::builder();
+    builder.push(&Record::new(AFTERWARDS), 0)?;
+    let options = AppendOptions::new().durability(Disk);
+    engine.partition(topic, 0)?.append_with(&builder.build()?, options)?.wait().map(drop)
+}
+
+fn look_at_offsets(engine: &Engine, questions: &Questions) -> Result<BTreeMap<(String, String, u32), u64>, String> {
+    let mut offsets = BTreeMap::new();
+    for (group, topic, partition) in &questions.offsets {
+        let consumer = engine.consumer(oncelog::ConsumerOptions::new().group(group)).map_err(|e| e.to_string())?;
+        let place = oncelog::TopicPartition::new(topic, *partition);
+        if let Some(offset) = consumer.committed(&place).map_err(|e| e.to_string())? {
+            offsets.insert((group.clone(), topic.clone(), *partition), offset);
+        }
+    }
+    Ok(offsets)
+}
+
+/// All that can be read of a partition, by offset. Every gap must be named by a Corrupt error.
+fn read(partition: &oncelog::Partition) -> Result<BTreeMap<u64, Known>, String> {
+    let place = format!("{}-{}", partition.topic(), partition.number());
+    let (mut seen, mut named) = (BTreeMap::new(), BTreeSet::new());
+    let bounds = partition.bounds();
+    let mut next = bounds.start;
+    while next < bounds.end {
+        let records = match partition.read(next, ReadOptions::new()) {
+            Ok(records) => records,
+            Err(error) => return Err(format!("reading {place} from {next} answers {error}")),
+        };
+        for view in &records {
+            match view {
+                Ok(view) => drop(seen.insert(view.offset(), known_by(view.value().unwrap_or_default()))),
+                Err(error) => named.extend(offsets_of(&place, &error)?),
+            }
+        }
+        let further = records.next_offset(partition.topic(), partition.number()).unwrap_or(next);
+        if further <= next {
+            return Err(format!("reading {place} stands still at {next} of {bounds:?}"));
+        }
+        next = further;
+    }
+    let silent = (bounds.start..bounds.end).find(|offset| seen.contains_key(offset) == named.contains(offset));
+    match silent {
+        None => Ok(seen),
+        Some(offset) => {
+            Err(format!("{place} offset {offset}: shown {}, and named the same", seen.contains_key(&offset)))
+        }
+    }
+}
+
+/// The offsets that an error names.
+fn offsets_of(place: &str, error: &oncelog::Error) -> Result<std::ops::Range<u64>, String> {
+    let unclear = || format!("reading {place} answers {error}, which does not name what is lost");
+    if error.kind() != ErrorKind::Corrupt {
+        return Err(unclear());
+    }
+    let word = |name: &str| error.message().split([' ', ',']).find_map(|word| word.strip_prefix(name));
+    let (topic, partition) = (word("topic=").ok_or_else(unclear)?, word("partition=").ok_or_else(unclear)?);
+    if format!("{topic}-{partition}") != place {
+        return Err(unclear());
+    }
+    let (from, to) = word("offsets=").and_then(|range| range.split_once("..")).ok_or_else(unclear)?;
+    Ok(from.parse().map_err(|_| unclear())?..to.parse().map_err(|_| unclear())?)
+}

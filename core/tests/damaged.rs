@@ -1,0 +1,242 @@
+//! Rot, cuts and wrong files in a directory: what a reader gets is right or refused by name, nothing is cut silently,
+//! and nothing beside the damage is lost.
+#![cfg(feature = "sim")]
+#![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
+
+mod crash;
+mod damage;
+
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use crash::observe::look;
+use crash::tape::options;
+use damage::{Files, Hit, Sound, Verdict, sound};
+use oncelog::ErrorKind;
+use oncelog::sim::{Rng, World};
+
+const SEGMENT_HEADER: usize = 128;
+const SECOND: usize = 4096;
+const FRAMES: usize = 8192;
+
+/// What became of many damages.
+#[derive(Debug, Default)]
+struct Tally {
+    tried: usize,
+    harmless: usize,
+    records: usize,
+    refused: usize,
+    closed: usize,
+}
+
+impl Tally {
+    fn add(&mut self, verdict: Verdict) {
+        self.tried += 1;
+        match verdict {
+            Verdict { closed: true, .. } => self.closed += 1,
+            Verdict { refused: true, .. } => self.refused += 1,
+            Verdict { lost: 0, .. } => self.harmless += 1,
+            Verdict { .. } => self.records += 1,
+        }
+    }
+}
+
+/// Does every damage on all processors; `damage` makes the files of one and says where it hit.
+fn all<T: Sync>(sound: &Sound, damages: &[T], damage: impl Fn(&T) -> (Files, Hit) + Sync) -> Tally {
+    let next = AtomicUsize::new(0);
+    let tally = Mutex::new(Tally::default());
+    let failures = Mutex::new(Vec::new());
+    std::thread::scope(|scope| {
+        for _ in 0..std::thread::available_parallelism().map_or(2, usize::from) {
+            scope.spawn(|| {
+                while let Some((n, one)) = {
+                    let n = next.fetch_add(1, Ordering::Relaxed);
+                    damages.get(n).map(|one| (n, one))
+                } {
+                    let (files, hit) = damage(one);
+                    match sound.judge(&files, &hit, n.is_multiple_of(9)) {
+                        Ok(verdict) => tally.lock().unwrap().add(verdict),
+                        Err(fault) => failures.lock().unwrap().push(format!("{hit:?}: {fault}")),
+                    }
+                }
+            });
+        }
+    });
+    let failures = failures.into_inner().unwrap();
+    let shown = failures.iter().take(12).cloned().collect::<Vec<_>>().join("\n");
+    assert!(failures.is_empty(), "{} of {} damages:\n{shown}", failures.len(), damages.len());
+    tally.into_inner().unwrap()
+}
+
+/// Bytes worth a flip each, and every `stride`th of the others.
+fn bytes(sound: &Sound, stride: usize) -> Vec<(String, usize)> {
+    let mut chosen = Vec::new();
+    for (name, image) in &sound.files {
+        let footer = image.windows(8).position(|w| w == b"onceftr\x01").unwrap_or(image.len());
+        let end = (FRAMES..footer).rev().find(|at| image[*at] != 0).map_or(FRAMES, |at| at + 1);
+        let heads: Vec<usize> = sound.spans.values().filter(|s| s.file == *name).map(|s| s.from).collect();
+        let dense = |at: usize| match at {
+            _ if !name.ends_with(".seg") => at % SECOND < SEGMENT_HEADER,
+            _ if at < FRAMES => at % SECOND < SEGMENT_HEADER,
+            _ if at >= footer => at - footer < 400,
+            _ => at < FRAMES + 600 || (at + 1200 > end && at < end + 16),
+        };
+        // Every byte of the heads of a few frames.
+        let of_a_head = |at: usize| heads.iter().step_by(6).any(|from| (*from..from + damage::SLACK).contains(&at));
+        let all = (0..image.len()).filter(|at| dense(*at) || of_a_head(*at) || at.is_multiple_of(stride));
+        chosen.extend(all.map(|at| (name.clone(), at)));
+    }
+    chosen
+}
+
+fn flipped(sound: &Sound, (file, at): &(String, usize)) -> (Files, Hit) {
+    let bit = 1 << ((at * 5 + at / 8) % 8);
+    (sound.with(file, |image| image[*at] ^= bit), Hit { file: file.clone(), from: *at, to: at + 1 })
+}
+
+#[test]
+fn a_flipped_byte_in_a_closed_log_is_harmless_or_named() {
+    let sound = sound(true);
+    let segments = sound.files.keys().filter(|name| name.ends_with(".seg")).count();
+    assert!(segments >= 3, "{segments} segments");
+    let tally = all(&sound, &bytes(&sound, 29), |place| flipped(&sound, place));
+    println!("{tally:?}");
+    assert!(tally.records > 500 && tally.harmless > 500, "{tally:?}");
+}
+
+#[test]
+fn a_flipped_byte_in_a_log_that_died_is_harmless_or_named() {
+    let sound = sound(false);
+    let name = "00000000000000000001.0.seg";
+    let end = sound.files[name].iter().rposition(|b| *b != 0).unwrap() + 40;
+    let places: Vec<(String, usize)> =
+        (0..end).filter(|at| *at >= FRAMES || at % SECOND < SEGMENT_HEADER).map(|at| (name.to_owned(), at)).collect();
+    let tally = all(&sound, &places, |place| flipped(&sound, place));
+    println!("{tally:?}");
+    assert!(tally.refused > 500 && tally.records > 500, "{tally:?}");
+}
+
+#[test]
+fn zeros_over_a_stretch_are_harmless_or_named() {
+    let mut rng = Rng::new(5);
+    for sound in [sound(true), sound(false)] {
+        let names: Vec<&String> = sound.files.keys().filter(|name| name.ends_with(".seg")).collect();
+        let damages: Vec<Hit> = (0..600)
+            .map(|_| {
+                let file = names[rng.index(names.len())].clone();
+                let from = FRAMES + rng.index(sound.files[&file].len() - FRAMES);
+                let to = (from + 1 + rng.index(2000)).min(sound.files[&file].len());
+                Hit { file, from, to }
+            })
+            .collect();
+        let zeroed = |hit: &Hit| (sound.with(&hit.file, |image| image[hit.from..hit.to].fill(0)), hit.clone());
+        println!("{:?}", all(&sound, &damages, zeroed));
+    }
+}
+
+#[test]
+fn a_file_that_is_cut_short_or_empty_is_harmless_or_named() {
+    for sound in [sound(true), sound(false)] {
+        let mut damages = Vec::new();
+        for (name, image) in &sound.files {
+            let lengths = (0..40).map(|n| image.len() * n / 40).chain([1, 127, 128, 4096, 4224, FRAMES, FRAMES + 30]);
+            let lengths = lengths.filter(|length| *length < image.len());
+            damages.extend(lengths.map(|from| Hit { file: name.clone(), from, to: image.len() }));
+        }
+        let cut = |hit: &Hit| (sound.with(&hit.file, |image| image.truncate(hit.from)), hit.clone());
+        println!("{:?}", all(&sound, &damages, cut));
+    }
+}
+
+#[test]
+fn a_file_that_is_missing_is_harmless_or_named() {
+    let sound = sound(true);
+    let names: Vec<String> = sound.files.keys().cloned().collect();
+    let without = |name: &String| {
+        let mut files = sound.files.clone();
+        files.remove(name);
+        (files, Hit { file: name.clone(), from: 0, to: usize::MAX })
+    };
+    let tally = all(&sound, &names, without);
+    println!("{tally:?}");
+    assert_eq!((tally.harmless, tally.records), (1, 0), "only `head` may be missing");
+}
+
+/// Opens a directory that must be refused, and must be left as it is.
+fn refused(files: Files, kind: ErrorKind, words: &[&str]) {
+    let world = World::with_files(9, files.clone());
+    let error = options().open_on(world.machine()).expect_err("the directory is refused");
+    assert_eq!(error.kind(), kind, "{error}");
+    assert!(words.iter().all(|word| error.message().contains(word)), "{error}");
+    assert!(world.files() == files, "a refused directory stays as it is, byte for byte");
+}
+
+#[test]
+fn a_newer_version_is_refused_and_left_as_it_is() {
+    let sound = sound(true);
+    // Byte 12: the format's version; 28 compatible, 32 read-compatible, 36 incompatible features.
+    for (at, read_only) in [(12, false), (36, false), (12, true)] {
+        let files = sound.with("oncelog.id", |id| {
+            id[at] += 1;
+            let sum = crc32c::crc32c_append(crc32c::crc32c(&id[..8]), &id[12..]);
+            id[8..12].copy_from_slice(&sum.to_le_bytes());
+        });
+        if read_only {
+            let world = World::with_files(9, files.clone());
+            let error = options().read_only(true).open_on(world.machine_for_reading()).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::UnsupportedVersion, "{error}");
+        } else {
+            refused(files, ErrorKind::UnsupportedVersion, &["newer"]);
+        }
+    }
+}
+
+#[test]
+fn a_segment_of_another_log_is_refused() {
+    let sound = sound(true);
+    let last = sound.files.keys().rfind(|name| name.ends_with(".seg")).unwrap().clone();
+    let other = World::new(1234);
+    let engine = options().open_on(other.machine()).unwrap();
+    engine.create_topic("foreign", Default::default()).unwrap();
+    engine.close().unwrap();
+    let foreign = other.files()["00000000000000000001.0.seg"].clone();
+    refused(sound.with(&last, |image| *image = foreign.clone()), ErrorKind::Corrupt, &[&last]);
+    let mut more = sound.files.clone();
+    more.insert("00000000000000000099.0.seg".into(), foreign.clone());
+    refused(more, ErrorKind::Corrupt, &["00000000000000000099.0.seg"]);
+    // Far below the checkpoint the log opens, and what lay in that segment is named when it is read.
+    let first = "00000000000000000001.0.seg";
+    let hit = Hit { file: first.into(), from: 0, to: usize::MAX };
+    let verdict = sound.judge(&sound.with(first, |image| *image = foreign), &hit, true).unwrap();
+    assert!(verdict.closed || verdict.lost > 0, "{verdict:?}");
+}
+
+#[test]
+fn a_sound_directory_is_judged_sound() {
+    for sound in [sound(true), sound(false)] {
+        let hit = Hit { file: "none".into(), from: 0, to: 0 };
+        assert_eq!(sound.judge(&sound.files, &hit, true), Ok(Verdict::default()));
+        let world = World::with_files(1, sound.files.clone());
+        let reading = options().read_only(true).open_on(world.machine_for_reading()).unwrap();
+        assert!(!look(&reading, &Default::default()).unwrap().topics.is_empty());
+    }
+}
+
+#[test]
+fn accepting_a_loss_survives_a_power_cut_at_every_call() {
+    let sound = sound(false);
+    let name = "00000000000000000001.0.seg";
+    let heads: Vec<usize> =
+        sound.spans.values().map(|span| (span.from + damage::SLACK - 111).next_multiple_of(8)).collect();
+    let (mut tried, mut states) = (0, 0);
+    // Bytes of the heads of frames, from the first to the last but those that nothing declares durable.
+    for at in heads.iter().flat_map(|head| [*head, head + 24]).step_by(3) {
+        let (files, hit) = flipped(&sound, &(name.to_owned(), at));
+        if sound.judge(&files, &hit, false).unwrap().refused {
+            tried += 1;
+            states += sound.accept_and_crash(&files, &hit).unwrap_or_else(|fault| panic!("byte {at}: {fault}"));
+        }
+    }
+    println!("{tried} damages, {states} states");
+    assert!(tried > 0 && states > 100);
+}
