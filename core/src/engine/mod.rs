@@ -160,7 +160,7 @@ impl Inner {
 
     /// Waits until a frame has met its level; leads the write and the flush if nobody does.
     pub fn wait(&self, lsn: Lsn, level: Durability, deadline: Option<u64>) -> Result<bool> {
-        self.journal.reach(lsn, level, deadline)
+        self.journal.keep(lsn, level, deadline)
     }
 
     /// Waits until everything up to `lsn` survives a power cut.

@@ -220,13 +220,19 @@ impl<F: Fold> Journal<F> {
     #[inline]
     pub fn reached(&self, lsn: Lsn, level: Durability) -> Option<Result<()>> {
         let at = match level {
-            Durability::Disk if !planted(Bug::AckBeforeFlush) => self.durable_lsn(),
-            _ => self.written_lsn(),
+            Durability::Disk => self.durable_lsn(),
+            Durability::Os => self.written_lsn(),
         };
         if at >= lsn {
             return Some(Ok(()));
         }
         self.poison.get().map(|_| Err(self.indeterminate()))
+    }
+
+    /// Keeps a promise to a caller: waits until a frame has met its level. False: the deadline passed.
+    pub fn keep(&self, lsn: Lsn, level: Durability, deadline: Option<u64>) -> Result<bool> {
+        let level = if planted(Bug::AckBeforeFlush) { Durability::Os } else { level };
+        self.reach(lsn, level, deadline)
     }
 
     /// Waits until a frame has met its level; leads the write and the flush if nobody does. False: the deadline passed.

@@ -28,7 +28,7 @@ pub trait Waits: Send + Sync {
 
 impl<F: Fold> Waits for Journal<F> {
     fn wait(&self, lsn: Lsn, level: Durability, deadline: Option<u64>) -> Result<bool> {
-        self.reach(lsn, level, deadline)
+        self.keep(lsn, level, deadline)
     }
     fn reached(&self, lsn: Lsn, level: Durability) -> Option<Result<()>> {
         Journal::reached(self, lsn, level)
