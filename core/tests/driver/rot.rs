@@ -91,23 +91,22 @@ impl Driver {
 
     /// Where a record of the log lies in its file.
     fn some_record(&mut self, files: &Files, sound: &Observation) -> Option<(String, usize)> {
-        let all: Vec<&Vec<u8>> = sound
-            .topics
-            .values()
-            .flat_map(|t| t.partitions.iter().flat_map(|p| p.uncommitted.iter().map(|(_, b)| b)))
-            .collect();
+        let partitions = sound.topics.values().flat_map(|t| &t.partitions);
+        let all: Vec<&Vec<u8>> = partitions.flat_map(|p| p.uncommitted.iter().map(|(_, bytes)| bytes)).collect();
         if all.is_empty() {
             return None;
         }
         let bytes = all[self.rng.index(all.len())];
-        // "record N ": the record's own number, with the blank behind it, is in the log once.
+        // "record N ": the record's own number, with the blank behind it, is in the log once. Dead space may hold it
+        // too, in a tail that was cut or in garbage that a power cut made; found twice, nobody knows which one counts.
         let length = bytes.iter().enumerate().filter(|(_, b)| **b == b' ').nth(1)?.0 + 1;
-        let needle = bytes[..length].to_vec();
-        let found = |(name, image): (&String, &Vec<u8>)| {
-            let at = image.windows(needle.len()).rposition(|w| w == needle)?;
-            Some((name.clone(), at + 7))
-        };
-        files.iter().filter(|(name, _)| name.ends_with(".seg")).filter_map(found).next_back()
+        let needle = &bytes[..length];
+        let mut found = Vec::new();
+        for (name, image) in files.iter().filter(|(name, _)| name.ends_with(".seg")) {
+            let at = image.windows(length).enumerate().filter(|(_, w)| *w == needle);
+            found.extend(at.map(|(at, _)| (name.clone(), at + "record ".len())));
+        }
+        found.pop().filter(|_| found.is_empty())
     }
 }
 
