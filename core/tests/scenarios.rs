@@ -281,3 +281,22 @@ fn a_full_disk_is_answered_as_full_and_the_same_handle_goes_on_when_there_is_roo
     let next = producer.send("t", Record::new(text.as_bytes())).unwrap().wait().unwrap();
     assert_eq!(next.first, sent, "no gap in the offsets");
 }
+
+#[test]
+fn after_an_indeterminate_commit_a_consumer_never_hears_that_there_is_nothing_to_commit() {
+    let world = World::new(9);
+    let engine = open(&world);
+    engine.create_topic("t", TopicOptions::new()).unwrap();
+    (0..3).for_each(|_| drop(send(&engine, b"x")));
+    let tp = TopicPartition::new("t", 0);
+    let consumer = engine.consumer(ConsumerOptions::new().group("g")).unwrap();
+    consumer.assign(std::slice::from_ref(&tp)).unwrap();
+    consumer.seek(&tp, 2).unwrap();
+    consumer.commit().unwrap();
+    consumer.seek(&tp, 1).unwrap();
+    world.fail(Call::Sync, 0, Fault::Eio, true);
+    assert_eq!(consumer.commit().unwrap_err().kind(), ErrorKind::Indeterminate);
+    // Back where the commit before stood: nothing seems to have moved, yet nobody knows what the group holds.
+    consumer.seek(&tp, 2).unwrap();
+    assert_eq!(consumer.commit().unwrap_err().kind(), ErrorKind::Poisoned);
+}

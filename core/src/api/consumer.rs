@@ -164,7 +164,8 @@ impl Consumer {
     /// `InvalidArgument` without a group; `InvalidState` while an open transaction is bound to the consumer;
     /// `UnknownTopicOrPartition` if a topic was deleted; what a write answers.
     pub fn commit(&self) -> Result<()> {
-        self.open.inner.check_open()?;
+        // Also where nothing moved: after a commit whose outcome nobody knows, "nothing to commit" would be a lie.
+        self.open.inner.check_sound()?;
         self.reader.group()?;
         let offsets = self.reader.to_commit()?;
         self.write(&offsets)
@@ -175,7 +176,7 @@ impl Consumer {
     /// # Errors
     /// As `commit`; `InvalidArgument` for an offset out of range; `LimitExceeded` for metadata that is too long.
     pub fn commit_offsets(&self, offsets: &Offsets) -> Result<()> {
-        self.open.inner.check_open()?;
+        self.open.inner.check_sound()?;
         self.reader.group()?;
         self.reader.check_unbound()?;
         self.write(offsets)

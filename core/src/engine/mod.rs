@@ -138,6 +138,12 @@ impl Inner {
         }
     }
 
+    /// Refuses work once the engine is closed or poisoned, and in a forked child.
+    pub fn check_sound(&self) -> Result<()> {
+        self.check_open()?;
+        self.journal.check()
+    }
+
     /// What the engine runs on.
     pub fn machine(&self) -> &Machine {
         &self.machine
