@@ -287,7 +287,9 @@ fn after_an_indeterminate_commit_a_consumer_never_hears_that_there_is_nothing_to
     let world = World::new(9);
     let engine = open(&world);
     engine.create_topic("t", TopicOptions::new()).unwrap();
-    (0..3).for_each(|_| drop(send(&engine, b"x")));
+    for _ in 0..3 {
+        send(&engine, b"x");
+    }
     let tp = TopicPartition::new("t", 0);
     let consumer = engine.consumer(ConsumerOptions::new().group("g")).unwrap();
     consumer.assign(std::slice::from_ref(&tp)).unwrap();
