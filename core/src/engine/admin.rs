@@ -28,9 +28,7 @@ impl Inner {
         let room = 128 + name.len();
         let mut guard = self.journal.enter(room)?;
         if let Err(error) = guard.state().check_create_topic(name, options) {
-            let last = guard.last_lsn();
-            drop(guard);
-            let answer = self.refuse(error, last);
+            let answer = self.refuse(guard, error);
             // Who hears that it exists may use it, even if its maker is not back yet.
             self.adopt(name);
             return answer;
@@ -49,9 +47,7 @@ impl Inner {
         self.check_writable()?;
         let mut guard = self.journal.enter(128)?;
         let Some((id, instances)) = guard.state().topic(name).map(|t| (t.id, t.instances.clone())) else {
-            let last = guard.last_lsn();
-            drop(guard);
-            return self.refuse(unknown(name), last);
+            return self.refuse(guard, unknown(name));
         };
         let deleted = TopicDeleted { topic: id.0 };
         let mut head = Vec::new();
@@ -81,9 +77,7 @@ impl Inner {
         let (id, have) = match checked {
             Ok(found) => found,
             Err(error) => {
-                let last = guard.last_lsn();
-                drop(guard);
-                return self.refuse(error, last);
+                return self.refuse(guard, error);
             }
         };
         let first_instance = guard.state().next_instance();

@@ -38,9 +38,7 @@ impl Inner {
                 return Ok(Placed { lsn, level, first, last, timestamp, duplicate: true, incarnation });
             }
             Err(error) => {
-                let last = guard.last_lsn();
-                drop(guard);
-                return self.refuse(error, last);
+                return self.refuse(guard, error);
             }
         }
         let first = guard.state().end(instance).unwrap_or(0);

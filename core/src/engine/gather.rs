@@ -91,15 +91,11 @@ impl Inner {
                 return Ok(PlacedGroup { lsn, level, incarnation, firsts: Vec::new(), duplicate: true });
             }
             Err(error) => {
-                let last = guard.last_lsn();
-                drop(guard);
-                return self.refuse(error, last);
+                return self.refuse(guard, error);
             }
         }
         if let Err(error) = build.assign(|instance| guard.state().end(instance).unwrap_or(0)) {
-            let last = guard.last_lsn();
-            drop(guard);
-            return self.refuse(error, last);
+            return self.refuse(guard, error);
         }
         let Build { mut frame, parts } = build;
         patch(&mut frame, &parts);

@@ -27,7 +27,7 @@ use parking_lot::Mutex;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::io::{DirectoryLock, Event, Machine};
-use crate::journal::{Journal, Report, Waits};
+use crate::journal::{Guard, Journal, Report, Waits};
 use crate::partition::{Footers, Partition, Records};
 use crate::types::{Durability, Incarnation, Lsn, Offset, TransactionNumber};
 use hub::Hub;
@@ -214,7 +214,14 @@ impl Inner {
     }
 
     /// An answer that refuses was drawn from what is noted, so it is given only once that is durable.
-    fn refuse<T>(&self, error: Error, depends_on: Lsn) -> Result<T> {
+    fn refuse<T>(&self, guard: Guard<'_, Hub>, error: Error) -> Result<T> {
+        let depends_on = guard.last_lsn();
+        drop(guard);
+        self.refuse_at(depends_on, error)
+    }
+
+    /// The same where the lock was held to look only.
+    fn refuse_at<T>(&self, depends_on: Lsn, error: Error) -> Result<T> {
         self.journal.reach(depends_on, Durability::Disk, None)?;
         Err(error)
     }

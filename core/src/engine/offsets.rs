@@ -74,9 +74,7 @@ impl Inner {
         frame::encode(&mut bytes, Kind::Offsets, 0, &[], &resolved.block);
         let mut guard = self.journal.enter(bytes.len())?;
         if let Err(error) = resolved.check(guard.state(), &whole) {
-            let last = guard.last_lsn();
-            drop(guard);
-            return self.refuse(error, last);
+            return self.refuse(guard, error);
         }
         let incarnation = guard.incarnation();
         let placed = guard.place(Draft::Copied(&bytes), level, |_| (), |_, _| ());

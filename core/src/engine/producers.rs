@@ -25,9 +25,7 @@ impl Inner {
         let text = name.unwrap_or("");
         let mut guard = self.journal.enter(192 + text.len())?;
         if let Err(error) = check_current(guard.state(), name, current) {
-            let last = guard.last_lsn();
-            drop(guard);
-            return self.refuse(error, last);
+            return self.refuse(guard, error);
         }
         let (producer_id, previous_id, epoch) = match name {
             Some(name) => guard.state().next_producer(name),
@@ -53,7 +51,7 @@ impl Inner {
         self.journal.check()?;
         let (result, last) =
             self.journal.look(|state, last| (state.check_producer(identity.producer_id, identity.epoch), last));
-        result.or_else(|error| self.refuse(error, last))
+        result.or_else(|error| self.refuse_at(last, error))
     }
 
     /// Forgets a name: its position, its decisions. Whoever holds it is refused from then on.
@@ -61,10 +59,8 @@ impl Inner {
         self.check_writable()?;
         let mut guard = self.journal.enter(128)?;
         let Some(id) = guard.state().producer(name).map(|p| p.producer_id) else {
-            let last = guard.last_lsn();
-            drop(guard);
             let message = format!("no such producer; names are made by opening them, name={name:?}");
-            return self.refuse(Error::new(ErrorKind::UnknownTransactionalId, message), last);
+            return self.refuse(guard, Error::new(ErrorKind::UnknownTransactionalId, message));
         };
         let deleted = ProducerDeleted { producer_id: id.max(0).unsigned_abs() };
         let mut head = Vec::new();
