@@ -302,3 +302,54 @@ fn after_an_indeterminate_commit_a_consumer_never_hears_that_there_is_nothing_to
     consumer.seek(&tp, 2).unwrap();
     assert_eq!(consumer.commit().unwrap_err().kind(), ErrorKind::Poisoned);
 }
+
+/// Appends a record of so many bytes, durably.
+fn append_long(engine: &Engine, bytes: usize) {
+    let mut builder = Batch::builder();
+    builder.push(&Record::new(&vec![b'x'; bytes]), 1).unwrap();
+    append(engine, &builder.build().unwrap(), Durability::Disk).unwrap();
+}
+
+#[test]
+fn a_recovery_never_builds_on_a_link_that_a_power_cut_can_still_take() {
+    // A clean close whose last mark, which nobody flushes, begins a segment; an opening whose first write is torn;
+    // a kill; a life that acknowledges a record; then the power goes.
+    let mut rolled = 0;
+    for filler in (0..2_000).step_by(8) {
+        let (world, engine) = begin(filler);
+        (0..9).for_each(|_| append_long(&engine, 6_000));
+        append_long(&engine, filler as usize);
+        engine.close().unwrap();
+        drop(engine);
+        rolled += u32::from(world.files().contains_key("00000000000000000002.0.seg"));
+        world.fail(Call::Write, 0, Fault::ShortWrite, false);
+        Engine::options().threads(false).segment_bytes(64 << 10).open_on(world.machine()).unwrap_err();
+        world.heal();
+        world.kill();
+        let engine = open(&world);
+        append_long(&engine, 10);
+        drop(engine);
+        world.crash();
+        let end = open(&world).partition("t", 0).unwrap().bounds().end;
+        assert_eq!(end, 11, "filler of {filler} bytes: what the second life acknowledged is gone");
+    }
+    assert!(rolled > 0, "no close rolled");
+}
+
+#[test]
+fn an_opening_that_fails_half_way_hides_no_record_from_the_next() {
+    for read in 0..60 {
+        let (world, engine) = begin(7);
+        (0..3).for_each(|_| append_long(&engine, 6_000));
+        engine.close().unwrap();
+        drop(engine);
+        world.fail(Call::Read, read, Fault::Eio, true);
+        let failed = Engine::options().threads(false).segment_bytes(64 << 10).open_on(world.machine());
+        drop(failed);
+        world.heal();
+        let engine = open(&world);
+        assert_eq!(values(&engine).len(), 3, "a fault at read {read} of the opening before");
+        engine.close().unwrap();
+        assert_eq!(values(&open(&world)).len(), 3, "a fault at read {read}, one opening later");
+    }
+}

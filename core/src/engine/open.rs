@@ -11,7 +11,7 @@ use super::restore::Restoring;
 use super::{Inner, Settings};
 use crate::error::{Error, ErrorKind, Result};
 use crate::io::{Event, Machine};
-use crate::journal::{Journal, JournalOptions, Opening, Report};
+use crate::journal::{Journal, JournalOptions, Opening};
 use crate::limits::{SEGMENT_MIN, SEGMENT_OPTION_MAX};
 use crate::partition::Footers;
 
@@ -46,8 +46,11 @@ impl Inner {
         };
         let opened = restoring.opened.unwrap_or_default();
         let incarnation = journal.look(|state, _| state.incarnation);
+        let footers = Footers::new(first_written);
+        // Before there is an engine to close: its footers would leave out what was not seeded.
+        seed(&journal, &hub, &footers, report.continued)?;
         let inner = Arc::new(Inner {
-            footers: Footers::new(first_written),
+            footers,
             incarnation,
             next_number: AtomicU64::new(opened.first_number),
             last_number: opened.first_number.saturating_add(opened.numbers),
@@ -68,7 +71,6 @@ impl Inner {
             closing: Mutex::new(Closing::Open),
             closed_event: Event::default(),
         });
-        inner.seed()?;
         if inner.settings.accept_loss && inner.report.holes.iter().any(|h| h.refuses()) {
             // From now on the hole lies below the newest checkpoint.
             inner.journal.checkpoint()?;
@@ -78,17 +80,17 @@ impl Inner {
         }
         Ok(inner)
     }
+}
 
-    /// The segment that goes on behind a clean close: what it holds already becomes live runs.
-    fn seed(&self) -> Result<()> {
-        let Report { continued: Some(segment), .. } = self.report else { return Ok(()) };
-        for holding in self.footers.holdings(self.journal.segments(), segment)? {
-            if let Some(partition) = self.hub.partition(holding.instance) {
-                partition.seed(segment, holding);
-            }
+/// The segment that goes on behind a clean close: what it holds already becomes live runs.
+fn seed(journal: &Journal<Hub>, hub: &Hub, footers: &Footers, continued: Option<u64>) -> Result<()> {
+    let Some(segment) = continued else { return Ok(()) };
+    for holding in footers.holdings(journal.segments(), segment)? {
+        if let Some(partition) = hub.partition(holding.instance) {
+            partition.seed(segment, holding);
         }
-        Ok(())
     }
+    Ok(())
 }
 
 fn check(settings: &Settings) -> Result<()> {

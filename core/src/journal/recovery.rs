@@ -276,7 +276,6 @@ impl<'a> Walk<'a> {
         let number = segment.header.number;
         let fail = |e| read_error(number, e);
         let mut scanner = Scanner::new(&*segment.file, segment.seal(), start, segment.header.size);
-        self.out.end = Place { segment: number, position: start };
         loop {
             if self.out.last_lsn >= superseded {
                 return Ok(Step::Next);
@@ -284,9 +283,9 @@ impl<'a> Walk<'a> {
             let at = scanner.position;
             let expected = self.out.last_lsn.saturating_add(1);
             match scanner.next_frame().map_err(fail)? {
+                // The journal's end does not move for a link: until a frame behind it is durable, the link may not be.
                 Ok(f) if f.header.kind == Kind::Link as u8 && at == FIRST => {
                     self.out.declared = self.out.declared.max(f.header.durable_lsn);
-                    self.out.end.position = f.end();
                 }
                 Ok(f) if f.header.lsn == expected && (scanner.body_is_good(f) || planted(Bug::TailBodyUnchecked)) => {
                     self.take(&scanner, f, number);

@@ -100,8 +100,10 @@ impl Driver {
         let engine = self.engine();
         match engine.delete_producer(name) {
             Err(error) => {
-                // Nobody knows whether its handles are finished; what they wrote they may still call a duplicate.
-                self.history.opened(name);
+                // Unknown is whether its handles are finished; a refusal leaves them as they are.
+                if error.kind() == ErrorKind::Indeterminate {
+                    self.history.opened(name);
+                }
                 self.failed(Some(id), &error, &[ErrorKind::UnknownTransactionalId])
             }
             Ok(()) => {
