@@ -52,7 +52,8 @@ mod state;
 pub mod types;
 
 pub use api::{AppendOptions, ConsumerOptions, EngineOptions, ProducerOptions, ReadOptions, Start};
-pub use api::{Consumer, Engine, Partition, Producer, Transaction, TransactionalProducer};
+pub use api::{Completions, Consumer, Engine, Partition, Producer, SentMany, Transaction, TransactionalProducer};
+pub use api::{Log, LogLevel};
 pub use error::{Error, ErrorKind, Result};
 pub use format::batch::{Batch, BatchBuilder, BatchHeader};
 pub use format::record::{Header, Headers, Record, RecordIter, RecordRef};

@@ -16,12 +16,12 @@ const GROUP: usize = 100;
 /// Lines sent again after every restart.
 pub const RESENT: usize = 100;
 
-pub fn run(directory: &Path) -> Fallible<()> {
+pub fn run(log: &Path, csv: &Path) -> Fallible<()> {
     report::say(Line::Opening)?;
-    let engine = Engine::open(directory)?;
+    let engine = Engine::open(log)?;
     let producer = engine.producer(ProducerOptions::new().name("loader"))?;
-    let file = rows::file()?;
-    let lines = rows::sent(&file);
+    let file = std::fs::read(csv)?;
+    let lines = rows::split(&file);
 
     let mut done = usize::try_from(producer.position().unwrap_or(0))?;
     report::say(Line::Ready(done as u64))?;

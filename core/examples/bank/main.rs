@@ -7,11 +7,13 @@
 //!
 //! * `loader.rs` sends every line of the file with its number as position. After a crash it asks where it stood.
 //! * `worker.rs` reads the lines, transforms them, and writes the results. It is the program to read first.
-//! * `parent.rs` runs one after the other as child processes, kills them with SIGKILL and starts them again.
+//! * `parent.rs` runs one after the other as child processes, kills them with SIGKILL and starts them again. It says
+//!   how a child is started and what it must say, so that the children may be another program in another language.
 //! * `proof.rs` reads the result and compares it with the file.
 //!
 //! Run it with `make demo`, or by hand:
-//! `cargo run --release --example bank -- <new directory> [exactly-once | at-least-once | at-most-once]`
+//! `cargo run --release --example bank -- <new directory> [exactly-once | at-least-once | at-most-once]
+//! [-- <program> [arguments]]`
 
 mod kills;
 mod loader;
@@ -22,6 +24,7 @@ mod rows;
 mod table;
 mod worker;
 
+use std::ffi::OsString;
 use std::path::Path;
 use std::process::ExitCode;
 use std::str::FromStr;
@@ -62,9 +65,8 @@ impl FromStr for Delivery {
 }
 
 fn main() -> ExitCode {
-    let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
-    match run(&words) {
+    let arguments: Vec<OsString> = std::env::args_os().skip(1).collect();
+    match run(&arguments) {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
         Err(error) => {
@@ -74,13 +76,22 @@ fn main() -> ExitCode {
     }
 }
 
-/// Answers whether all that had to be proved is proved. The third word is how the parent starts its children.
-fn run(words: &[&str]) -> Fallible<bool> {
-    match *words {
-        [directory] => parent::run(Path::new(directory), Delivery::ExactlyOnce),
-        [directory, delivery] => parent::run(Path::new(directory), delivery.parse()?),
-        [directory, _, "loader"] => loader::run(Path::new(directory)).map(|()| true),
-        [directory, delivery, "worker"] => worker::run(Path::new(directory), delivery.parse()?).map(|()| true),
-        _ => Err("give a new directory for the log, and the delivery if it is not exactly-once".into()),
+/// Answers whether all that had to be proved is proved. Four words are how the parent starts its children.
+fn run(arguments: &[OsString]) -> Fallible<bool> {
+    let mut halves = arguments.splitn(2, |word| word == "--");
+    let (words, program) = (halves.next().unwrap_or_default(), halves.next());
+    let program = match program {
+        Some([]) => return Err("name the program of the children behind --".into()),
+        Some(program) => program.to_vec(),
+        // This program plays the children too.
+        None => vec![std::env::current_exe()?.into()],
+    };
+    let names: Vec<&str> = words.iter().skip(1).map(|word| word.to_str().unwrap_or_default()).collect();
+    match (words, &names[..]) {
+        ([directory], _) => parent::run(Path::new(directory), Delivery::ExactlyOnce, &program),
+        ([directory, _], [delivery]) => parent::run(Path::new(directory), delivery.parse()?, &program),
+        ([log, _, _, csv], [_, "loader", _]) => loader::run(Path::new(log), Path::new(csv)).map(|()| true),
+        ([log, ..], [delivery, "worker", _]) => worker::run(Path::new(log), delivery.parse()?).map(|()| true),
+        _ => Err("give a new directory, the delivery if it is not exactly-once, and -- before another program".into()),
     }
 }

@@ -59,7 +59,7 @@ pub fn lines(file: &str) -> impl Iterator<Item = &str> {
     file.lines().skip(1)
 }
 
-/// Everything the loader sends: line `n` has position `n + 1`.
+/// Everything the loader sends, in order; the first has position 1.
 pub fn sent(file: &str) -> Vec<&[u8]> {
     let mut sent: Vec<&[u8]> = Vec::new();
     let mut planted = PLANTED.iter().peekable();
@@ -75,6 +75,11 @@ pub fn sent(file: &str) -> Vec<&[u8]> {
             None => return sent,
         }
     }
+}
+
+/// The lines of what the parent wrote for the loader: each ends with a newline.
+pub fn split(file: &[u8]) -> Vec<&[u8]> {
+    file.strip_suffix(b"\n").unwrap_or(file).split(|&byte| byte == b'\n').collect()
 }
 
 /// The account that a line names, if it gets that far: the key that keeps an account's lines in order.

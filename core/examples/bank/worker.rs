@@ -19,9 +19,9 @@ pub const GROUP: &str = "bank";
 /// Rows in one transaction.
 const ROWS: u64 = 50;
 
-pub fn run(directory: &Path, delivery: Delivery) -> Fallible<()> {
+pub fn run(log: &Path, delivery: Delivery) -> Fallible<()> {
     report::say(Line::Opening)?;
-    let engine = Engine::open(directory)?;
+    let engine = Engine::open(log)?;
     let consumer = engine.consumer(ConsumerOptions::new().group(GROUP).max_records(ROWS))?;
     consumer.assign(&input())?;
     report::say(Line::Ready(done(&consumer)?))?;

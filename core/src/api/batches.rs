@@ -3,12 +3,12 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::gather::Spot;
-use super::pending::{Outcome, Pending, Sent};
+use super::pending::{Outcome, Pending};
 use super::producer::{Context, Effects};
 use crate::error::{Error, Result};
 use crate::format::batch::BatchBuilder;
 use crate::format::record::Record;
+use crate::journal::Seat;
 use crate::partition::Partition;
 use crate::types::{Durability, Instance, Lsn, Timestamp};
 
@@ -31,6 +31,15 @@ struct Open {
     deadline: u64,
 }
 
+impl Open {
+    /// The seat of the record that was added last.
+    fn seat(&self, timestamp: Timestamp) -> Seat {
+        // A batch has fewer than 2^31 records.
+        let index = (self.builder.count() - 1) as u32;
+        Seat { slot: 0, index, partition: self.partition.number(), timestamp, repeats: None }
+    }
+}
+
 impl Batches {
     pub(super) fn holds(&self, instance: Instance) -> bool {
         self.open.contains_key(&instance)
@@ -45,47 +54,52 @@ impl Batches {
         record: &Record<'_>,
         timestamp: Timestamp,
         effects: &mut Effects,
-    ) -> Result<Sent> {
+    ) -> Result<Seat> {
         let instance = partition.instance();
-        let full =
-            self.open.get(&instance).is_some_and(|o| o.builder.len_with(record, timestamp) > context.batch_bytes);
-        if full {
+        if let Some(open) = self.open.get_mut(&instance)
+            && open.builder.try_push(record, timestamp, context.batch_bytes)?.is_ok()
+        {
+            let seat = open.seat(timestamp);
+            effects.join(&open.pending);
+            if open.builder.size() >= context.batch_bytes {
+                self.close_one(context, instance, effects);
+            }
+            return Ok(seat);
+        }
+        self.close_one(context, instance, effects);
+        effects.check_room()?;
+        self.begin(context, partition, record, timestamp, effects)
+    }
+
+    /// Begins a batch with a record; however large the record is, it is the batch's only one then.
+    fn begin(
+        &mut self,
+        context: &Context,
+        partition: &Arc<Partition>,
+        record: &Record<'_>,
+        timestamp: Timestamp,
+        effects: &mut Effects,
+    ) -> Result<Seat> {
+        let mut builder = self.spare.pop().unwrap_or_default();
+        if let Err(error) = builder.push(record, timestamp) {
+            self.spare.push(builder);
+            return Err(error);
+        }
+        let (deadline, pending) = (effects.begin(context), Pending::new(context));
+        effects.join(&pending);
+        let open = Open { partition: partition.clone(), builder, pending, deadline };
+        let (seat, full) = (open.seat(timestamp), open.builder.size() >= context.batch_bytes);
+        let instance = partition.instance();
+        self.open.insert(instance, open);
+        if context.linger == 0 || full {
             self.close_one(context, instance, effects);
         }
-        let open = match self.open.get_mut(&instance) {
-            Some(open) => {
-                open.builder.push(record, timestamp)?;
-                open
-            }
-            None => {
-                let mut builder = self.spare.pop().unwrap_or_default();
-                if let Err(error) = builder.push(record, timestamp) {
-                    self.spare.push(builder);
-                    return Err(error);
-                }
-                let deadline = effects.begin(context);
-                let open = Open { partition: partition.clone(), builder, pending: Pending::new(), deadline };
-                self.open.entry(instance).or_insert(open)
-            }
-        };
-        let index = open.builder.count() - 1;
-        let sent = Sent {
-            pending: open.pending.clone(),
-            // A batch has fewer than 2^31 records.
-            spot: Spot { slot: 0, index: index as u32 },
-            partition: partition.number(),
-            timestamp,
-            duplicate: None,
-        };
-        if context.linger == 0 || open.builder.size() >= context.batch_bytes {
-            self.close_one(context, instance, effects);
-        }
-        Ok(sent)
+        Ok(seat)
     }
 
     /// Closes the batch of some tickets, if it is still open.
-    pub(super) fn close(&mut self, context: &Context, pending: &Arc<Pending>, effects: &mut Effects) {
-        let found = self.open.iter().find(|(_, open)| Arc::ptr_eq(&open.pending, pending));
+    pub(super) fn close(&mut self, context: &Context, pending: &Pending, effects: &mut Effects) {
+        let found = self.open.iter().find(|(_, open)| std::ptr::eq(&*open.pending, pending));
         if let Some(instance) = found.map(|(instance, _)| *instance) {
             self.close_one(context, instance, effects);
         }
@@ -104,8 +118,14 @@ impl Batches {
     }
 
     fn close_one(&mut self, context: &Context, instance: Instance, effects: &mut Effects) {
-        let Some(Open { partition, mut builder, pending, .. }) = self.open.remove(&instance) else { return };
-        let placed = context.engine.append(&partition, builder.finish(), context.durability);
+        let Some(mut open) = self.open.remove(&instance) else { return };
+        let framed = open.builder.finish();
+        let placed = context.engine.append(&open.partition, framed, context.durability, effects.may_wait());
+        if effects.held_up(&placed) {
+            self.open.insert(instance, open);
+            return;
+        }
+        let Open { mut builder, pending, .. } = open;
         match &placed {
             Ok(placed) => {
                 let level = self.last.map_or(placed.level, |(_, level)| level.max(placed.level));

@@ -7,6 +7,7 @@ use super::engine::Open;
 use super::options::ConsumerOptions;
 use super::reader::Reader;
 use crate::error::{Error, ErrorKind, Result};
+use crate::journal::Ticket;
 use crate::partition::Records;
 use crate::types::{Bounds, GroupMetadata, Offset, Offsets, TopicPartition};
 
@@ -98,7 +99,7 @@ impl Consumer {
         loop {
             inner.check_open()?;
             let due = if inner.threads() { None } else { inner.drive()? };
-            let seen = self.reader.event.seen();
+            let seen = self.reader.signal.event().seen();
             let records = self.reader.collect()?;
             let now = machine.clock.monotonic();
             if !records.is_empty() || deadline.is_some_and(|deadline| deadline <= now) {
@@ -107,7 +108,44 @@ impl Consumer {
             // Without threads nobody else does what falls due while this one sleeps.
             let due = due.map(|due| due.max(now.saturating_add(1_000_000)));
             let until = deadline.into_iter().chain(due).min();
-            machine.park.park(&self.reader.event, seen, until);
+            machine.park.park(self.reader.signal.event(), seen, until);
+        }
+    }
+
+    /// Calls `call`, once, when a poll would answer records or an error instead of waiting: at once if it would so
+    /// already, else when a record can be seen, a topic is deleted, a position moved, the assignment changed, or the
+    /// engine closed. It runs on the engine's keeper or inside `drive`, outside all locks, and behind the close on
+    /// the thread that calls this; a panic in it is caught and dropped. Several may wait at once. What waits when the
+    /// last handle of the consumer is dropped is dropped with it.
+    ///
+    /// The look settles positions as a poll does: with `Start::Latest` a partition is read from where its end is then.
+    ///
+    /// ```
+    /// # let dir = tempfile::tempdir().unwrap();
+    /// use std::time::Duration;
+    /// use oncelog::{ConsumerOptions, Engine, ProducerOptions, Record, TopicOptions, TopicPartition};
+    /// let engine = Engine::open(dir.path())?;
+    /// engine.create_topic("orders", TopicOptions::new())?;
+    /// let consumer = engine.consumer(ConsumerOptions::new())?;
+    /// consumer.assign(&[TopicPartition::new("orders", 0)])?;
+    ///
+    /// let (tell, hear) = std::sync::mpsc::channel();
+    /// consumer.on_ready(move || drop(tell.send(())));
+    /// engine.producer(ProducerOptions::new())?.send("orders", Record::new(b"42"))?.detach();
+    /// hear.recv().unwrap();
+    /// assert_eq!(consumer.poll(Duration::ZERO)?.count(), 1);
+    /// # Ok::<(), oncelog::Error>(())
+    /// ```
+    pub fn on_ready(&self, call: impl FnOnce() + Send + 'static) {
+        let inner = &self.open.inner;
+        if inner.is_forked() {
+            // No lock may be taken here, and a poll would answer that.
+            return call();
+        }
+        self.reader.when_ready(Box::new(call));
+        // The close raises its flag first and attends to what was asked then: one of the two sees this call.
+        if inner.check_open().is_err() {
+            inner.attend();
         }
     }
 
@@ -164,11 +202,25 @@ impl Consumer {
     /// `InvalidArgument` without a group; `InvalidState` while an open transaction is bound to the consumer;
     /// `UnknownTopicOrPartition` if a topic was deleted; what a write answers.
     pub fn commit(&self) -> Result<()> {
+        self.commit_ticket()?.wait()
+    }
+
+    /// Commits the positions of all assigned partitions without waiting: the ticket is done when they have met the
+    /// engine's level. If nothing has moved since the last commit it is done with that one.
+    ///
+    /// # Errors
+    /// As `commit`. What a write or flush answers comes from the ticket.
+    pub fn commit_ticket(&self) -> Result<Ticket<()>> {
         // Also where nothing moved: after a commit whose outcome nobody knows, "nothing to commit" would be a lie.
         self.open.inner.check_sound()?;
         self.reader.group()?;
-        let offsets = self.reader.to_commit()?;
-        self.write(&offsets)
+        let (offsets, last) = self.reader.to_commit()?;
+        let waits = self.open.inner.waits();
+        match last {
+            _ if !offsets.is_empty() => self.write(&offsets),
+            Some((lsn, level)) => Ok(Ticket::placed(waits, lsn, level, ())),
+            None => Ok(Ticket::ready(waits, Ok(()))),
+        }
     }
 
     /// Commits any offsets of the group, together, and waits until they have met the engine's level.
@@ -176,20 +228,31 @@ impl Consumer {
     /// # Errors
     /// As `commit`; `InvalidArgument` for an offset out of range; `LimitExceeded` for metadata that is too long.
     pub fn commit_offsets(&self, offsets: &Offsets) -> Result<()> {
+        self.commit_offsets_ticket(offsets)?.wait()
+    }
+
+    /// Commits any offsets of the group without waiting: the ticket is done when they have met the engine's level.
+    ///
+    /// # Errors
+    /// As `commit_offsets`. What depends on the state of the log, and what a write or flush answers, comes from the
+    /// ticket.
+    pub fn commit_offsets_ticket(&self, offsets: &Offsets) -> Result<Ticket<()>> {
         self.open.inner.check_sound()?;
         self.reader.group()?;
         self.reader.check_unbound()?;
         self.write(offsets)
     }
 
-    fn write(&self, offsets: &Offsets) -> Result<()> {
+    fn write(&self, offsets: &Offsets) -> Result<Ticket<()>> {
+        let inner = &self.open.inner;
         if offsets.is_empty() {
-            return Ok(());
+            return Ok(Ticket::ready(inner.waits(), Ok(())));
         }
-        let placed = self.open.inner.commit_offsets(self.reader.group()?, offsets, None)?;
-        self.open.inner.wait(placed.lsn, placed.level, None)?;
-        self.reader.note_committed(offsets);
-        Ok(())
+        let placed = inner.commit_offsets(self.reader.group()?, offsets)?;
+        if placed.answer.is_ok() {
+            self.reader.note_committed(offsets, placed.lsn, placed.level);
+        }
+        Ok(placed.ticket(inner))
     }
 
     /// Goes back to what is committed, in all assigned partitions; where nothing is, to the start rule.

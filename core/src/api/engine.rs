@@ -12,10 +12,15 @@ use super::transactional::TransactionalProducer;
 use crate::engine::{Inner, Settings};
 use crate::error::{Error, ErrorKind, Result};
 use crate::io::Machine;
+use crate::journal::Ticket;
 use crate::partition;
 use crate::types::{Counters, Identity, Lsn, Opening, TopicInfo, TopicOptions};
 
 /// An open log. Clones are handles to the same one; it may be used from any number of threads.
+///
+/// Every call that waits for the disk has a twin that answers a [`Ticket`] instead, for event loops: its change has its
+/// place in the log and takes effect whatever becomes of the ticket, which says when it is safe, or, for a refusal,
+/// that it is final. Where the engine's buffers are full the twin waits for room, as a send does.
 ///
 /// The log is closed by `close`, for all clones and for every producer, consumer and partition made from it, or when
 /// the last of these handles is dropped. After a fork the child's handles answer `Forked`.
@@ -26,6 +31,13 @@ use crate::types::{Counters, Identity, Lsn, Opening, TopicInfo, TopicOptions};
 /// let engine = Engine::open(dir.path())?;
 /// engine.create_topic("orders", TopicOptions::new().partitions(4))?;
 /// assert_eq!(engine.topics()?[0].partitions, 4);
+///
+/// // Both at once: the two share a flush.
+/// let (debits, credits) = ("debits", "credits");
+/// let tickets = [debits, credits].map(|name| engine.create_topic_ticket(name, TopicOptions::new()));
+/// for ticket in tickets {
+///     ticket?.wait()?;
+/// }
 /// engine.close()?;
 /// # Ok::<(), oncelog::Error>(())
 /// ```
@@ -86,6 +98,14 @@ impl Engine {
     /// `TopicExists`; `InvalidArgument` for a name that Kafka would refuse or a number of partitions out of range;
     /// `LimitExceeded`; `ReadOnly`; what a write answers: `Full`, `Poisoned`, `Indeterminate`.
     pub fn create_topic(&self, name: &str, options: TopicOptions) -> Result<()> {
+        self.create_topic_ticket(name, options)?.wait()
+    }
+
+    /// Creates a topic; the ticket is done when it survives a power cut, and then it can be used.
+    ///
+    /// # Errors
+    /// As `create_topic`. What depends on the state of the log, such as `TopicExists`, comes from the ticket.
+    pub fn create_topic_ticket(&self, name: &str, options: TopicOptions) -> Result<Ticket<()>> {
         self.open.inner.create_topic(name, &options)
     }
 
@@ -95,6 +115,14 @@ impl Engine {
     /// # Errors
     /// `UnknownTopicOrPartition`; as `create_topic`.
     pub fn delete_topic(&self, name: &str) -> Result<()> {
+        self.delete_topic_ticket(name)?.wait()
+    }
+
+    /// Deletes a topic; the ticket is done when that is final. Readers see the topic until then.
+    ///
+    /// # Errors
+    /// As `delete_topic`; `UnknownTopicOrPartition` comes from the ticket.
+    pub fn delete_topic_ticket(&self, name: &str) -> Result<Ticket<()>> {
         self.open.inner.delete_topic(name)
     }
 
@@ -104,6 +132,15 @@ impl Engine {
     /// # Errors
     /// `UnknownTopicOrPartition`; `InvalidArgument` if the topic has as many already; as `create_topic`.
     pub fn add_partitions(&self, topic: &str, total: u32) -> Result<()> {
+        self.add_partitions_ticket(topic, total)?.wait()
+    }
+
+    /// Raises the number of a topic's partitions; the ticket is done when they survive a power cut, and then they can
+    /// be used.
+    ///
+    /// # Errors
+    /// As `add_partitions`. What depends on the state of the log comes from the ticket.
+    pub fn add_partitions_ticket(&self, topic: &str, total: u32) -> Result<Ticket<()>> {
         self.open.inner.add_partitions(topic, total)
     }
 
@@ -126,6 +163,15 @@ impl Engine {
     /// # Errors
     /// `InvalidArgument` for options out of range; with a name also what a write answers.
     pub fn producer(&self, options: ProducerOptions) -> Result<Producer> {
+        self.producer_ticket(options)?.wait()
+    }
+
+    /// A producer; the ticket is done when it may send, with a name once the former holder is fenced for ever. While it
+    /// is on its way the ticket holds the producer, and keeps the log open as the producer will.
+    ///
+    /// # Errors
+    /// As `producer`.
+    pub fn producer_ticket(&self, options: ProducerOptions) -> Result<Ticket<Producer>> {
         Producer::open(self.open.clone(), options)
     }
 
@@ -135,6 +181,19 @@ impl Engine {
     /// # Errors
     /// As `producer`.
     pub fn transactional_producer(&self, id: &str, options: ProducerOptions) -> Result<TransactionalProducer> {
+        self.transactional_producer_ticket(id, options)?.wait()
+    }
+
+    /// A transactional producer; the ticket is done when it may begin transactions, once the former holder of the id is
+    /// fenced for ever. As with `producer_ticket` the ticket keeps the log open.
+    ///
+    /// # Errors
+    /// As `producer`.
+    pub fn transactional_producer_ticket(
+        &self,
+        id: &str,
+        options: ProducerOptions,
+    ) -> Result<Ticket<TransactionalProducer>> {
         TransactionalProducer::open(self.open.clone(), id, options)
     }
 
@@ -143,7 +202,16 @@ impl Engine {
     /// # Errors
     /// `UnknownTransactionalId`; what a write answers.
     pub fn delete_producer(&self, name: &str) -> Result<()> {
-        self.open.inner.delete_producer(name)
+        self.delete_producer_ticket(name)?.wait()
+    }
+
+    /// Forgets a named producer or transactional id; the ticket is done when that is final.
+    ///
+    /// # Errors
+    /// As `delete_producer`; `UnknownTransactionalId` comes from the ticket.
+    pub fn delete_producer_ticket(&self, name: &str) -> Result<Ticket<()>> {
+        let inner = &self.open.inner;
+        inner.delete_producer(name).map(|promise| promise.ticket(inner))
     }
 
     /// A consumer; assign it partitions, then poll.
@@ -171,7 +239,8 @@ impl Engine {
         let timeout_ms = u32::try_from(timeout.as_millis()).map_err(|_| {
             Error::new(ErrorKind::InvalidArgument, format!("the timeout is too long; give at most {} ms", u32::MAX))
         })?;
-        inner.open_producer(transactional_id, timeout_ms, current).map(|(identity, _)| identity)
+        let opened = inner.open_producer(transactional_id, timeout_ms, current)?;
+        opened.map(|(identity, _)| identity).ticket(inner).wait()
     }
 
     /// Waits until everything up to a frame survives a power cut. `Appended::lsn` and `Committed::lsn` name frames.
@@ -179,13 +248,42 @@ impl Engine {
     /// # Errors
     /// `InvalidArgument` for a frame that does not exist yet; what a flush answers.
     pub fn wait_durable(&self, lsn: Lsn) -> Result<()> {
-        self.open.inner.wait_durable(lsn)
+        self.wait_durable_ticket(lsn)?.wait()
+    }
+
+    /// A ticket that is done when everything up to a frame survives a power cut.
+    ///
+    /// # Errors
+    /// `InvalidArgument` for a frame that does not exist yet. From the ticket: what a flush answers.
+    pub fn wait_durable_ticket(&self, lsn: Lsn) -> Result<Ticket<()>> {
+        let inner = &self.open.inner;
+        inner.wait_durable(lsn).map(|promise| promise.ticket(inner))
     }
 
     /// Closes all batches that producers are gathering and flushes: everything sent before the call survives a power
     /// cut when it returns.
+    ///
+    /// # Errors
+    /// `ReadOnly`, `Closed`, `Forked`; what a flush answers. What a batch was refused for its own ticket says, or the
+    /// flush of its producer.
     pub fn flush(&self) -> Result<()> {
-        self.open.inner.flush()
+        self.flush_ticket()?.wait()
+    }
+
+    /// Closes all batches that producers are gathering; the ticket is done when everything sent before the call
+    /// survives a power cut.
+    ///
+    /// # Errors
+    /// As `flush`.
+    pub fn flush_ticket(&self) -> Result<Ticket<()>> {
+        let inner = &self.open.inner;
+        inner.flush().map(|promise| promise.ticket(inner))
+    }
+
+    /// True if an append or commit of so many bytes would not wait for room right now: for event loops, which come
+    /// again later if it would.
+    pub fn has_room(&self, bytes: usize) -> bool {
+        self.open.inner.has_room(bytes)
     }
 
     /// Does the background work that is due, for engines opened with `threads(false)`: batches whose linger has passed,

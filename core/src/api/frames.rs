@@ -3,12 +3,13 @@
 use std::sync::Arc;
 
 use super::gather::{Gather, Spot};
-use super::pending::{Item, Outcome, Pending, Sent, duplicate};
+use super::pending::{Outcome, Pending, duplicate};
 use super::positions::Positions;
-use super::producer::{Context, Effects};
+use super::producer::{Added, Context, Effects};
 use crate::engine::Gathered;
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::record::Record;
+use crate::journal::Seat;
 use crate::limits::TRANSACTION_BUFFER;
 use crate::partition::Partition;
 use crate::types::{Durability, Identity, Instance, Lsn, Timestamp};
@@ -64,21 +65,22 @@ impl Frames {
 
     /// The answer to a position that was sent already; `None` if it is new. It is given no earlier than everything up
     /// to that position has met its own level and the one asked now.
-    pub(super) fn repeated(&self, context: &Context, position: u64, asked: Durability) -> Option<Item> {
+    pub(super) fn repeated(
+        &self,
+        context: &Context,
+        position: u64,
+        asked: Durability,
+        effects: &mut Effects,
+    ) -> Option<Added> {
+        let level = self.positions.strongest().map_or(asked, |strongest| strongest.max(asked));
         if let Some((placed, lsn)) = self.positions.last()
             && position <= placed
         {
-            let level = self.positions.strongest().map_or(asked, |strongest| strongest.max(asked));
-            return Some(Item::Known(duplicate(lsn, context.engine.incarnation()), level));
+            return Some(Added::Known(duplicate(lsn, context.engine.incarnation()), level));
         }
         let open = self.open.as_ref().filter(|open| position <= open.position)?;
-        Some(Item::Sent(Sent {
-            pending: open.pending.clone(),
-            spot: Spot { slot: 0, index: 0 },
-            partition: 0,
-            timestamp: -1,
-            duplicate: Some(self.positions.strongest().map_or(asked, |strongest| strongest.max(asked))),
-        }))
+        effects.join(&open.pending);
+        Some(Added::Seat(Seat { timestamp: -1, repeats: Some(level), ..Seat::default() }))
     }
 
     /// Adds a record with a new position. Everything that can refuse it comes before the position is taken: after an
@@ -90,29 +92,30 @@ impl Frames {
         record: &Record<'_>,
         (position, timestamp): (u64, Timestamp),
         effects: &mut Effects,
-    ) -> Result<Sent> {
+    ) -> Result<Seat> {
         let instance = partition.instance();
         let (own, all) = self.gather.bytes_with(instance, record, timestamp);
         if (own > context.batch_bytes && self.gather.holds(instance)) || all > TRANSACTION_BUFFER {
             self.close(context, effects);
+            effects.check_room()?;
             self.check()?;
         }
-        let spot = self.gather.push(partition, record, timestamp)?;
+        let Spot { slot, index } = self.gather.push(partition, record, timestamp)?;
         let open = self.open.get_or_insert_with(|| {
             let deadline = effects.begin(context);
-            Open { pending: Pending::new(), deadline, position }
+            Open { pending: Pending::new(context), deadline, position }
         });
         open.position = position;
-        let pending = open.pending.clone();
+        effects.join(&open.pending);
         if context.linger == 0 || self.gather.bytes_of(instance) >= context.batch_bytes {
             self.close(context, effects);
         }
-        Ok(Sent { pending, spot, partition: partition.number(), timestamp, duplicate: None })
+        Ok(Seat { slot, index, partition: partition.number(), timestamp, repeats: None })
     }
 
     /// Closes the frame of some tickets, if it is still open.
-    pub(super) fn close_pending(&mut self, context: &Context, pending: &Arc<Pending>, effects: &mut Effects) {
-        if self.open.as_ref().is_some_and(|open| Arc::ptr_eq(&open.pending, pending)) {
+    pub(super) fn close_pending(&mut self, context: &Context, pending: &Pending, effects: &mut Effects) {
+        if self.open.as_ref().is_some_and(|open| std::ptr::eq(&*open.pending, pending)) {
             self.close(context, effects);
         }
     }
@@ -136,7 +139,12 @@ impl Frames {
             parts: &self.gather.parts(),
             offsets: &[],
             durability: context.durability,
+            wait: effects.may_wait(),
         });
+        if effects.held_up(&placed) {
+            self.open = Some(open);
+            return;
+        }
         self.gather.clear();
         match &placed {
             Ok(placed) => self.positions.place(open.position, placed.lsn, placed.level, &*context.waits),

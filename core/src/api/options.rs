@@ -1,10 +1,11 @@
 //! What a caller may choose. Every option has a default; all are typed.
 
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::Engine;
-use crate::engine::Settings;
+use crate::engine::{Log, Logger, Settings};
 use crate::error::Result;
 use crate::io::Machine;
 use crate::types::{Durability, Isolation};
@@ -71,6 +72,12 @@ impl EngineOptions {
     /// How long what was acknowledged at level `Os` may wait for its flush. Default: 1 second.
     pub fn flush_interval(mut self, interval: Duration) -> Self {
         self.settings.flush_interval_ms = u64::try_from(interval.as_millis()).unwrap_or(u64::MAX);
+        self
+    }
+    /// Where messages go: that the log was opened, what was cut or is damaged, that the disk failed, that a producer
+    /// was fenced, that the log was closed. Default: nowhere.
+    pub fn log(mut self, log: Arc<dyn Log>) -> Self {
+        self.settings.log = Logger::new(log);
         self
     }
 

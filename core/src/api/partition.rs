@@ -60,7 +60,7 @@ impl Partition {
     pub fn append_with(&self, batch: &Batch, options: AppendOptions) -> Result<Ticket<Appended>> {
         let inner = &self.open.inner;
         inner.check_open()?;
-        let placed = inner.append(&self.partition, batch.framed(), options.durability)?;
+        let placed = inner.append(&self.partition, batch.framed(), options.durability, true)?;
         let appended = Appended {
             partition: self.partition.number(),
             first: placed.first,

@@ -1,14 +1,13 @@
 //! What the tickets of a batch share while it is being filled, and how they come to their answer.
 
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use parking_lot::Mutex;
 
-use super::gather::Spot;
-use super::producer::Sender;
+use super::producer::{Context, Sender};
 use crate::error::{Error, ErrorKind, Result};
-use crate::journal::{Later, PlacedCall, Waits};
-use crate::types::{Appended, Durability, Incarnation, Lsn, Offset, Timestamp};
+use crate::journal::{Later, PlacedCall, Seat, Waits};
+use crate::types::{Appended, Durability, Incarnation, Lsn, Offset};
 
 /// Where a closed batch, or a frame of several, has its place.
 pub(super) struct Outcome {
@@ -24,8 +23,11 @@ pub(super) struct Outcome {
 /// Runs when the batch is closed; outside the producer's lock.
 pub(super) type Call = Box<dyn FnOnce() + Send>;
 
-/// A batch on its way: open, or closed with its outcome.
+/// A batch on its way: open, or closed with its outcome. The side of its tickets that a producer keeps.
 pub(super) struct Pending {
+    /// Gone with the producer, which closes what is open first.
+    sender: Weak<Sender>,
+    waits: Arc<dyn Waits>,
     progress: Mutex<Progress>,
 }
 
@@ -35,8 +37,9 @@ enum Progress {
 }
 
 impl Pending {
-    pub(super) fn new() -> Arc<Self> {
-        Arc::new(Self { progress: Mutex::new(Progress::Open(Vec::new())) })
+    pub(super) fn new(context: &Context) -> Arc<Self> {
+        let (sender, waits) = (context.sender.clone(), context.waits.clone());
+        Arc::new(Self { sender, waits, progress: Mutex::new(Progress::Open(Vec::new())) })
     }
 
     /// The outcome, once the batch is closed.
@@ -64,40 +67,43 @@ impl Pending {
         }
         call();
     }
-}
 
-/// One record that was sent.
-#[derive(Clone)]
-pub(super) struct Sent {
-    pub(super) pending: Arc<Pending>,
-    pub(super) spot: Spot,
-    pub(super) partition: u32,
-    pub(super) timestamp: Timestamp,
-    /// It was at or below the position: nothing was gathered, but the answer waits for what it repeats, at this level
-    /// at least.
-    pub(super) duplicate: Option<Durability>,
-}
-
-impl Sent {
-    fn level(&self, outcome: &Outcome) -> Durability {
-        self.duplicate.map_or(outcome.level, |asked| asked.max(outcome.level))
+    /// Has the producer close the batch, and answers where it went.
+    fn settle(&self) -> Result<Arc<Outcome>> {
+        if let Some(outcome) = self.outcome() {
+            return outcome;
+        }
+        match self.sender.upgrade() {
+            Some(sender) => sender.close(self),
+            // In a forked child the producer goes without closing anything.
+            None => self.waits.wait(0, Durability::Os, None).and_then(|_| self.settled()),
+        }
     }
 
-    fn appended(&self, outcome: &Outcome) -> Appended {
-        if self.duplicate.is_some() || outcome.duplicate {
-            return duplicate(outcome.lsn, outcome.incarnation);
-        }
-        let first = outcome.firsts.get(self.spot.slot as usize).copied().unwrap_or(0);
-        let offset = first + u64::from(self.spot.index);
-        Appended {
-            partition: self.partition,
-            first: offset,
-            last: offset,
-            timestamp: self.timestamp,
-            duplicate: false,
-            lsn: outcome.lsn,
-            incarnation: outcome.incarnation,
-        }
+    /// The outcome of a batch that is closed.
+    fn settled(&self) -> Result<Arc<Outcome>> {
+        self.outcome().unwrap_or_else(|| Err(lost()))
+    }
+}
+
+fn level(seat: &Seat, outcome: &Outcome) -> Durability {
+    seat.repeats.map_or(outcome.level, |asked| asked.max(outcome.level))
+}
+
+fn appended(seat: &Seat, outcome: &Outcome) -> Appended {
+    if seat.repeats.is_some() || outcome.duplicate {
+        return duplicate(outcome.lsn, outcome.incarnation);
+    }
+    let first = outcome.firsts.get(seat.slot as usize).copied().unwrap_or(0);
+    let offset = first + u64::from(seat.index);
+    Appended {
+        partition: seat.partition,
+        first: offset,
+        last: offset,
+        timestamp: seat.timestamp,
+        duplicate: false,
+        lsn: outcome.lsn,
+        incarnation: outcome.incarnation,
     }
 }
 
@@ -106,92 +112,115 @@ pub(super) fn duplicate(lsn: Lsn, incarnation: Incarnation) -> Appended {
     Appended { partition: 0, first: 0, last: 0, timestamp: -1, duplicate: true, lsn, incarnation }
 }
 
-/// The ticket's side of one record.
-pub(super) struct One {
-    pub(super) sender: Arc<Sender>,
-    pub(super) sent: Sent,
+fn answer(seat: &Seat, outcome: &Outcome) -> (Lsn, Durability, Appended) {
+    (outcome.lsn, level(seat, outcome), appended(seat, outcome))
 }
 
-impl One {
-    fn answer(sent: &Sent, outcome: Result<Arc<Outcome>>) -> Result<(Lsn, Durability, Appended)> {
-        outcome.map(|outcome| (outcome.lsn, sent.level(&outcome), sent.appended(&outcome)))
+impl Later<Appended> for Pending {
+    fn place(&self, seat: &Seat) -> Result<(Lsn, Durability, Appended)> {
+        self.settle().map(|outcome| answer(seat, &outcome))
     }
-}
-
-impl Later<Appended> for One {
-    fn place(&self) -> Result<(Lsn, Durability, Appended)> {
-        Self::answer(&self.sent, self.sender.close(&self.sent.pending))
+    fn placed(&self, seat: &Seat) -> Option<Result<(Lsn, Durability, Appended)>> {
+        self.outcome().map(|outcome| outcome.map(|outcome| answer(seat, &outcome)))
     }
-    fn when_placed(&self, call: PlacedCall<Appended>) {
-        let sent = self.sent.clone();
-        self.sent.pending.when_closed(Box::new(move || {
-            let outcome = sent.pending.outcome().unwrap_or_else(|| Err(lost()));
-            call(Self::answer(&sent, outcome));
-        }));
+    fn when_placed(self: Arc<Self>, seat: Seat, call: PlacedCall<Appended>) {
+        let pending = self.clone();
+        self.when_closed(Box::new(move || call(pending.settled().map(|outcome| answer(&seat, &outcome)))));
     }
     fn waits(&self) -> Arc<dyn Waits> {
-        self.sender.waits().clone()
+        self.waits.clone()
     }
 }
 
-/// One of many records sent by one call.
+/// Records sent by one call: a run of them with seats side by side in one batch, or one that has its place.
 pub(super) enum Item {
-    Sent(Sent),
+    /// The first one's seat, and how many there are.
+    Run { pending: Arc<Pending>, first: Seat, count: u32 },
     /// A duplicate of what has its place.
     Known(Appended, Durability),
 }
 
 /// The ticket's side of many records; done when all are.
-#[derive(Clone)]
 pub(super) struct Many {
-    pub(super) sender: Arc<Sender>,
-    pub(super) items: Arc<Vec<Item>>,
+    waits: Arc<dyn Waits>,
+    items: Vec<Item>,
+    records: usize,
 }
 
 impl Many {
+    pub(super) fn new(waits: Arc<dyn Waits>) -> Self {
+        Self { waits, items: Vec::new(), records: 0 }
+    }
+
+    /// One more record, which went to a seat in a batch.
+    pub(super) fn sent(&mut self, pending: &Arc<Pending>, seat: Seat) {
+        self.records += 1;
+        if let Some(Item::Run { pending: last, first, count }) = self.items.last_mut()
+            && Arc::ptr_eq(last, pending)
+            && (Seat { index: first.index + *count, ..*first }) == seat
+        {
+            *count += 1;
+            return;
+        }
+        self.items.push(Item::Run { pending: pending.clone(), first: seat, count: 1 });
+    }
+
+    /// One more record, which the log holds already.
+    pub(super) fn known(&mut self, appended: Appended, level: Durability) {
+        self.records += 1;
+        self.items.push(Item::Known(appended, level));
+    }
+
+    pub(super) fn records(&self) -> usize {
+        self.records
+    }
+
+    fn batches(&self) -> impl Iterator<Item = &Arc<Pending>> {
+        self.items.iter().filter_map(|item| match item {
+            Item::Run { pending, .. } => Some(pending),
+            Item::Known(..) => None,
+        })
+    }
+
     /// The answers, in the order of the records, and the frame that all of them wait for at most.
     fn answer(&self) -> Result<(Lsn, Durability, Vec<Appended>)> {
-        let (mut lsn, mut level) = (0, Durability::Os);
-        let mut answers = Vec::with_capacity(self.items.len());
-        for item in &*self.items {
+        let (mut lsn, mut most) = (0, Durability::Os);
+        let mut answers = Vec::with_capacity(self.records);
+        for item in &self.items {
             match item {
-                Item::Sent(sent) => {
-                    let outcome = sent.pending.outcome().unwrap_or_else(|| Err(lost()))?;
-                    (lsn, level) = (outcome.lsn.max(lsn), sent.level(&outcome).max(level));
-                    answers.push(sent.appended(&outcome));
+                Item::Run { pending, first, count } => {
+                    let outcome = pending.settled()?;
+                    (lsn, most) = (outcome.lsn.max(lsn), level(first, &outcome).max(most));
+                    let seats = (0..*count).map(|n| Seat { index: first.index + n, ..*first });
+                    answers.extend(seats.map(|seat| appended(&seat, &outcome)));
                 }
                 Item::Known(appended, known) => {
-                    (lsn, level) = (appended.lsn.max(lsn), level.max(*known));
+                    (lsn, most) = (appended.lsn.max(lsn), most.max(*known));
                     answers.push(appended.clone());
                 }
             }
         }
-        Ok((lsn, level, answers))
+        Ok((lsn, most, answers))
     }
 }
 
 impl Later<Vec<Appended>> for Many {
-    fn place(&self) -> Result<(Lsn, Durability, Vec<Appended>)> {
-        for item in &*self.items {
-            if let Item::Sent(sent) = item {
-                self.sender.close(&sent.pending)?;
-            }
-        }
+    fn place(&self, _: &Seat) -> Result<(Lsn, Durability, Vec<Appended>)> {
+        self.batches().try_for_each(|pending| pending.settle().map(drop))?;
         self.answer()
     }
-    fn when_placed(&self, call: PlacedCall<Vec<Appended>>) {
-        let mut sent = self.items.iter().filter_map(|item| match item {
-            Item::Sent(sent) => Some(sent),
-            Item::Known(..) => None,
-        });
+    fn placed(&self, _: &Seat) -> Option<Result<(Lsn, Durability, Vec<Appended>)>> {
+        self.batches().all(|pending| pending.outcome().is_some()).then(|| self.answer())
+    }
+    fn when_placed(self: Arc<Self>, _: Seat, call: PlacedCall<Vec<Appended>>) {
         let many = self.clone();
-        match sent.find(|sent| sent.pending.outcome().is_none()) {
-            Some(open) => open.pending.when_closed(Box::new(move || many.when_placed(call))),
+        match self.batches().find(|pending| pending.outcome().is_none()) {
+            Some(open) => open.when_closed(Box::new(move || many.when_placed(Seat::default(), call))),
             None => call(self.answer()),
         }
     }
     fn waits(&self) -> Arc<dyn Waits> {
-        self.sender.waits().clone()
+        self.waits.clone()
     }
 }
 

@@ -1,6 +1,6 @@
 //! The producer: gathers records into batches, and says when they are safe.
 
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use parking_lot::{Mutex, MutexGuard};
 
@@ -8,12 +8,12 @@ use super::batches::Batches;
 use super::engine::Open;
 use super::frames::Frames;
 use super::options::ProducerOptions;
-use super::pending::{Call, Item, Many, One, Outcome, Pending, lost};
+use super::pending::{Call, Many, Outcome, Pending, lost};
 use super::router::Router;
-use crate::engine::{Inner, Lingering, TopicHandle};
+use crate::engine::{Inner, Lingering, Promise, TopicHandle};
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::record::Record;
-use crate::journal::{Ticket, Waits};
+use crate::journal::{Seat, Ticket, Waits};
 use crate::limits::BATCH_MAX;
 use crate::types::{Appended, Durability, Instance, Timestamp};
 
@@ -49,8 +49,20 @@ pub struct Producer {
     sender: Arc<Sender>,
 }
 
+/// How far `Producer::try_send_many` came.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct SentMany {
+    /// How many of the records were sent: the first ones.
+    pub sent: usize,
+    /// The answers of those.
+    pub ticket: Ticket<Vec<Appended>>,
+    /// Why the next one was refused; `None` if all are sent, or it would have had to wait.
+    pub refused: Option<Error>,
+}
+
 impl Producer {
-    pub(super) fn open(open: Arc<Open>, options: ProducerOptions) -> Result<Self> {
+    pub(super) fn open(open: Arc<Open>, options: ProducerOptions) -> Result<Ticket<Self>> {
         let engine = &open.inner;
         engine.check_writable()?;
         if options.batch_bytes > BATCH_MAX {
@@ -60,25 +72,32 @@ impl Producer {
                 format!("batches cannot be that large; ask for less, {values}"),
             ));
         }
-        let kind = match options.name {
-            None => Kind::Plain(Batches::default()),
-            Some(name) => {
-                let (identity, reached) = engine.open_producer(Some(&name), 0, None)?;
-                Kind::Named(Frames::new(name, identity, reached))
-            }
+        let kind = match options.name.clone() {
+            None => Promise::kept(Kind::Plain(Batches::default())),
+            Some(name) => engine
+                .open_producer(Some(&name), 0, None)?
+                .map(|(identity, reached)| Kind::Named(Frames::new(name, identity, reached))),
         };
-        let context = Context {
-            engine: engine.clone(),
-            waits: engine.waits(),
-            batch_bytes: options.batch_bytes,
-            linger: u64::try_from(options.linger.as_nanos()).unwrap_or(u64::MAX),
-            durability: options.durability,
-        };
-        let state = Mutex::new(State { router: Router::default(), kind });
-        let sender = Arc::new(Sender { context, state });
+        let engine = engine.clone();
+        Ok(kind.map(|kind| Self::with(open, &options, kind)).ticket(&engine))
+    }
+
+    fn with(open: Arc<Open>, options: &ProducerOptions, kind: Kind) -> Self {
+        let engine = &open.inner;
+        let sender = Arc::new_cyclic(|sender| {
+            let context = Context {
+                engine: engine.clone(),
+                waits: engine.waits(),
+                sender: sender.clone(),
+                batch_bytes: options.batch_bytes,
+                linger: u64::try_from(options.linger.as_nanos()).unwrap_or(u64::MAX),
+                durability: options.durability,
+            };
+            Sender { context, state: Mutex::new(State { router: Router::default(), kind }) }
+        });
         let weak: std::sync::Weak<Sender> = Arc::downgrade(&sender);
         engine.on_linger(weak);
-        Ok(Producer { open, sender })
+        Producer { open, sender }
     }
 
     /// Sends a record. Its ticket is done when the record has met the level of the options, else of the topic; waiting
@@ -96,16 +115,40 @@ impl Producer {
     pub fn send(&self, topic: &str, record: Record<'_>) -> Result<Ticket<Appended>> {
         // Before the lock: a forked child may find it held for ever.
         self.sender.context.engine.check_writable()?;
-        let (mut effects, target) = (Effects::default(), Target::of(&self.sender.context, topic));
-        let item = {
-            let mut state = self.sender.state.lock();
-            self.sender.send(&mut state, &target, &record, &mut effects)
-        };
+        self.send_in(self.sender.state.lock(), topic, &record, Effects::default())
+    }
+
+    /// Sends a record if that takes no waiting; `None` if the engine's buffers are full or another thread is busy with
+    /// this producer: nothing was sent then. For callers that hold what others wait for, as an event loop or an
+    /// interpreter's lock: they let go of it and call `send`, or come again later.
+    ///
+    /// # Errors
+    /// As `send`.
+    pub fn try_send(&self, topic: &str, record: Record<'_>) -> Result<Option<Ticket<Appended>>> {
+        self.sender.context.engine.check_writable()?;
+        let Some(state) = self.sender.state.try_lock() else { return Ok(None) };
+        match self.send_in(state, topic, &record, Effects { impatient: true, ..Effects::default() }) {
+            Err(error) if error.kind() == ErrorKind::Busy => Ok(None),
+            answer => answer.map(Some),
+        }
+    }
+
+    fn send_in(
+        &self,
+        mut state: MutexGuard<'_, State>,
+        topic: &str,
+        record: &Record<'_>,
+        mut effects: Effects,
+    ) -> Result<Ticket<Appended>> {
+        let added = self.sender.send(&mut state, topic, record, &mut effects);
+        drop(state);
+        let pending = effects.pending.take();
         effects.run(&self.sender.context);
-        Ok(match item? {
-            Item::Sent(sent) => Ticket::later(Arc::new(One { sender: self.sender.clone(), sent })),
-            Item::Known(appended, level) => self.known(appended, level),
-        })
+        match (added?, pending) {
+            (Added::Seat(seat), Some(pending)) => Ok(Ticket::later(pending, seat)),
+            (Added::Known(appended, level), _) => Ok(self.known(appended, level)),
+            (Added::Seat(_), None) => Err(lost()),
+        }
     }
 
     fn known(&self, appended: Appended, level: Durability) -> Ticket<Appended> {
@@ -123,17 +166,56 @@ impl Producer {
     /// As `send`. The records before the refused one are sent.
     pub fn send_many(&self, topic: &str, records: &[Record<'_>]) -> Result<Ticket<Vec<Appended>>> {
         self.sender.context.engine.check_writable()?;
-        let (mut effects, target) = (Effects::default(), Target::of(&self.sender.context, topic));
-        let mut items = Vec::with_capacity(records.len());
-        let sent = {
-            let mut state = self.sender.state.lock();
-            records.iter().try_for_each(|record| {
-                items.push(self.sender.send(&mut state, &target, record, &mut effects)?);
-                Ok(())
-            })
-        };
+        let SentMany { ticket, refused, .. } =
+            self.send_all(self.sender.state.lock(), topic, records, Effects::default());
+        refused.map_or(Ok(ticket), Err)
+    }
+
+    /// Sends records in order until one would have to wait, or is refused; says how far it came. As `try_send`, nothing
+    /// at all is sent if another thread is busy with this producer.
+    ///
+    /// # Errors
+    /// `Closed`, `Forked`, `ReadOnly`, `Poisoned`: nothing was sent.
+    pub fn try_send_many(&self, topic: &str, records: &[Record<'_>]) -> Result<SentMany> {
+        self.sender.context.engine.check_writable()?;
+        let effects = Effects { impatient: true, ..Effects::default() };
+        match self.sender.state.try_lock() {
+            Some(state) => Ok(self.send_all(state, topic, records, effects)),
+            None => Ok(SentMany { sent: 0, ticket: self.ticket_of(self.many()), refused: None }),
+        }
+    }
+
+    fn send_all(
+        &self,
+        mut state: MutexGuard<'_, State>,
+        topic: &str,
+        records: &[Record<'_>],
+        mut effects: Effects,
+    ) -> SentMany {
+        let mut many = self.many();
+        let mut refused = None;
+        for record in records {
+            match (self.sender.send(&mut state, topic, record, &mut effects), &effects.pending) {
+                (Ok(Added::Seat(seat)), Some(pending)) => many.sent(pending, seat),
+                (Ok(Added::Known(appended, level)), _) => many.known(appended, level),
+                (Ok(Added::Seat(_)), None) => refused = Some(lost()),
+                (Err(error), _) => refused = Some(error).filter(|e| effects.may_wait() || e.kind() != ErrorKind::Busy),
+            }
+            if refused.is_some() || effects.held_up {
+                break;
+            }
+        }
+        drop(state);
         effects.run(&self.sender.context);
-        sent.map(|()| Ticket::later(Arc::new(Many { sender: self.sender.clone(), items: Arc::new(items) })))
+        SentMany { sent: many.records(), ticket: self.ticket_of(many), refused }
+    }
+
+    fn many(&self) -> Many {
+        Many::new(self.sender.context.waits.clone())
+    }
+
+    fn ticket_of(&self, many: Many) -> Ticket<Vec<Appended>> {
+        Ticket::later(Arc::new(many), Seat::default())
     }
 
     /// Closes what is gathered and waits until everything sent before has met its level.
@@ -142,16 +224,25 @@ impl Producer {
     /// What a write answers; what a batch was refused for since the last flush, after all others are safe: its own
     /// tickets say the same, but nobody may have kept them.
     pub fn flush(&self) -> Result<()> {
+        self.flush_ticket()?.wait()
+    }
+
+    /// Closes what is gathered; the ticket is done when everything sent before has met its level.
+    ///
+    /// # Errors
+    /// `Closed`, `Forked`. From the ticket: as `flush`.
+    pub fn flush_ticket(&self) -> Result<Ticket<()>> {
         self.sender.context.engine.check_open()?;
         self.sender.close_due(u64::MAX);
         let (last, refused) = match &mut self.sender.state.lock().kind {
             Kind::Plain(batches) => batches.flushed(),
             Kind::Named(frames) => frames.flushed(),
         };
-        if let Some((lsn, level)) = last {
-            self.open.inner.wait(lsn, level, None)?;
-        }
-        refused
+        let waits = self.open.inner.waits();
+        Ok(match last {
+            Some((lsn, level)) => Ticket::answer(waits, lsn, level, refused),
+            None => Ticket::ready(waits, refused),
+        })
     }
 
     /// The position of a named producer: everything sent up to it has met its level, and nothing beyond it is promised.
@@ -168,10 +259,10 @@ impl Producer {
 }
 
 impl Drop for Producer {
-    /// What is gathered goes into the log; nobody is told of errors. A close of the engine has done that already, and a
-    /// forked child leaves it to its parent.
+    /// What is gathered goes into the log; nobody but its tickets is told of errors. A forked child leaves it to its
+    /// parent.
     fn drop(&mut self) {
-        if self.open.inner.check_open().is_ok() {
+        if !self.open.inner.is_forked() {
             self.sender.close_due(u64::MAX);
         }
     }
@@ -187,44 +278,73 @@ impl std::fmt::Debug for Producer {
 pub(super) struct Context {
     pub(super) engine: Arc<Inner>,
     pub(super) waits: Arc<dyn Waits>,
+    pub(super) sender: Weak<Sender>,
     pub(super) batch_bytes: usize,
     /// Nanoseconds.
     pub(super) linger: u64,
     pub(super) durability: Option<Durability>,
 }
 
-/// Where the records of one call go, and the time of those that carry none.
-struct Target {
-    topic: Result<Arc<TopicHandle>>,
-    now: Timestamp,
+/// What became of a record.
+pub(super) enum Added {
+    /// It waits in the batch that the effects name.
+    Seat(Seat),
+    /// It is a duplicate of what has its place.
+    Known(Appended, Durability),
 }
 
-impl Target {
-    fn of(context: &Context, topic: &str) -> Self {
-        let engine = &context.engine;
-        Self { topic: engine.topic(topic), now: engine.machine().clock.wall_ms().max(-1) }
-    }
-
-    /// The level that a send asks for; without options or a topic the strongest.
-    fn level(&self, context: &Context) -> Durability {
-        let topic = self.topic.as_ref().ok().and_then(|topic| topic.partitions.first());
-        context.durability.unwrap_or(topic.map_or(Durability::Disk, |partition| partition.level()))
-    }
-}
-
-/// What is to be done when the producer's lock is free again.
+/// What is to be done when the producer's lock is free again, and what the records of one call share.
 #[derive(Default)]
 pub(super) struct Effects {
     calls: Vec<Call>,
     deadline: Option<u64>,
+    /// The batch of the last record.
+    pending: Option<Arc<Pending>>,
+    /// The time of records that carry none.
+    now: Option<Timestamp>,
+    /// A batch that is full stays open rather than wait for room.
+    impatient: bool,
+    /// One did.
+    held_up: bool,
 }
 
 impl Effects {
+    pub(super) fn may_wait(&self) -> bool {
+        !self.impatient
+    }
+
+    /// True if a batch could not be placed without waiting: it stays open, for the next send or the keeper to close.
+    pub(super) fn held_up<T>(&mut self, placed: &Result<T>) -> bool {
+        let busy = self.impatient && matches!(placed, Err(error) if error.kind() == ErrorKind::Busy);
+        self.held_up |= busy;
+        busy
+    }
+
+    /// Refuses a record behind a batch that has no room for it and could not be placed.
+    pub(super) fn check_room(&self) -> Result<()> {
+        match self.held_up {
+            true => Err(Error::new(ErrorKind::Busy, "a batch waits for room; send again")),
+            false => Ok(()),
+        }
+    }
+
     /// A batch is begun; answers when it is to be closed.
     pub(super) fn begin(&mut self, context: &Context) -> u64 {
         let deadline = context.engine.machine().clock.monotonic().saturating_add(context.linger);
         self.deadline = Some(deadline);
         deadline
+    }
+
+    /// A record went to this batch.
+    #[inline]
+    pub(super) fn join(&mut self, pending: &Arc<Pending>) {
+        if !self.pending.as_ref().is_some_and(|last| Arc::ptr_eq(last, pending)) {
+            self.pending = Some(pending.clone());
+        }
+    }
+
+    fn now(&mut self, context: &Context) -> Timestamp {
+        *self.now.get_or_insert_with(|| context.engine.machine().clock.wall_ms().max(-1))
     }
 
     /// A batch is closed.
@@ -236,7 +356,9 @@ impl Effects {
         if let Some(deadline) = self.deadline {
             context.engine.linger_by(deadline);
         }
-        self.calls.into_iter().for_each(|call| call());
+        if !self.calls.is_empty() {
+            self.calls.into_iter().for_each(|call| call());
+        }
     }
 }
 
@@ -266,41 +388,39 @@ impl Kind {
 }
 
 impl Sender {
-    pub(super) fn waits(&self) -> &Arc<dyn Waits> {
-        &self.context.waits
-    }
-
-    fn send(&self, state: &mut State, target: &Target, record: &Record<'_>, effects: &mut Effects) -> Result<Item> {
+    fn send(&self, state: &mut State, topic: &str, record: &Record<'_>, effects: &mut Effects) -> Result<Added> {
         let Self { context, .. } = self;
-        let position = match &state.kind {
+        let State { router, kind } = state;
+        let topic = router.topic(&context.engine, topic);
+        let position = match kind {
             Kind::Plain(_) => no_position(record)?,
             Kind::Named(frames) => {
                 frames.check()?;
                 let position = frames.position_of(record)?;
-                if let Some(repeated) = frames.repeated(context, position, target.level(context)) {
+                let level = level_asked(context, topic.as_deref().ok());
+                if let Some(repeated) = frames.repeated(context, position, level, effects) {
                     return Ok(repeated);
                 }
                 position
             }
         };
         // Only now: a record that is in the log already is a duplicate even if its topic is gone.
-        let topic = target.topic.as_ref().map_err(Error::clone)?;
-        let State { router, kind } = state;
+        topic?;
         let random = &*context.engine.machine().random;
-        let partition = router.choose(topic, record, random, |instance| kind.holds(instance))?;
-        let timestamp = record.timestamp.unwrap_or(target.now);
-        let sent = match kind {
+        let partition = router.choose(record, random, |instance| kind.holds(instance))?;
+        let timestamp = match record.timestamp {
+            Some(own) => own,
+            None => effects.now(context),
+        };
+        let seat = match kind {
             Kind::Plain(batches) => batches.add(context, partition, record, timestamp, effects),
             Kind::Named(frames) => frames.add(context, partition, record, (position, timestamp), effects),
         };
-        sent.map(Item::Sent)
+        seat.map(Added::Seat)
     }
 
     /// Closes the batch of some tickets and answers where it went.
-    pub(super) fn close(&self, pending: &Arc<Pending>) -> Result<Arc<Outcome>> {
-        if let Some(outcome) = pending.outcome() {
-            return outcome;
-        }
+    pub(super) fn close(&self, pending: &Pending) -> Result<Arc<Outcome>> {
         let mut effects = Effects::default();
         {
             let mut state = self.state.lock();
@@ -341,6 +461,12 @@ impl Lingering for Sender {
             None => Some(now.saturating_add(1_000_000)),
         }
     }
+}
+
+/// The level that a send asks for; without options or a topic the strongest.
+fn level_asked(context: &Context, topic: Option<&TopicHandle>) -> Durability {
+    let partition = topic.and_then(|topic| topic.partitions.first());
+    context.durability.unwrap_or(partition.map_or(Durability::Disk, |partition| partition.level()))
 }
 
 fn no_position(record: &Record<'_>) -> Result<u64> {

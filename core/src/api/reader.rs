@@ -1,28 +1,35 @@
 //! What is behind a consumer: what it is assigned, and where it stands in each partition.
 
-use std::sync::Arc;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Weak};
 
 use parking_lot::Mutex;
 use rustc_hash::FxHashMap;
 
 use super::options::{ConsumerOptions, Start};
-use crate::engine::Inner;
+use crate::engine::{Attentive, Inner};
 use crate::error::{Error, ErrorKind, Result};
-use crate::io::Event;
-use crate::partition::{Partition, Records, Watch};
-use crate::types::{Offset, OffsetAndMetadata, Offsets, TopicPartition};
+use crate::partition::{Partition, Records, Signal, Watch};
+use crate::types::{Bounds, Durability, Lsn, Offset, OffsetAndMetadata, Offsets, TopicPartition};
 
 /// Shared by the clones of a consumer and by the transaction that is bound to it. No lock of it is held over a wait or
 /// a read: what was found out meanwhile counts only if nobody moved the position.
 pub(super) struct Reader {
     pub(super) engine: Arc<Inner>,
     pub(super) options: ConsumerOptions,
-    /// Happens when an assigned partition grows, and when a position is moved by hand.
-    pub(super) event: Arc<Event>,
+    /// Given when an assigned partition grows, and when a position is moved by hand.
+    pub(super) signal: Arc<Signal>,
+    /// This reader, to ask for its own look.
+    me: Weak<Reader>,
+    /// Who waits for a poll that would answer something.
+    waiting: Mutex<Vec<Call>>,
     polling: AtomicBool,
     state: Mutex<State>,
 }
+
+/// What runs when a poll would answer.
+type Call = Box<dyn FnOnce() + Send>;
 
 #[derive(Default)]
 struct State {
@@ -34,6 +41,8 @@ struct State {
     moves: u64,
     /// A transaction that is open sends the positions.
     bound: bool,
+    /// The last commit that has its place: who finds nothing to commit answers for it.
+    commit: Option<(Lsn, Durability)>,
 }
 
 struct Assigned {
@@ -89,8 +98,12 @@ impl State {
 
 impl Reader {
     pub(super) fn new(engine: Arc<Inner>, options: ConsumerOptions) -> Arc<Self> {
-        let (event, polling) = (Arc::default(), AtomicBool::new(false));
-        Arc::new(Self { engine, options, event, polling, state: Mutex::default() })
+        Arc::new_cyclic(|me: &Weak<Self>| {
+            let (attention, who) = (engine.attention().clone(), me.clone());
+            let signal = Signal::new(move || attention.ask(who.clone()));
+            let (me, polling) = (me.clone(), AtomicBool::new(false));
+            Self { engine, options, signal, me, waiting: Mutex::default(), polling, state: Mutex::default() }
+        })
     }
 
     pub(super) fn turn(&self) -> Result<Turn<'_>> {
@@ -104,11 +117,11 @@ impl Reader {
     /// Takes over a new assignment; positions of partitions that stay are kept.
     pub(super) fn assign(&self, partitions: Vec<(TopicPartition, Arc<Partition>)>) -> Result<()> {
         let watched: Vec<_> =
-            partitions.into_iter().map(|(name, partition)| (name, partition.watch(&self.event), partition)).collect();
+            partitions.into_iter().map(|(name, partition)| (name, partition.watch(&self.signal), partition)).collect();
         let mut state = self.state.lock();
         check_unbound(state.bound)?;
         let old = std::mem::take(&mut *state);
-        state.moves = old.moves;
+        (state.moves, state.commit) = (old.moves, old.commit);
         for (at, (name, watch, partition)) in watched.into_iter().enumerate() {
             state.moves += 1;
             let kept = old.index.get(&name).and_then(|at| old.assigned.get(*at));
@@ -127,7 +140,7 @@ impl Reader {
         drop(state);
         // Outside the lock: dropping the old watches takes their partitions' locks.
         drop(old);
-        self.event.happen();
+        self.signal.happen();
         Ok(())
     }
 
@@ -169,6 +182,8 @@ impl Reader {
             };
             let mut state = self.state.lock();
             match state.unmoved(&place) {
+                // Settled by somebody else, who may have read on from there.
+                Some(Assigned { position: Some(now), .. }) => place.position = Some(*now),
                 Some(assigned) => {
                     let known = match self.options.start {
                         Start::Earliest => Some(position),
@@ -216,7 +231,7 @@ impl Reader {
             state.set(at, Some(offset));
         }
         drop(state);
-        self.event.happen();
+        self.signal.happen();
     }
 
     /// Back to what is committed, everywhere.
@@ -226,7 +241,7 @@ impl Reader {
             state.set(at, None);
         }
         drop(state);
-        self.event.happen();
+        self.signal.happen();
     }
 
     /// Reads what is there, up to the bounds of a poll.
@@ -287,7 +302,7 @@ impl Reader {
             Err(error) if error.kind() == ErrorKind::OffsetOutOfRange => {
                 let start = self.start(&place.partition, Some(position))?;
                 // So that a poll looks again instead of waiting.
-                self.event.happen();
+                self.signal.happen();
                 (Records::default(), start)
             }
             Err(error) => return Err(error),
@@ -297,6 +312,34 @@ impl Reader {
         assigned.position = Some(next);
         state.next = place.at + 1;
         Ok(records)
+    }
+
+    /// Calls when a poll would answer.
+    pub(super) fn when_ready(&self, call: Call) {
+        self.waiting.lock().push(call);
+        self.engine.attention().ask(self.me.clone());
+    }
+
+    /// Whether a poll would answer records or an error.
+    fn would_answer(&self) -> bool {
+        let Ok(places) = self.engine.check_open().and_then(|()| self.ready()) else { return true };
+        places.iter().any(|place| self.has_more(place))
+    }
+
+    /// Whether a read from where it stands would answer records or an error.
+    fn has_more(&self, place: &Place) -> bool {
+        let Some(position) = place.position.filter(|_| !place.partition.is_deleted()) else { return true };
+        let Bounds { start, stable, .. } = place.partition.bounds();
+        if (start..=stable).contains(&position) {
+            return position < stable;
+        }
+        let Ok(start) = self.start(&place.partition, Some(position)) else { return true };
+        // As a poll does, so that what comes from there on is seen.
+        let mut state = self.state.lock();
+        if let Some(assigned) = state.unmoved(place).filter(|assigned| assigned.position == Some(position)) {
+            assigned.position = Some(start);
+        }
+        start < stable
     }
 
     /// Positions that are settled.
@@ -321,11 +364,11 @@ impl Reader {
         Ok(offsets)
     }
 
-    /// What a plain commit sends.
-    pub(super) fn to_commit(&self) -> Result<Offsets> {
+    /// What a plain commit sends, and the commit before it.
+    pub(super) fn to_commit(&self) -> Result<(Offsets, Option<(Lsn, Durability)>)> {
         let state = self.state.lock();
         check_unbound(state.bound)?;
-        Self::uncommitted(&state)
+        Ok((Self::uncommitted(&state)?, state.commit))
     }
 
     /// Plain commits of any offsets wait for the transaction.
@@ -333,9 +376,16 @@ impl Reader {
         check_unbound(self.state.lock().bound)
     }
 
-    /// These offsets are committed.
-    pub(super) fn note_committed(&self, offsets: &Offsets) {
+    /// A commit of these offsets has its place. If it never meets its level the journal is poisoned, and nobody is
+    /// told any more that there is nothing to commit.
+    pub(super) fn note_committed(&self, offsets: &Offsets, lsn: Lsn, level: Durability) {
         let mut state = self.state.lock();
+        // Of two at once the later frame counts; what the other one said is committed again.
+        let known = state.commit.unwrap_or((0, level));
+        if known.0 > lsn {
+            return;
+        }
+        state.commit = Some((lsn, level.max(known.1)));
         for (name, OffsetAndMetadata { offset, .. }) in offsets {
             if let Some(at) = state.index.get(name).copied() {
                 state.assigned[at].committed = Some(*offset);
@@ -369,6 +419,22 @@ impl Reader {
     }
 }
 
+impl Attentive for Reader {
+    fn attend(&self) {
+        if self.waiting.lock().is_empty() {
+            return;
+        }
+        self.signal.arm();
+        if self.would_answer() {
+            let calls = std::mem::take(&mut *self.waiting.lock());
+            for call in calls {
+                // A caller's panic is its own: the others are called all the same.
+                let _ = catch_unwind(AssertUnwindSafe(call));
+            }
+        }
+    }
+}
+
 fn check_unbound(bound: bool) -> Result<()> {
     if !bound {
         return Ok(());
@@ -397,8 +463,10 @@ impl Bound {
     }
 
     /// The transaction has its place, with what `moved` answered.
-    pub(super) fn committed(self) {
-        self.reader.note_committed(&self.sent);
+    pub(super) fn committed(self, placed: Option<(Lsn, Durability)>) {
+        if let Some((lsn, level)) = placed {
+            self.reader.note_committed(&self.sent, lsn, level);
+        }
         self.reader.state.lock().bound = false;
     }
 
@@ -415,6 +483,6 @@ impl Bound {
             }
         }
         drop(state);
-        self.reader.event.happen();
+        self.reader.signal.happen();
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use rustc_hash::FxHashMap;
 
 use super::engine::unknown_partition;
-use crate::engine::TopicHandle;
+use crate::engine::{Inner, TopicHandle};
 use crate::error::Result;
 use crate::format::partitioner::partition_for_key;
 use crate::format::record::Record;
@@ -17,47 +17,81 @@ use crate::types::{Instance, TopicId};
 /// batch (KIP-480), so that records without a key fill batches and still spread.
 #[derive(Default)]
 pub(super) struct Router {
+    /// The topic of the last record, which is mostly the next one's too.
+    last: Option<Looked>,
+    /// Where records without a key go, in other topics.
     sticky: FxHashMap<TopicId, u32>,
 }
 
+/// A topic that was looked up, and what the answer is good for.
+struct Looked {
+    changes: u64,
+    topic: Arc<TopicHandle>,
+    sticky: Option<u32>,
+}
+
 impl Router {
-    /// The partition of `record`. `gathering` says whether a batch for a partition is open now.
-    pub(super) fn choose<'a>(
+    /// Looks a topic up, unless it is the last one's and topics have not changed.
+    #[inline]
+    pub(super) fn topic(&mut self, engine: &Inner, name: &str) -> Result<&TopicHandle> {
+        let changes = engine.topic_changes();
+        match &self.last {
+            Some(last) if last.changes == changes && *last.topic.name == *name => {}
+            _ => self.look(engine, name, changes)?,
+        }
+        match &self.last {
+            Some(last) => Ok(&last.topic),
+            None => Err(super::pending::lost()),
+        }
+    }
+
+    fn look(&mut self, engine: &Inner, name: &str, changes: u64) -> Result<()> {
+        if let Some(Looked { topic, sticky: Some(sticky), .. }) = self.last.take() {
+            self.sticky.insert(topic.id, sticky);
+        }
+        let topic = engine.topic(name)?;
+        let sticky = self.sticky.get(&topic.id).copied();
+        self.last = Some(Looked { changes, topic, sticky });
+        Ok(())
+    }
+
+    /// The partition of `record` in the topic that was looked up last. `gathering` says whether a batch for a partition
+    /// is open now.
+    #[inline]
+    pub(super) fn choose(
         &mut self,
-        topic: &'a TopicHandle,
         record: &Record<'_>,
         random: &dyn Random,
         gathering: impl Fn(Instance) -> bool,
-    ) -> Result<&'a Arc<Partition>> {
+    ) -> Result<&Arc<Partition>> {
+        let Some(Looked { topic, sticky, .. }) = &mut self.last else { return Err(super::pending::lost()) };
         let count = topic.partitions.len();
         let number = match (record.partition, record.key) {
             (Some(number), _) => number,
             (None, Some(key)) => partition_for_key(key, u32::try_from(count).unwrap_or(u32::MAX)),
-            (None, None) => self.stick(topic, random, gathering),
+            (None, None) => {
+                let next = stick(topic, *sticky, random, gathering);
+                *sticky = Some(next);
+                next
+            }
         };
         let found = usize::try_from(number).ok().and_then(|n| topic.partitions.get(n));
         found.ok_or_else(|| unknown_partition(&topic.name, number, count))
     }
+}
 
-    fn stick(&mut self, topic: &TopicHandle, random: &dyn Random, gathering: impl Fn(Instance) -> bool) -> u32 {
-        let count = u32::try_from(topic.partitions.len()).unwrap_or(u32::MAX);
-        let last = self.sticky.get(&topic.id).copied();
-        let partition = last.and_then(|last| topic.partitions.get(last as usize));
-        if let (Some(last), Some(partition)) = (last, partition)
-            && (count == 1 || gathering(partition.instance()))
-        {
-            return last;
+/// The last one as long as its batch is open; then any but the last one.
+#[inline]
+fn stick(topic: &TopicHandle, last: Option<u32>, random: &dyn Random, gathering: impl Fn(Instance) -> bool) -> u32 {
+    let count = u32::try_from(topic.partitions.len()).unwrap_or(u32::MAX);
+    let partition = last.and_then(|last| topic.partitions.get(last as usize));
+    match (last, partition) {
+        (Some(last), Some(partition)) if count == 1 || gathering(partition.instance()) => last,
+        (Some(last), _) if count > 1 => {
+            let drawn = below(random, count - 1);
+            if drawn >= last { drawn + 1 } else { drawn }
         }
-        let next = match last {
-            // Any but the last one.
-            Some(last) if count > 1 => {
-                let drawn = below(random, count - 1);
-                if drawn >= last { drawn + 1 } else { drawn }
-            }
-            _ => below(random, count),
-        };
-        self.sticky.insert(topic.id, next);
-        next
+        _ => below(random, count),
     }
 }
 

@@ -70,10 +70,10 @@ impl Transaction {
             let text = "a transaction has one position as a whole; use send_position";
             return Err(Error::new(ErrorKind::InvalidArgument, format!("{text}, position={position}")));
         }
-        let topic = inner.topic(topic)?;
         let machine = inner.machine();
         let Buffers { gather, router } = &mut self.buffers;
-        let partition = router.choose(&topic, &record, &*machine.random, |instance| gather.holds(instance))?;
+        router.topic(inner, topic)?;
+        let partition = router.choose(&record, &*machine.random, |instance| gather.holds(instance))?;
         let timestamp = record.timestamp.unwrap_or_else(|| machine.clock.wall_ms().max(-1));
         let (_, all) = gather.bytes_with(partition.instance(), &record, timestamp);
         if let Err(full) = check_room(all.saturating_add(self.offsets_bytes)) {
@@ -140,14 +140,8 @@ impl Transaction {
     /// and the positions that it carried tell. After every other error the transaction is aborted and the bound
     /// consumer back where it stood: run it again. `ProducerFenced`: a newer holder of the id exists.
     /// `UnknownTopicOrPartition` if a topic was deleted meanwhile; `Full`, `Poisoned`, `Closed`, `Forked`.
-    pub fn commit(mut self) -> Result<Committed> {
-        match self.place()? {
-            None => Ok(self.committed(None)),
-            Some(placed) => {
-                self.open.inner.wait(placed.lsn, placed.level, None)?;
-                Ok(self.committed(Some(&placed)))
-            }
-        }
+    pub fn commit(self) -> Result<Committed> {
+        self.commit_ticket()?.wait()
     }
 
     /// Commits without waiting: the transaction has its place and cannot be refused any more, and the ticket says when
@@ -190,7 +184,7 @@ impl Transaction {
                     self.holder.place(position, placed.lsn, placed.level);
                 }
                 if let Some(bound) = self.bound.take() {
-                    bound.committed();
+                    bound.committed(placed.as_ref().map(|placed| (placed.lsn, placed.level)));
                 }
                 self.end(None);
             }
@@ -219,6 +213,7 @@ impl Transaction {
             parts: &self.buffers.gather.parts(),
             offsets: &self.offsets,
             durability: self.holder.durability,
+            wait: true,
         };
         inner.append_gathered(gathered).map(Some)
     }

@@ -12,7 +12,7 @@ use super::positions::Positions;
 use super::router::Router;
 use super::transaction::Transaction;
 use crate::error::{Error, ErrorKind, Result};
-use crate::journal::Waits;
+use crate::journal::{Ticket, Waits};
 use crate::types::{Durability, Identity, Lsn};
 
 /// Begins transactions, one at a time, under a transactional id. Opening the id fences its older holder.
@@ -37,24 +37,28 @@ pub struct TransactionalProducer {
 }
 
 impl TransactionalProducer {
-    pub(super) fn open(open: Arc<Open>, id: &str, options: ProducerOptions) -> Result<Self> {
+    pub(super) fn open(open: Arc<Open>, id: &str, options: ProducerOptions) -> Result<Ticket<Self>> {
         let engine = &open.inner;
         engine.check_writable()?;
         if let Some(name) = options.name {
             let text = "a transactional id is the producer's name; leave ProducerOptions::name out";
             return Err(Error::new(ErrorKind::InvalidArgument, format!("{text}, id={id} name={name}")));
         }
-        let (identity, reached) = engine.open_producer(Some(id), 0, None)?;
-        let state =
-            HolderState { busy: false, finished: None, positions: Positions::new(reached), spare: Buffers::default() };
-        let holder = Holder {
-            id: id.to_owned(),
-            identity,
-            durability: options.durability,
-            waits: engine.waits(),
-            state: Mutex::new(state),
-        };
-        Ok(Self { open, holder: Arc::new(holder) })
+        let engine = engine.clone();
+        let opened = engine.open_producer(Some(id), 0, None)?;
+        let made = opened.map(|(identity, reached)| {
+            let positions = Positions::new(reached);
+            let state = HolderState { busy: false, finished: None, positions, spare: Buffers::default() };
+            let holder = Holder {
+                id: id.to_owned(),
+                identity,
+                durability: options.durability,
+                waits: engine.waits(),
+                state: Mutex::new(state),
+            };
+            Self { open, holder: Arc::new(holder) }
+        });
+        Ok(made.ticket(&engine))
     }
 
     /// Begins a transaction. Nothing of it is seen by anybody before `commit`.

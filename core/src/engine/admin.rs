@@ -1,17 +1,19 @@
-//! Topics: creating, deleting, growing, listing. Each change is a frame, durable before the call returns.
+//! Topics: creating, deleting, growing, listing. Each change is a frame, durable before its ticket is done.
+
+use std::sync::Arc;
 
 use super::Inner;
 use super::hub::Hub;
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::control::{PartitionsAdded, TopicCreated, TopicDeleted};
 use crate::format::frame::{self, Kind, Payload};
-use crate::journal::{Draft, Guard};
+use crate::journal::{Call, Draft, Guard, Journal, Ticket, Waits};
 use crate::state::durability_number;
-use crate::types::{Durability, Lsn, TopicInfo, TopicOptions};
+use crate::types::{Durability, Instance, Lsn, TopicId, TopicInfo, TopicOptions};
 
 impl Inner {
     /// Creates a topic.
-    pub fn create_topic(&self, name: &str, options: &TopicOptions) -> Result<()> {
+    pub fn create_topic(&self, name: &str, options: &TopicOptions) -> Result<Ticket<()>> {
         self.check_writable()?;
         crate::state::check_topic_name(name)?;
         let mut topic = [0; 16];
@@ -28,39 +30,43 @@ impl Inner {
         let room = 128 + name.len();
         let mut guard = self.journal.enter(room)?;
         if let Err(error) = guard.state().check_create_topic(name, options) {
-            let answer = self.refuse(guard, error);
-            // Who hears that it exists may use it, even if its maker is not back yet.
-            self.adopt(name);
-            return answer;
+            let there = guard.state().topic(name).map(|topic| topic.id);
+            let refusal = self.refusal(guard, error);
+            return Ok(match there {
+                // Who hears that it exists may use it, even if its maker is not back yet.
+                Some(id) => Ticket::answer(
+                    self.shown(Change::Here(name.into(), id)),
+                    refusal.lsn,
+                    refusal.level,
+                    refusal.answer,
+                ),
+                None => refusal.ticket(self),
+            });
         }
         created.first_instance = guard.state().next_instance();
         created.write(&mut head, &mut body);
         let lsn = place(&mut guard, Kind::TopicCreated, &head, &body, &Payload::TopicCreated(created));
         drop(guard);
-        self.journal.reach(lsn, Durability::Disk, None)?;
-        self.adopt(name);
-        Ok(())
+        Ok(self.changed(lsn, Change::Here(name.into(), TopicId(topic))))
     }
 
     /// Deletes a topic, its records and everything committed for it.
-    pub fn delete_topic(&self, name: &str) -> Result<()> {
+    pub fn delete_topic(&self, name: &str) -> Result<Ticket<()>> {
         self.check_writable()?;
         let mut guard = self.journal.enter(128)?;
         let Some((id, instances)) = guard.state().topic(name).map(|t| (t.id, t.instances.clone())) else {
-            return self.refuse(guard, unknown(name));
+            return Ok(self.refusal(guard, unknown(name)).ticket(self));
         };
         let deleted = TopicDeleted { topic: id.0 };
         let mut head = Vec::new();
         deleted.write(&mut head);
         let lsn = place(&mut guard, Kind::TopicDeleted, &head, &[], &Payload::TopicDeleted(deleted));
         drop(guard);
-        self.journal.reach(lsn, Durability::Disk, None)?;
-        self.hub.remove(name, id, &instances);
-        Ok(())
+        Ok(self.changed(lsn, Change::Gone(name.into(), id, instances)))
     }
 
     /// Raises a topic's number of partitions to `total`. Keys may move to other partitions from then on.
-    pub fn add_partitions(&self, name: &str, total: u32) -> Result<()> {
+    pub fn add_partitions(&self, name: &str, total: u32) -> Result<Ticket<()>> {
         self.check_writable()?;
         let mut guard = self.journal.enter(128)?;
         let found = guard.state().topic(name).map(|t| (t.id, t.instances.len() as u32));
@@ -76,9 +82,7 @@ impl Inner {
         };
         let (id, have) = match checked {
             Ok(found) => found,
-            Err(error) => {
-                return self.refuse(guard, error);
-            }
+            Err(error) => return Ok(self.refusal(guard, error).ticket(self)),
         };
         let first_instance = guard.state().next_instance();
         let added =
@@ -87,18 +91,18 @@ impl Inner {
         added.write(&mut head);
         let lsn = place(&mut guard, Kind::PartitionsAdded, &head, &[], &Payload::PartitionsAdded(added));
         drop(guard);
-        self.journal.reach(lsn, Durability::Disk, None)?;
-        self.adopt(name);
-        Ok(())
+        Ok(self.changed(lsn, Change::Here(name.into(), id)))
     }
 
-    /// Lets readers and appenders see what the state says of a topic.
-    fn adopt(&self, name: &str) {
-        self.journal.look(|state, _| {
-            if let Some(topic) = state.topic(name) {
-                self.hub.adopt(topic, state);
-            }
-        });
+    /// A change has its place: readers and appenders see it when it is durable, whatever becomes of the ticket.
+    fn changed(&self, lsn: Lsn, change: Change) -> Ticket<()> {
+        let shown = self.shown(change);
+        shown.enlist(lsn, Durability::Disk, Box::new(|_| ()));
+        Ticket::placed(shown, lsn, Durability::Disk, ())
+    }
+
+    fn shown(&self, change: Change) -> Arc<Shown> {
+        Arc::new(Shown(Arc::new(Showing { journal: self.journal.clone(), hub: self.hub.clone(), change })))
     }
 
     /// All topics, by name.
@@ -111,6 +115,67 @@ impl Inner {
             durability: t.durability,
         };
         Ok(self.hub.topics().iter().map(|t| info(t)).collect())
+    }
+}
+
+/// What a change of a topic lets readers and appenders see.
+enum Change {
+    /// The topic with all its partitions.
+    Here(Box<str>, TopicId),
+    /// It is there no more.
+    Gone(Box<str>, TopicId, Vec<Instance>),
+}
+
+struct Showing {
+    journal: Arc<Journal<Hub>>,
+    hub: Arc<Hub>,
+    change: Change,
+}
+
+impl Showing {
+    /// Shows it; again does nothing.
+    fn show(&self) {
+        match &self.change {
+            // The name may be gone by now, or another topic's, whose maker waits for itself.
+            Change::Here(name, id) => self.journal.look(|state, _| {
+                if let Some(topic) = state.topic(name).filter(|topic| topic.id == *id) {
+                    self.hub.adopt(topic, state);
+                }
+            }),
+            Change::Gone(name, id, instances) => self.hub.remove(name, *id, instances),
+        }
+    }
+}
+
+/// Waits as the journal does, and shows a change before anybody hears that it is durable.
+struct Shown(Arc<Showing>);
+
+impl Shown {
+    fn journal(&self) -> &Journal<Hub> {
+        &self.0.journal
+    }
+}
+
+impl Waits for Shown {
+    fn wait(&self, lsn: Lsn, level: Durability, deadline: Option<u64>) -> Result<bool> {
+        let reached = self.journal().reach(lsn, level, deadline)?;
+        if reached {
+            self.0.show();
+        }
+        Ok(reached)
+    }
+    fn reached(&self, lsn: Lsn, level: Durability) -> Option<Result<()>> {
+        let reached = self.journal().reached(lsn, level)?;
+        // A lock of the parent's may be held for ever in a forked child.
+        Some(reached.and_then(|()| self.journal().check_process()).map(|()| self.0.show()))
+    }
+    fn enlist(&self, lsn: Lsn, level: Durability, call: Call) {
+        let showing = self.0.clone();
+        let show_first = move |reached: Result<()>| call(reached.map(|()| showing.show()));
+        self.journal().enlist(lsn, level, Box::new(show_first));
+    }
+    fn now(&self) -> u64 {
+        self.journal().now()
     }
 }
 

@@ -16,8 +16,14 @@ use crate::types::Durability;
 
 impl Inner {
     /// Places a batch that lies behind 40 free bytes. It is noted when this returns, and acknowledged only when its
-    /// frame has met the level of the answer.
-    pub fn append(&self, partition: &Arc<Partition>, framed: &[u8], durability: Option<Durability>) -> Result<Placed> {
+    /// frame has met the level of the answer. Waits for room, or answers `Busy` if it may not.
+    pub fn append(
+        &self,
+        partition: &Arc<Partition>,
+        framed: &[u8],
+        durability: Option<Durability>,
+        wait: bool,
+    ) -> Result<Placed> {
         self.check_writable()?;
         let Some(mut batch) = BatchHeader::read(framed.get(FRAME_HEADER..).unwrap_or_default()) else {
             return Err(crate::error::Error::new(
@@ -29,7 +35,7 @@ impl Inner {
         let instance = partition.instance();
         let draft = Draft::records(instance, framed);
         let len = records_len(framed.len() - FRAME_HEADER) as u64;
-        let mut guard = self.journal.enter(len as usize)?;
+        let mut guard = if wait { self.journal.enter(len as usize)? } else { self.journal.enter_now(len as usize)? };
         let incarnation = guard.incarnation();
         match guard.state().check_batch(instance, &batch) {
             Ok(Verdict::Accept) => {}

@@ -2,7 +2,7 @@
 
 use std::sync::atomic::Ordering;
 
-use super::Inner;
+use super::{Inner, LogLevel};
 use crate::error::Result;
 
 /// How far a close has come.
@@ -71,6 +71,8 @@ impl Inner {
         }
         // Whoever still waits is answered: with the flush behind them, or with the failure.
         self.journal.tend_callbacks();
+        self.attend();
+        self.settings.log.say(LogLevel::Debug, || format!("closed the log, incarnation={}", self.incarnation));
         drop(self.lock.lock().take());
         result
     }

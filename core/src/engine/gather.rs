@@ -33,6 +33,8 @@ pub struct Gathered<'a> {
     pub offsets: &'a [(GroupMetadata, Offsets)],
     /// Its level, if it names one.
     pub durability: Option<Durability>,
+    /// Whether it may wait for room; if not the answer may be `Busy`.
+    pub wait: bool,
 }
 
 /// One batch of it.
@@ -83,7 +85,8 @@ impl Inner {
         for part in gathered.parts {
             level = level.max(part.partition.level());
         }
-        let mut guard = self.journal.enter(build.frame.len())?;
+        let len = build.frame.len();
+        let mut guard = if gathered.wait { self.journal.enter(len)? } else { self.journal.enter_now(len)? };
         let incarnation = guard.incarnation();
         match self.check_gathered(&mut guard, gathered, &resolved) {
             Ok(None) => {}

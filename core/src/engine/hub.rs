@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::{Mutex, RwLock};
 use rustc_hash::FxHashMap;
@@ -40,6 +41,8 @@ pub struct Hub {
     /// Level of topics that name none.
     pub level: Durability,
     topics: RwLock<FxHashMap<Arc<str>, Arc<TopicHandle>>>,
+    /// Raised by every change of `topics`, so that who has looked one up need not look again.
+    changes: AtomicU64,
     partitions: RwLock<FxHashMap<Instance, Arc<Partition>>>,
     /// Written and not flushed, in journal order.
     unflushed: Mutex<VecDeque<(Lsn, Arc<Partition>, Offset)>>,
@@ -47,7 +50,13 @@ pub struct Hub {
 
 impl Hub {
     pub fn new(level: Durability) -> Hub {
-        Hub { level, topics: RwLock::default(), partitions: RwLock::default(), unflushed: Mutex::default() }
+        Hub {
+            level,
+            topics: RwLock::default(),
+            changes: AtomicU64::new(1),
+            partitions: RwLock::default(),
+            unflushed: Mutex::default(),
+        }
     }
 
     /// Takes a topic in, or its new partitions.
@@ -65,6 +74,7 @@ impl Hub {
         let handle = Arc::new(TopicHandle { name, id, durability, partitions: partitions.collect() });
         drop(known);
         self.topics.write().insert(topic.name.clone(), handle.clone());
+        self.changes.fetch_add(1, Ordering::Release);
         handle
     }
 
@@ -78,6 +88,14 @@ impl Hub {
         if topics.get(name).is_some_and(|t| t.id == id) {
             topics.remove(name);
         }
+        drop(topics);
+        self.changes.fetch_add(1, Ordering::Release);
+    }
+
+    /// What a look at a topic's name is good for: as long as this stays the same, so does the answer.
+    #[inline]
+    pub fn changes(&self) -> u64 {
+        self.changes.load(Ordering::Acquire)
     }
 
     pub fn topic(&self, name: &str) -> Option<Arc<TopicHandle>> {

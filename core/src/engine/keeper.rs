@@ -54,10 +54,14 @@ impl Inner {
             return Some(self.machine.clock.monotonic() + LOOK_AGAIN);
         };
         if self.refused.is_some() {
+            self.journal.tend_callbacks();
+            self.attend();
             return None;
         }
         let lingering = self.linger(self.machine.clock.monotonic());
         let due = self.journal.tend();
+        // Behind the writes and flushes, so that what they have shown is seen in the same round.
+        self.attend();
         self.settle_footers();
         if self.journal.checkpoint_is_due() {
             // A failure to write poisons; one for lack of space is tried again next round.

@@ -2,22 +2,28 @@
 
 mod admin;
 mod append;
+mod attend;
 mod close;
 mod expiry;
 mod gather;
 mod hub;
 mod keeper;
+mod log;
 mod offsets;
 mod open;
 mod producers;
+mod promise;
 mod report;
 mod restore;
 #[cfg(all(test, feature = "sim"))]
 mod tests;
 
+pub use attend::{Attention, Attentive};
 pub use gather::{Gathered, GatheredPart, PlacedGroup};
 pub use hub::TopicHandle;
 pub use keeper::Lingering;
+pub use log::{Log, LogLevel, Logger};
+pub use promise::Promise;
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
@@ -27,7 +33,7 @@ use parking_lot::Mutex;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::io::{DirectoryLock, Event, Machine};
-use crate::journal::{Guard, Journal, Report, Waits};
+use crate::journal::{Journal, Report, Waits};
 use crate::partition::{Footers, Partition, Records};
 use crate::types::{Durability, Incarnation, Lsn, Offset, TransactionNumber};
 use hub::Hub;
@@ -49,6 +55,8 @@ pub struct Settings {
     pub accept_loss: bool,
     /// How long frames at level `os` may stay unflushed, milliseconds.
     pub flush_interval_ms: u64,
+    /// Where messages go.
+    pub log: Logger,
 }
 
 impl Default for Settings {
@@ -61,6 +69,7 @@ impl Default for Settings {
             mappings: true,
             accept_loss: false,
             flush_interval_ms: 1000,
+            log: Logger::default(),
         }
     }
 }
@@ -102,6 +111,7 @@ pub struct Inner {
     /// One round at a time.
     rounds: Mutex<()>,
     lingering: Mutex<Vec<Weak<dyn Lingering>>>,
+    attention: Arc<Attention>,
     expiry: Mutex<expiry::Expiry>,
     /// When the keeper means to wake.
     awake_at: AtomicU64,
@@ -164,13 +174,8 @@ impl Inner {
         self.journal.clone()
     }
 
-    /// Waits until a frame has met its level; leads the write and the flush if nobody does.
-    pub fn wait(&self, lsn: Lsn, level: Durability, deadline: Option<u64>) -> Result<bool> {
-        self.journal.keep(lsn, level, deadline)
-    }
-
-    /// Waits until everything up to `lsn` survives a power cut.
-    pub fn wait_durable(&self, lsn: Lsn) -> Result<()> {
+    /// Everything up to `lsn` survives a power cut when the promise is kept.
+    pub fn wait_durable(&self, lsn: Lsn) -> Result<Promise<()>> {
         self.check_open()?;
         let last = self.journal.look(|_, last| last);
         if lsn > last {
@@ -178,17 +183,28 @@ impl Inner {
                 format!("no frame has that number yet; pass one that an append answered, lsn={lsn} last={last}");
             return Err(Error::new(ErrorKind::InvalidArgument, message));
         }
-        self.journal.reach(lsn, Durability::Disk, None).map(drop)
+        Ok(Promise::durable(lsn, ()))
     }
 
-    /// Everything that was sent or appended so far is durable when this returns.
-    pub fn flush(&self) -> Result<()> {
+    /// Everything that was sent or appended so far is durable when the promise is kept.
+    pub fn flush(&self) -> Result<Promise<()>> {
         self.check_writable()?;
         self.linger(u64::MAX);
-        self.journal.flush_all()
+        Ok(Promise::durable(self.journal.look(|_, last| last), ()))
     }
 
     /// The topic's partitions, by its name.
+    /// True if a frame with so many bytes of records would be placed without waiting.
+    pub fn has_room(&self, bytes: usize) -> bool {
+        !self.is_forked() && self.journal.has_room(crate::format::frame::records_len(bytes))
+    }
+
+    /// What a look at a topic is good for: as long as this stays the same, so does the answer.
+    #[inline]
+    pub fn topic_changes(&self) -> u64 {
+        self.hub.changes()
+    }
+
     pub fn topic(&self, name: &str) -> Result<Arc<TopicHandle>> {
         self.check_open()?;
         self.hub.topic(name).ok_or_else(|| {
@@ -211,19 +227,6 @@ impl Inner {
             return Err(Error::new(ErrorKind::LimitExceeded, message));
         }
         Ok(number)
-    }
-
-    /// An answer that refuses was drawn from what is noted, so it is given only once that is durable.
-    fn refuse<T>(&self, guard: Guard<'_, Hub>, error: Error) -> Result<T> {
-        let depends_on = guard.last_lsn();
-        drop(guard);
-        self.refuse_at(depends_on, error)
-    }
-
-    /// The same where the lock was held to look only.
-    fn refuse_at<T>(&self, depends_on: Lsn, error: Error) -> Result<T> {
-        self.journal.reach(depends_on, Durability::Disk, None)?;
-        Err(error)
     }
 
     /// The state, encoded, but for what each life changes by beginning: two engines that know the same answer the same

@@ -1,6 +1,6 @@
 //! Committed offsets, plain and as part of a transaction.
 
-use super::{Inner, Placed};
+use super::{Inner, Promise};
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::control::{OffsetEntry, OffsetsBlock};
 use crate::format::frame::{self, Kind, Payload};
@@ -64,25 +64,24 @@ impl Inner {
     }
 
     /// Commits offsets of one group, all or none. Not tied to any records.
-    pub fn commit_offsets(&self, group: &str, offsets: &Offsets, durability: Option<Durability>) -> Result<Placed> {
+    pub fn commit_offsets(&self, group: &str, offsets: &Offsets) -> Result<Promise<()>> {
         self.check_writable()?;
         let whole = [(GroupMetadata { group: group.to_owned() }, offsets.clone())];
         crate::state::check_name("group", group)?;
         let resolved = self.resolve(&whole)?;
-        let level = durability.unwrap_or(self.settings.durability).max(resolved.level);
+        let level = self.settings.durability.max(resolved.level);
         let mut bytes = Vec::with_capacity(64 + resolved.block.len());
         frame::encode(&mut bytes, Kind::Offsets, 0, &[], &resolved.block);
         let mut guard = self.journal.enter(bytes.len())?;
         if let Err(error) = resolved.check(guard.state(), &whole) {
-            return self.refuse(guard, error);
+            return Ok(self.refusal(guard, error));
         }
-        let incarnation = guard.incarnation();
         let placed = guard.place(Draft::Copied(&bytes), level, |_| (), |_, _| ());
         if let Some(block) = OffsetsBlock::read(&resolved.block) {
             guard.state().apply(placed.lsn, &Payload::Offsets(block));
         }
         drop(guard);
-        Ok(Placed { lsn: placed.lsn, level, first: 0, last: 0, timestamp: -1, duplicate: false, incarnation })
+        Ok(Promise { lsn: placed.lsn, level, answer: Ok(()) })
     }
 
     /// What a group committed for a partition. Waits until what it answers is durable.

@@ -5,6 +5,7 @@ use std::sync::{Arc, OnceLock};
 
 use parking_lot::Mutex;
 
+use super::attend::Attention;
 use super::close::Closing;
 use super::hub::Hub;
 use super::restore::Restoring;
@@ -47,6 +48,7 @@ impl Inner {
         let opened = restoring.opened.unwrap_or_default();
         let incarnation = journal.look(|state, _| state.incarnation);
         let footers = Footers::new(first_written);
+        let journal = Arc::new(journal);
         // Before there is an engine to close: its footers would leave out what was not seeded.
         seed(&journal, &hub, &footers, report.continued)?;
         let inner = Arc::new(Inner {
@@ -54,7 +56,8 @@ impl Inner {
             incarnation,
             next_number: AtomicU64::new(opened.first_number),
             last_number: opened.first_number.saturating_add(opened.numbers),
-            journal: Arc::new(journal),
+            attention: Attention::new(journal.clone()),
+            journal,
             settings,
             machine,
             hub,
@@ -71,11 +74,13 @@ impl Inner {
             closing: Mutex::new(Closing::Open),
             closed_event: Event::default(),
         });
+        inner.log_opening();
         if inner.settings.accept_loss && inner.report.holes.iter().any(|h| h.refuses()) {
             // From now on the hole lies below the newest checkpoint.
             inner.journal.checkpoint()?;
         }
-        if inner.settings.threads && inner.refused.is_none() {
+        // A log that is only read has callbacks too.
+        if inner.settings.threads {
             inner.start_keeper()?;
         }
         Ok(inner)

@@ -1,7 +1,7 @@
 //! Who may write under a name: opening one fences its old holder, durably, before anybody hears of it.
 
-use super::Inner;
 use super::admin::place;
+use super::{Inner, Promise};
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::control::{ProducerDeleted, ProducerOpened};
 use crate::format::frame::{Kind, Payload};
@@ -10,14 +10,14 @@ use crate::state::State;
 use crate::types::{Durability, Identity, Lsn};
 
 impl Inner {
-    /// Opens a name, or registers a raw producer without one. Returns its identity and, for a name, its position. With
+    /// Opens a name, or registers a raw producer without one. Promises its identity and, for a name, its position. With
     /// `current` only the newest holder may do so: of two who try at once, one is fenced.
     pub fn open_producer(
         &self,
         name: Option<&str>,
         timeout_ms: u32,
         current: Option<Identity>,
-    ) -> Result<(Identity, Option<u64>)> {
+    ) -> Result<Promise<(Identity, Option<u64>)>> {
         self.check_writable()?;
         if let Some(name) = name {
             crate::state::check_name("producer", name)?;
@@ -25,7 +25,7 @@ impl Inner {
         let text = name.unwrap_or("");
         let mut guard = self.journal.enter(192 + text.len())?;
         if let Err(error) = check_current(guard.state(), name, current) {
-            return self.refuse(guard, error);
+            return Ok(self.refusal(guard, error));
         }
         let (producer_id, previous_id, epoch) = match name {
             Some(name) => guard.state().next_producer(name),
@@ -41,8 +41,7 @@ impl Inner {
         let position = name.and_then(|name| guard.state().producer(name)).and_then(|p| p.position);
         drop(guard);
         let level = if planted(Bug::FenceNotDurable) { Durability::Os } else { Durability::Disk };
-        self.journal.reach(lsn, level, None)?;
-        Ok((Identity { producer_id, epoch }, position))
+        Ok(Promise { lsn, level, answer: Ok((Identity { producer_id, epoch }, position)) })
     }
 
     /// Whether an identity still holds its name. A fence is told of only once it is durable.
@@ -55,19 +54,19 @@ impl Inner {
     }
 
     /// Forgets a name: its position, its decisions. Whoever holds it is refused from then on.
-    pub fn delete_producer(&self, name: &str) -> Result<()> {
+    pub fn delete_producer(&self, name: &str) -> Result<Promise<()>> {
         self.check_writable()?;
         let mut guard = self.journal.enter(128)?;
         let Some(id) = guard.state().producer(name).map(|p| p.producer_id) else {
             let message = format!("no such producer; names are made by opening them, name={name:?}");
-            return self.refuse(guard, Error::new(ErrorKind::UnknownTransactionalId, message));
+            return Ok(self.refusal(guard, Error::new(ErrorKind::UnknownTransactionalId, message)));
         };
         let deleted = ProducerDeleted { producer_id: id.max(0).unsigned_abs() };
         let mut head = Vec::new();
         deleted.write(&mut head);
         let lsn: Lsn = place(&mut guard, Kind::ProducerDeleted, &head, &[], &Payload::ProducerDeleted(deleted));
         drop(guard);
-        self.journal.reach(lsn, Durability::Disk, None).map(drop)
+        Ok(Promise::durable(lsn, ()))
     }
 }
 

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use super::{Inner, Settings};
-use crate::error::ErrorKind;
+use crate::error::{ErrorKind, Result};
 use crate::format::batch::Batch;
 use crate::format::record::Record;
 use crate::io::sim::{Rng, World};
@@ -22,6 +22,10 @@ fn batch(text: &str) -> Batch {
 
 fn open(world: &World) -> Arc<Inner> {
     Inner::open(world.machine(), settings()).unwrap()
+}
+
+fn opened(inner: &Inner, name: Option<&str>, current: Option<Identity>) -> Result<(Identity, Option<u64>)> {
+    inner.open_producer(name, 0, current)?.ticket(inner).wait()
 }
 
 fn all(inner: &Inner) -> Vec<String> {
@@ -49,7 +53,7 @@ fn one_seed(seed: u64) {
     for life in 0..4 {
         let inner = open(&world);
         if !created {
-            inner.create_topic("t", &TopicOptions::new()).unwrap();
+            inner.create_topic("t", &TopicOptions::new()).unwrap().wait().unwrap();
             created = true;
         }
         let found = all(&inner);
@@ -63,10 +67,10 @@ fn one_seed(seed: u64) {
         for _ in 0..rng.below(60) {
             let text = format!("{}-{}", sent.len(), "x".repeat(rng.below(6000) as usize));
             let level = if rng.below(2) == 0 { Durability::Os } else { Durability::Disk };
-            let placed = inner.append(&partition, batch(&text).framed(), Some(level)).unwrap();
+            let placed = inner.append(&partition, batch(&text).framed(), Some(level), true).unwrap();
             sent.push(text);
             if rng.below(3) > 0 {
-                inner.wait(placed.lsn, level, None).unwrap();
+                inner.waits().wait(placed.lsn, level, None).unwrap();
                 written = sent.len();
                 if level == Durability::Disk {
                     durable = sent.len();
@@ -113,25 +117,25 @@ fn raw(identity: Identity, sequence: i32) -> Batch {
 fn a_raw_producer_is_forgotten_after_an_idle_day_and_then_unknown() {
     let world = World::new(1);
     let inner = open(&world);
-    inner.create_topic("t", &TopicOptions::new()).unwrap();
+    inner.create_topic("t", &TopicOptions::new()).unwrap().wait().unwrap();
     let partition = inner.topic("t").unwrap().partitions[0].clone();
-    let (idle, _) = inner.open_producer(None, 0, None).unwrap();
-    let (busy, _) = inner.open_producer(None, 0, None).unwrap();
-    inner.append(&partition, raw(idle, 0).framed(), None).unwrap();
+    let (idle, _) = opened(&inner, None, None).unwrap();
+    let (busy, _) = opened(&inner, None, None).unwrap();
+    inner.append(&partition, raw(idle, 0).framed(), None, true).unwrap();
     for hour in 0..25 {
-        inner.append(&partition, raw(busy, hour).framed(), None).unwrap();
+        inner.append(&partition, raw(busy, hour).framed(), None, true).unwrap();
         inner.drive().unwrap();
         world.advance(3_600_000_000_000);
     }
     inner.drive().unwrap();
-    let late = inner.append(&partition, raw(idle, 1).framed(), None).unwrap_err();
+    let late = inner.append(&partition, raw(idle, 1).framed(), None, true).unwrap_err();
     assert_eq!(late.kind(), ErrorKind::UnknownProducer);
-    inner.append(&partition, raw(busy, 25).framed(), None).unwrap();
+    inner.append(&partition, raw(busy, 25).framed(), None, true).unwrap();
     // The frame says so after a restart as well.
     inner.close().unwrap();
     let inner = open(&world);
     let partition = inner.topic("t").unwrap().partitions[0].clone();
-    let late = inner.append(&partition, raw(idle, 1).framed(), None).unwrap_err();
+    let late = inner.append(&partition, raw(idle, 1).framed(), None, true).unwrap_err();
     assert_eq!(late.kind(), ErrorKind::UnknownProducer);
 }
 
@@ -140,13 +144,13 @@ fn a_life_ends_and_the_next_one_knows_the_same() {
     for (seed, end) in (0..40).flat_map(|seed| [(seed, 0), (seed, 1)]) {
         let world = World::new(seed);
         let inner = open(&world);
-        inner.create_topic("t", &TopicOptions::new()).unwrap();
+        inner.create_topic("t", &TopicOptions::new()).unwrap().wait().unwrap();
         let partition = inner.topic("t").unwrap().partitions[0].clone();
-        let (identity, _) = inner.open_producer(None, 0, None).unwrap();
+        let (identity, _) = opened(&inner, None, None).unwrap();
         for sequence in 0..(seed as i32 * 7) {
-            inner.append(&partition, raw(identity, sequence).framed(), None).unwrap();
+            inner.append(&partition, raw(identity, sequence).framed(), None, true).unwrap();
         }
-        inner.flush().unwrap();
+        inner.flush().unwrap().ticket(&inner).wait().unwrap();
         let digest = inner.digest();
         if end == 0 {
             inner.close().unwrap();
@@ -161,9 +165,9 @@ fn a_life_ends_and_the_next_one_knows_the_same() {
 fn of_two_who_renew_the_same_identity_one_is_fenced() {
     let world = World::new(3);
     let inner = open(&world);
-    let (held, _) = inner.open_producer(Some("payments"), 0, None).unwrap();
-    let (renewed, _) = inner.open_producer(Some("payments"), 0, Some(held)).unwrap();
+    let (held, _) = opened(&inner, Some("payments"), None).unwrap();
+    let (renewed, _) = opened(&inner, Some("payments"), Some(held)).unwrap();
     assert_eq!((renewed.producer_id, renewed.epoch), (held.producer_id, held.epoch + 1));
-    let late = inner.open_producer(Some("payments"), 0, Some(held)).unwrap_err();
+    let late = opened(&inner, Some("payments"), Some(held)).unwrap_err();
     assert_eq!(late.kind(), ErrorKind::ProducerFenced);
 }

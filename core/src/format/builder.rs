@@ -91,6 +91,17 @@ impl BatchBuilder {
     /// -1 or too far from the first one's. The builder is unchanged.
     #[inline(always)]
     pub fn push(&mut self, record: &Record<'_>, timestamp: Timestamp) -> Result<()> {
+        self.try_push(record, timestamp, BATCH_MAX)?.map_err(too_large)
+    }
+
+    /// The same, if the batch has at most `most` bytes then; else answers how many it would have, unchanged.
+    #[inline(always)]
+    pub(crate) fn try_push(
+        &mut self,
+        record: &Record<'_>,
+        timestamp: Timestamp,
+        most: usize,
+    ) -> Result<std::result::Result<(), u64>> {
         let timestamp = record.timestamp.unwrap_or(timestamp);
         let base = if self.count == 0 { timestamp } else { self.base_timestamp };
         let delta = match timestamp.checked_sub(base) {
@@ -99,8 +110,8 @@ impl BatchBuilder {
         };
         let body = record.body_len(delta, self.count);
         let size = self.size() as u64 + varint::size_len(body) as u64 + body;
-        if size > BATCH_MAX as u64 {
-            return Err(too_large(size));
+        if size > most.min(BATCH_MAX) as u64 {
+            return Ok(Err(size));
         }
         let end = FRAME_HEADER + size as usize;
         if end > self.buf.len() {
@@ -112,7 +123,7 @@ impl BatchBuilder {
         self.count += 1;
         self.base_timestamp = base;
         self.max_timestamp = self.max_timestamp.max(timestamp);
-        Ok(())
+        Ok(Ok(()))
     }
 
     /// Bytes that the batch would have with this record too; `push` takes it up to `limits::BATCH_MAX`.

@@ -36,7 +36,8 @@ impl Clock for SystemClock {
 
     fn wall_ms(&self) -> i64 {
         match SystemTime::now().duration_since(UNIX_EPOCH) {
-            Ok(since) => i64::try_from(since.as_millis()).unwrap_or(i64::MAX),
+            // Seconds since 1970 times a thousand fit for 292 million years.
+            Ok(since) => (since.as_secs() * 1000 + u64::from(since.subsec_millis())).cast_signed(),
             Err(before) => i64::try_from(before.duration().as_millis()).map_or(i64::MIN, |ms| -ms),
         }
     }

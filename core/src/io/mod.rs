@@ -13,6 +13,7 @@ pub mod random;
 #[cfg(feature = "sim")]
 pub mod sim;
 mod system;
+pub mod wake;
 
 use std::io;
 use std::sync::Arc;

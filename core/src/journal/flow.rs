@@ -21,6 +21,9 @@ use crate::io::{Event, Machine, fork};
 use crate::limits::FRAME_MAX;
 use crate::types::{Durability, Lsn};
 
+/// What hears of the failure that ends a journal. Runs in the middle of the call that failed.
+pub type Alarm = Box<dyn Fn(&Error) + Send + Sync>;
+
 /// What runs when a frame has met its level, or cannot.
 pub type Call = Box<dyn FnOnce(Result<()>) + Send>;
 
@@ -51,6 +54,7 @@ pub struct Journal<F: Fold> {
     pub(super) written: AtomicU64,
     pub(super) durable: AtomicU64,
     poison: OnceLock<Error>,
+    alarm: OnceLock<Alarm>,
     pub(super) write: Baton,
     pub(super) flush: Baton,
     pub(super) prepare: Baton,
@@ -85,6 +89,7 @@ impl<F: Fold> Journal<F> {
             written: AtomicU64::new(durable),
             durable: AtomicU64::new(durable),
             poison: OnceLock::new(),
+            alarm: OnceLock::new(),
             write: Baton::default(),
             flush: Baton::default(),
             prepare: Baton::default(),
@@ -136,15 +141,25 @@ impl<F: Fold> Journal<F> {
     /// Takes the lock with room for a frame of `len` bytes. Waits, without the lock, for a full group to be written,
     /// the next segment, or a flush, whichever is missing; space is part of the check, so it may answer `Full`.
     pub fn enter(&self, len: usize) -> Result<Guard<'_, F>> {
-        self.enter_by(len, false)
+        self.enter_by(len, false, true)
+    }
+
+    /// The same without waiting: `Busy` if something is missing.
+    pub fn enter_now(&self, len: usize) -> Result<Guard<'_, F>> {
+        self.enter_by(len, false, false)
+    }
+
+    /// True if a frame of `len` bytes would find room right now.
+    pub fn has_room(&self, len: usize) -> bool {
+        self.core.lock().room(len, &mut false).is_ok()
     }
 
     /// The same for the journal's own frames, which still come when callers are shut out.
     pub(super) fn enter_inside(&self, len: usize) -> Result<Guard<'_, F>> {
-        self.enter_by(len, true)
+        self.enter_by(len, true, true)
     }
 
-    fn enter_by(&self, len: usize, inside: bool) -> Result<Guard<'_, F>> {
+    fn enter_by(&self, len: usize, inside: bool, wait: bool) -> Result<Guard<'_, F>> {
         if len > FRAME_MAX {
             let message = format!("a frame would be too large; write less at once; bytes={len} most={FRAME_MAX}");
             return Err(Error::new(ErrorKind::LimitExceeded, message));
@@ -158,6 +173,10 @@ impl<F: Fold> Journal<F> {
                 Ok(()) => return Ok(Guard { journal: self, core }),
                 Err(missing) => missing,
             };
+            if !wait {
+                let message = "there is no room right now; wait for what was sent before, then send again";
+                return Err(Error::new(ErrorKind::Busy, message));
+            }
             let last = core.next_lsn - 1;
             let oldest = core.unsynced.first().and_then(|u| u.sealed_at).unwrap_or(last);
             drop(core);
@@ -197,11 +216,19 @@ impl<F: Fold> Journal<F> {
         Err(Error::new(ErrorKind::Forked, message))
     }
 
+    /// Has somebody hear of the first failure; the first to ask.
+    pub fn on_poison(&self, alarm: Alarm) {
+        let _ = self.alarm.set(alarm);
+    }
+
     /// The first failure stays; nothing is written after it.
     pub(super) fn poison(&self, what: &'static str, error: std::io::Error) -> Error {
         let error = Error::with_source(ErrorKind::Io, what, error);
         if self.poison.set(error).is_ok() {
             branch("poison");
+            if let (Some(alarm), Some(cause)) = (self.alarm.get(), self.poison.get()) {
+                alarm(cause);
+            }
         }
         self.progress.happen();
         self.bell.happen();
@@ -358,6 +385,10 @@ impl<F: Fold> Journal<F> {
 
     /// Calls `call` on the keeper, or in `drive`, once the frame has met its level; after the close at once.
     pub fn enlist(&self, lsn: Lsn, level: Durability, call: Call) {
+        // In a forked child there is no keeper, and the list's lock may be held for ever.
+        if let Err(error) = self.check_process() {
+            return call(Err(error));
+        }
         self.enlisted.lock().push(Enlisted { lsn, level, call });
         self.bell.happen();
         // The close sets the flag first and empties the list then: one of the two sees this call.

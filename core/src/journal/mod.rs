@@ -20,11 +20,11 @@ mod upkeep;
 
 pub use self::checkpoint::Parts;
 pub use self::core::{Draft, Guard, Placed};
-pub use self::flow::{Journal, JournalOptions};
+pub use self::flow::{Call, Journal, JournalOptions};
 pub use self::open::{Opening, Report, Restore};
 pub use self::recovery::Hole;
 pub use self::segments::{Bytes, SegmentInfo, Segments};
-pub use self::ticket::{Later, PlacedCall, Ticket, Waits};
+pub use self::ticket::{Later, PlacedCall, Seat, Ticket, Waits};
 
 use crate::types::Lsn;
 

@@ -4,15 +4,15 @@
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use parking_lot::Mutex;
 
 use super::flow::Call;
 use super::{Fold, Journal};
-use crate::error::Result;
-use crate::types::{Durability, Lsn};
+use crate::error::{Error, ErrorKind, Result};
+use crate::types::{Durability, Lsn, Timestamp};
 
 /// Who can tell when a frame has met its level.
 pub trait Waits: Send + Sync {
@@ -31,7 +31,9 @@ impl<F: Fold> Waits for Journal<F> {
         self.keep(lsn, level, deadline)
     }
     fn reached(&self, lsn: Lsn, level: Durability) -> Option<Result<()>> {
-        Journal::reached(self, lsn, level)
+        // A forked child's copy of the counters stands still.
+        let forked = self.check_process().err();
+        forked.map(Err).or_else(|| Journal::reached(self, lsn, level))
     }
     fn enlist(&self, lsn: Lsn, level: Durability, call: Call) {
         Journal::enlist(self, lsn, level, call);
@@ -41,12 +43,30 @@ impl<F: Fold> Waits for Journal<F> {
     }
 }
 
-/// A write that is still being gathered with others.
+/// Which of the writes that are gathered together a ticket is for, in words of who gathers them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub struct Seat {
+    /// Number of its batch.
+    pub slot: u32,
+    /// Number of the record in it.
+    pub index: u32,
+    /// The batch's partition.
+    pub partition: u32,
+    /// The record's time.
+    pub timestamp: Timestamp,
+    /// Set for a record that is there already: nothing was gathered, but the answer waits for what it repeats, at this
+    /// level at least.
+    pub repeats: Option<Durability>,
+}
+
+/// Writes that are still being gathered.
 pub trait Later<T>: Send + Sync {
     /// Closes what is being gathered and places it, once; every later call answers the same.
-    fn place(&self) -> Result<(Lsn, Durability, T)>;
+    fn place(&self, seat: &Seat) -> Result<(Lsn, Durability, T)>;
+    /// Where it went, if it is placed; closes nothing.
+    fn placed(&self, seat: &Seat) -> Option<Result<(Lsn, Durability, T)>>;
     /// Calls back when it is placed, at once if it is already; closes nothing.
-    fn when_placed(&self, call: PlacedCall<T>);
+    fn when_placed(self: Arc<Self>, seat: Seat, call: PlacedCall<T>);
     /// Who can tell when it has met its level.
     fn waits(&self) -> Arc<dyn Waits>;
 }
@@ -55,34 +75,44 @@ pub trait Later<T>: Send + Sync {
 pub type PlacedCall<T> = Box<dyn FnOnce(Result<(Lsn, Durability, T)>) + Send>;
 
 enum State<T> {
-    Placed { waits: Arc<dyn Waits>, lsn: Lsn, level: Durability, value: Option<T> },
-    Later(Arc<dyn Later<T>>),
+    Placed { waits: Arc<dyn Waits>, lsn: Lsn, level: Durability, answer: Option<Result<T>> },
+    Later(Arc<dyn Later<T>>, Seat),
     Ready { waits: Arc<dyn Waits>, result: Option<Result<T>> },
 }
 
+impl<T> State<T> {
+    /// Of what was gathered and is no more.
+    fn of(waits: Arc<dyn Waits>, placed: Result<(Lsn, Durability, T)>) -> Self {
+        match placed {
+            Ok((lsn, level, value)) => State::Placed { waits, lsn, level, answer: Some(Ok(value)) },
+            Err(error) => State::Ready { waits, result: Some(Err(error)) },
+        }
+    }
+}
+
 /// The answer to a write, on its way. Wait for it, poll it, have it call back, or let it go: dropping a ticket cancels
-/// nothing. Send and Sync; light: a placed ticket allocates nothing.
+/// nothing. Send and Sync; light: it allocates nothing.
 #[must_use = "a ticket that nobody waits for says nothing; call wait(), or detach() to let it go"]
 pub struct Ticket<T> {
     state: State<T>,
-    asleep: Option<Arc<Mutex<Asleep<T>>>>,
-}
-
-/// Between a future and the callback that completes it.
-struct Asleep<T> {
-    done: Option<Result<T>>,
-    waker: Option<std::task::Waker>,
+    /// Whom to wake, once somebody has polled it.
+    asleep: Option<Arc<Mutex<Option<Waker>>>>,
 }
 
 impl<T> Ticket<T> {
     /// A write that has its place.
     pub(crate) fn placed(waits: Arc<dyn Waits>, lsn: Lsn, level: Durability, value: T) -> Self {
-        Ticket { state: State::Placed { waits, lsn, level, value: Some(value) }, asleep: None }
+        Self::answer(waits, lsn, level, Ok(value))
+    }
+
+    /// An answer that counts once a frame has met its level: a refusal too, if it was drawn from what is noted only.
+    pub(crate) fn answer(waits: Arc<dyn Waits>, lsn: Lsn, level: Durability, answer: Result<T>) -> Self {
+        Ticket { state: State::Placed { waits, lsn, level, answer: Some(answer) }, asleep: None }
     }
 
     /// A write that is still being gathered.
-    pub(crate) fn later(later: Arc<dyn Later<T>>) -> Self {
-        Ticket { state: State::Later(later), asleep: None }
+    pub(crate) fn later(later: Arc<dyn Later<T>>, seat: Seat) -> Self {
+        Ticket { state: State::Later(later, seat), asleep: None }
     }
 
     /// An answer that needs no waiting.
@@ -123,6 +153,22 @@ impl<T> Ticket<T> {
         self.take().map(Some)
     }
 
+    /// The answer if it is there already. Waits for nothing, leads no write and no flush, and closes nothing that is
+    /// still being gathered. `None`: not there yet, the ticket stays good.
+    pub fn try_wait(&mut self) -> Result<Option<T>> {
+        if let State::Later(later, seat) = &self.state {
+            let Some(placed) = later.placed(seat) else { return Ok(None) };
+            self.state = State::of(later.waits(), placed);
+        }
+        match &self.state {
+            State::Placed { waits, lsn, level, answer: Some(_) } => match waits.reached(*lsn, *level) {
+                None => Ok(None),
+                Some(reached) => reached.and_then(|()| self.take()).map(Some),
+            },
+            _ => self.take().map(Some),
+        }
+    }
+
     /// Lets the write go its way: it is written and flushed in the background.
     pub fn detach(self) {}
 
@@ -133,102 +179,113 @@ impl<T> Ticket<T> {
         T: Send + 'static,
     {
         match self.state {
-            State::Placed { waits, lsn, level, value: Some(value) } => {
-                waits.enlist(lsn, level, Box::new(move |result| call(result.map(|()| value))));
+            State::Placed { waits, lsn, level, answer: Some(answer) } => {
+                waits.enlist(lsn, level, Box::new(move |result| call(result.and(answer))));
             }
             State::Ready { waits, result: Some(result) } => {
                 waits.enlist(0, Durability::Os, Box::new(move |_| call(result)));
             }
-            State::Later(later) => {
+            State::Later(later, seat) => {
                 let waits = later.waits();
-                later.when_placed(Box::new(move |placed| match placed {
-                    Ok((lsn, level, value)) => {
-                        waits.enlist(lsn, level, Box::new(move |result| call(result.map(|()| value))));
-                    }
-                    Err(error) => waits.enlist(0, Durability::Os, Box::new(move |_| call(Err(error)))),
-                }));
+                later.when_placed(
+                    seat,
+                    Box::new(move |placed| match placed {
+                        Ok((lsn, level, value)) => {
+                            waits.enlist(lsn, level, Box::new(move |result| call(result.map(|()| value))));
+                        }
+                        Err(error) => waits.enlist(0, Durability::Os, Box::new(move |_| call(Err(error)))),
+                    }),
+                );
             }
-            _ => {}
+            // It has given its answer already, and says so.
+            State::Placed { waits, answer: None, .. } | State::Ready { waits, result: None } => {
+                waits.enlist(0, Durability::Os, Box::new(move |_| call(Err(spent()))));
+            }
         }
     }
 
     /// Closes what is being gathered.
     fn settle(&mut self) {
-        if let State::Later(later) = &self.state {
-            let waits = later.waits();
-            self.state = match later.place() {
-                Ok((lsn, level, value)) => State::Placed { waits, lsn, level, value: Some(value) },
-                Err(error) => State::Ready { waits, result: Some(Err(error)) },
-            };
+        if let State::Later(later, seat) = &self.state {
+            self.state = State::of(later.waits(), later.place(seat));
         }
     }
 
     fn take(&mut self) -> Result<T> {
         let taken = match &mut self.state {
-            State::Placed { value, .. } => value.take().map(Ok),
+            State::Placed { answer, .. } => answer.take(),
             State::Ready { result, .. } => result.take(),
-            State::Later(_) => None,
+            State::Later(..) => None,
         };
-        taken.unwrap_or_else(|| {
-            Err(crate::error::Error::new(
-                crate::error::ErrorKind::InvalidState,
-                "this ticket has given its answer already; keep what wait_for or the future returned",
-            ))
-        })
+        taken.unwrap_or_else(|| Err(spent()))
     }
+}
+
+impl<T> std::fmt::Debug for Ticket<T> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match &self.state {
+            State::Placed { lsn, level, .. } => write!(f, "Ticket(lsn={lsn} level={level:?})"),
+            State::Later(..) => f.write_str("Ticket(gathered)"),
+            State::Ready { .. } => f.write_str("Ticket(ready)"),
+        }
+    }
+}
+
+#[cold]
+fn spent() -> Error {
+    let text = "this ticket has given its answer already; keep what wait_for, try_wait or the future returned";
+    Error::new(ErrorKind::InvalidState, text)
 }
 
 impl<T: Send + Unpin + 'static> Future for Ticket<T> {
     type Output = Result<T>;
 
-    /// Completes on the keeper, or in `drive`: whoever runs without threads must call `drive` for futures to move.
+    /// Is woken by the keeper, or in `drive`: whoever runs without threads must call `drive` for futures to move. A
+    /// ticket that was polled can still be waited for.
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Result<T>> {
-        if let State::Placed { waits, lsn, level, .. } = &self.state
-            && let Some(reached) = waits.reached(*lsn, *level)
-        {
-            return Poll::Ready(reached.and_then(|()| self.take()));
-        }
-        if let State::Ready { .. } = &self.state
-            && self.asleep.is_none()
-        {
-            return Poll::Ready(self.take());
-        }
-        let asleep = match &self.asleep {
-            Some(asleep) => asleep.clone(),
-            None => self.fall_asleep(context),
-        };
-        let mut held = asleep.lock();
-        match held.done.take() {
-            Some(result) => Poll::Ready(result),
-            None => {
-                held.waker = Some(context.waker().clone());
-                Poll::Pending
-            }
+        // The waker first, then the look: whoever settles the answer wakes after.
+        self.wake_by(context.waker());
+        match self.try_wait() {
+            Ok(None) => Poll::Pending,
+            Ok(Some(value)) => Poll::Ready(Ok(value)),
+            Err(error) => Poll::Ready(Err(error)),
         }
     }
 }
 
 impl<T: Send + 'static> Ticket<T> {
-    /// Hands what the ticket waits for to a callback that wakes the future.
-    fn fall_asleep(&mut self, context: &Context<'_>) -> Arc<Mutex<Asleep<T>>> {
-        let asleep = Arc::new(Mutex::new(Asleep { done: None, waker: Some(context.waker().clone()) }));
-        self.asleep = Some(asleep.clone());
-        let waits = match &self.state {
-            State::Placed { waits, .. } | State::Ready { waits, .. } => waits.clone(),
-            State::Later(later) => later.waits(),
-        };
-        let state = std::mem::replace(&mut self.state, State::Ready { waits, result: None });
+    /// Has this waker woken when the answer is there; the call that does so is handed over once.
+    fn wake_by(&mut self, waker: &Waker) {
+        if let Some(asleep) = &self.asleep {
+            *asleep.lock() = Some(waker.clone());
+            return;
+        }
+        let asleep = Arc::new(Mutex::new(Some(waker.clone())));
         let other = asleep.clone();
-        Ticket { state, asleep: None }.on_done(move |result| {
-            let waker = {
-                let mut held = other.lock();
-                held.done = Some(result);
-                held.waker.take()
-            };
+        let wake = move || {
+            let waker = other.lock().take();
             if let Some(waker) = waker {
                 waker.wake();
             }
-        });
-        asleep
+        };
+        match &self.state {
+            // The answer is there, or is given already.
+            State::Ready { .. } | State::Placed { answer: None, .. } => return,
+            State::Placed { waits, lsn, level, .. } => {
+                if waits.reached(*lsn, *level).is_some() {
+                    return;
+                }
+                waits.enlist(*lsn, *level, Box::new(move |_| wake()));
+            }
+            State::Later(later, seat) => {
+                let waits = later.waits();
+                let placed = move |placed: Result<(Lsn, Durability, T)>| match placed {
+                    Ok((lsn, level, _)) => waits.enlist(lsn, level, Box::new(move |_| wake())),
+                    Err(_) => waits.enlist(0, Durability::Os, Box::new(move |_| wake())),
+                };
+                later.clone().when_placed(*seat, Box::new(placed));
+            }
+        }
+        self.asleep = Some(asleep);
     }
 }

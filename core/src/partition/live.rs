@@ -9,10 +9,9 @@ use parking_lot::Mutex;
 use super::index::Footers;
 use super::plan::Plan;
 use super::records::Records;
-use super::wait::{Watch, Watchers};
+use super::wait::{Signal, Watch, Watchers};
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::footer::{Holding, Run, extend};
-use crate::io::Event;
 use crate::journal::Segments;
 use crate::types::{Bounds, Durability, Instance, Offset};
 
@@ -121,9 +120,9 @@ impl Partition {
     pub fn wake(&self) {
         self.watchers.wake();
     }
-    /// From now on the event happens whenever the visible end moves. Register first, then look at `bounds`.
-    pub fn watch(self: &Arc<Self>, event: &Arc<Event>) -> Watch {
-        Watch::new(self, event)
+    /// From now on the signal is given whenever the visible end moves. Register first, then look at `bounds`.
+    pub fn watch(self: &Arc<Self>, signal: &Arc<Signal>) -> Watch {
+        Watch::new(self, signal)
     }
     pub(super) fn watchers(&self) -> &Watchers {
         &self.watchers

@@ -11,4 +11,4 @@ mod wait;
 pub use index::Footers;
 pub use live::Partition;
 pub use records::{RecordView, Records, RecordsIter};
-pub use wait::Watch;
+pub use wait::{Signal, Watch};

@@ -1,11 +1,19 @@
 //! The public handles on a real directory and with the engine's own threads. Nothing sleeps: who waits is woken.
 #![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
+mod completions;
 mod consumers;
+mod logging;
 mod names;
 mod producers;
+mod ready;
+#[cfg(feature = "sim")]
+mod room;
 #[cfg(feature = "sim")]
 mod simulated;
+#[cfg(feature = "sim")]
+mod simulated_tickets;
+mod tickets;
 mod transactions;
 
 use std::time::Duration;
