@@ -1,24 +1,64 @@
-# make demo [DELIVERY=exactly-once|at-least-once|at-most-once]   the main job, killed again and again, then proved
-# make test, make lint, make soak SEEDS=n [FIRST=seed], make bench
+# make demo [LANGUAGE=rust|c|cpp|python|node] [DELIVERY=exactly-once|at-least-once|at-most-once]
+#     the main job in that language, killed again and again, then proved
+# make test          everything, in five languages; or one part: make test-core, test-c, test-python, test-node, test-relay
+# make lint, make soak SEEDS=n [FIRST=seed], make bench, make install PREFIX=/usr/local (the C and C++ library)
 
+LANGUAGE ?= rust
 DELIVERY ?= exactly-once
 SEEDS ?= 10000
+PREFIX ?= /usr/local
 
-.PHONY: demo test lint soak bench tools
+.PHONY: demo test test-core test-c test-python test-node test-relay lint soak bench install tools
+
+# What the parent of the demo starts; nothing for Rust, which starts itself.
+CHILD_rust =
+CHILD_c = target/c/bank
+CHILD_cpp = target/c/bank-cpp
+CHILD_python = target/python/venv/bin/python bindings/python/examples/bank.py
+CHILD_node = node bindings/node/examples/bank.mjs
 
 # The log lies in a directory of its own, which is gone when the demo ends, however it ends.
 demo: tools
+	@$(if $(filter rust c cpp python node,$(LANGUAGE)),true,echo "LANGUAGE is rust, c, cpp, python or node"; exit 1)
+	@case $(LANGUAGE) in \
+		c|cpp) ffi/test.sh build ;; \
+		python) bindings/python/test.sh build ;; \
+		node) bindings/node/test.sh build ;; \
+	esac
 	@cargo build --release --package oncelog --example bank
 	@directory=$$(mktemp -d) && trap 'rm -rf "$$directory"' EXIT && trap 'exit 130' INT TERM HUP \
-		&& cargo run --quiet --release --package oncelog --example bank -- "$$directory" "$(DELIVERY)"
+		&& cargo run --quiet --release --package oncelog --example bank -- "$$directory" "$(DELIVERY)" \
+			$(if $(CHILD_$(LANGUAGE)),-- $(CHILD_$(LANGUAGE)))
 
-test: tools
-	cargo test --workspace --features oncelog/sim
+test: test-core test-c test-python test-node test-relay
+
+test-core: tools
+	cargo test --package oncelog --package oncelog-benches --features oncelog/sim
+
+test-c: tools
+	ffi/test.sh
+
+test-python: tools
+	bindings/python/test.sh
+
+test-node: tools
+	bindings/node/test.sh
+
+# One log, handed from language to language.
+test-relay: tools
+	ffi/test.sh build
+	bindings/python/test.sh build
+	bindings/node/test.sh build
+	@directory=$$(mktemp -d) && trap 'rm -rf "$$directory"' EXIT \
+		&& cargo run --quiet --release --package oncelog --example relay -- "$$directory/log" 50 \
+			c=target/c/relay cpp=target/c/relay-cpp \
+			"python=target/python/venv/bin/python bindings/python/tests/relay.py" \
+			"node=node bindings/node/test/relay.mjs"
 
 lint: tools
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --all-features -- -D warnings
-	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --all-features --no-deps
+	RUSTDOCFLAGS="-D warnings" cargo doc --package oncelog --all-features --no-deps
 	cargo test --quiet --package oncelog --features sim --test tidy
 
 soak: tools
@@ -26,6 +66,9 @@ soak: tools
 
 bench: tools
 	cargo bench --package oncelog-benches
+
+install: tools
+	ffi/install.sh "$(PREFIX)"
 
 tools:
 	@missing=0; \

@@ -205,6 +205,7 @@ impl Inner {
         self.hub.changes()
     }
 
+    /// A topic by its name, with its partitions as they are now.
     pub fn topic(&self, name: &str) -> Result<Arc<TopicHandle>> {
         self.check_open()?;
         self.hub.topic(name).ok_or_else(|| {

@@ -1,0 +1,141 @@
+//! Records on their way out: everything of a poll in one piece of memory, which becomes one ArrayBuffer without a copy.
+
+use oncelog::{Error, Headers, RecordView, Records};
+
+use crate::layout;
+
+const ROW: usize = layout::ROW as usize;
+const HEAD: usize = layout::BATCH_HEAD as usize;
+
+/// Records side by side in one partition, or an error in the place of damaged ones.
+struct Group {
+    first: u64,
+    rows: u32,
+    partition: u32,
+    kind: u32,
+    text: (usize, usize),
+}
+
+struct Packer {
+    out: Vec<u8>,
+    /// Rows that there is room for, and rows filled.
+    room: usize,
+    rows: usize,
+    groups: Vec<Group>,
+    /// The topic and partition of the last group, and the offset that would go on in it.
+    topic: String,
+    next: u64,
+}
+
+/// Packs records as `layout` draws them.
+pub fn packed(records: &Records) -> Vec<u8> {
+    let room = usize::try_from(records.count()).unwrap_or(usize::MAX);
+    let tables = HEAD + room * (8 + ROW);
+    // Of a large batch few records may be shown: then the memory grows as it must.
+    let guess = if room < 1_000 { 256 * room } else { records.bytes() };
+    let mut out = Vec::with_capacity(tables + records.bytes().min(guess) + 1_024);
+    out.resize(tables, 0);
+    let mut packer = Packer { out, room, rows: 0, groups: Vec::new(), topic: String::new(), next: 0 };
+    for record in records {
+        match record {
+            Ok(record) => packer.add(&record),
+            Err(error) => packer.fault(&error),
+        }
+    }
+    packer.finish()
+}
+
+impl Packer {
+    fn add(&mut self, record: &RecordView<'_>) {
+        let whole = self.out.len();
+        if let Err(error) = self.row(record) {
+            self.out.truncate(whole);
+            self.fault(&error);
+            return;
+        }
+        let goes_on = self.next == record.offset()
+            && self.groups.last().is_some_and(|g| g.kind == 0 && g.partition == record.partition())
+            && self.topic == record.topic();
+        if !goes_on {
+            self.begin(record);
+        }
+        if let Some(group) = self.groups.last_mut() {
+            group.rows += 1;
+        }
+        self.next = record.offset() + 1;
+    }
+
+    /// Writes a record's bytes and numbers.
+    fn row(&mut self, record: &RecordView<'_>) -> oncelog::Result<()> {
+        let start = self.out.len();
+        self.out.extend_from_slice(record.key().unwrap_or_default());
+        self.out.extend_from_slice(record.value().unwrap_or_default());
+        let headers = self.headers(record.headers())?;
+        let row = self.rows;
+        self.rows += 1;
+        // Milliseconds stay far below 2^53.
+        self.put(HEAD + row * 8, &(record.timestamp() as f64).to_ne_bytes());
+        let length = |field: Option<&[u8]>| field.map_or(-1, |bytes| bytes.len() as i32);
+        let cells = [start as i32, length(record.key()), length(record.value()), headers];
+        let at = HEAD + self.room * 8 + row * ROW;
+        for (n, cell) in cells.into_iter().enumerate() {
+            self.put(at + n * 4, &cell.to_ne_bytes());
+        }
+        Ok(())
+    }
+
+    fn put(&mut self, at: usize, bytes: &[u8]) {
+        self.out[at..at + bytes.len()].copy_from_slice(bytes);
+    }
+
+    fn headers(&mut self, headers: Headers<'_>) -> oncelog::Result<i32> {
+        let mut count = 0;
+        for header in headers {
+            let header = header?;
+            let length = |bytes: &[u8]| (bytes.len() as u32).to_ne_bytes();
+            self.out.extend_from_slice(&length(header.key.as_bytes()));
+            self.out.extend_from_slice(&header.value.map_or(layout::NULL.to_ne_bytes(), length));
+            self.out.extend_from_slice(header.key.as_bytes());
+            self.out.extend_from_slice(header.value.unwrap_or_default());
+            count += 1;
+        }
+        Ok(count)
+    }
+
+    fn text(&mut self, text: &str) -> (usize, usize) {
+        let start = self.out.len();
+        self.out.extend_from_slice(text.as_bytes());
+        (start, text.len())
+    }
+
+    fn begin(&mut self, record: &RecordView<'_>) {
+        let text = self.text(record.topic());
+        record.topic().clone_into(&mut self.topic);
+        let (first, partition) = (record.offset(), record.partition());
+        self.groups.push(Group { first, rows: 0, partition, kind: 0, text });
+    }
+
+    fn fault(&mut self, error: &Error) {
+        let text = self.text(error.message());
+        let kind = u32::from(error.kind() as u16);
+        self.groups.push(Group { first: 0, rows: 0, partition: 0, kind, text });
+    }
+
+    fn finish(mut self) -> Vec<u8> {
+        let at = self.out.len().next_multiple_of(8);
+        self.out.resize(at, 0);
+        for group in &self.groups {
+            self.out.extend_from_slice(&group.first.to_ne_bytes());
+            let (start, length) = (group.text.0 as u32, group.text.1 as u32);
+            for cell in [group.rows, group.partition, group.kind, start, length, 0] {
+                self.out.extend_from_slice(&cell.to_ne_bytes());
+            }
+        }
+        // The tables may have more rows than there are records, where some are damaged.
+        let head = [layout::VERSION, self.room as u32, self.groups.len() as u32, at as u32];
+        for (n, cell) in head.into_iter().enumerate() {
+            self.put(n * 4, &cell.to_ne_bytes());
+        }
+        self.out
+    }
+}

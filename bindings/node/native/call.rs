@@ -1,0 +1,90 @@
+//! A call of many records on its way: parts of it may go down one after the other, and it is answered once.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use oncelog::{Appended, Error, Result, Ticket};
+
+use crate::queue::{Done, Queue, Value};
+
+/// What tells of some records that were sent together.
+pub enum Tickets {
+    None,
+    One(Ticket<Appended>),
+    Many(Ticket<Vec<Appended>>),
+}
+
+/// One call.
+pub struct Call {
+    who: u32,
+    queue: Arc<Queue>,
+    parts: Mutex<Parts>,
+}
+
+struct Parts {
+    answers: Vec<Vec<Appended>>,
+    /// Parts that are not through, and one more until the last is sent.
+    missing: usize,
+    failed: Option<Error>,
+}
+
+impl Call {
+    pub fn new(who: u32, queue: Arc<Queue>) -> Arc<Self> {
+        let parts = Mutex::new(Parts { answers: Vec::new(), missing: 1, failed: None });
+        Arc::new(Self { who, queue, parts })
+    }
+
+    /// Another part was sent. With `close` its batch does not linger for more.
+    pub fn part(self: &Arc<Self>, tickets: Tickets, close: bool) {
+        let number = self.change(|parts| {
+            parts.answers.push(Vec::new());
+            parts.missing += 1;
+            parts.answers.len() - 1
+        });
+        let call = self.clone();
+        match tickets {
+            Tickets::None => call.heard(number, Ok(Vec::new())),
+            Tickets::One(mut ticket) => {
+                if close {
+                    ticket.lsn();
+                }
+                ticket.on_done(move |answer| call.heard(number, answer.map(|appended| vec![appended])));
+            }
+            Tickets::Many(mut ticket) => {
+                if close {
+                    ticket.lsn();
+                }
+                ticket.on_done(move |answer| call.heard(number, answer));
+            }
+        }
+    }
+
+    /// Nothing more is sent: all is, or the next record was refused.
+    pub fn ends(&self, refused: Option<Error>) {
+        self.change(|parts| parts.failed = parts.failed.take().or(refused));
+        self.one_less();
+    }
+
+    fn heard(&self, number: usize, answer: Result<Vec<Appended>>) {
+        self.change(|parts| match answer {
+            Ok(answers) => parts.answers[number] = answers,
+            Err(error) => parts.failed = parts.failed.take().or(Some(error)),
+        });
+        self.one_less();
+    }
+
+    fn one_less(&self) {
+        let done = self.change(|parts| {
+            parts.missing -= 1;
+            (parts.missing == 0).then(|| (std::mem::take(&mut parts.answers), parts.failed.take()))
+        });
+        match done {
+            None => {}
+            Some((_, Some(error))) => self.queue.push(Done::Failed(self.who, error)),
+            Some((answers, None)) => self.queue.push(Done::Value(self.who, Value::Many(answers.concat()))),
+        }
+    }
+
+    fn change<T>(&self, f: impl FnOnce(&mut Parts) -> T) -> T {
+        f(&mut self.parts.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}

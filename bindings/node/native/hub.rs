@@ -1,0 +1,244 @@
+//! What one JavaScript environment has of this library: a queue, and what was drained from it but not taken yet.
+
+use std::cell::RefCell;
+use std::collections::{HashMap, VecDeque};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+use napi::Env;
+use napi::bindgen_prelude::{ArrayBuffer, BufferSlice, Function};
+use napi_derive::napi;
+use oncelog::{Appended, Committed, Engine as CoreEngine, Error, ErrorKind, Log, LogLevel};
+
+use crate::arguments::many_cells;
+use crate::engine::{Engine, OpenOptions};
+use crate::errors::{OrThrow, Result, gone, thrown};
+use crate::layout;
+use crate::open_log::OpenLog;
+use crate::producer::{Producer, TransactionalProducer};
+use crate::queue::{Done, Queue, Value};
+
+/// Made once by the facade.
+#[napi]
+pub struct Hub {
+    queue: Arc<Queue>,
+    drained: RefCell<VecDeque<Done>>,
+    values: RefCell<HashMap<u32, Value>>,
+    errors: RefCell<HashMap<u32, Error>>,
+    lines: RefCell<VecDeque<(LogLevel, String)>>,
+}
+
+/// Where an engine's messages go.
+struct Lines {
+    who: u32,
+    queue: Arc<Queue>,
+}
+
+impl Log for Lines {
+    fn log(&self, level: LogLevel, message: &str) {
+        self.queue.push(Done::Line(self.who, level, message.to_owned()));
+    }
+}
+
+#[napi]
+impl Hub {
+    /// `wake` is called, on JavaScript's thread, when there is something to drain. It must not throw.
+    #[napi(constructor, catch_unwind)]
+    pub fn new(env: Env, wake: Function<'_, (), ()>) -> napi::Result<Self> {
+        let queue = Arc::new(Queue::default());
+        queue.wake_by(wake.build_threadsafe_function::<()>().weak::<true>().build()?);
+        // Behind the waker's own hook, and hooks run last first: the queue lets go of it before Node does.
+        let closing = queue.clone();
+        env.add_env_cleanup_hook((), move |()| closing.close())?;
+        let hub = Self {
+            queue,
+            drained: RefCell::default(),
+            values: RefCell::default(),
+            errors: RefCell::default(),
+            lines: RefCell::default(),
+        };
+        Ok(hub)
+    }
+
+    /// Has the process wait for what is under way, or not.
+    #[napi(catch_unwind)]
+    pub fn hold(&self, env: Env, hold: bool) -> napi::Result<()> {
+        self.queue.hold(&env, hold)
+    }
+
+    /// Opens a log on a thread of its own; `who` hears of it, and `lines` of what the engine logs.
+    #[napi(catch_unwind)]
+    pub fn open(&self, who: u32, dir: String, options: OpenOptions, lines: Option<u32>) -> Result<()> {
+        let (mut options, queue) = (options.checked()?, self.queue.clone());
+        if let Some(who) = lines {
+            options = options.log(Arc::new(Lines { who, queue: queue.clone() }));
+        }
+        let open = move || {
+            let opening = AssertUnwindSafe(|| options.open(&dir));
+            let opened = catch_unwind(opening).unwrap_or_else(|_| Err(panicked()));
+            queue.push(match opened {
+                Ok(engine) => Done::Value(who, Value::Engine(engine)),
+                Err(error) => Done::Failed(who, error),
+            });
+        };
+        start_thread("oncelog-open", open).or_throw()
+    }
+
+    /// Writes what has finished into `cells`, as `layout` draws it, and answers how many were filled; 0 when there is
+    /// nothing more.
+    #[napi(catch_unwind)]
+    pub fn drain(&self, mut cells: BufferSlice<'_>) -> u32 {
+        let mut drained = self.drained.borrow_mut();
+        if drained.is_empty() {
+            *drained = self.queue.take();
+        }
+        let mut cells = Cells { bytes: &mut cells, at: 0 };
+        while cells.has_room()
+            && let Some(done) = drained.pop_front()
+        {
+            self.write(done, &mut cells);
+        }
+        (cells.at / 8) as u32
+    }
+
+    fn write(&self, done: Done, cells: &mut Cells<'_>) {
+        match done {
+            Done::Nothing(who) => cells.head(layout::DONE, who),
+            Done::Failed(who, error) => {
+                cells.head(layout::FAILED, who);
+                self.errors.borrow_mut().insert(who, error);
+            }
+            Done::Refused(who, error) => {
+                cells.head(layout::REFUSED, who);
+                self.errors.borrow_mut().entry(who).or_insert(error);
+            }
+            Done::Value(who, value) => {
+                cells.head(layout::VALUE, who);
+                self.values.borrow_mut().insert(who, value);
+            }
+            Done::Appended(who, appended) => {
+                cells.head(layout::APPENDED, who);
+                cells.appended(&appended);
+            }
+            Done::Committed(who, Committed { number, lsn, incarnation }) => {
+                cells.head(layout::COMMITTED, who);
+                [number, lsn, incarnation].into_iter().for_each(|n| cells.whole(n));
+            }
+            Done::Ready(who) => cells.head(layout::READY, who),
+            Done::Line(who, level, text) => {
+                cells.head(layout::LINE, who);
+                self.lines.borrow_mut().push_back((level, text));
+            }
+        }
+    }
+
+    /// Throws the error of a call that failed, once.
+    #[napi(catch_unwind)]
+    pub fn fail(&self, who: u32) -> Result<()> {
+        match self.errors.borrow_mut().remove(&who) {
+            Some(error) => Err(thrown(&error)),
+            None => Ok(()),
+        }
+    }
+
+    /// Takes the oldest line of a log: its level and its text.
+    #[napi(catch_unwind)]
+    pub fn take_line(&self) -> Option<Vec<String>> {
+        let (level, text) = self.lines.borrow_mut().pop_front()?;
+        Some(vec![format!("{level:?}").to_lowercase(), text])
+    }
+
+    /// Takes an engine that was opened.
+    #[napi(catch_unwind)]
+    pub fn take_engine(&self, who: u32) -> Result<Engine> {
+        match self.take(who) {
+            Some(Value::Engine(engine)) => Ok(self.engine(engine)),
+            _ => Err(thrown(&gone())),
+        }
+    }
+
+    fn engine(&self, engine: CoreEngine) -> Engine {
+        let log = Arc::new(OpenLog::new(engine));
+        self.queue.opened(&log);
+        Engine::new(log, self.queue.clone())
+    }
+
+    /// Takes a producer of an engine; `refusals` hears of what was refused.
+    #[napi(catch_unwind)]
+    pub fn take_producer(&self, who: u32, engine: &Engine, refusals: u32) -> Result<Producer> {
+        match self.take(who) {
+            Some(Value::Producer(producer)) => Ok(engine.producer_of(producer, refusals)),
+            _ => Err(thrown(&gone())),
+        }
+    }
+
+    /// Takes a transactional producer of an engine.
+    #[napi(catch_unwind)]
+    pub fn take_transactional(&self, who: u32, engine: &Engine) -> Result<TransactionalProducer> {
+        match self.take(who) {
+            Some(Value::Transactional(producer)) => Ok(engine.transactional_of(producer)),
+            _ => Err(thrown(&gone())),
+        }
+    }
+
+    /// Takes the answers of many.
+    #[napi(catch_unwind)]
+    pub fn take_many<'env>(&self, env: &'env Env, who: u32) -> Result<ArrayBuffer<'env>> {
+        match self.take(who) {
+            Some(Value::Many(answers)) => ArrayBuffer::from_data(env, many_cells(&answers)).or_throw(),
+            _ => Err(thrown(&gone())),
+        }
+    }
+
+    fn take(&self, who: u32) -> Option<Value> {
+        self.values.borrow_mut().remove(&who)
+    }
+}
+
+/// Runs something that may wait for long on a thread of its own.
+pub fn start_thread(name: &str, run: impl FnOnce() + Send + 'static) -> oncelog::Result<()> {
+    std::thread::Builder::new().name(name.into()).spawn(run).map(drop).map_err(|error| {
+        Error::with_source(ErrorKind::Io, "a thread could not be started; free some and try again", error)
+    })
+}
+
+/// What becomes of a call that panicked on a thread of its own.
+pub fn panicked() -> Error {
+    Error::new(ErrorKind::Panic, "a panic was caught; report this")
+}
+
+/// Cells that are being filled.
+struct Cells<'a> {
+    bytes: &'a mut [u8],
+    at: usize,
+}
+
+impl Cells<'_> {
+    fn has_room(&self) -> bool {
+        self.at + layout::CELLS_MAX as usize * 8 <= self.bytes.len()
+    }
+    fn put(&mut self, cell: [u8; 8]) {
+        self.bytes[self.at..self.at + 8].copy_from_slice(&cell);
+        self.at += 8;
+    }
+    fn float(&mut self, number: f64) {
+        self.put(number.to_ne_bytes());
+    }
+    fn whole(&mut self, number: u64) {
+        self.put(number.to_ne_bytes());
+    }
+    fn head(&mut self, what: u32, who: u32) {
+        self.float(f64::from(what));
+        self.float(f64::from(who));
+    }
+    fn appended(&mut self, appended: &Appended) {
+        self.float(f64::from(appended.partition));
+        self.float(f64::from(u8::from(appended.duplicate)));
+        self.whole(appended.first);
+        self.whole(appended.last);
+        // Milliseconds stay far below 2^53.
+        self.float(appended.timestamp as f64);
+        self.whole(appended.lsn);
+        self.whole(appended.incarnation);
+    }
+}

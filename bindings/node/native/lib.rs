@@ -1,0 +1,27 @@
+//! The native half of the npm package `oncelog`: a small surface of batches and numbers, which the TypeScript beside it
+//! turns into the API. Only the public API of the engine is used, and no rule of the log is held here.
+//!
+//! * `layout` draws what crosses the boundary in packed form, and is the only place that does.
+//! * `crossing` takes records in; `batch` gives records out.
+//! * `queue` carries what has finished from the engine's threads to JavaScript's.
+//!
+//! Nothing here waits on JavaScript's thread: a call that would is a ticket, whose answer comes through the queue.
+
+// A test build registers nothing with Node, so that nothing would be used in it.
+#![cfg_attr(test, allow(dead_code))]
+
+mod arguments;
+mod batch;
+mod bin;
+mod call;
+mod consumer;
+mod crossing;
+mod engine;
+mod errors;
+mod hub;
+mod layout;
+mod open_log;
+mod partition;
+mod producer;
+mod queue;
+mod transaction;

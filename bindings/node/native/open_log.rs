@@ -1,0 +1,33 @@
+//! The hold on an open log that every handle shares.
+
+use std::ops::Deref;
+
+use oncelog::Engine;
+
+use crate::bin::throw_away;
+
+/// An open log. The engine goes where its close may wait, whichever handle the collector finds last.
+pub struct OpenLog(Option<Engine>);
+
+impl OpenLog {
+    pub fn new(engine: Engine) -> Self {
+        Self(Some(engine))
+    }
+}
+
+impl Deref for OpenLog {
+    type Target = Engine;
+    fn deref(&self) -> &Engine {
+        match &self.0 {
+            Some(engine) => engine,
+            // It is only taken by the drop.
+            None => unreachable!("a log is used after its drop"),
+        }
+    }
+}
+
+impl Drop for OpenLog {
+    fn drop(&mut self) {
+        throw_away(self.0.take());
+    }
+}

@@ -1,0 +1,249 @@
+//! Producers, plain, named and transactional.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use napi::bindgen_prelude::BigInt;
+use napi_derive::napi;
+use oncelog::{Appended, Error, Record, SentMany, Ticket};
+
+use crate::call::{Call, Tickets};
+use crate::consumer::Consumer;
+use crate::crossing::{Entries, Entry, Sender, Slot, Topics};
+use crate::errors::{OrThrow, Result, gone, thrown};
+use crate::layout;
+use crate::open_log::OpenLog;
+use crate::queue::{Done, Queue};
+use crate::transaction::Transaction;
+
+/// Who waits for what.
+type Promises = Vec<(u32, Ticket<Appended>)>;
+
+/// Bytes that there must be room for before a batch is closed: about two batches of the usual size.
+const ROOM: usize = 32_768;
+
+/// What takes a producer's records in. The producer goes before the hold on its log.
+pub struct ProducerSender {
+    producer: oncelog::Producer,
+    topics: Topics,
+    queue: Arc<Queue>,
+    log: Arc<OpenLog>,
+    /// Who hears of refusals.
+    refusals: u32,
+    /// A call of many of which a part is sent.
+    begun: RefCell<Option<Arc<Call>>>,
+    /// A call that goes on in the next crossing was refused: the rest of it is not sent.
+    skipping: RefCell<Option<Error>>,
+}
+
+impl ProducerSender {
+    /// Sends what goes without waiting, or with `wait` everything, and answers how many bytes that were.
+    pub fn cross(&self, bytes: &[u8], wait: bool) -> Result<u32> {
+        let mut entries = Entries::new(bytes);
+        let (mut taken, mut promises) = (0, Vec::new());
+        while let Some(first) = entries.next()? {
+            let run = entries.run(first)?;
+            let first = &run[0].0;
+            let topic = self.topics.name(first.topic)?;
+            let records: Vec<_> = run.iter().map(|(entry, _)| entry.record(&entries.headers)).collect();
+            let gone = if first.has(layout::MANY) {
+                self.send_call(first, &topic, &records, wait)
+            } else if first.has(layout::ANSWER) {
+                self.send(first.who, &topic, records[0], wait, &mut promises)
+            } else {
+                self.post(&topic, &records, wait)
+            };
+            if let Some(last) = gone.checked_sub(1) {
+                taken = bytes.len() - run[last].1;
+            }
+            if gone < run.len() {
+                break;
+            }
+            entries.forget();
+        }
+        self.settle(promises);
+        // The caller's length was of 32 bits.
+        Ok(taken as u32)
+    }
+
+    /// Sends what goes without waiting; with `wait` the first that would wait does, and goes.
+    fn send_some(&self, topic: &str, records: &[Record<'_>], wait: bool) -> (usize, Tickets, Option<Error>) {
+        if let ([record], false) = (records, wait) {
+            return match self.producer.try_send(topic, *record) {
+                Ok(ticket) => (usize::from(ticket.is_some()), ticket.map_or(Tickets::None, Tickets::One), None),
+                Err(error) => (0, Tickets::None, Some(error)),
+            };
+        }
+        match self.producer.try_send_many(topic, records) {
+            Err(error) => (0, Tickets::None, Some(error)),
+            Ok(SentMany { sent: 0, refused: None, .. }) if wait => match self.producer.send(topic, records[0]) {
+                Ok(ticket) => (1, Tickets::One(ticket), None),
+                Err(error) => (0, Tickets::None, Some(error)),
+            },
+            Ok(SentMany { sent, ticket, refused, .. }) => (sent, Tickets::Many(ticket), refused),
+        }
+    }
+
+    /// Sends records that nobody waits for, and answers how many of them are dealt with.
+    fn post(&self, topic: &str, records: &[Record<'_>], wait: bool) -> usize {
+        let mut gone = 0;
+        while gone < records.len() {
+            let (sent, _, refused) = self.send_some(topic, &records[gone..], wait);
+            gone += sent;
+            match refused {
+                Some(error) => {
+                    self.queue.push(Done::Refused(self.refusals, error));
+                    gone += 1;
+                }
+                None if sent == 0 => break,
+                None => {}
+            }
+        }
+        gone
+    }
+
+    /// Sends one record that is waited for. One by one, since what becomes of one says nothing of the next.
+    fn send(&self, who: u32, topic: &str, record: Record<'_>, wait: bool, promises: &mut Promises) -> usize {
+        let sent = match wait {
+            true => self.producer.send(topic, record).map(Some),
+            false => self.producer.try_send(topic, record),
+        };
+        match sent {
+            Ok(None) => return 0,
+            Ok(Some(ticket)) => promises.push((who, ticket)),
+            Err(error) => self.queue.push(Done::Failed(who, error)),
+        }
+        1
+    }
+
+    /// Sends the records of one call, or of as much of it as is here.
+    fn send_call(&self, first: &Entry<'_>, topic: &str, records: &[Record<'_>], wait: bool) -> usize {
+        let call = self.begun.borrow_mut().take().unwrap_or_else(|| Call::new(first.who, self.queue.clone()));
+        let mut gone = 0;
+        let mut refused = self.skipping.borrow_mut().take();
+        while gone < records.len() && refused.is_none() {
+            let (sent, ticket, error) = self.send_some(topic, &records[gone..], wait);
+            (gone, refused) = (gone + sent, error);
+            if sent > 0 {
+                call.part(ticket, self.log.has_room(ROOM));
+            } else if refused.is_none() {
+                *self.begun.borrow_mut() = Some(call);
+                return gone;
+            }
+        }
+        if first.has(layout::MORE) {
+            self.skipping.borrow_mut().clone_from(&refused);
+        }
+        call.ends(refused);
+        records.len()
+    }
+
+    /// A promise is a wait: it closes the batch, as a wait does, instead of lingering for more; unless it would itself
+    /// have to wait for room. Only at the end, so that what was sent together goes down together.
+    fn settle(&self, promises: Promises) {
+        let close = !promises.is_empty() && self.log.has_room(ROOM);
+        for (who, mut ticket) in promises {
+            if close {
+                ticket.lsn();
+            }
+            self.queue.watch(who, Ok(ticket), move |appended| Done::Appended(who, appended));
+        }
+    }
+}
+
+/// A producer.
+#[napi]
+pub struct Producer {
+    open: RefCell<Option<(Slot, Rc<ProducerSender>)>>,
+}
+
+impl Producer {
+    pub fn new(log: Arc<OpenLog>, queue: Arc<Queue>, producer: oncelog::Producer, refusals: u32) -> Self {
+        let (begun, skipping) = (RefCell::new(None), RefCell::new(None));
+        let topics = Topics::default();
+        let sender = Rc::new(ProducerSender { producer, topics, queue, log, refusals, begun, skipping });
+        let slot = Slot::new(Sender::Producer(sender.clone()));
+        Self { open: RefCell::new(Some((slot, sender))) }
+    }
+
+    fn sender(&self) -> Result<Rc<ProducerSender>> {
+        let open = self.open.borrow();
+        open.as_ref().map(|(_, sender)| sender.clone()).ok_or_else(|| thrown(&gone()))
+    }
+}
+
+#[napi]
+impl Producer {
+    /// The number that `cross` knows it by.
+    #[napi(getter, catch_unwind)]
+    pub fn slot(&self) -> Result<u32> {
+        self.open.borrow().as_ref().map(|(slot, _)| slot.number()).ok_or_else(|| thrown(&gone()))
+    }
+
+    /// Numbers a topic.
+    #[napi(catch_unwind)]
+    pub fn topic(&self, name: String) -> Result<u32> {
+        Ok(self.sender()?.topics.add(name))
+    }
+
+    #[napi(catch_unwind)]
+    pub fn flush(&self, who: u32) -> Result<()> {
+        let sender = self.sender()?;
+        sender.queue.watch(who, sender.producer.flush_ticket(), move |()| Done::Nothing(who));
+        Ok(())
+    }
+
+    #[napi(catch_unwind)]
+    pub fn position(&self) -> Result<Option<BigInt>> {
+        Ok(self.sender()?.producer.position().map(BigInt::from))
+    }
+
+    /// Lets the producer go.
+    #[napi(catch_unwind)]
+    pub fn close(&self) {
+        let open = self.open.borrow_mut().take();
+        drop(open);
+    }
+}
+
+/// A transactional producer.
+#[napi]
+pub struct TransactionalProducer {
+    open: RefCell<Option<(oncelog::TransactionalProducer, Arc<OpenLog>)>>,
+    queue: Arc<Queue>,
+}
+
+impl TransactionalProducer {
+    pub fn new(log: Arc<OpenLog>, queue: Arc<Queue>, producer: oncelog::TransactionalProducer) -> Self {
+        Self { open: RefCell::new(Some((producer, log))), queue }
+    }
+}
+
+#[napi]
+impl TransactionalProducer {
+    /// Begins a transaction, bound to a consumer if one is given.
+    #[napi(catch_unwind)]
+    pub fn begin(&self, consumer: Option<&Consumer>) -> Result<Transaction> {
+        let open = self.open.borrow();
+        let (producer, log) = open.as_ref().ok_or_else(|| thrown(&gone()))?;
+        let transaction = match consumer {
+            None => producer.begin_transaction(),
+            Some(consumer) => producer.begin_transaction_for(&*consumer.core()?),
+        };
+        Ok(Transaction::new(log.clone(), self.queue.clone(), transaction.or_throw()?))
+    }
+
+    #[napi(catch_unwind)]
+    pub fn position(&self) -> Result<Option<BigInt>> {
+        let open = self.open.borrow();
+        let (producer, _) = open.as_ref().ok_or_else(|| thrown(&gone()))?;
+        Ok(producer.position().map(BigInt::from))
+    }
+
+    #[napi(catch_unwind)]
+    pub fn close(&self) {
+        let open = self.open.borrow_mut().take();
+        drop(open);
+    }
+}

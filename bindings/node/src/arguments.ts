@@ -1,0 +1,114 @@
+import { closed, invalid } from "./errors.js";
+import type { NativePosition } from "./native.js";
+import type { Position, TopicPartition, Waiting, Whole } from "./types.js";
+
+const LARGEST = (1n << 64n) - 1n;
+
+/** How a value looks in an error. */
+export function shown(value: unknown): string {
+  if (typeof value === "string") return JSON.stringify(value.length > 60 ? `${value.slice(0, 60)}...` : value);
+  if (typeof value === "bigint") return `${value}n`;
+  if (value === null || typeof value !== "object") return typeof value === "function" ? "a function" : String(value);
+  return Array.isArray(value) ? "an array" : `an object (${value.constructor?.name ?? "no class"})`;
+}
+
+/** Text. */
+export function text(value: unknown, what: string): string {
+  if (typeof value === "string") return value;
+  throw invalid(`${what} must be a string; got ${shown(value)}`);
+}
+
+/** A number of 64 bits. */
+export function whole(value: Whole, what: string): bigint {
+  if (typeof value === "bigint") {
+    if (value >= 0n && value <= LARGEST) return value;
+  } else if (Number.isSafeInteger(value) && value >= 0) {
+    return BigInt(value);
+  }
+  throw invalid(`${what} must be a bigint or a safe integer, 0 or more; got ${shown(value)}`);
+}
+
+/** A number of 32 bits. */
+export function small(value: unknown, what: string): number {
+  if (typeof value === "number" && value >= 0 && value <= 0xffff_ffff && Number.isInteger(value)) return value;
+  throw invalid(`${what} must be an integer from 0 to 4294967295; got ${shown(value)}`);
+}
+
+/** A size or a time that may be left out. */
+export function amount(value: unknown, what: string): number | undefined {
+  if (value === undefined) return undefined;
+  if (typeof value === "number" && value >= 0 && value <= Number.MAX_SAFE_INTEGER) return value;
+  throw invalid(`${what} must be a number, 0 or more; got ${shown(value)}`);
+}
+
+/** A yes or no that may be left out. */
+export function flag(value: unknown, what: string): boolean | undefined {
+  if (value === undefined || typeof value === "boolean") return value;
+  throw invalid(`${what} must be true or false; got ${shown(value)}`);
+}
+
+/** Text that may be left out. */
+export function maybeText(value: unknown, what: string): string | undefined {
+  return value === undefined ? undefined : text(value, what);
+}
+
+/** Options that may be left out. */
+export function options<T extends object>(value: T | undefined, what: string): Partial<T> {
+  if (value === undefined) return {};
+  if (typeof value === "object" && value !== null) return value;
+  throw invalid(`${what} must be an object; got ${shown(value)}`);
+}
+
+/** A thing with an iterator, but not text. */
+export function iterable<T>(value: Iterable<T>, what: string): Iterable<T> {
+  if (typeof value === "object" && value !== null && typeof value[Symbol.iterator] === "function") return value;
+  throw invalid(`${what} must be an array or another iterable; got ${shown(value)}`);
+}
+
+/** A partition's name. */
+export function partitionName(value: TopicPartition): { topic: string; partition: number } {
+  if (typeof value !== "object" || value === null) {
+    throw invalid(`a partition must be { topic, partition }; got ${shown(value)}`);
+  }
+  return { topic: text(value.topic, "topic"), partition: small(value.partition, "partition") };
+}
+
+/** Positions, as the native half takes them. */
+export function positions(value: Iterable<Position>): NativePosition[] {
+  return Array.from(iterable(value, "offsets"), (position) => {
+    const { topic, partition } = partitionName(position);
+    const { metadata = "", leaderEpoch = -1 } = position;
+    if (!Number.isInteger(leaderEpoch) || leaderEpoch < -1 || leaderEpoch > 0x7fff_ffff) {
+      throw invalid(`leaderEpoch must be an integer of 31 bits, or -1 for none; got ${shown(leaderEpoch)}`);
+    }
+    const offset = whole(position.offset, "offset");
+    return { topic, partition, offset, leaderEpoch, metadata: text(metadata, "metadata") };
+  });
+}
+
+/** The signal of a call, unless it has been raised: then its reason is thrown. */
+export function signalOf(waiting: Waiting | undefined): AbortSignal | undefined {
+  if (waiting === undefined) return undefined;
+  const { signal } = options(waiting, "the options of the call");
+  if (signal === undefined) return undefined;
+  if (typeof signal !== "object" || signal === null || typeof signal.addEventListener !== "function") {
+    throw invalid(`signal must be an AbortSignal; got ${shown(signal)}`);
+  }
+  signal.throwIfAborted();
+  return signal;
+}
+
+/** Waits for `promise` until the signal is raised. What the promise stands for goes on. */
+export function until<T>(promise: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
+  if (signal === undefined) return promise;
+  return new Promise((resolve, reject) => {
+    const stop = () => reject(signal.reason);
+    signal.addEventListener("abort", stop, { once: true });
+    promise.then(resolve, reject).finally(() => signal.removeEventListener("abort", stop));
+  });
+}
+
+/** Refuses a handle that was closed. */
+export function mustBeOpen(open: boolean, what: string): void {
+  if (!open) throw closed(what);
+}

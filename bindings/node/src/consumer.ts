@@ -1,0 +1,286 @@
+import { amount, iterable, mustBeOpen, partitionName, positions, signalOf, text, until, whole } from "./arguments.js";
+import { closed, OncelogError, run } from "./errors.js";
+import { hub } from "./hub.js";
+import type { NativeConsumer } from "./native.js";
+import { makerOf, Records, type Maker, type RecordsIterator } from "./records.js";
+import type {
+  Bounds, GroupMetadata, OffsetOf, Offsets, Position, PositionInfo, Record, TopicPartition, Waiting, Whole,
+} from "./types.js";
+
+/** How to poll. */
+export interface PollOptions extends Waiting {
+  /** How long to wait for a record if there is none. Default: as long as it takes. */
+  timeoutMs?: number;
+}
+
+/**
+ * Reads assigned partitions, each from what the group has committed, else by the start rule. Positions move with what
+ * was given out: by `poll` with all its records, by `for await` with each record when it is given. One reader reads at
+ * a time.
+ *
+ * A poll copies at most `maxBytes` while JavaScript waits, and never waits itself; pages of old segments that are not
+ * in memory come from the disk then.
+ */
+export class Consumer<O extends Offsets = "bigint"> implements AsyncIterable<Record<O>> {
+  /** @internal */
+  readonly native: NativeConsumer;
+  readonly #maker: Maker<O>;
+  #open = true;
+  #polling = false;
+  /** The walk of `for await` over records of which the engine thinks that they were read. */
+  #walk: RecordsIterator<O> | undefined;
+  /** Kept when a poll would answer; asked of the engine once, however many polls time out. */
+  #ready: Promise<void> | undefined;
+  #stop: (() => void) | undefined;
+
+  /** @internal */
+  constructor(native: NativeConsumer, offsets: O | undefined) {
+    this.native = native;
+    this.#maker = makerOf(offsets);
+  }
+
+  /** Takes over these partitions, in place of those before. Positions of partitions that stay are kept. */
+  assign(partitions: Iterable<TopicPartition>): void {
+    const names = Array.from(iterable(partitions, "partitions"), partitionName);
+    this.#check();
+    this.#giveBack();
+    run(() => this.native.assign(names));
+  }
+
+  /**
+   * The next records, as soon as there are any; none when the time is up. `signal` stops the waiting; records that were
+   * there already are given.
+   */
+  async poll(options: PollOptions = {}): Promise<Records<O>> {
+    const signal = signalOf(options);
+    const timeout = amount(options.timeoutMs, "timeoutMs") ?? Infinity;
+    this.#check();
+    this.#giveBack();
+    return new Records((await this.#next(timeout, signal)) ?? null, this.#maker);
+  }
+
+  async #next(timeout: number, signal: AbortSignal | undefined): Promise<ArrayBuffer | undefined> {
+    if (this.#polling) {
+      throw new OncelogError("Busy", "this consumer is being polled already; give each reader a consumer of its own");
+    }
+    this.#polling = true;
+    const deadline = performance.now() + timeout;
+    try {
+      for (;;) {
+        this.#check();
+        const memory = run(() => this.native.poll());
+        if (memory !== null) return memory;
+        const left = deadline - performance.now();
+        if (left <= 0) return undefined;
+        await this.#untilReady(left, signal);
+      }
+    } finally {
+      this.#polling = false;
+    }
+  }
+
+  /** Waits until a poll would answer, the time is up, the signal is raised or the consumer is closed. */
+  async #untilReady(timeout: number, signal: AbortSignal | undefined): Promise<void> {
+    this.#ready ??= new Promise<void>((resolve) => {
+      const heard = () => {
+        this.#ready = undefined;
+        resolve();
+      };
+      run(() => this.native.onReady(hub.listenOnce(heard)));
+    });
+    let timer: NodeJS.Timeout | undefined;
+    const stopped = new Promise<void>((resolve) => {
+      this.#stop = resolve;
+      // A timer that is set further off fires at once.
+      if (timeout < 2 ** 31) timer = setTimeout(resolve, timeout);
+    });
+    hub.hold();
+    try {
+      await until(Promise.race([this.#ready, stopped]), signal);
+    } finally {
+      clearTimeout(timer);
+      this.#stop = undefined;
+      hub.release();
+    }
+  }
+
+  /**
+   * Gives records one by one, for ever; ends when the consumer is closed. A record counts as read when it is given: a
+   * commit in the loop commits up to it, and after a `break` the next reader goes on behind it.
+   */
+  [Symbol.asyncIterator](): AsyncIterator<Record<O>, undefined> {
+    return {
+      next: () => {
+        const walk = this.#walk;
+        if (walk === undefined) return this.#more();
+        try {
+          const next = walk.next();
+          if (next.done) return this.#more();
+          return Promise.resolve(next);
+        } catch (error) {
+          return Promise.reject(error);
+        }
+      },
+      return: async () => {
+        if (this.#open) this.#giveBack();
+        return { done: true, value: undefined };
+      },
+    };
+  }
+
+  async #more(): Promise<IteratorResult<Record<O>, undefined>> {
+    this.#walk = undefined;
+    try {
+      for (;;) {
+        const memory = await this.#next(Infinity, undefined);
+        this.#walk = new Records(memory ?? null, this.#maker)[Symbol.iterator]();
+        const next = this.#walk.next();
+        if (!next.done) return next;
+      }
+    } catch (error) {
+      if (!this.#open) return { done: true, value: undefined };
+      throw error;
+    }
+  }
+
+  /** Moves a partition's position: the next record comes from there. */
+  seek(partition: TopicPartition, offset: Whole): void {
+    const name = partitionName(partition);
+    const to = whole(offset, "offset");
+    this.#check();
+    this.#giveBack();
+    run(() => this.native.seek(name.topic, name.partition, to));
+  }
+
+  /** The offset that is read next. */
+  position(partition: TopicPartition): OffsetOf<O> {
+    const { topic, partition: number } = partitionName(partition);
+    this.#check();
+    const left = this.#left().find((left) => left.topic === topic && left.partition === number);
+    return this.#maker(left?.offset ?? run(() => this.native.position(topic, number)));
+  }
+
+  /** The positions of all assigned partitions that have one. */
+  positions(): PositionInfo<O>[] {
+    this.#check();
+    const left = this.#left();
+    return run(() => this.native.positions()).map(({ topic, partition, offset }) => {
+      const behind = left.find((left) => left.topic === topic && left.partition === partition);
+      return { topic, partition, offset: this.#maker(behind?.offset ?? offset) };
+    });
+  }
+
+  /** What the group has committed for a partition, assigned or not; null for nothing. */
+  committed(partition: TopicPartition): OffsetOf<O> | null {
+    const { topic, partition: number } = partitionName(partition);
+    this.#check();
+    const committed = run(() => this.native.committed(topic, number));
+    return committed === null ? null : this.#maker(committed);
+  }
+
+  /** How many records lie between the position and the end. */
+  lag(partition: TopicPartition): OffsetOf<O> {
+    const { topic, partition: number } = partitionName(partition);
+    this.#check();
+    const left = this.#left().find((left) => left.topic === topic && left.partition === number);
+    return run(() => {
+      const behind = left === undefined ? 0n : this.native.position(topic, number) - left.offset;
+      return this.#maker(this.native.lag(topic, number) + behind);
+    });
+  }
+
+  /** Start, last stable offset and end of a partition, assigned or not. */
+  bounds(partition: TopicPartition): Bounds<O> {
+    const { topic, partition: number } = partitionName(partition);
+    this.#check();
+    const { start, stable, end } = run(() => this.native.bounds(topic, number));
+    return { start: this.#maker(start), stable: this.#maker(stable), end: this.#maker(end) };
+  }
+
+  /**
+   * Commits the positions of all assigned partitions, together, or any positions of the group. `signal` stops the
+   * waiting, never the write.
+   */
+  async commit(offsets?: Iterable<Position> | null, waiting?: Waiting): Promise<void> {
+    const signal = signalOf(waiting);
+    const rows = offsets === undefined || offsets === null ? undefined : positions(offsets);
+    this.#check();
+    const commit = (who: number) => {
+      if (rows === undefined) this.atGiven(() => this.native.commit(who));
+      else this.native.commitOffsets(who, rows);
+    };
+    await until(hub.wait<void>(commit), signal);
+  }
+
+  /** Goes back to what is committed, in all assigned partitions; where nothing is, to the start rule. */
+  rewind(): void {
+    this.#check();
+    this.#walk = undefined;
+    run(() => this.native.rewind());
+  }
+
+  /** Names the group, for `Transaction.sendOffsets`. */
+  groupMetadata(): GroupMetadata {
+    this.#check();
+    return { group: text(run(() => this.native.group()), "group") };
+  }
+
+  /** Lets the consumer go; a `for await` over it ends. Nothing is committed. */
+  async close(): Promise<void> {
+    if (!this.#open) return;
+    this.#open = false;
+    this.#walk = undefined;
+    this.native.close();
+    this.#stop?.();
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+
+  #check(): void {
+    mustBeOpen(this.#open, "consumer");
+  }
+
+  /** Where partitions stand of which the engine gave more than was given on. */
+  #left(): { topic: string; partition: number; offset: bigint }[] {
+    return this.#walk?.left() ?? [];
+  }
+
+  /** @internal What the engine gave and nobody has seen is read again. */
+  forgetWalk(): void {
+    this.#walk = undefined;
+  }
+
+  /** Has the engine go back to what was given on; damage that nobody has heard of stays. */
+  #giveBack(): void {
+    const left = this.#left();
+    if (left.length === 0) {
+      if (this.#walk?.ended) this.#walk = undefined;
+      return;
+    }
+    run(() => left.forEach(({ topic, partition, offset }) => this.native.seek(topic, partition, offset)));
+    this.#walk = undefined;
+  }
+
+  /** @internal Makes a call for which the positions are those of what was given on, not of what was read ahead. */
+  atGiven<T>(call: () => T): T {
+    const left = this.#left();
+    if (left.length === 0) return call();
+    const ahead = left.map(({ topic, partition }) => this.native.position(topic, partition));
+    left.forEach(({ topic, partition, offset }) => this.native.seek(topic, partition, offset));
+    try {
+      return call();
+    } finally {
+      // Where the call has put the consumer back it stays, and everything is read again from there.
+      const stays = left.every(({ topic, partition, offset }) => this.native.position(topic, partition) === offset);
+      if (stays) left.forEach(({ topic, partition }, n) => this.native.seek(topic, partition, ahead[n]));
+      else this.#walk = undefined;
+    }
+  }
+
+  /** @internal */
+  mustBeOpen(): void {
+    if (!this.#open) throw closed("consumer");
+  }
+}

@@ -1,0 +1,75 @@
+import { native } from "./native.js";
+
+/** What can go wrong. The numbers and names are the same in every language and never used again. */
+export type ErrorCode =
+  | "InvalidArgument" | "InvalidState" | "Closed" | "Forked" | "Locked" | "ReadOnly" | "Io" | "Full" | "Poisoned"
+  | "Corrupt" | "Truncated" | "UnsupportedVersion" | "TimedOut" | "Busy" | "LimitExceeded" | "RecordTooLarge"
+  | "TopicExists" | "UnknownTopicOrPartition" | "UnknownGroup" | "OffsetOutOfRange" | "OutOfOrderSequence"
+  | "UnknownProducer" | "ProducerFenced" | "StaleEpoch" | "InvalidRecord" | "UnstableOffsets"
+  | "UnknownTransactionalId" | "GroupNotEmpty" | "Rebalancing" | "InvalidTransactionState" | "TransactionAborted"
+  | "TransactionTimedOut" | "Indeterminate" | "StaleGroupMember" | "Internal" | "Panic";
+
+const kinds = new Map(native.kinds().map((kind) => [kind.name, kind]));
+const names = new Map(native.kinds().map((kind) => [kind.number, kind.name]));
+
+/** Every error of this package but an `AbortSignal`'s reason. The message says what to do; `code` is what to act on. */
+export class OncelogError extends Error {
+  override readonly name = "OncelogError";
+  /** What went wrong. */
+  readonly code: ErrorCode;
+  /** The code's number. */
+  readonly number: number;
+  /** The same call may succeed later without any change. */
+  readonly retriable: boolean;
+  /** This handle is finished: close it and open a new one. */
+  readonly fatal: boolean;
+  /** The transaction this came from can only be aborted and run again. */
+  readonly requiresAbort: boolean;
+
+  constructor(code: ErrorCode, message: string, options?: ErrorOptions) {
+    super(message, options);
+    const kind = kinds.get(code) ?? kinds.get("Internal")!;
+    this.code = code;
+    this.number = kind.number;
+    this.retriable = kind.retriable;
+    this.fatal = kind.fatal;
+    this.requiresAbort = kind.requiresAbort;
+  }
+}
+
+/** What the native half threw, as the package's own error. Anything else, such as what a getter threw, stays. */
+export function toError(thrown: unknown): unknown {
+  if (!(thrown instanceof Error) || thrown instanceof OncelogError) return thrown;
+  const { code, message, cause } = thrown as Error & { code?: string };
+  if (typeof code !== "string") return thrown;
+  // Of the cause only the text has come over.
+  const options = cause instanceof Error ? { cause: new Error(cause.message) } : undefined;
+  if (kinds.has(code)) return new OncelogError(code as ErrorCode, message, options);
+  // What the framework itself finds wrong with a value.
+  const framework = code.endsWith("Expected") || code === "InvalidArg";
+  return framework ? new OncelogError("InvalidArgument", message, options) : thrown;
+}
+
+/** An argument that cannot be taken; nothing happened. */
+export function invalid(message: string): OncelogError {
+  return new OncelogError("InvalidArgument", message);
+}
+
+/** An error that came as a number and a text. */
+export function errorOf(number: number, message: string): OncelogError {
+  return new OncelogError((names.get(number) ?? "Internal") as ErrorCode, message);
+}
+
+/** The answer to a call on a handle that was closed. */
+export function closed(what: string): OncelogError {
+  return new OncelogError("Closed", `this ${what} was closed; open a new one`);
+}
+
+/** Runs a call of the native half. */
+export function run<T>(call: () => T): T {
+  try {
+    return call();
+  } catch (thrown) {
+    throw toError(thrown);
+  }
+}

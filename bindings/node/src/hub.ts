@@ -1,0 +1,247 @@
+import { errorOf, toError } from "./errors.js";
+import {
+  APPENDED, CELLS_MAX, COMMITTED, DONE, FAILED, LINE, MANY_CELLS, READY, REFUSED, VALUE,
+} from "./layout.js";
+import { native, type NativeHub } from "./native.js";
+import type { Appended, Committed } from "./types.js";
+
+/** Who waits for the answer of a call. */
+interface Waiter {
+  resolve(value: unknown): void;
+  reject(error: unknown): void;
+  /** Fetches the answer, where it is more than numbers. */
+  take: ((who: number) => unknown) | undefined;
+}
+
+/** Who hears of something as long as it lives. */
+interface Listener {
+  heard(what: number): void;
+}
+
+const CELLS = 4096;
+
+/**
+ * What this environment has of the library: who waits for what, and one function that is woken when something is there.
+ * The process is held while somebody waits, and only then.
+ */
+class Hub {
+  readonly native: NativeHub;
+  readonly #cells = Buffer.from(new ArrayBuffer(CELLS * 8));
+  readonly #numbers = new Float64Array(this.#cells.buffer);
+  readonly #halves = new Uint32Array(this.#cells.buffer);
+  readonly #wholes = new BigUint64Array(this.#cells.buffer);
+  readonly #waiters: (Waiter | undefined)[] = [];
+  readonly #free: number[] = [];
+  readonly #listeners = new Map<number, WeakRef<Listener>>();
+  readonly #gone = new FinalizationRegistry<number>((who) => this.#listeners.delete(who));
+  readonly #once = new Map<number, () => void>();
+  #nextListener = 0;
+  #held = 0;
+  readonly #known = [new Known(), new Known()];
+
+  constructor() {
+    this.native = new native.Hub(() => this.#wake());
+  }
+
+  /** Waits for the answer of a call that `start` makes. */
+  wait<T>(start: (who: number) => void, take?: (who: number) => T): Promise<T> {
+    return new Promise<T>((resolve, reject) => {
+      const who = this.expect(resolve as (value: unknown) => void, reject, take);
+      try {
+        start(who);
+      } catch (thrown) {
+        this.forget(who);
+        reject(toError(thrown));
+      }
+    });
+  }
+
+  /** A number for somebody who waits. */
+  expect(
+    resolve: (value: unknown) => void,
+    reject: (error: unknown) => void,
+    take: ((who: number) => unknown) | undefined,
+  ): number {
+    this.hold();
+    const who = this.#free.pop() ?? this.#waiters.length;
+    this.#waiters[who] = { resolve, reject, take };
+    return who;
+  }
+
+  /** Takes the number back from somebody whose call was not made. */
+  forget(who: number): void {
+    this.#finish(who);
+  }
+
+  /** A number for somebody who hears of things while it lives. */
+  listen(listener: Listener): number {
+    const who = this.#nextListener++;
+    this.#listeners.set(who, new WeakRef(listener));
+    this.#gone.register(listener, who);
+    return who;
+  }
+
+  /** A number for somebody who hears once, and for whom the process is not held. */
+  listenOnce(heard: () => void): number {
+    const who = this.#nextListener++;
+    this.#once.set(who, heard);
+    return who;
+  }
+
+  /** Has the process wait until `release`. */
+  hold(): void {
+    if (this.#held++ === 0) this.native.hold(true);
+  }
+
+  release(): void {
+    if (--this.#held === 0) this.native.hold(false);
+  }
+
+  #finish(who: number): Waiter | undefined {
+    const waiter = this.#waiters[who];
+    if (waiter === undefined) return undefined;
+    this.#waiters[who] = undefined;
+    this.#free.push(who);
+    this.release();
+    return waiter;
+  }
+
+  /** Called when something is there. Nothing that is called from here may throw: there is nobody to catch it. */
+  #wake(): void {
+    for (let cells; (cells = this.native.drain(this.#cells)) > 0; ) this.#read(cells);
+  }
+
+  #read(cells: number): void {
+    const numbers = this.#numbers;
+    for (let at = 0; at < cells; ) {
+      const what = numbers[at++];
+      const who = numbers[at++];
+      switch (what) {
+        case APPENDED:
+          this.#finish(who)?.resolve(this.#appended(at));
+          at += CELLS_MAX - 2;
+          break;
+        case DONE:
+          this.#finish(who)?.resolve(undefined);
+          break;
+        case FAILED:
+          this.#fail(who);
+          break;
+        case VALUE:
+          this.#take(who);
+          break;
+        case COMMITTED:
+          this.#finish(who)?.resolve(this.#committed(at));
+          at += 3;
+          break;
+        case REFUSED:
+        case LINE:
+          this.#tell(who, what);
+          break;
+        case READY: {
+          const heard = this.#once.get(who);
+          this.#once.delete(who);
+          heard?.();
+          break;
+        }
+        default:
+          throw errorOf(0, `an unknown message came from the engine; report this, message=${what}`);
+      }
+    }
+  }
+
+  #fail(who: number): void {
+    const error = this.error(who);
+    this.#finish(who)?.reject(error);
+  }
+
+  /** The error of a call that failed. */
+  error(who: number): unknown {
+    try {
+      this.native.fail(who);
+    } catch (thrown) {
+      return toError(thrown);
+    }
+    return undefined;
+  }
+
+  #take(who: number): void {
+    const waiter = this.#finish(who);
+    if (waiter === undefined) return;
+    try {
+      waiter.resolve(waiter.take?.(who));
+    } catch (thrown) {
+      waiter.reject(toError(thrown));
+    }
+  }
+
+  #tell(who: number, what: number): void {
+    const listener = this.#listeners.get(who)?.deref();
+    if (listener !== undefined) listener.heard(what);
+    else if (what === REFUSED) this.error(who);
+    else if (what === LINE) this.native.takeLine();
+  }
+
+  #appended(at: number): Appended {
+    const numbers = this.#numbers;
+    const first = this.#wholes[at + 2];
+    return {
+      partition: numbers[at],
+      first,
+      last: this.#sameAs(first, at + 2, at + 3),
+      timestamp: numbers[at + 4],
+      duplicate: numbers[at + 1] !== 0,
+      lsn: this.#known[0].read(this.#halves, this.#wholes, at + 5),
+      incarnation: this.#known[1].read(this.#halves, this.#wholes, at + 6),
+    };
+  }
+
+  #sameAs(first: bigint, at: number, other: number): bigint {
+    const halves = this.#halves;
+    const same = halves[2 * at] === halves[2 * other] && halves[2 * at + 1] === halves[2 * other + 1];
+    return same ? first : this.#wholes[other];
+  }
+
+  #committed(at: number): Committed {
+    const [number, lsn, incarnation] = this.#wholes.subarray(at, at + 3);
+    return { number, lsn, incarnation };
+  }
+}
+
+/** A bigint that is often the same as last time: then it is not made again. */
+class Known {
+  #low = 0;
+  #high = 0;
+  #value = 0n;
+
+  read(halves: Uint32Array, wholes: BigUint64Array, at: number): bigint {
+    const low = halves[2 * at];
+    const high = halves[2 * at + 1];
+    if (low !== this.#low || high !== this.#high) {
+      [this.#low, this.#high, this.#value] = [low, high, wholes[at]];
+    }
+    return this.#value;
+  }
+}
+
+/** The answers of many records, from the cells that came for them. */
+export function appendedMany(buffer: ArrayBuffer, into: Appended[]): void {
+  const numbers = new Float64Array(buffer);
+  const halves = new Uint32Array(buffer);
+  const wholes = new BigUint64Array(buffer);
+  const [lsns, incarnations] = [new Known(), new Known()];
+  for (let at = 0; at < numbers.length; at += MANY_CELLS) {
+    const first = wholes[at + 2];
+    into.push({
+      partition: numbers[at],
+      first,
+      last: first,
+      timestamp: numbers[at + 3],
+      duplicate: numbers[at + 1] !== 0,
+      lsn: lsns.read(halves, wholes, at + 4),
+      incarnation: incarnations.read(halves, wholes, at + 5),
+    });
+  }
+}
+
+export const hub = new Hub();

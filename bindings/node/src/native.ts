@@ -1,0 +1,115 @@
+import { existsSync } from "node:fs";
+import { join } from "node:path";
+import { VERSION } from "./layout.js";
+import { platformName } from "./platform.js";
+
+// What the native half offers. The facade is its only user.
+
+export interface NativePosition {
+  topic: string;
+  partition: number;
+  offset: bigint;
+  leaderEpoch: number;
+  metadata: string;
+}
+export interface NativeBounds {
+  start: bigint;
+  stable: bigint;
+  end: bigint;
+}
+export interface NativeSender {
+  readonly slot: number;
+  topic(name: string): number;
+}
+export interface NativeProducer extends NativeSender {
+  flush(who: number): void;
+  position(): bigint | null;
+  close(): void;
+}
+export interface NativeTransaction extends NativeSender {
+  readonly number: bigint;
+  sendOffsets(group: string, rows: NativePosition[]): void;
+  sendPosition(position: bigint): void;
+  commit(who: number): void;
+  abort(): void;
+}
+export interface NativeTransactional {
+  begin(consumer?: NativeConsumer): NativeTransaction;
+  position(): bigint | null;
+  close(): void;
+}
+export interface NativeConsumer {
+  assign(partitions: { topic: string; partition: number }[]): void;
+  poll(): ArrayBuffer | null;
+  onReady(who: number): void;
+  seek(topic: string, partition: number, offset: bigint): void;
+  position(topic: string, partition: number): bigint;
+  positions(): NativePosition[];
+  committed(topic: string, partition: number): bigint | null;
+  lag(topic: string, partition: number): bigint;
+  bounds(topic: string, partition: number): NativeBounds;
+  commit(who: number): void;
+  commitOffsets(who: number, rows: NativePosition[]): void;
+  rewind(): void;
+  group(): string;
+  close(): void;
+}
+export interface NativePartition {
+  append(who: number, bytes: Uint8Array, durability?: string): void;
+  read(offset: bigint, maxBytes?: number, isolation?: string): ArrayBuffer;
+  bounds(): NativeBounds;
+}
+export interface NativeEngine {
+  createTopic(who: number, name: string, partitions: number, durability?: string): void;
+  deleteTopic(who: number, name: string): void;
+  addPartitions(who: number, topic: string, total: number): void;
+  deleteProducer(who: number, name: string): void;
+  waitDurable(who: number, lsn: bigint): void;
+  flush(who: number): void;
+  close(who: number): void;
+  topics(): { name: string; id: string; partitions: number; durability?: string }[];
+  partition(topic: string, number: number): NativePartition;
+  producer(who: number, choice: object): void;
+  transactionalProducer(who: number, id: string, choice: object): void;
+  consumer(choice: object): NativeConsumer;
+  hasRoom(bytes: number): boolean;
+  opening(): object;
+  counters(): object;
+}
+export interface NativeHub {
+  hold(hold: boolean): void;
+  open(who: number, dir: string, options: object, lines?: number): void;
+  drain(cells: Buffer): number;
+  fail(who: number): void;
+  takeLine(): [string, string] | null;
+  takeEngine(who: number): NativeEngine;
+  takeProducer(who: number, engine: NativeEngine, refusals: number): NativeProducer;
+  takeTransactional(who: number, engine: NativeEngine): NativeTransactional;
+  takeMany(who: number): ArrayBuffer;
+}
+export interface Native {
+  Hub: new (wake: () => void) => NativeHub;
+  layout(): [string, number][];
+  kinds(): { name: string; number: number; retriable: boolean; fatal: boolean; requiresAbort: boolean }[];
+  cross(slot: number, bytes: Uint8Array, from: number, to: number, wait: boolean): number;
+}
+
+function load(): Native {
+  const name = platformName();
+  const built = join(__dirname, "..", `oncelog.${name}.node`);
+  if (existsSync(built)) return require(built) as Native;
+  try {
+    return require(`oncelog-${name}`) as Native;
+  } catch (cause) {
+    const text = `oncelog has no build for ${name} here; install the package oncelog-${name}, or build it with`;
+    throw new Error(`${text} "npm run build" in bindings/node of the repository`, { cause });
+  }
+}
+
+export const native = load();
+
+// Two halves of different versions would read each other's bytes wrongly.
+const version = native.layout().find(([name]) => name === "VERSION")?.[1];
+if (version !== VERSION) {
+  throw new Error(`oncelog's two halves do not fit together; install it again, native=${version} facade=${VERSION}`);
+}

@@ -1,0 +1,223 @@
+import { Buffer } from "node:buffer";
+import { types } from "node:util";
+import { shown, text, whole } from "./arguments.js";
+import { invalid, OncelogError } from "./errors.js";
+import { ENTRY_HEAD, KEY, NULL, PARTITION, POSITION, TIMESTAMP, VALUE_FLAG } from "./layout.js";
+import type { Bytes, HeaderInput, RecordInput } from "./types.js";
+
+/** The largest entry: the engine takes no frame that is larger. */
+const ENTRY_MAX = 64 << 20;
+/** Up to this length text is copied letter by letter, which is faster than a call. */
+const SHORT = 24;
+
+/** A header as text and bytes. */
+interface Named {
+  readonly key: string;
+  readonly value: string | Uint8Array | null;
+}
+
+/** Text as it is, anything else as its bytes. */
+function field(value: Bytes, what: string): string | Uint8Array {
+  if (typeof value === "string") return value;
+  const view = value instanceof Uint8Array ? value : viewOf(value, what);
+  if (view.length === 0 && isDetached(view)) {
+    throw invalid(`${what} is a view of an ArrayBuffer that was transferred away; send it before you transfer it`);
+  }
+  return view;
+}
+
+function viewOf(value: unknown, what: string): Uint8Array {
+  try {
+    if (ArrayBuffer.isView(value)) return new Uint8Array(value.buffer, value.byteOffset, value.byteLength);
+    if (types.isAnyArrayBuffer(value)) return new Uint8Array(value);
+  } catch {
+    throw invalid(`${what} is an ArrayBuffer that was transferred away; send it before you transfer it`);
+  }
+  throw invalid(`${what} must be a string, a Buffer, another view or buffer, or null; got ${shown(value)}`);
+}
+
+function isDetached(view: Uint8Array): boolean {
+  try {
+    return new Uint8Array(view.buffer).length < 0;
+  } catch {
+    return true;
+  }
+}
+
+function headersOf(headers: Iterable<HeaderInput>): Named[] {
+  if (typeof headers !== "object" || typeof headers[Symbol.iterator] !== "function") {
+    throw invalid(`headers must be an array of { key, value }; got ${shown(headers)}`);
+  }
+  return Array.from(headers, (header) => {
+    if (typeof header !== "object" || header === null) {
+      throw invalid(`a header must be { key, value }; got ${shown(header)}`);
+    }
+    const { key, value } = header;
+    if (value === undefined) throw invalid("a header has no value; say null if that is meant");
+    return { key: text(key, "a header's key"), value: value === null ? null : field(value, "a header's value") };
+  });
+}
+
+function milliseconds(timestamp: number | Date): number {
+  const ms = timestamp instanceof Date ? timestamp.getTime() : timestamp;
+  if (Number.isSafeInteger(ms)) return ms;
+  throw invalid(`timestamp must be whole milliseconds or a valid Date; got ${shown(timestamp)}`);
+}
+
+/** Packs records into one piece of memory, as native/layout.rs draws them. */
+export class Packer {
+  readonly bytes: Buffer;
+  /** Bytes filled. */
+  at = 0;
+  /** Bytes of them that have crossed. */
+  crossed = 0;
+  /** The record that did not fit, read once and for all, and the bytes that it needs. */
+  left: RecordInput | undefined;
+  needed = 0;
+  /** Nothing goes in any more: the memory waits to cross. */
+  sealed = false;
+  readonly #words: Uint32Array;
+  readonly #floats: Float64Array;
+  readonly #wholes: BigUint64Array;
+
+  constructor(capacity: number) {
+    const memory = new ArrayBuffer((capacity + 7) & ~7);
+    this.bytes = Buffer.from(memory);
+    this.#words = new Uint32Array(memory);
+    this.#floats = new Float64Array(memory);
+    this.#wholes = new BigUint64Array(memory);
+  }
+
+  /** Adds a record. False: it does not fit, and is `left`, without code of the caller that would run again. */
+  pack(record: RecordInput, topic: number, flags: number, who: number): boolean {
+    if (typeof record !== "object" || record === null) {
+      throw invalid(`a record must be an object { value, ... }; got ${shown(record)}`);
+    }
+    // First all that may run code of the caller, or throw.
+    const { key, value, headers, timestamp, partition, position } = record;
+    if (value === undefined) throw invalid("a record has no value; say null to mark its key as deleted");
+    const keyField = key === null || key === undefined ? null : field(key, "key");
+    const valueField = value === null ? null : field(value, "value");
+    const headerFields = headers === null || headers === undefined ? null : headersOf(headers);
+
+    const needed = ENTRY_HEAD + 24 + room(keyField) + room(valueField) + headersRoom(headerFields);
+    if (this.sealed || this.at + needed > this.bytes.length) {
+      this.needed = needed;
+      if (needed > ENTRY_MAX) throw tooLarge(needed);
+      this.left = { key: keyField, value: valueField, headers: headerFields, timestamp, partition, position };
+      return false;
+    }
+    const start = this.at;
+    let at = start + ENTRY_HEAD;
+    const words = this.#words;
+    const head = start >> 2;
+    words[head + 7] = 0;
+    if (timestamp !== null && timestamp !== undefined) {
+      this.#floats[at >> 3] = milliseconds(timestamp);
+      flags |= TIMESTAMP;
+      at += 8;
+    }
+    if (position !== null && position !== undefined) {
+      this.#position(position, at);
+      flags |= POSITION;
+      at += 8;
+    }
+    if (partition !== null && partition !== undefined) {
+      if (!Number.isInteger(partition) || partition < 0 || partition > 0xffff_ffff) {
+        throw invalid(`partition must be an integer from 0 to 4294967295; got ${shown(partition)}`);
+      }
+      words[head + 7] = partition;
+      flags |= PARTITION;
+    }
+    if (keyField !== null) {
+      const from = at;
+      at = this.#put(keyField, at);
+      words[head + 4] = at - from;
+      flags |= KEY;
+    }
+    if (valueField !== null) {
+      const from = at;
+      at = this.#put(valueField, at);
+      words[head + 5] = at - from;
+      flags |= VALUE_FLAG;
+    }
+    words[head + 6] = 0;
+    if (headerFields !== null) {
+      words[head + 6] = headerFields.length;
+      for (const header of headerFields) at = this.#header(header, at);
+    }
+    const end = (at + 7) & ~7;
+    words[head] = end - start;
+    words[head + 1] = flags;
+    words[head + 2] = topic;
+    words[head + 3] = who;
+    this.at = end;
+    return true;
+  }
+
+  /** Adds flags to the entry that begins the memory. */
+  mark(flags: number): void {
+    this.#words[1] |= flags;
+  }
+
+  #position(position: bigint | number, at: number): void {
+    if (typeof position === "number" && Number.isSafeInteger(position) && position >= 0) {
+      // A bigint need not be made for it.
+      const word = at >> 2;
+      const low = position >>> 0;
+      const high = (position - low) / 0x1_0000_0000;
+      [this.#words[word], this.#words[word + 1]] = LITTLE ? [low, high] : [high, low];
+    } else {
+      this.#wholes[at >> 3] = whole(position, "position");
+    }
+  }
+
+  #put(field: string | Uint8Array, at: number): number {
+    if (typeof field === "string") return this.#text(field, at);
+    this.bytes.set(field, at);
+    return at + field.length;
+  }
+
+  #text(text: string, at: number): number {
+    const { bytes } = this;
+    const length = text.length;
+    if (length > SHORT) return at + bytes.write(text, at);
+    for (let i = 0; i < length; i++) {
+      const letter = text.charCodeAt(i);
+      if (letter > 0x7f) return at + bytes.write(text, at);
+      bytes[at + i] = letter;
+    }
+    return at + length;
+  }
+
+  #header({ key, value }: Named, at: number): number {
+    // Where a header begins is no multiple of 4.
+    const named = this.#text(key, at + 8);
+    const end = value === null ? named : this.#put(value, named);
+    this.#number(named - at - 8, at);
+    this.#number(value === null ? NULL : end - named, at + 4);
+    return end;
+  }
+
+  #number(number: number, at: number): void {
+    if (LITTLE) this.bytes.writeUInt32LE(number, at);
+    else this.bytes.writeUInt32BE(number, at);
+  }
+}
+
+const LITTLE = new Uint8Array(new Uint32Array([1]).buffer)[0] === 1;
+
+/** The most bytes that a field takes. */
+function room(field: string | Uint8Array | null): number {
+  return field === null ? 0 : typeof field === "string" ? 3 * field.length : field.length;
+}
+
+function headersRoom(headers: Named[] | null): number {
+  if (headers === null) return 0;
+  return headers.reduce((sum, { key, value }) => sum + 8 + 3 * key.length + room(value), 0);
+}
+
+function tooLarge(bytes: number): OncelogError {
+  const text = "the record is larger than the engine could take; store what is in it elsewhere and send its name";
+  return new OncelogError("RecordTooLarge", `${text}, bytes=${bytes} max=${ENTRY_MAX}`);
+}

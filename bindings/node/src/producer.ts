@@ -1,0 +1,356 @@
+import { iterable, mustBeOpen, signalOf, text, until } from "./arguments.js";
+import { closed, OncelogError, run, toError } from "./errors.js";
+import { appendedMany, hub } from "./hub.js";
+import { ANSWER, MANY, MORE, REFUSED } from "./layout.js";
+import { native, type NativeProducer } from "./native.js";
+import { Packer } from "./packer.js";
+import type { Room } from "./room.js";
+import { soon } from "./schedule.js";
+import type { Appended, RecordInput, Waiting } from "./types.js";
+
+/** Bytes at which packed records cross without waiting for the end of the task. */
+const CROSS_AT = 64 << 10;
+/** Bytes of a call of many that cross together. */
+const PIECE = 256 << 10;
+/** Bytes that may wait for the engine in one producer. */
+const BACKLOG_MAX = 64 << 20;
+
+/** Memory for a call of many; used by one at a time, and a call inside a call makes its own. */
+let spare: Packer | undefined;
+
+/**
+ * Sends records to topics. Records are packed here and cross to the engine together, at the end of the running task;
+ * each partition's records keep the order of the calls.
+ *
+ * Opened with a name it never writes a record twice: each record carries a position, and what lies at or below
+ * `position` is answered as a duplicate.
+ */
+export class Producer {
+  readonly #native: NativeProducer;
+  readonly #room: Room;
+  readonly #slot: number;
+  readonly #refusals: number;
+  readonly #topics = new Map<string, number>();
+  #lastTopic: string | undefined;
+  #lastNumber = 0;
+  #packer = new Packer(CROSS_AT);
+  #scheduled = false;
+  #open = true;
+  #closing: Promise<void> | undefined;
+  /** What waits for room, oldest first. */
+  #backlog: Packer[] = [];
+  #backlogBytes = 0;
+  #drained: (() => void)[] = [];
+  /** Why the first posted record was refused of which nobody has heard. */
+  #refused: unknown;
+
+  /** @internal */
+  constructor(take: (refusals: number) => NativeProducer, room: Room) {
+    this.#refusals = hub.listen(this);
+    this.#native = take(this.#refusals);
+    this.#slot = this.#native.slot;
+    this.#room = room;
+  }
+
+  /**
+   * Sends a record. The promise is kept when the record has met its level; it closes the batch at the end of the task,
+   * so records sent together go down together. `signal` stops the waiting, never the write.
+   */
+  send(topic: string, record: RecordInput, waiting?: Waiting): Promise<Appended> {
+    if (waiting !== undefined) return this.#waiting(waiting, () => this.send(topic, record));
+    return new Promise<Appended>((resolve, reject) => {
+      const who = hub.expect(resolve as (value: unknown) => void, reject, undefined);
+      try {
+        this.#add(topic, record, ANSWER, who);
+      } catch (error) {
+        hub.forget(who);
+        reject(error);
+      }
+    });
+  }
+
+  /**
+   * Sends a record without a promise: the fastest way. It lingers for others, as `lingerMs` says; `flush` waits until
+   * it is safe. True: go on. False: more is waiting than the engine takes; go on after `drained`.
+   *
+   * What a post is refused for in the engine is thrown by a later post, or by `flush`, `drained` or `close`.
+   */
+  post(topic: string, record: RecordInput): boolean {
+    if (this.#refused !== undefined) this.#throwRefused();
+    this.#add(topic, record, 0, 0);
+    return this.#backlog.length === 0;
+  }
+
+  /**
+   * Sends records in order, with one promise for all and an answer for each. If one is refused, those before it are
+   * sent, those behind it are not, and the promise says why. A record that cannot be taken at all is told before any
+   * is sent. `signal` stops the waiting, never the write.
+   */
+  sendMany(topic: string, records: Iterable<RecordInput>, waiting?: Waiting): Promise<Appended[]> {
+    if (waiting !== undefined) return this.#waiting(waiting, () => this.sendMany(topic, records));
+    return new Promise<Appended[]>((resolve, reject) => {
+      const answers: ArrayBuffer[] = [];
+      const whos: number[] = [];
+      let missing = 0;
+      const expect = () => {
+        const part = answers.push(undefined as unknown as ArrayBuffer) - 1;
+        missing++;
+        const heard = (answer: unknown) => {
+          answers[part] = answer as ArrayBuffer;
+          if (--missing === 0) resolve(joined(answers));
+        };
+        const who = hub.expect(heard, reject, (who) => hub.native.takeMany(who));
+        whos.push(who);
+        return who;
+      };
+      try {
+        const pieces = this.#pack(topic, records, expect);
+        if (pieces.length === 0) resolve([]);
+        this.#seal();
+        for (const piece of pieces) this.#cross(piece);
+      } catch (error) {
+        for (const who of whos) hub.forget(who);
+        reject(error);
+      }
+    });
+  }
+
+  /** Waits until everything sent before has met its level. Rejects behind that with what a post was refused for. */
+  async flush(waiting?: Waiting): Promise<void> {
+    const signal = signalOf(waiting);
+    mustBeOpen(this.#open, "producer");
+    await until(this.#flush(), signal);
+  }
+
+  async #flush(): Promise<void> {
+    await this.#empty();
+    await this.#room.until(CROSS_AT);
+    await hub.wait<void>((who) => this.#native.flush(who));
+    if (this.#refused !== undefined) this.#throwRefused();
+  }
+
+  /** Waits until `post` may go on. */
+  async drained(waiting?: Waiting): Promise<void> {
+    const signal = signalOf(waiting);
+    mustBeOpen(this.#open, "producer");
+    await until(this.#empty(), signal);
+    if (this.#refused !== undefined) this.#throwRefused();
+  }
+
+  /** The position of a named producer: everything sent up to it has met its level. Null before the first. */
+  get position(): bigint | null {
+    mustBeOpen(this.#open, "producer");
+    return run(() => this.#native.position());
+  }
+
+  /** Flushes and lets the producer go. */
+  close(): Promise<void> {
+    this.#closing ??= this.#close();
+    return this.#closing;
+  }
+
+  async #close(): Promise<void> {
+    const flushed = this.#flush();
+    this.#open = false;
+    try {
+      await flushed;
+    } catch (error) {
+      // The engine's close has flushed already.
+      if (!(error instanceof OncelogError && error.code === "Closed")) throw error;
+    } finally {
+      this.#native.close();
+    }
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+
+  async #waiting<T>(waiting: Waiting, call: () => Promise<T>): Promise<T> {
+    const signal = signalOf(waiting);
+    return until(call(), signal);
+  }
+
+  #topic(topic: string): number {
+    const known = this.#topics.get(text(topic, "topic"));
+    const number = known ?? run(() => this.#native.topic(topic));
+    if (known === undefined) this.#topics.set(topic, number);
+    [this.#lastTopic, this.#lastNumber] = [topic, number];
+    return number;
+  }
+
+  #add(topic: string, record: RecordInput, flags: number, who: number): void {
+    if (!this.#open) throw closed("producer");
+    if (this.#backlogBytes > BACKLOG_MAX) throw crowded();
+    const number = topic === this.#lastTopic ? this.#lastNumber : this.#topic(topic);
+    for (let left = record; ; ) {
+      // Code of the caller may run in here, and send as well.
+      const packer = this.#packer;
+      if (packer.pack(left, number, flags, who)) break;
+      left = take(packer);
+      this.#seal();
+      if (packer.needed > this.#packer.bytes.length) this.#packer = new Packer(packer.needed);
+    }
+    if (!this.#scheduled) {
+      this.#scheduled = true;
+      soon(this);
+    }
+  }
+
+  /** Makes the memory ready for more. */
+  #seal(): void {
+    if (this.empty) this.crossBacklog(false);
+    const packer = this.#packer;
+    if (packer.at === 0) return;
+    this.#packer = new Packer(CROSS_AT);
+    this.#cross(packer);
+  }
+
+  /** Packs the records of one call; a piece begins with a number that `expect` gives. */
+  #pack(topic: string, records: Iterable<RecordInput>, expect: () => number): Packer[] {
+    if (!this.#open) throw closed("producer");
+    if (this.#backlogBytes > BACKLOG_MAX) throw crowded();
+    const number = topic === this.#lastTopic ? this.#lastNumber : this.#topic(topic);
+    const pieces: Packer[] = [];
+    let piece: Packer | undefined;
+    let bytes = 0;
+    let who = 0;
+    for (const record of iterable(records, "records")) {
+      if (piece === undefined) {
+        [piece, spare] = [spare ?? new Packer(PIECE), undefined];
+        pieces.push(piece);
+        who = expect();
+      }
+      for (let left = record; !piece.pack(left, number, MANY, who); ) {
+        left = take(piece);
+        if (piece.at > 0) {
+          piece.mark(MORE);
+          bytes += piece.at;
+          if (bytes > BACKLOG_MAX) throw tooMany(bytes);
+          who = expect();
+        } else {
+          pieces.pop();
+        }
+        piece = new Packer(Math.max(piece.needed, PIECE));
+        pieces.push(piece);
+      }
+    }
+    return pieces;
+  }
+
+  /** @internal What is packed crosses, or stays behind what waits. */
+  crossPacked(wait: boolean): void {
+    this.#scheduled = false;
+    if (this.#packer.at === 0) return;
+    if (wait || this.empty) this.crossBacklog(wait);
+  }
+
+  /** Puts full memory behind what waits; it crosses if nothing does. */
+  #cross(packer: Packer): void {
+    packer.sealed = true;
+    this.#backlog.push(packer);
+    this.#backlogBytes += packer.at;
+    if (this.#backlog.length === 1) this.crossBacklog(false);
+  }
+
+  /** @internal */
+  get empty(): boolean {
+    return this.#backlog.length === 0;
+  }
+
+  /** @internal Called when there may be room. */
+  crossBacklog(wait: boolean): boolean {
+    let moved = false;
+    while (this.#backlog.length > 0) {
+      const [packer] = this.#backlog;
+      moved = this.#goes(packer, wait) || moved;
+      if (packer.crossed < packer.at) {
+        this.#room.wait(this);
+        return moved;
+      }
+      this.#backlog.shift();
+      this.#backlogBytes -= packer.at;
+      if (packer.bytes.length === PIECE) spare = reset(packer);
+    }
+    return this.#crossLast(wait) || moved;
+  }
+
+  /** What is being packed goes as well, since nothing is before it any more. */
+  #crossLast(wait: boolean): boolean {
+    const packer = this.#packer;
+    const moved = packer.at > 0 && this.#goes(packer, wait);
+    if (packer.crossed < packer.at) {
+      this.#packer = new Packer(CROSS_AT);
+      packer.sealed = true;
+      this.#backlog.push(packer);
+      this.#backlogBytes += packer.at;
+      this.#room.wait(this);
+      return moved;
+    }
+    if (packer.bytes.length > CROSS_AT) this.#packer = new Packer(CROSS_AT);
+    else reset(packer);
+    const drained = this.#drained;
+    this.#drained = [];
+    for (const resolve of drained) resolve();
+    return moved;
+  }
+
+  /** Answers whether anything went. */
+  #goes(packer: Packer, wait: boolean): boolean {
+    const { bytes, crossed, at } = packer;
+    try {
+      packer.crossed += native.cross(this.#slot, bytes, crossed, at, wait);
+    } catch (error) {
+      // Nothing more goes, for whatever reason, and what waits must not wait for ever.
+      this.#refused ??= toError(error);
+      packer.crossed = at;
+    }
+    return packer.crossed > crossed;
+  }
+
+  async #empty(): Promise<void> {
+    this.crossPacked(false);
+    while (!this.empty) await new Promise<void>((resolve) => this.#drained.push(resolve));
+  }
+
+  /** @internal Called by the hub: a posted record was refused. */
+  heard(what: number): void {
+    if (what === REFUSED) this.#refused ??= hub.error(this.#refusals);
+  }
+
+  #throwRefused(): never {
+    const refused = this.#refused;
+    this.#refused = undefined;
+    if (!(refused instanceof OncelogError)) throw refused;
+    throw new OncelogError(refused.code, `a posted record was refused: ${refused.message}`, { cause: refused });
+  }
+}
+
+function take(packer: Packer): RecordInput {
+  const left = packer.left!;
+  packer.left = undefined;
+  return left;
+}
+
+function reset(packer: Packer): Packer {
+  packer.at = 0;
+  packer.crossed = 0;
+  packer.sealed = false;
+  return packer;
+}
+
+function joined(parts: ArrayBuffer[]): Appended[] {
+  const answers: Appended[] = [];
+  for (const part of parts) appendedMany(part, answers);
+  return answers;
+}
+
+function crowded(): OncelogError {
+  const text = "the log cannot keep up and what waits has reached its bound; wait for drained(), or for the promises";
+  return new OncelogError("Busy", `${text}, max=${BACKLOG_MAX}`);
+}
+
+function tooMany(bytes: number): OncelogError {
+  const text = "one call holds more than may wait; send the records in several calls";
+  return new OncelogError("LimitExceeded", `${text}, bytes=${bytes} max=${BACKLOG_MAX}`);
+}

@@ -1,0 +1,71 @@
+import type { NativeEngine } from "./native.js";
+
+/** How often is asked whether the engine has room again. */
+const ASK_AGAIN_MS = 1;
+/** How long nothing may move before the engine is asked to wait, so that it says what is wrong, such as a full disk. */
+const PATIENCE_MS = 2_000;
+
+/** Someone whose records are packed and have to wait. */
+export interface Waits {
+  /** Sends what goes without waiting, or with `wait` everything. True if anything went. */
+  crossBacklog(wait: boolean): boolean;
+  /** Nothing is left. */
+  readonly empty: boolean;
+}
+
+/**
+ * Who waits for an engine's room: what the engine would have to wait for, a flush or the next segment, waits here
+ * instead, in order, and JavaScript's thread goes on.
+ */
+export class Room {
+  readonly #native: NativeEngine;
+  readonly #waiting = new Set<Waits>();
+  #free: (() => void)[] = [];
+  #timer: NodeJS.Timeout | undefined;
+  #moved = 0;
+
+  constructor(native: NativeEngine) {
+    this.#native = native;
+  }
+
+  /** Has `waits` sent when there is room. */
+  wait(waits: Waits): void {
+    this.#waiting.add(waits);
+    this.#ask();
+  }
+
+  /** Waits until there is room for so many bytes at once, or until waiting for it is the engine's own affair. */
+  async until(bytes: number): Promise<void> {
+    const begun = performance.now();
+    while (!this.#native.hasRoom(bytes) && performance.now() - begun < PATIENCE_MS) {
+      await new Promise<void>((resolve) => setTimeout(resolve, ASK_AGAIN_MS));
+    }
+  }
+
+  /** Waits until nobody waits. */
+  async empty(): Promise<void> {
+    while (this.#waiting.size > 0) await new Promise<void>((resolve) => this.#free.push(resolve));
+  }
+
+  #ask(): void {
+    if (this.#timer !== undefined) return;
+    this.#moved = performance.now();
+    this.#timer = setInterval(() => this.#letIn(), ASK_AGAIN_MS);
+  }
+
+  #letIn(): void {
+    const now = performance.now();
+    const wait = now - this.#moved > PATIENCE_MS;
+    for (const waits of this.#waiting) {
+      if (waits.crossBacklog(wait)) this.#moved = now;
+      if (!waits.empty) break;
+      this.#waiting.delete(waits);
+    }
+    if (this.#waiting.size > 0) return;
+    clearInterval(this.#timer);
+    this.#timer = undefined;
+    const free = this.#free;
+    this.#free = [];
+    for (const resolve of free) resolve();
+  }
+}

@@ -1,0 +1,187 @@
+import { iterable, mustBeOpen, positions, shown, signalOf, text, until, whole } from "./arguments.js";
+import { Consumer } from "./consumer.js";
+import { invalid, OncelogError, run } from "./errors.js";
+import { hub } from "./hub.js";
+import { native, type NativeTransaction, type NativeTransactional } from "./native.js";
+import { Packer } from "./packer.js";
+import type { Room } from "./room.js";
+import type { Committed, GroupMetadata, Offsets, Position, RecordInput, Waiting, Whole } from "./types.js";
+
+const SCRATCH = 64 << 10;
+let scratch = new Packer(SCRATCH);
+
+/**
+ * Begins transactions, one at a time, under a transactional id. Opening the id shuts its older holder out. Records of
+ * any number of topics and offsets of any number of groups become visible together or not at all.
+ */
+export class TransactionalProducer {
+  readonly #native: NativeTransactional;
+  readonly #room: Room;
+  #open = true;
+
+  /** @internal */
+  constructor(native: NativeTransactional, room: Room) {
+    this.#native = native;
+    this.#room = room;
+  }
+
+  /** Begins a transaction. Nothing of it is seen by anybody before its commit. */
+  beginTransaction(): Transaction {
+    mustBeOpen(this.#open, "transactional producer");
+    return new Transaction(run(() => this.#native.begin()), this.#room, undefined);
+  }
+
+  /**
+   * Begins a transaction bound to a consumer: begin it before you poll. The commit sends the consumer's positions with
+   * it; an abort, or a commit that fails, puts the consumer back to where it stands now.
+   */
+  beginTransactionFor(consumer: Consumer<Offsets>): Transaction {
+    mustBeOpen(this.#open, "transactional producer");
+    if (!(consumer instanceof Consumer)) throw invalid(`a transaction is begun for a consumer; got ${shown(consumer)}`);
+    consumer.mustBeOpen();
+    const begun = run(() => consumer.atGiven(() => this.#native.begin(consumer.native)));
+    return new Transaction(begun, this.#room, consumer);
+  }
+
+  /** The position last sent with `Transaction.sendPosition` in a transaction that has met its level. */
+  get position(): bigint | null {
+    mustBeOpen(this.#open, "transactional producer");
+    return run(() => this.#native.position());
+  }
+
+  /** Lets the producer go. A transaction that is open stays open. */
+  async close(): Promise<void> {
+    this.#open = false;
+    this.#native.close();
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+}
+
+/** An open transaction: memory until it commits. Disposed of while open, it is aborted. */
+export class Transaction {
+  readonly #native: NativeTransaction;
+  readonly #slot: number;
+  readonly #room: Room;
+  readonly #consumer: Consumer<Offsets> | undefined;
+  readonly #topics = new Map<string, number>();
+  #bytes = 0;
+  #open = true;
+  /** Its number, which names it for ever. */
+  readonly number: bigint;
+
+  /** @internal */
+  constructor(native: NativeTransaction, room: Room, consumer: Consumer<Offsets> | undefined) {
+    this.#native = native;
+    this.#slot = native.slot;
+    this.number = native.number;
+    this.#room = room;
+    this.#consumer = consumer;
+  }
+
+  /** Adds a record. After an error the transaction is as it was, and may go on or be aborted. */
+  send(topic: string, record: RecordInput): void {
+    this.#check();
+    this.#pack(topic, record);
+    this.#cross();
+  }
+
+  /** Adds records. After an error those before the refused one are in the transaction, those behind it are not. */
+  sendMany(topic: string, records: Iterable<RecordInput>): void {
+    this.#check();
+    for (const record of iterable(records, "records")) {
+      // Code of the caller runs between the records: each crosses before the next is asked for.
+      this.#check();
+      this.#pack(topic, record);
+      this.#cross();
+    }
+  }
+
+  #pack(topic: string, record: RecordInput): void {
+    let number = this.#topics.get(text(topic, "topic"));
+    if (number === undefined) this.#topics.set(topic, (number = run(() => this.#native.topic(topic))));
+    scratch.at = 0;
+    if (scratch.pack(record, number, 0, 0)) return;
+    const { left, needed } = scratch;
+    scratch.left = undefined;
+    scratch = new Packer(needed);
+    scratch.pack(left!, number, 0, 0);
+  }
+
+  #cross(): void {
+    const { bytes, at } = scratch;
+    scratch.at = 0;
+    if (bytes.length > SCRATCH) scratch = new Packer(SCRATCH);
+    this.#bytes += at;
+    try {
+      native.cross(this.#slot, bytes, 0, at, false);
+    } catch (thrown) {
+      run(() => {
+        throw thrown;
+      });
+    }
+  }
+
+  /** Commits offsets of a group together with the records: per partition the offset to read next. */
+  sendOffsets(metadata: GroupMetadata, offsets: Iterable<Position>): void {
+    if (typeof metadata !== "object" || metadata === null) {
+      throw invalid(`sendOffsets takes consumer.groupMetadata() first; got ${shown(metadata)}`);
+    }
+    const group = text(metadata.group, "group");
+    const rows = positions(offsets);
+    this.#check();
+    run(() => this.#native.sendOffsets(group, rows));
+  }
+
+  /** Moves the position of the transactional id with the commit: how far its source has been worked off. */
+  sendPosition(position: Whole): void {
+    const to = whole(position, "position");
+    this.#check();
+    run(() => this.#native.sendPosition(to));
+  }
+
+  /**
+   * Commits; the promise is kept when the transaction has met its level. After `Indeterminate` nobody knows whether it
+   * is there until the log is opened again; after any other error it is aborted. `signal` stops the waiting, never the
+   * commit.
+   */
+  async commit(waiting?: Waiting): Promise<Committed> {
+    const signal = signalOf(waiting);
+    this.#check();
+    this.#open = false;
+    return until(this.#commit(), signal);
+  }
+
+  async #commit(): Promise<Committed> {
+    await this.#room.until(this.#bytes);
+    const commit = (who: number) => this.#native.commit(who);
+    const consumer = this.#consumer;
+    return hub.wait<Committed>(consumer === undefined ? commit : (who) => consumer.atGiven(() => commit(who)));
+  }
+
+  /** Aborts: nothing of it was written, and a bound consumer goes back to where it stood at the begin. */
+  async abort(): Promise<void> {
+    this.#check();
+    this.#open = false;
+    this.#consumer?.forgetWalk();
+    run(() => this.#native.abort());
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    if (!this.#open) return;
+    try {
+      await this.abort();
+    } catch (error) {
+      // With its engine it is gone as well.
+      if (!(error instanceof OncelogError && error.code === "Closed")) throw error;
+    }
+  }
+
+  #check(): void {
+    if (!this.#open) {
+      throw new OncelogError("InvalidTransactionState", "this transaction has ended; begin another");
+    }
+  }
+}

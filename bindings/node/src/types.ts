@@ -1,0 +1,234 @@
+/** Bytes as they are taken: copied at the call, so that the memory may be used again at once. Text is sent as UTF-8. */
+export type Bytes = string | NodeJS.ArrayBufferView | ArrayBufferLike;
+
+/** A number of 64 bits; a `number` must be a safe integer. */
+export type Whole = bigint | number;
+
+/** When a write is acknowledged: flushed to the device, or written to the operating system. */
+export type Durability = "disk" | "os";
+
+/** Which records a reader sees. */
+export type Isolation = "read_committed" | "read_uncommitted";
+
+/** Where a consumer begins if nothing is committed; `"none"`: polls fail until `seek` is called. */
+export type Start = "earliest" | "latest" | "none";
+
+/** How offsets are given out: as `bigint`, always right, or as `number`, up to 2^53. */
+export type Offsets = "bigint" | "number";
+
+/** The type of offsets. */
+export type OffsetOf<O extends Offsets> = O extends "number" ? number : bigint;
+
+export type LogLevel = "error" | "warn" | "info" | "debug";
+
+/** How to open a log. */
+export interface EngineOptions {
+  /** The level of topics that have none of their own. Default: `"disk"`. */
+  durability?: Durability;
+  /** Size of a segment, 64 KiB to 512 MiB. Default: 64 MiB. */
+  segmentBytes?: number;
+  /** Opens for reading: every call that would write answers `ReadOnly`. Default: false. */
+  readOnly?: boolean;
+  /** Makes the directory if it is missing. Default: true. */
+  create?: boolean;
+  /** False: sealed segments are read by read calls, not through memory mappings. Default: true. */
+  mappings?: boolean;
+  /** Opens for writing although decisions may be lost to damage. Default: false, which opens such a log for reading. */
+  acceptLoss?: boolean;
+  /** How long what was acknowledged at level `"os"` may wait for its flush. Default: 1,000 ms. */
+  flushIntervalMs?: number;
+  /** Hears what the engine has to say beside its answers. */
+  log?: (level: LogLevel, message: string) => void;
+}
+
+/** How a topic is made. */
+export interface TopicOptions {
+  /** Number of partitions; can be raised later, never lowered. Default: 1. */
+  partitions?: number;
+  /** The topic's level. Default: the engine's. */
+  durability?: Durability;
+}
+
+/** A topic as it stands. */
+export interface TopicInfo {
+  name: string;
+  /** Another one if the topic is deleted and made again. */
+  id: string;
+  partitions: number;
+  durability: Durability | null;
+}
+
+/** How a producer works. */
+export interface ProducerOptions {
+  /** The name whose position the producer carries. */
+  name?: string;
+  /** A partition's batch is closed when it has reached this many bytes. Default: 16 KiB. */
+  batchBytes?: number;
+  /** A batch of posted records is closed this long after its first. Default: 5 ms. */
+  lingerMs?: number;
+  /** When sends are acknowledged. Default: the level of their topic. */
+  durability?: Durability;
+}
+
+/** How a transactional producer works. */
+export interface TransactionalOptions {
+  /** When commits are acknowledged. Default: the strongest level of their topics. */
+  durability?: Durability;
+}
+
+/** How a consumer works. */
+export interface ConsumerOptions<O extends Offsets = "bigint"> {
+  /** What to read: topics with all their partitions of now, or single partitions. `assign` can do it later. */
+  topics?: Iterable<string | TopicPartition>;
+  /** The group in whose name offsets are committed. */
+  group?: string;
+  /** Default: `"read_committed"`. */
+  isolation?: Isolation;
+  /** Default: `"earliest"`. */
+  start?: Start;
+  /** How offsets are given out. Default: `"bigint"`. They are taken either way. */
+  offsets?: O;
+  /** Most bytes of one poll; a larger batch is given whole. Default: 1 MiB. */
+  maxBytes?: number;
+  /** Most records of one poll. */
+  maxRecords?: number;
+}
+
+/** How to read a partition. */
+export interface ReadOptions<O extends Offsets = "bigint"> {
+  /** Most bytes of one read; the first batch is given whole even if it is larger. Default: 1 MiB. */
+  maxBytes?: number;
+  /** Default: `"read_committed"`. */
+  isolation?: Isolation;
+  /** How offsets are given out. Default: `"bigint"`. */
+  offsets?: O;
+}
+
+/** A header: a name, which may come more than once, and a value or null. */
+export interface HeaderInput {
+  key: string;
+  value: Bytes | null;
+}
+
+/** A record to send. */
+export interface RecordInput {
+  /** Chooses the partition unless `partition` does; null, the default, and empty are different things. */
+  key?: Bytes | null;
+  /** The content; null marks the key as deleted. */
+  value: Bytes | null;
+  /** Kept in this order. */
+  headers?: Iterable<HeaderInput> | null;
+  /** Milliseconds since 1970, or -1 for none. Default: now. */
+  timestamp?: number | Date | null;
+  /** The partition to go to. Default: the key's, or the producer's choice. */
+  partition?: number | null;
+  /** A named producer's position: strictly increasing, gaps allowed. */
+  position?: Whole | null;
+}
+
+/** A header as it was sent. */
+export interface Header {
+  key: string;
+  value: Buffer | null;
+}
+
+/** A record as it lies in the log. Its Buffers are views of one piece of memory that all records of a poll share. */
+export interface Record<O extends Offsets = "bigint"> {
+  topic: string;
+  partition: number;
+  offset: OffsetOf<O>;
+  /** Milliseconds since 1970, -1 for none. */
+  timestamp: number;
+  key: Buffer | null;
+  value: Buffer | null;
+  headers: readonly Header[];
+}
+
+/** A partition by its name. */
+export interface TopicPartition {
+  topic: string;
+  partition: number;
+}
+
+/** A position to commit: the offset to read next. */
+export interface Position extends TopicPartition {
+  offset: Whole;
+  /** Free text, at most 4,096 bytes. */
+  metadata?: string;
+  /** The leader epoch of the last record read, if the caller keeps one. */
+  leaderEpoch?: number;
+}
+
+/** Where a consumer stands. */
+export interface PositionInfo<O extends Offsets = "bigint"> extends TopicPartition {
+  offset: OffsetOf<O>;
+}
+
+/** The ends of a partition. */
+export interface Bounds<O extends Offsets = "bigint"> {
+  /** The first offset that can be read. */
+  start: OffsetOf<O>;
+  /** The last stable offset: read_committed sees what lies below. */
+  stable: OffsetOf<O>;
+  /** The offset that the next visible record will have. */
+  end: OffsetOf<O>;
+}
+
+/** Names the group whose offsets a transaction commits. */
+export interface GroupMetadata {
+  group: string;
+}
+
+/** Where an append went. */
+export interface Appended {
+  partition: number;
+  /** Offset of the first record. */
+  first: bigint;
+  /** Offset of the last record. */
+  last: bigint;
+  /** The greatest timestamp of the batch. */
+  timestamp: number;
+  /** True if these records were here already and nothing was written: then partition and offsets mean nothing. */
+  duplicate: boolean;
+  /** The frame that holds the records. */
+  lsn: bigint;
+  /** The life of the log that answered. */
+  incarnation: bigint;
+}
+
+/** What a committed transaction left. */
+export interface Committed {
+  /** The transaction's number. */
+  number: bigint;
+  /** The frame that holds it; 0 for one that was empty and wrote nothing. */
+  lsn: bigint;
+  /** The life of the log that answered. */
+  incarnation: bigint;
+}
+
+/** What opening a log found and did. */
+export interface Opening {
+  /** The log was made by this open. */
+  created: boolean;
+  /** The life that this open began; 0 if it was opened for reading. */
+  incarnation: bigint;
+  /** Frames that were not known durable and were copied, so that they are now. */
+  framesCopied: bigint;
+  /** A torn tail that was cut. */
+  cut: { lastKept: bigint; lastSeen: bigint; bytes: bigint } | null;
+  /** Durable frames that are damaged. */
+  damage: { firstLsn: bigint; lastLsn: bigint; file: string; position: bigint; recordsOnly: boolean }[];
+}
+
+/** What the journal has done since the log was opened. */
+export interface Counters {
+  groupsWritten: bigint;
+  flushes: bigint;
+  lateRolls: bigint;
+  checkpoints: bigint;
+}
+
+/** Stops the waiting, never the write. */
+export interface Waiting {
+  signal?: AbortSignal;
+}

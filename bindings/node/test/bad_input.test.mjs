@@ -1,0 +1,199 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import vm from "node:vm";
+import { open } from "../dist/index.mjs";
+import { code, directory, log, values } from "./helpers.mjs";
+
+const invalid = code("InvalidArgument");
+const junk = [undefined, null, 1, NaN, true, Symbol("s"), {}, [], () => {}, 1n];
+const notText = junk;
+
+test("what is no path and no option opens nothing", async (t) => {
+  for (const dir of [...notText, "zero\0byte"]) await assert.rejects(open(dir), invalid);
+  const path = directory(t);
+  for (const options of [null, 1, "x", { durability: "memory" }, { durability: 1 }, { segmentBytes: -1 },
+    { segmentBytes: NaN }, { segmentBytes: "64" }, { segmentBytes: 1 }, { segmentBytes: Infinity }, { readOnly: 1 },
+    { create: "no" }, { mappings: null }, { acceptLoss: 0 }, { flushIntervalMs: -5 }, { log: "console" }]) {
+    await assert.rejects(open(path, options), invalid, JSON.stringify(options));
+  }
+  await assert.rejects(open(`${path}/missing`, { create: false }), (error) => error.name === "OncelogError");
+});
+
+test("topics take names and numbers only", async (t) => {
+  const { engine } = await log(t);
+  for (const name of notText) {
+    await assert.rejects(engine.createTopic(name), invalid);
+    await assert.rejects(engine.deleteTopic(name), invalid);
+    await assert.rejects(engine.addPartitions(name, 2), invalid);
+    await assert.rejects(engine.deleteProducer(name), invalid);
+    await assert.rejects(engine.transactionalProducer(name), invalid);
+    assert.throws(() => engine.partition(name, 0), invalid);
+  }
+  for (const partitions of [0, -1, 1.5, NaN, Infinity, "3", 2 ** 32, 3n]) {
+    await assert.rejects(engine.createTopic("x", { partitions }), invalid, String(partitions));
+  }
+  await assert.rejects(engine.createTopic("x", { partitions: 100_001 }), code("LimitExceeded"));
+  for (const durability of [1, "none", {}]) await assert.rejects(engine.createTopic("x", { durability }), invalid);
+  for (const number of [-1, 1.5, NaN, "0", 2 ** 32]) assert.throws(() => engine.partition("t", number), invalid);
+  assert.throws(() => engine.partition("t", 1), code("UnknownTopicOrPartition"));
+  for (const lsn of [-1, 1.5, NaN, "1", 2 ** 53, 2n ** 64n, 2n ** 70n, -1n]) {
+    await assert.rejects(engine.waitDurable(lsn), invalid);
+  }
+  await assert.rejects(engine.waitDurable(1_000_000), invalid);
+});
+
+test("producers and consumers take options of the right kind only", async (t) => {
+  const { engine } = await log(t);
+  for (const options of [null, 1, { name: 1 }, { batchBytes: -1 }, { batchBytes: 2 ** 40 }, { lingerMs: "5" },
+    { durability: "memory" }, { name: "" }, { name: "x".repeat(2000) }]) {
+    await assert.rejects(engine.producer(options), invalid, JSON.stringify(options));
+  }
+  for (const options of [null, 1, { topics: "t" }, { topics: [1] }, { topics: [{}] }, { group: 1 }, { group: "" },
+    { isolation: "x" }, { start: "middle" }, { offsets: "float" }, { maxRecords: 0 }, { maxBytes: -1 },
+    { topics: [] }, { topics: ["t", "t"] }, { maxRecords: NaN }]) {
+    assert.throws(() => engine.consumer(options), invalid, JSON.stringify(options));
+  }
+  assert.throws(() => engine.consumer({ topics: ["nope"] }), code("UnknownTopicOrPartition"));
+});
+
+/** Things that no record can be. */
+function badRecords() {
+  const gone = new Uint8Array(8);
+  structuredClone(gone, { transfer: [gone.buffer] });
+  const goneBuffer = new ArrayBuffer(8);
+  structuredClone(goneBuffer, { transfer: [goneBuffer] });
+  return [
+    ...[undefined, null, 1, "text", Symbol("s")],
+    ...[{}, { value: undefined }, { value: 1 }, { value: {} }, { value: [1, 2] }, { value: true }, { value: 1n }],
+    ...[{ value: gone }, { value: new DataView(new ArrayBuffer(1)), key: gone }, { value: goneBuffer }],
+    ...[{ value: "x", key: 1 }, { value: "x", key: {} }],
+    ...[NaN, 1.5, Infinity, "0", 2 ** 53, 1n, new Date(NaN), {}].map((timestamp) => ({ value: "x", timestamp })),
+    ...[-1, NaN, 1.5, 2 ** 32, "0", 1n, {}].map((partition) => ({ value: "x", partition })),
+    ...[-1, NaN, 1.5, 2 ** 53, -1n, 2n ** 64n, "1", {}].map((position) => ({ value: "x", position })),
+    ...[1, "h", {}, [1], [null], [{}], [{ key: 1, value: "" }], [{ key: "h" }], [{ key: "h", value: 1 }],
+      [{ key: "h", value: gone }], [["h", "v"]]].map((headers) => ({ value: "x", headers })),
+  ];
+}
+
+test("records of wrong kinds are refused by every way of sending, and nothing of them is sent", async (t) => {
+  const { engine } = await log(t);
+  const producer = await engine.producer();
+  const named = await engine.producer({ name: "named" });
+  const transaction = (await engine.transactionalProducer("x")).beginTransaction();
+  for (const [number, record] of badRecords().entries()) {
+    const which = `record ${number}`;
+    await assert.rejects(producer.send("t", record), invalid, which);
+    await assert.rejects(named.send("t", record), invalid, which);
+    await assert.rejects(producer.sendMany("t", [{ value: "good" }, record]), invalid, which);
+    await assert.rejects(engine.partition("t", 0).append([record]), invalid, which);
+    assert.throws(() => producer.post("t", record), invalid, which);
+    assert.throws(() => transaction.send("t", record), invalid, which);
+  }
+  for (const records of [undefined, null, 1, "text", {}]) {
+    await assert.rejects(producer.sendMany("t", records), invalid);
+    await assert.rejects(engine.partition("t", 0).append(records), invalid);
+    assert.throws(() => transaction.sendMany("t", records), invalid);
+  }
+  for (const topic of notText) {
+    await assert.rejects(producer.send(topic, { value: "x" }), invalid);
+    assert.throws(() => producer.post(topic, { value: "x" }), invalid);
+    assert.throws(() => transaction.send(topic, { value: "x" }), invalid);
+  }
+  await assert.rejects(engine.partition("t", 0).append([]), code("InvalidRecord"));
+  await assert.rejects(producer.send("t", { value: "x", timestamp: -2 }), (error) => error.name === "OncelogError");
+  await assert.rejects(producer.send("t", { value: "x", position: 1 }), invalid);
+  await producer.flush();
+  await transaction.commit();
+  assert.deepEqual(await values(engine), []);
+});
+
+test("bytes of every kind are taken, also shared ones and those of another realm", async (t) => {
+  const { engine } = await log(t);
+  const producer = await engine.producer();
+  const shared = new Uint8Array(new SharedArrayBuffer(3)).fill(65);
+  const plain = Uint8Array.from([65, 65, 65]);
+  const padded = Uint8Array.from([0, 0, 65, 65, 65, 0, 0, 0]);
+  const kinds = [
+    ...["AAA", plain, Buffer.from("AAA"), plain.buffer, new DataView(plain.buffer), shared, shared.buffer],
+    ...[new Int8Array(plain.buffer), new Uint8ClampedArray(plain.buffer), padded.subarray(2, 5)],
+    ...[new DataView(padded.buffer, 2, 3), vm.runInNewContext("new Uint8Array([65, 65, 65])")],
+    vm.runInNewContext("new Uint8Array([65, 65, 65]).buffer"),
+  ];
+  for (const value of kinds) await producer.send("t", { value, key: value, headers: [{ key: "h", value }] });
+  await producer.send("t", { value: new Uint16Array([0x4141]) });
+  assert.deepEqual(await values(engine), [...kinds.map(() => "AAA"), "AA"]);
+  for (const { key, headers } of await engine.partition("t", 0).read(0, { maxBytes: 1 })) {
+    assert.deepEqual([`${key}`, `${headers[0].value}`], ["AAA", "AAA"]);
+  }
+});
+
+test("consumers take partitions and offsets only", async (t) => {
+  const { engine } = await log(t);
+  const consumer = engine.consumer({ topics: ["t"], group: "g" });
+  const at = { topic: "t", partition: 0 };
+  for (const name of [...junk, {}, { topic: "t" }, { topic: "t", partition: -1 }, { topic: 1, partition: 0 }]) {
+    for (const method of ["seek", "position", "committed", "lag", "bounds"]) {
+      assert.throws(() => consumer[method](name, 0), invalid, method);
+    }
+    assert.throws(() => consumer.assign([name]), invalid);
+  }
+  assert.throws(() => consumer.assign("t"), invalid);
+  assert.throws(() => consumer.assign([]), invalid);
+  for (const offset of [undefined, null, -1, NaN, 0.5, 2 ** 53, -1n, 2n ** 64n, "0", {}]) {
+    assert.throws(() => consumer.seek(at, offset), invalid);
+    await assert.rejects(consumer.commit([{ ...at, offset }]), invalid);
+    await assert.rejects(engine.partition("t", 0).read(offset), invalid);
+  }
+  assert.throws(() => consumer.seek(at, 1), code("OffsetOutOfRange"));
+  await assert.rejects(consumer.commit([{ ...at, offset: 2n ** 63n }]), invalid);
+  await assert.rejects(consumer.commit([{ ...at, offset: 0, metadata: 1 }]), invalid);
+  await assert.rejects(consumer.commit([{ ...at, offset: 0, metadata: "m".repeat(5000) }]), code("LimitExceeded"));
+  await assert.rejects(consumer.commit([{ ...at, offset: 0, leaderEpoch: 2 ** 31 }]), invalid);
+  const polls = [null, 1, { timeoutMs: -1 }, { timeoutMs: NaN }, { timeoutMs: "1" }, { signal: 1 }, { signal: {} }];
+  for (const options of polls) {
+    await assert.rejects(consumer.poll(options), invalid, JSON.stringify(options));
+  }
+  assert.throws(() => consumer.seek({ topic: "t", partition: 5 }, 0), code("InvalidState"));
+  await assert.rejects(engine.consumer().poll(), code("InvalidState"));
+  await assert.rejects(engine.consumer({ topics: ["t"] }).commit(), invalid);
+});
+
+test("transactions take a consumer of their own engine, and metadata of a group", async (t) => {
+  const { engine } = await log(t);
+  const other = (await log(t)).engine;
+  const transactional = await engine.transactionalProducer("x");
+  for (const consumer of junk) assert.throws(() => transactional.beginTransactionFor(consumer), invalid);
+  const foreign = other.consumer({ topics: ["t"], group: "g" });
+  assert.throws(() => transactional.beginTransactionFor(foreign), invalid);
+  const transaction = transactional.beginTransaction();
+  for (const metadata of junk) assert.throws(() => transaction.sendOffsets(metadata, []), invalid);
+  for (const offsets of [null, 1, [1], [{}]]) {
+    assert.throws(() => transaction.sendOffsets({ group: "g" }, offsets), invalid);
+  }
+  for (const position of [-1, NaN, "1", null, 2n ** 64n]) {
+    assert.throws(() => transaction.sendPosition(position), invalid);
+  }
+  await transaction.abort();
+});
+
+test("what a getter or an iterator throws reaches the caller as it is", async (t) => {
+  const { engine } = await log(t);
+  const producer = await engine.producer();
+  const mine = new Error("mine");
+  const record = { get value() { throw mine; } };
+  const records = (function* () { yield { value: "x" }; throw mine; })();
+  await assert.rejects(producer.send("t", record), mine);
+  await assert.rejects(producer.sendMany("t", records), mine);
+  assert.throws(() => producer.post("t", record), mine);
+  await assert.rejects(engine.partition("t", 0).append([record]), mine);
+  await producer.flush();
+  assert.deepEqual(await values(engine), []);
+});
+
+test("calls are refused on anything but their own handle", async (t) => {
+  const { engine } = await log(t);
+  const producer = await engine.producer();
+  assert.throws(() => producer.post.call({}, "t", { value: "x" }), TypeError);
+  await assert.rejects(async () => producer.send.call({}, "t", { value: "x" }));
+  assert.throws(() => engine.topics.call(producer), TypeError);
+});

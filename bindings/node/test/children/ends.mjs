@@ -1,0 +1,43 @@
+// One way for a process to end, named by the second argument, with a log open in the directory of the first.
+import { open } from "../../dist/index.mjs";
+
+const [dir, way] = process.argv.slice(2);
+const engine = await open(dir);
+await engine.createTopic("t").catch(() => {});
+const producer = await engine.producer();
+const consumer = engine.consumer({ topics: ["t"], group: "g", start: "latest" });
+
+const ways = {
+  "by itself": () => void producer.post("t", { value: "posted" }),
+  "by process.exit": () => {
+    producer.post("t", { value: "posted" });
+    producer.send("t", { value: "sent" });
+    engine.flush();
+    consumer.poll();
+    process.exit(3);
+  },
+  "in a callback": () => {
+    producer.send("t", { value: "sent" }).then(() => process.exit(4));
+  },
+  "by an unhandled rejection": () => void producer.send("nope", { value: "refused" }),
+  "by an exception": () => {
+    producer.send("t", { value: "sent" });
+    queueMicrotask(() => {
+      throw new Error("uncaught");
+    });
+  },
+  "after a poll": () => {
+    const waiting = consumer.poll({ timeoutMs: 50 });
+    producer.post("t", { value: "polled" });
+    return waiting.then((records) => console.log(`polled ${records.length}`));
+  },
+  "while closing": () => {
+    engine.close();
+    process.exit(5);
+  },
+  "while opening": () => {
+    open(`${dir}/second`);
+    process.exit(6);
+  },
+};
+ways[way]();

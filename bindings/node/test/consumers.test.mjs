@@ -1,0 +1,211 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { code, log } from "./helpers.mjs";
+
+const at = { topic: "t", partition: 0 };
+
+/** A log with some records, each its own offset as text. */
+async function filled(t, count, options) {
+  const { engine, path } = await log(t, options);
+  const producer = await engine.producer();
+  await producer.sendMany("t", Array.from({ length: count }, (_, i) => ({ value: `${i}` })));
+  return { engine, path, producer };
+}
+
+test("a poll gives what is there, moves the position and commits it", async (t) => {
+  const { engine } = await filled(t, 100);
+  const consumer = engine.consumer({ topics: ["t"], group: "g" });
+  assert.equal(consumer.committed(at), null);
+  assert.equal(consumer.lag(at), 100n);
+  const records = await consumer.poll();
+  assert.equal(records.length, 100);
+  assert.equal(records.at(99).value.toString(), "99");
+  assert.equal(records.at(100), undefined);
+  assert.deepEqual(consumer.positions(), [{ ...at, offset: 100n }]);
+  await consumer.commit();
+  assert.equal(consumer.committed(at), 100n);
+  assert.equal(consumer.lag(at), 0n);
+  assert.deepEqual(consumer.bounds(at), { start: 0n, stable: 100n, end: 100n });
+  assert.deepEqual(consumer.groupMetadata(), { group: "g" });
+});
+
+test("a poll waits for the first record, for the time given, or for the signal", async (t) => {
+  const { engine, producer } = await filled(t, 0);
+  const consumer = engine.consumer({ topics: ["t"] });
+  assert.equal((await consumer.poll({ timeoutMs: 0 })).length, 0);
+  assert.equal((await consumer.poll({ timeoutMs: 5 })).length, 0);
+  const controller = new AbortController();
+  const stopped = consumer.poll({ signal: controller.signal });
+  controller.abort();
+  await assert.rejects(stopped, { name: "AbortError" });
+  await assert.rejects(consumer.poll({ signal: AbortSignal.abort() }), { name: "AbortError" });
+  const waiting = consumer.poll();
+  await assert.rejects(consumer.poll(), code("Busy"));
+  await producer.send("t", { value: "woken" });
+  assert.equal((await waiting).at(0).value.toString(), "woken");
+});
+
+test("polls that time out leave nothing behind and the next one is woken", async (t) => {
+  const { engine, producer } = await filled(t, 0);
+  const consumer = engine.consumer({ topics: ["t"] });
+  for (let i = 0; i < 200; i++) await consumer.poll({ timeoutMs: 0.01 });
+  for (let i = 0; i < 50; i++) {
+    const waiting = consumer.poll();
+    await producer.send("t", { value: `${i}` });
+    assert.equal((await waiting).at(0).value.toString(), `${i}`);
+  }
+});
+
+test("for await gives every record once, over breaks and commits in the middle", async (t) => {
+  const { engine, path } = await filled(t, 1000);
+  const consumer = engine.consumer({ topics: ["t"], group: "g" });
+  const seen = [];
+  const read = async (count) => {
+    for await (const { value } of consumer) {
+      seen.push(Number(value));
+      if (--count === 0) break;
+    }
+  };
+  await read(10);
+  assert.equal(consumer.position(at), 10n);
+  assert.equal(consumer.lag(at), 990n);
+  for await (const { value } of consumer) {
+    seen.push(Number(value));
+    if (seen.length % 100 === 0) {
+      await consumer.commit();
+      assert.equal(consumer.committed(at), BigInt(seen.length), "no more is committed than was given");
+      assert.equal(consumer.position(at), BigInt(seen.length));
+      assert.equal(consumer.lag(at), BigInt(1000 - seen.length));
+      assert.deepEqual(consumer.positions(), [{ ...at, offset: BigInt(seen.length) }]);
+    }
+    if (seen.length === 500) break;
+  }
+  const polled = await consumer.poll();
+  for (const { value } of polled) seen.push(Number(value));
+  assert.deepEqual(seen, Array.from({ length: 1000 }, (_, i) => i));
+  assert.ok(path);
+});
+
+test("a body that throws gives the rest back", async (t) => {
+  const { engine } = await filled(t, 10);
+  const consumer = engine.consumer({ topics: ["t"] });
+  await assert.rejects(async () => {
+    for await (const { offset } of consumer) if (offset === 3n) throw new Error("mine");
+  }, /mine/);
+  assert.equal((await consumer.poll()).at(0).offset, 4n);
+});
+
+test("seek, rewind and assign in the middle of for await count at once", async (t) => {
+  const { engine } = await filled(t, 10, { topics: ["t", "u"] });
+  const consumer = engine.consumer({ topics: ["t"], group: "g" });
+  const seen = [];
+  for await (const { offset } of consumer) {
+    seen.push(Number(offset));
+    if (seen.length === 2) consumer.seek(at, 8);
+    if (seen.length === 4) break;
+  }
+  assert.deepEqual(seen, [0, 1, 8, 9]);
+  consumer.seek(at, 5n);
+  await consumer.commit();
+  for await (const { offset } of consumer) {
+    seen.push(Number(offset));
+    if (seen.length === 6) consumer.rewind();
+    if (seen.length === 7) consumer.assign([at, { topic: "u", partition: 0 }]);
+    if (seen.length === 8) break;
+  }
+  assert.deepEqual(seen.slice(4), [5, 6, 5, 6]);
+});
+
+test("several partitions are read in turn and all of them are committed right", async (t) => {
+  const { engine, producer } = await filled(t, 0, { partitions: 4 });
+  const records = Array.from({ length: 400 }, (_, i) => ({ value: `${i}`, partition: i % 4 }));
+  await producer.sendMany("t", records);
+  const consumer = engine.consumer({ topics: ["t"], group: "g" });
+  const seen = new Set();
+  for await (const { value, partition } of consumer) {
+    seen.add(`${partition} ${value}`);
+    if (seen.size === 150) await consumer.commit();
+    if (seen.size === 151) break;
+  }
+  const total = [0, 1, 2, 3].reduce((sum, partition) => sum + (consumer.committed({ ...at, partition }) ?? 0n), 0n);
+  assert.equal(total, 150n);
+  for await (const { value, partition } of consumer) if (seen.add(`${partition} ${value}`).size === 400) break;
+  assert.equal(consumer.positions().length, 4);
+});
+
+test("offsets are numbers where asked for, in and out", async (t) => {
+  const { engine } = await filled(t, 3);
+  const consumer = engine.consumer({ topics: [at], group: "g", offsets: "number" });
+  for await (const { offset } of consumer) if (offset === 1) break;
+  assert.equal(consumer.position(at), 2);
+  await consumer.commit([{ ...at, offset: 1, metadata: "note" }]);
+  assert.equal(consumer.committed(at), 1);
+  assert.equal(consumer.lag(at), 1);
+  assert.deepEqual(consumer.bounds(at), { start: 0, stable: 3, end: 3 });
+  assert.equal((await consumer.poll()).nextOffset("t", 0), 3);
+});
+
+test("start rules say where to begin", async (t) => {
+  const { engine, producer } = await filled(t, 5);
+  const latest = engine.consumer({ topics: ["t"], start: "latest" });
+  const none = engine.consumer({ topics: ["t"], start: "none" });
+  assert.equal((await latest.poll({ timeoutMs: 0 })).length, 0);
+  await producer.send("t", { value: "5" });
+  assert.equal((await latest.poll()).at(0).offset, 5n);
+  await assert.rejects(none.poll(), code("OffsetOutOfRange"));
+  none.seek(at, 2);
+  assert.equal((await none.poll()).at(0).offset, 2n);
+});
+
+test("closing ends for await and a poll that waits", async (t) => {
+  const { engine } = await filled(t, 1);
+  const consumer = engine.consumer({ topics: ["t"] });
+  let seen = 0;
+  for await (const record of consumer) {
+    assert.ok(record);
+    seen++;
+    setImmediate(() => consumer.close());
+  }
+  assert.equal(seen, 1);
+  assert.throws(() => consumer.position(at), code("Closed"));
+  const other = engine.consumer({ topics: ["t"], start: "latest" });
+  const waiting = other.poll();
+  await other.close();
+  await assert.rejects(waiting, code("Closed"));
+});
+
+test("the engine's close ends a poll that waits", async (t) => {
+  const { engine } = await filled(t, 0);
+  const consumer = engine.consumer({ topics: ["t"] });
+  const waiting = assert.rejects(consumer.poll(), code("Closed"));
+  await engine.close();
+  await waiting;
+});
+
+test("a poll gives no more than it is allowed", async (t) => {
+  const { engine } = await filled(t, 1000);
+  const few = engine.consumer({ topics: ["t"], maxRecords: 7 });
+  assert.equal((await few.poll()).length, 7);
+  assert.equal((await few.poll()).at(0).offset, 7n);
+});
+
+test("buffers of a poll share one piece of memory, and outlive everything else", async (t) => {
+  const { engine } = await filled(t, 100);
+  let records = await engine.consumer({ topics: ["t"] }).poll();
+  const kept = [...records].map(({ value }) => value);
+  assert.equal(new Set(kept.map(({ buffer }) => buffer)).size, 1);
+  records = undefined;
+  await engine.close();
+  globalThis.gc?.();
+  assert.deepEqual(kept.map(String), Array.from({ length: 100 }, (_, i) => `${i}`));
+});
+
+test("a group goes on where it committed, with another consumer and in another life", async (t) => {
+  const { engine } = await filled(t, 10);
+  const first = engine.consumer({ topics: ["t"], group: "g" });
+  for await (const { offset } of first) if (offset === 3n) break;
+  await first.commit();
+  await first.close();
+  const second = engine.consumer({ topics: ["t"], group: "g" });
+  assert.equal((await second.poll()).at(0).offset, 4n);
+});

@@ -1,0 +1,47 @@
+// What the tests share: a log in a directory that goes with the test, and a look at its records.
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { open } from "../dist/index.mjs";
+
+/** A directory that is gone when the test ends. */
+export function directory(t) {
+  const path = mkdtempSync(join(tmpdir(), "oncelog-node-"));
+  t.after(() => rmSync(path, { recursive: true, force: true }));
+  return path;
+}
+
+/** An open log with some topics. */
+export async function log(t, { topics = ["t"], partitions = 1, ...options } = {}) {
+  const path = directory(t);
+  const engine = await open(path, { durability: "os", ...options });
+  t.after(() => engine.close());
+  for (const topic of topics) await engine.createTopic(topic, { partitions });
+  return { engine, path };
+}
+
+/** The values of all records of a topic, as text, by partition and offset. */
+export async function values(engine, topic = "t") {
+  const { partitions } = engine.topics().find(({ name }) => name === topic);
+  const found = [];
+  for (let number = 0; number < partitions; number++) {
+    const partition = engine.partition(topic, number);
+    for (let at = 0n; at < partition.bounds().end; ) {
+      const records = await partition.read(at);
+      for (const { value } of records) found.push(value && value.toString());
+      at = records.nextOffset(topic, number);
+    }
+  }
+  return found;
+}
+
+/** What a failed call answers: for assert.rejects and assert.throws. */
+export function code(code, pattern = /./) {
+  return (error) => {
+    if (error.name !== "OncelogError" || error.code !== code || !pattern.test(error.message)) throw error;
+    return true;
+  };
+}
+
+/** Some bytes of a length. */
+export const bytes = (length) => Buffer.from(Array.from({ length }, (_, i) => (i * 7) % 251));

@@ -1,0 +1,161 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { open, OncelogError } from "../dist/index.mjs";
+import { code, directory, log } from "./helpers.mjs";
+
+test("a record comes back as it was sent, with key, headers and timestamp", async (t) => {
+  const { engine } = await log(t, { partitions: 2 });
+  const producer = await engine.producer();
+  const headers = [{ key: "trace", value: "7f" }, { key: "", value: null }, { key: "trace", value: new Uint8Array(0) }];
+  const timestamp = 1_700_000_000_123;
+  const sent = await producer.send("t", { key: "k", value: "žluťoučký", headers, timestamp, partition: 1 });
+  assert.deepEqual({ ...sent, incarnation: 0n, lsn: 0n }, {
+    partition: 1, first: 0n, last: 0n, timestamp: 1_700_000_000_123, duplicate: false, lsn: 0n, incarnation: 0n,
+  });
+  const records = await engine.partition("t", 1).read(0);
+  assert.equal(records.length, 1);
+  assert.deepEqual(records.at(0), {
+    topic: "t",
+    partition: 1,
+    offset: 0n,
+    timestamp: 1_700_000_000_123,
+    key: Buffer.from("k"),
+    value: Buffer.from("žluťoučký"),
+    headers: [
+      { key: "trace", value: Buffer.from("7f") },
+      { key: "", value: null },
+      { key: "trace", value: Buffer.alloc(0) },
+    ],
+  });
+});
+
+test("null and empty are different things", async (t) => {
+  const { engine } = await log(t);
+  const producer = await engine.producer();
+  await producer.sendMany("t", [{ value: null }, { value: "" }, { value: null, key: "" }, { value: "", key: null }]);
+  const found = [...(await engine.partition("t", 0).read(0n))].map(({ key, value }) => [key?.length, value?.length]);
+  assert.deepEqual(found, [[undefined, undefined], [undefined, 0], [0, undefined], [undefined, 0]]);
+});
+
+test("topics are made, grown, listed and deleted", async (t) => {
+  const { engine } = await log(t, { topics: ["b", "a"] });
+  await engine.addPartitions("a", 3);
+  await engine.createTopic("c", { durability: "disk" });
+  const list = engine.topics().map(({ name, partitions, durability }) => [name, partitions, durability]);
+  assert.deepEqual(list, [["a", 3, null], ["b", 1, null], ["c", 1, "disk"]]);
+  assert.match(engine.topics()[0].id, /^[0-9a-f]{32}$/);
+  await engine.deleteTopic("b");
+  assert.deepEqual(engine.topics().map(({ name }) => name), ["a", "c"]);
+  await assert.rejects(engine.createTopic("a"), code("TopicExists"));
+  await assert.rejects(engine.deleteTopic("b"), code("UnknownTopicOrPartition"));
+  await assert.rejects(engine.createTopic("no/slash"), code("InvalidArgument"));
+});
+
+test("a batch is appended to a partition and read from any offset", async (t) => {
+  const { engine } = await log(t);
+  const partition = engine.partition("t", 0);
+  assert.deepEqual([partition.topic, partition.number], ["t", 0]);
+  const appended = await partition.append([{ value: "one" }, { value: "two", key: "k" }], { durability: "disk" });
+  assert.deepEqual([appended.first, appended.last], [0n, 1n]);
+  const records = await partition.read(1n);
+  assert.deepEqual([...records].map(({ offset, value }) => [offset, value.toString()]), [[1n, "two"]]);
+  assert.equal(records.nextOffset("t", 0), 2n);
+  assert.equal(records.nextOffset("t", 1), undefined);
+  assert.deepEqual(partition.bounds(), { start: 0n, stable: 2n, end: 2n });
+  assert.equal((await partition.read(2n)).length, 0);
+  await assert.rejects(partition.read(3n), code("OffsetOutOfRange"));
+  await engine.waitDurable(appended.lsn);
+});
+
+test("a large batch is appended whole", async (t) => {
+  const { engine } = await log(t);
+  const partition = engine.partition("t", 0);
+  const value = Buffer.alloc(50_000, 1);
+  assert.equal((await partition.append(Array(20).fill({ value }))).last, 19n);
+  assert.equal((await partition.read(0, { maxBytes: 1 })).length, 20);
+});
+
+test("numbers instead of bigints are given out where asked for", async (t) => {
+  const { engine } = await log(t);
+  await (await engine.producer()).send("t", { value: "x" });
+  const [record] = await engine.partition("t", 0).read(0, { offsets: "number" });
+  assert.equal(record.offset, 0);
+});
+
+test("opening tells what it found, counters what was done, and the log function hears of it", async (t) => {
+  const path = directory(t);
+  const heard = [];
+  const engine = await open(path, { log: (level, message) => heard.push([level, message]) });
+  assert.deepEqual(engine.opening(), { created: true, incarnation: 1n, framesCopied: 0n, cut: null, damage: [] });
+  await engine.createTopic("t");
+  assert.ok(engine.counters().flushes > 0n);
+  await engine.close();
+  const again = await open(path);
+  assert.equal(again.opening().incarnation, 2n);
+  await again.close();
+  assert.match(heard[0].join(" "), /^info opened the log/);
+});
+
+test("a second open is locked out and says by whom, and reading is not", async (t) => {
+  const { engine, path } = await log(t);
+  await assert.rejects(open(path), code("Locked", new RegExp(`pid=${process.pid}`)));
+  await engine.close();
+  const readers = await Promise.all([open(path, { readOnly: true }), open(path, { readOnly: true })]);
+  await assert.rejects(readers[0].createTopic("x"), code("ReadOnly"));
+  await assert.rejects(readers[1].producer(), code("ReadOnly"));
+  await Promise.all(readers.map((reader) => reader.close()));
+});
+
+test("an error says what it is and what can be done", async (t) => {
+  const { engine } = await log(t);
+  const error = await engine.deleteTopic("nope").catch((error) => error);
+  assert.ok(error instanceof OncelogError && error instanceof Error);
+  const { name, code: kind, number, retriable, fatal, requiresAbort } = error;
+  assert.deepEqual([name, kind, number, retriable, fatal, requiresAbort],
+    ["OncelogError", "UnknownTopicOrPartition", 18, false, false, false]);
+  const missing = await open("/proc/nope/log").catch((error) => error);
+  assert.ok(missing.cause instanceof Error, "the operating system's error is chained");
+});
+
+test("everything answers Closed after the close, and closing again does nothing", async (t) => {
+  const { engine } = await log(t);
+  const producer = await engine.producer();
+  const transactional = await engine.transactionalProducer("x");
+  const transaction = transactional.beginTransaction();
+  const consumer = engine.consumer({ topics: ["t"], group: "g" });
+  const partition = engine.partition("t", 0);
+  await Promise.all([engine.close(), engine.close()]);
+  await engine.close();
+  for (const call of [
+    () => producer.send("t", { value: "x" }),
+    () => producer.sendMany("t", [{ value: "x" }]),
+    () => producer.flush(),
+    () => consumer.poll(),
+    () => consumer.commit(),
+    () => partition.read(0),
+    () => partition.append([{ value: "x" }]),
+    () => transaction.commit(),
+    () => engine.createTopic("u"),
+    () => engine.producer(),
+    () => engine.flush(),
+    async () => engine.topics(),
+    async () => engine.consumer(),
+    async () => transactional.beginTransaction(),
+    async () => consumer.seek({ topic: "t", partition: 0 }, 0),
+  ]) await assert.rejects(call, code("Closed"), call.toString());
+  await producer.close();
+  await consumer.close();
+});
+
+test("handles are disposed of with await using", async (t) => {
+  const path = directory(t);
+  const engine = await open(path);
+  await engine.createTopic("t");
+  const producer = await engine.producer();
+  const consumer = engine.consumer({ topics: ["t"] });
+  producer.post("t", { value: "kept" });
+  for (const handle of [consumer, producer, engine]) await handle[Symbol.asyncDispose]();
+  const again = await open(path);
+  assert.equal(again.partition("t", 0).bounds().end, 1n);
+  await again[Symbol.asyncDispose]();
+});

@@ -1,0 +1,82 @@
+import assert from "node:assert/strict";
+import { execFileSync, spawnSync } from "node:child_process";
+import { readFileSync, writeFileSync } from "node:fs";
+import { createRequire } from "node:module";
+import { join } from "node:path";
+import { test } from "node:test";
+import { fileURLToPath } from "node:url";
+import * as module_ from "oncelog";
+import { directory } from "./helpers.mjs";
+
+const require = createRequire(import.meta.url);
+const home = fileURLToPath(new URL("..", import.meta.url));
+const tsc = require.resolve("typescript/lib/tsc.js");
+
+test("both kinds of modules give the same classes", () => {
+  const required = require("oncelog");
+  const names = Object.keys(required).sort();
+  assert.deepEqual(Object.keys(module_).sort(), names);
+  assert.deepEqual(names, ["Consumer", "Engine", "OncelogError", "Partition", "Producer", "Records", "Transaction",
+    "TransactionalProducer", "open"]);
+  for (const name of names) assert.equal(module_[name], required[name], name);
+});
+
+test("nothing else of the package can be imported", async () => {
+  await assert.rejects(import("oncelog/dist/hub.js"), { code: "ERR_PACKAGE_PATH_NOT_EXPORTED" });
+  assert.equal(require("oncelog/package.json").name, "oncelog");
+});
+
+test("the two halves agree about the layout", async () => {
+  const { native } = require("../dist/native.js");
+  const facade = Object.entries(require("../dist/layout.js")).sort();
+  assert.deepEqual(facade, native.layout().sort());
+});
+
+test("every kind of error has a code in the types", () => {
+  const { native } = require("../dist/native.js");
+  const types = readFileSync(join(home, "dist/errors.d.ts"), "utf8");
+  const declared = types.match(/ErrorCode = ([^;]+);/)[1].match(/\w+/g);
+  assert.deepEqual(declared, native.kinds().map(({ name }) => name));
+});
+
+test("the package has no dependencies, and packs what it needs and nothing more", () => {
+  const { dependencies = {}, files } = require("../package.json");
+  assert.deepEqual([dependencies, files], [{}, ["dist", "scripts/install.mjs"]]);
+  const packed = execFileSync("npm", ["pack", "--dry-run", "--json", "--ignore-scripts"], { cwd: home, stdio: "pipe" });
+  const paths = JSON.parse(packed)[0].files.map(({ path }) => path);
+  assert.ok(paths.includes("dist/index.mjs") && paths.includes("dist/index.d.mts") && paths.includes("README.md"));
+  assert.ok(paths.every((path) => /^(dist\/|package.json|README.md|scripts\/install.mjs)/.test(path)), paths.join(" "));
+});
+
+/** Runs the compiler over a file of test/types. */
+function compile(...args) {
+  const flags = ["--strict", "--target", "es2022", "--lib", "es2023,esnext.disposable", "--module", "node16",
+    "--moduleResolution", "node16", "--types", "node", "--typeRoots", join(home, "node_modules/@types"),
+    "--rootDir", home];
+  const { status, stdout } = spawnSync(process.execPath, [tsc, ...flags, ...args], { encoding: "utf8" });
+  assert.equal(status, 0, stdout);
+}
+
+test("the types are what they say, in modules of both kinds", () => {
+  compile("--noEmit", join(home, "test/types/usage.mts"), join(home, "test/types/required.cts"));
+});
+
+test("a typed program with await using compiles and runs", (t) => {
+  const dir = directory(t);
+  compile("--outDir", dir, join(home, "test/types/using.mts"));
+  const program = join(dir, "test/types/using.mjs");
+  const text = readFileSync(program, "utf8").replace(/from "oncelog"/, `from "${join(home, "dist/index.mjs")}"`);
+  writeFileSync(program, text);
+  assert.equal(execFileSync(process.execPath, [program, join(dir, "log")], { encoding: "utf8" }).trim(), "kept; 0 1");
+});
+
+for (const [name, expected] of [
+  ["append_read", /offsets 0 to 1\n0: good morning\n1: guten Morgen/],
+  ["resume_without_duplicates", /position null\n.*position 3\n3 lines were refused as duplicates; 5 are in the log/],
+  ["exactly_once", /given up: 0 invoices, offset committed: null\ncommitted: 1 invoices, offset committed: 1/],
+]) {
+  test(`the example ${name} does what it says`, () => {
+    const out = execFileSync(process.execPath, [join(home, "examples", `${name}.mjs`)], { encoding: "utf8" });
+    assert.match(out, expected);
+  });
+}

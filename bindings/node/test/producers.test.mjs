@@ -1,0 +1,235 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { bytes, code, log, values } from "./helpers.mjs";
+
+const range = (n) => Array.from({ length: n }, (_, i) => i);
+
+test("what is sent together goes down together and in order", async (t) => {
+  const { engine } = await log(t);
+  const producer = await engine.producer();
+  const sent = await Promise.all(range(1000).map((i) => producer.send("t", { value: `${i}` })));
+  assert.deepEqual(sent.map(({ first }) => Number(first)), range(1000));
+  assert.equal(sent[0].lsn, sent[999].lsn > sent[0].lsn ? sent[0].lsn : sent[999].lsn);
+  assert.ok(new Set(sent.map(({ lsn }) => lsn)).size <= 4, "a few batches, not one each");
+  assert.deepEqual(await values(engine), range(1000).map(String));
+});
+
+test("posts, sends and sends of many keep their order", async (t) => {
+  const { engine } = await log(t);
+  const producer = await engine.producer();
+  const promises = [];
+  for (let i = 0; i < 300; i += 3) {
+    producer.post("t", { value: `${i}` });
+    promises.push(producer.send("t", { value: `${i + 1}` }));
+    promises.push(producer.sendMany("t", [{ value: `${i + 2}` }]));
+  }
+  await Promise.all(promises);
+  await producer.flush();
+  assert.deepEqual(await values(engine), range(300).map(String));
+});
+
+test("more than the engine takes at once waits in order, and post says so", async (t) => {
+  const { engine } = await log(t, { segmentBytes: 1 << 20 });
+  const producer = await engine.producer();
+  const padding = "x".repeat(1000);
+  let waited = 0;
+  for (let i = 0; i < 40_000; i++) {
+    if (!producer.post("t", { value: `${i} ${padding}` })) {
+      waited++;
+      await producer.drained();
+    }
+  }
+  await producer.flush();
+  assert.ok(waited > 0, "40 MB went through segments of 1 MB without any waiting");
+  const found = await values(engine);
+  assert.equal(found.length, 40_000);
+  assert.ok(found.every((value, i) => value.startsWith(`${i} `)));
+});
+
+test("what nobody waits for is bounded: a post beyond is refused and can be repeated", async (t) => {
+  const { engine } = await log(t);
+  const producer = await engine.producer();
+  const value = Buffer.alloc(500_000);
+  let posted = 0;
+  const flood = () => {
+    for (; posted < 10_000; posted++) producer.post("t", { value });
+  };
+  assert.throws(flood, code("Busy"));
+  await assert.rejects(producer.send("t", { value }), code("Busy"));
+  await assert.rejects(producer.sendMany("t", [{ value }]), code("Busy"));
+  await producer.drained();
+  await producer.send("t", { value: "last" });
+  assert.equal(engine.partition("t", 0).bounds().end, BigInt(posted + 1));
+});
+
+test("many records of one call cross in pieces and are answered one by one", async (t) => {
+  const { engine } = await log(t, { partitions: 3 });
+  const producer = await engine.producer();
+  const records = range(20_000).map((i) => ({ key: `${i % 10}`, value: `${i} ${"y".repeat(100)}` }));
+  const answers = await producer.sendMany("t", records);
+  assert.equal(answers.length, 20_000);
+  const seen = new Set(answers.map(({ partition, first }) => `${partition} ${first}`));
+  assert.equal(seen.size, 20_000);
+  assert.equal((await values(engine)).length, 20_000);
+  assert.deepEqual(await producer.sendMany("t", []), []);
+  assert.equal((await producer.sendMany("t", new Set([{ value: "any iterable" }]))).length, 1);
+});
+
+test("a refused record of many leaves those before it and drops those behind it", async (t) => {
+  const { engine } = await log(t);
+  const producer = await engine.producer();
+  const many = range(10).map((i) => ({ value: `${i}`, partition: i === 4 ? 9 : 0 }));
+  await assert.rejects(producer.sendMany("t", many), code("UnknownTopicOrPartition"));
+  await producer.send("t", { value: "after" });
+  assert.deepEqual(await values(engine), ["0", "1", "2", "3", "after"]);
+});
+
+test("a refusal in one piece of many drops all pieces behind it", async (t) => {
+  const { engine } = await log(t);
+  const producer = await engine.producer();
+  const many = range(20_000).map((i) => ({ value: `${i} ${"z".repeat(100)}`, partition: i === 100 ? 9 : 0 }));
+  await assert.rejects(producer.sendMany("t", many), code("UnknownTopicOrPartition"));
+  assert.equal((await producer.sendMany("t", [{ value: "next" }])).length, 1);
+  assert.equal((await values(engine)).length, 101);
+});
+
+test("a record of many that cannot be taken leaves all of them unsent", async (t) => {
+  const { engine } = await log(t);
+  const producer = await engine.producer();
+  const many = range(20_000).map((i) => ({ value: i === 19_999 ? undefined : "v".repeat(100) }));
+  await assert.rejects(producer.sendMany("t", many), code("InvalidArgument"));
+  await producer.flush();
+  assert.deepEqual(await values(engine), []);
+});
+
+test("a refused post is told by the next post, by flush, drained and close, once each", async (t) => {
+  const { engine } = await log(t);
+  const producer = await engine.producer();
+  const refused = () => producer.post("nope", { value: "x" });
+  refused();
+  await assert.rejects(producer.flush(), code("UnknownTopicOrPartition", /posted/));
+  await producer.flush();
+  refused();
+  while (true) {
+    await new Promise(setImmediate);
+    try {
+      producer.post("t", { value: "told" });
+    } catch (error) {
+      assert.equal(error.code, "UnknownTopicOrPartition");
+      break;
+    }
+  }
+  refused();
+  await assert.rejects(producer.close(), code("UnknownTopicOrPartition"));
+  await assert.rejects(producer.send("t", { value: "x" }), code("Closed"));
+  assert.throws(() => producer.post("t", { value: "x" }), code("Closed"));
+  assert.ok((await values(engine)).every((value) => value === "told"));
+});
+
+test("a refused send leaves the others of its task", async (t) => {
+  const { engine } = await log(t);
+  const producer = await engine.producer();
+  const answers = await Promise.allSettled([
+    producer.send("t", { value: "a" }),
+    producer.send("nope", { value: "b" }),
+    producer.send("t", { value: "c", partition: 7 }),
+    producer.send("t", { value: "d", position: 3 }),
+    producer.send("t", { value: "e" }),
+  ]);
+  assert.deepEqual(answers.map(({ value, reason }) => value?.first ?? reason.code),
+    [0n, "UnknownTopicOrPartition", "UnknownTopicOrPartition", "InvalidArgument", 1n]);
+});
+
+test("memory may be used again as soon as the call returns", async (t) => {
+  const { engine } = await log(t);
+  const producer = await engine.producer();
+  const shared = Buffer.from("first");
+  const promises = [producer.send("t", { value: shared, key: shared })];
+  shared.write("other");
+  promises.push(producer.sendMany("t", [{ value: shared }]));
+  shared.fill(0);
+  await Promise.all(promises);
+  assert.deepEqual(await values(engine), ["first", "other"]);
+});
+
+test("records of every size come back whole", async (t) => {
+  const { engine } = await log(t);
+  const producer = await engine.producer();
+  const sizes = [0, 1, 7, 8, 9, 65_000, 65_536, 70_000, 262_144, 1_000_000];
+  const sent = [...sizes.map((size) => producer.send("t", { value: bytes(size) })),
+    producer.sendMany("t", sizes.map((size) => ({ value: bytes(size), key: bytes(size % 1000) })))];
+  await Promise.all(sent);
+  await assert.rejects(producer.send("t", { value: bytes(1_100_000) }), code("RecordTooLarge"));
+  await assert.rejects(producer.send("t", { value: Buffer.alloc(80 << 20) }), code("RecordTooLarge"));
+  const consumer = engine.consumer({ topics: ["t"] });
+  const found = [];
+  while (found.length < 2 * sizes.length) for (const record of await consumer.poll()) found.push(record);
+  found.forEach(({ value }, i) => assert.ok(value.equals(bytes(sizes[i % sizes.length])), `record ${i}`));
+});
+
+test("text of every kind comes back as UTF-8", async (t) => {
+  const { engine } = await log(t);
+  const producer = await engine.producer();
+  const long = [`${"x".repeat(25)}ž`, "long ".repeat(30_000)];
+  const texts = ["", "a", "short ascii", "čtyři", "🙂", "\u0000zero", ...long];
+  await producer.sendMany("t", texts.map((value) => ({ value, key: value.slice(0, 30) })));
+  await Promise.all(texts.map((value) => producer.send("t", { value })));
+  assert.deepEqual(await values(engine), [...texts, ...texts]);
+  await producer.send("t", { value: "half \ud800 a pair" });
+  assert.equal((await values(engine)).at(-1), "half \ufffd a pair");
+});
+
+test("a named producer goes on where it stood and refuses what it has", async (t) => {
+  const { engine } = await log(t);
+  const first = await engine.producer({ name: "loader" });
+  assert.equal(first.position, null);
+  await first.sendMany("t", range(10).map((i) => ({ value: `${i}`, position: i + 1 })));
+  assert.equal(first.position, 10n);
+  const second = await engine.producer({ name: "loader" });
+  assert.equal(second.position, 10n);
+  assert.equal((await second.send("t", { value: "9", position: 10n })).duplicate, true);
+  const large = 2n ** 64n - 1n;
+  assert.equal((await second.send("t", { value: "10", position: large })).duplicate, false);
+  assert.equal(second.position, large);
+  await assert.rejects(first.send("t", { value: "late", position: 11 }), code("ProducerFenced"));
+  await assert.rejects(second.send("t", { value: "no position" }), code("InvalidArgument"));
+  await engine.deleteProducer("loader");
+  assert.deepEqual(await values(engine), range(11).map(String));
+});
+
+test("positions between 2^32 and 2^53 are taken as numbers", async (t) => {
+  const { engine } = await log(t);
+  const producer = await engine.producer({ name: "n" });
+  for (const position of [2 ** 31, 2 ** 32, 2 ** 40 + 5, Number.MAX_SAFE_INTEGER]) {
+    await producer.send("t", { value: "x", position });
+    assert.equal(producer.position, BigInt(position));
+  }
+});
+
+test("a signal stops the waiting and not the write", async (t) => {
+  const { engine } = await log(t);
+  const producer = await engine.producer();
+  const stopped = AbortSignal.abort(new Error("before"));
+  await assert.rejects(producer.send("t", { value: "never" }, { signal: stopped }), /before/);
+  await assert.rejects(producer.sendMany("t", [{ value: "never" }], { signal: stopped }), /before/);
+  const controller = new AbortController();
+  const sent = producer.send("t", { value: "written" }, { signal: controller.signal });
+  controller.abort();
+  await assert.rejects(sent, { name: "AbortError" });
+  const kept = await producer.send("t", { value: "kept" }, { signal: new AbortController().signal });
+  assert.equal(kept.first, 1n);
+  assert.deepEqual(await values(engine), ["written", "kept"]);
+});
+
+test("a getter that sends while its record is sent runs once and disturbs nothing", async (t) => {
+  const { engine } = await log(t);
+  const producer = await engine.producer();
+  const big = "b".repeat(40_000);
+  const inner = [];
+  const record = { get value() { inner.push(producer.send("t", { value: `in ${big}` })); return `out ${big}`; } };
+  await producer.send("t", record);
+  const many = [{ get value() { inner.push(producer.sendMany("t", [{ value: "nested" }])); return "outer"; } }];
+  await producer.sendMany("t", many);
+  await Promise.all(inner);
+  assert.deepEqual((await values(engine)).map((value) => value.split(" ")[0]), ["in", "out", "nested", "outer"]);
+});

@@ -1,0 +1,177 @@
+"""oncelog: an embedded log with Kafka's delivery semantics.
+
+One directory, one library, no server: topics and partitions of records, producers that never write a record twice,
+transactions over many topics together with the offsets of their input, consumers that see committed data only.
+
+>>> import oncelog
+>>> engine = oncelog.open("words.log")          # a directory, made if it is missing
+>>> engine.create_topic("words")
+>>> engine.create_topic("shouts")
+>>> producer = engine.producer()
+>>> producer.send("words", b"hello").result().offset
+0
+
+Read, transform, write: the output and the position in the input are committed as one, or not at all.
+
+>>> consumer = engine.consumer("words", group="shouter")
+>>> shouter = engine.transactional_producer("shouter")
+>>> with shouter.begin_transaction_for(consumer) as transaction:
+...     for record in consumer.poll(timeout=1):
+...         transaction.send("shouts", record.value.upper())
+>>> engine.partition("shouts", 0).bounds().end
+1
+>>> engine.close()
+
+Caveats first:
+
+- What a `Ticket` has not answered may be lost in a power cut. `result()`, `await`, `flush()` and `commit()` wait.
+- One process writes a directory at a time. A child made by fork must open the log itself; every handle that it
+  inherited answers `ForkedError`.
+- Records keep the memory of the whole read they came from. Keep `record.value`, which is a copy, not the record.
+- Calls that wait give the interpreter lock up and hear Ctrl-C. An interrupted wait takes nothing back.
+"""
+
+import logging
+
+from ._errors import (
+    ArgumentError,
+    BusyError,
+    ClosedError,
+    CorruptError,
+    Error,
+    ForkedError,
+    FullError,
+    GroupError,
+    GroupNotEmptyError,
+    IndeterminateError,
+    InternalError,
+    InvalidRecordError,
+    InvalidTransactionStateError,
+    LimitExceededError,
+    LockedError,
+    OffsetOutOfRangeError,
+    OutOfOrderSequenceError,
+    PanicError,
+    PoisonedError,
+    ProducerError,
+    ProducerFencedError,
+    ReadOnlyError,
+    RebalancingError,
+    RecordTooLargeError,
+    StaleEpochError,
+    StaleGroupMemberError,
+    StateError,
+    StorageError,
+    TimedOutError,
+    TopicExistsError,
+    TransactionAbortedError,
+    TransactionError,
+    TransactionTimedOutError,
+    TruncatedError,
+    UnknownGroupError,
+    UnknownProducerError,
+    UnknownTopicOrPartitionError,
+    UnknownTransactionalIdError,
+    UnstableOffsetsError,
+    UnsupportedVersionError,
+)
+from ._oncelog import (
+    Appended,
+    Batch,
+    Columns,
+    Consumer,
+    Engine,
+    Partition,
+    Producer,
+    Record,
+    Records,
+    RecordsIterator,
+    Ticket,
+    Transaction,
+    TransactionalProducer,
+    open,
+)
+from ._oncelog import VERSION as __version__
+from ._types import (
+    Bounds,
+    Committed,
+    Counters,
+    Damage,
+    GroupMetadata,
+    Lost,
+    OffsetAndMetadata,
+    Opening,
+    TopicInfo,
+    TopicPartition,
+)
+
+# Silent unless the application sets logging up.
+logging.getLogger("oncelog").addHandler(logging.NullHandler())
+
+__all__ = [
+    "Appended",
+    "ArgumentError",
+    "Batch",
+    "Bounds",
+    "BusyError",
+    "ClosedError",
+    "Columns",
+    "Committed",
+    "Consumer",
+    "CorruptError",
+    "Counters",
+    "Damage",
+    "Engine",
+    "Error",
+    "ForkedError",
+    "FullError",
+    "GroupError",
+    "GroupMetadata",
+    "GroupNotEmptyError",
+    "IndeterminateError",
+    "InternalError",
+    "InvalidRecordError",
+    "InvalidTransactionStateError",
+    "LimitExceededError",
+    "LockedError",
+    "Lost",
+    "OffsetAndMetadata",
+    "OffsetOutOfRangeError",
+    "Opening",
+    "OutOfOrderSequenceError",
+    "PanicError",
+    "Partition",
+    "PoisonedError",
+    "Producer",
+    "ProducerError",
+    "ProducerFencedError",
+    "ReadOnlyError",
+    "RebalancingError",
+    "Record",
+    "RecordTooLargeError",
+    "Records",
+    "RecordsIterator",
+    "StaleEpochError",
+    "StaleGroupMemberError",
+    "StateError",
+    "StorageError",
+    "Ticket",
+    "TimedOutError",
+    "TopicExistsError",
+    "TopicInfo",
+    "TopicPartition",
+    "Transaction",
+    "TransactionAbortedError",
+    "TransactionError",
+    "TransactionTimedOutError",
+    "TransactionalProducer",
+    "TruncatedError",
+    "UnknownGroupError",
+    "UnknownProducerError",
+    "UnknownTopicOrPartitionError",
+    "UnknownTransactionalIdError",
+    "UnstableOffsetsError",
+    "UnsupportedVersionError",
+    "__version__",
+    "open",
+]

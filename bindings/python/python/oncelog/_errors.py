@@ -1,0 +1,294 @@
+"""What can go wrong: one root, and a class for each kind that a program may want to tell apart."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class Error(Exception):
+    """The root of every error that the log answers.
+
+    A kind that this version of the package has no class for is raised as the nearest parent, so catch parents.
+
+    >>> import oncelog
+    >>> try:
+    ...     oncelog.open("missing.log", create=False)
+    ... except oncelog.Error as error:
+    ...     print(error.name, error.code, error.retriable, error.fatal, error.requires_abort)
+    InvalidArgument 1 False False False
+    """
+
+    code: int = 0
+    """The kind's number, the same in every language and never used again for another; 0 for a class by itself."""
+    name: str = ""
+    """The kind's name, the same in every language."""
+    retriable: bool = False
+    """True if the same call may succeed later without any change."""
+    fatal: bool = False
+    """True if this handle is finished: close it and open a new one."""
+    requires_abort: bool = False
+    """True if the transaction this came from can only be aborted and run again."""
+
+    KIND: ClassVar[str | None] = None
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return (type(self), self.args, self.__dict__)
+
+
+class ArgumentError(Error, ValueError):
+    """An argument is out of range or malformed; nothing happened."""
+
+    KIND = "InvalidArgument"
+
+
+class InvalidRecordError(ArgumentError):
+    """A record or batch is malformed."""
+
+    KIND = "InvalidRecord"
+
+
+class RecordTooLargeError(ArgumentError):
+    """A record or batch is larger than the topic takes."""
+
+    KIND = "RecordTooLarge"
+
+
+class LimitExceededError(ArgumentError):
+    """A bound of the log was reached."""
+
+    KIND = "LimitExceeded"
+
+
+class StateError(Error):
+    """The call does not fit what the handle is doing."""
+
+    KIND = "InvalidState"
+
+
+class ClosedError(StateError):
+    """The engine or the handle was closed."""
+
+    KIND = "Closed"
+
+
+class ForkedError(StateError):
+    """The process forked after the open; the child must open the log itself."""
+
+    KIND = "Forked"
+
+
+class LockedError(StateError):
+    """Another process, or this one, has the directory open for writing."""
+
+    KIND = "Locked"
+
+
+class ReadOnlyError(StateError):
+    """The log was opened for reading."""
+
+    KIND = "ReadOnly"
+
+
+class BusyError(StateError):
+    """Somebody else is using this handle right now."""
+
+    KIND = "Busy"
+
+
+class TimedOutError(Error, TimeoutError):
+    """The time given ran out; the outcome is not known yet, ask again."""
+
+    KIND = "TimedOut"
+
+
+class StorageError(Error):
+    """The operating system failed a read or an open; the call may be repeated."""
+
+    KIND = "Io"
+
+
+class FullError(StorageError):
+    """The disk is full; nothing was written."""
+
+    KIND = "Full"
+
+
+class PoisonedError(StorageError):
+    """A write or flush failed earlier: nothing more is written until the log is opened again."""
+
+    KIND = "Poisoned"
+
+
+class IndeterminateError(StorageError):
+    """A write or flush failed under this call: it may be there or not; opening again decides."""
+
+    KIND = "Indeterminate"
+
+
+class CorruptError(StorageError):
+    """Bytes on disk are not what was written."""
+
+    KIND = "Corrupt"
+
+
+class UnsupportedVersionError(StorageError):
+    """The directory was written by a newer version."""
+
+    KIND = "UnsupportedVersion"
+
+
+class TopicExistsError(Error):
+    """A topic of that name exists."""
+
+    KIND = "TopicExists"
+
+
+class UnknownTopicOrPartitionError(Error):
+    """No such topic or partition."""
+
+    KIND = "UnknownTopicOrPartition"
+
+
+class OffsetOutOfRangeError(Error):
+    """The offset lies outside the partition."""
+
+    KIND = "OffsetOutOfRange"
+
+
+class TruncatedError(OffsetOutOfRangeError):
+    """The position was cut away by a recovery."""
+
+    KIND = "Truncated"
+
+
+class GroupError(Error):
+    """A consumer group cannot do this."""
+
+
+class UnknownGroupError(GroupError):
+    """No such group."""
+
+    KIND = "UnknownGroup"
+
+
+class GroupNotEmptyError(GroupError):
+    """The group has members."""
+
+    KIND = "GroupNotEmpty"
+
+
+class RebalancingError(GroupError):
+    """The group is rebalancing."""
+
+    KIND = "Rebalancing"
+
+
+class StaleGroupMemberError(GroupError):
+    """The group member was replaced."""
+
+    KIND = "StaleGroupMember"
+
+
+class ProducerError(Error):
+    """A producer's identity does not fit what the log knows of it."""
+
+
+class OutOfOrderSequenceError(ProducerError):
+    """A sequence number does not follow the last one."""
+
+    KIND = "OutOfOrderSequence"
+
+
+class UnknownProducerError(ProducerError):
+    """The engine never issued this producer id, or has forgotten it."""
+
+    KIND = "UnknownProducer"
+
+
+class ProducerFencedError(ProducerError):
+    """A newer holder of this name took over."""
+
+    KIND = "ProducerFenced"
+
+
+class StaleEpochError(ProducerError):
+    """The producer epoch of a raw batch is older than the partition's."""
+
+    KIND = "StaleEpoch"
+
+
+class UnknownTransactionalIdError(ProducerError):
+    """No such transactional id or named producer."""
+
+    KIND = "UnknownTransactionalId"
+
+
+class TransactionError(Error):
+    """A transaction cannot do this."""
+
+
+class InvalidTransactionStateError(TransactionError):
+    """The transaction cannot do this in its state."""
+
+    KIND = "InvalidTransactionState"
+
+
+class TransactionAbortedError(TransactionError):
+    """The transaction was aborted; run it again."""
+
+    KIND = "TransactionAborted"
+
+
+class TransactionTimedOutError(TransactionError):
+    """The transaction was open too long and was aborted."""
+
+    KIND = "TransactionTimedOut"
+
+
+class UnstableOffsetsError(TransactionError):
+    """Offsets of an open transaction are pending."""
+
+    KIND = "UnstableOffsets"
+
+
+class InternalError(Error):
+    """A bug in oncelog."""
+
+    KIND = "Internal"
+
+
+class PanicError(InternalError):
+    """A panic was caught: a bug in oncelog."""
+
+    KIND = "Panic"
+
+
+def _tree(root: type[Error]) -> dict[str, type[Error]]:
+    found = {} if root.KIND is None else {root.KIND: root}
+    for child in root.__subclasses__():
+        found |= _tree(child)
+    return found
+
+
+# Taken once: classes that an application derives are never raised from here.
+_CLASSES = _tree(Error)
+
+
+def _make(
+    kind: tuple[int, str],
+    message: str,
+    questions: tuple[bool, bool, bool],
+    errno: int | None,
+    cause: str | None,
+    # Kept here: at the interpreter's end the module's own names are gone before the last finalizers run.
+    classes: dict[str, type[Error]] = _CLASSES,
+    root: type[Error] = Error,
+) -> Error:
+    """The exception for an error of the engine; called from it."""
+    code, name = kind
+    error = classes.get(name, root)(message)
+    error.code, error.name = code, name
+    error.retriable, error.fatal, error.requires_abort = questions
+    if cause is not None:
+        error.__cause__ = OSError(cause) if errno is None else OSError(errno, cause)
+    return error

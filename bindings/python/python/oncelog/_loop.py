@@ -1,0 +1,73 @@
+"""Between event loops and the engine: one descriptor in each loop, no thread."""
+
+from __future__ import annotations
+
+import asyncio
+import weakref
+from collections.abc import Generator
+from typing import Any, TypeVar
+
+from ._oncelog import Consumer, Hub, Ticket
+
+_T = TypeVar("_T")
+
+
+class LoopHub:
+    """What one event loop waits for."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        # The loop holds the hub through its reader. The hub does not hold the loop, so that both can go.
+        self._hub = Hub()
+        self._new: list[tuple[Ticket[Any], asyncio.Future[Any]]] = []
+        loop.add_reader(self._hub.fileno(), self._hub.drain)
+
+    def answer(self, loop: asyncio.AbstractEventLoop, ticket: Ticket[_T]) -> asyncio.Future[_T]:
+        """A future of a ticket's answer. Tickets of one turn of the loop are asked for together, so that what one
+        turn sends is written at once."""
+        future: asyncio.Future[_T] = loop.create_future()
+        if not self._new:
+            loop.call_soon(self._watch)
+        self._new.append((ticket, future))
+        return future
+
+    def _watch(self) -> None:
+        new, self._new = self._new, []
+        # Whoever was cancelled meanwhile asks for nothing any more.
+        waiting = [(ticket, future) for ticket, future in new if not future.done()]
+        try:
+            self._hub.watch(waiting)
+        except BaseException as error:
+            for _, future in waiting:
+                if not future.done():
+                    future.set_exception(error)
+
+    async def ready(self, consumer: Consumer, timeout: float | None) -> None:
+        """Waits until a poll of the consumer would answer something, or the time is up."""
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        number = self._hub.watch_consumer(consumer, future)
+        try:
+            await asyncio.wait((future,), timeout=timeout)
+        finally:
+            if not future.done():
+                future.cancel()
+                self._hub.forget(number)
+
+
+_hubs: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, LoopHub] = weakref.WeakKeyDictionary()
+
+
+def hub() -> LoopHub:
+    """The hub of the running loop."""
+    loop = asyncio.get_running_loop()
+    found = _hubs.get(loop)
+    if found is None:
+        found = _hubs[loop] = LoopHub(loop)
+    return found
+
+
+def awaited(ticket: Ticket[_T]) -> Generator[Any, None, _T]:
+    """What `await ticket` does."""
+    if ticket.done():
+        return ticket.result()
+    loop = asyncio.get_running_loop()
+    return (yield from hub().answer(loop, ticket))

@@ -1,0 +1,75 @@
+//! What the engine has to say, for Python's `logging`.
+//!
+//! The engine's threads never take the interpreter lock, so a message waits here until the next call that has it.
+
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use oncelog::{Log, LogLevel};
+use parking_lot::Mutex;
+use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
+
+/// Messages kept while nobody calls; older ones give way.
+const KEPT: usize = 1000;
+
+struct Message {
+    /// A forked child inherits what its parent will tell.
+    process: u32,
+    level: u8,
+    text: String,
+}
+
+static WAITING: AtomicBool = AtomicBool::new(false);
+static MESSAGES: Mutex<VecDeque<Message>> = Mutex::new(VecDeque::new());
+static LOGGER: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+
+/// Takes the messages of any engine.
+pub struct Queue;
+
+impl Log for Queue {
+    fn log(&self, level: LogLevel, message: &str) {
+        let level = match level {
+            LogLevel::Error => 40,
+            LogLevel::Warn => 30,
+            LogLevel::Info => 20,
+            _ => 10,
+        };
+        let mut messages = MESSAGES.lock();
+        if messages.len() == KEPT {
+            messages.pop_front();
+        }
+        messages.push_back(Message { process: std::process::id(), level, text: message.to_owned() });
+        WAITING.store(true, Ordering::Release);
+    }
+}
+
+/// Hands over what is waiting. One load if nothing is.
+#[inline]
+pub fn deliver(py: Python<'_>) {
+    if WAITING.load(Ordering::Relaxed) {
+        deliver_all(py);
+    }
+}
+
+#[cold]
+fn deliver_all(py: Python<'_>) {
+    // Tried only: in a forked child it may be held for ever, and whoever holds it comes here again.
+    let Some(mut messages) = MESSAGES.try_lock() else { return };
+    WAITING.store(false, Ordering::Relaxed);
+    let messages = std::mem::take(&mut *messages);
+    let own = std::process::id();
+    for message in messages.into_iter().filter(|message| message.process == own) {
+        if let Err(error) = tell(py, &message) {
+            // A handler of the application failed, not the call that happens to deliver.
+            error.write_unraisable(py, None);
+        }
+    }
+}
+
+fn tell(py: Python<'_>, message: &Message) -> PyResult<()> {
+    let logger = LOGGER.get_or_try_init(py, || {
+        Ok::<_, PyErr>(py.import("logging")?.call_method1("getLogger", ("oncelog",))?.unbind())
+    })?;
+    logger.bind(py).call_method1("log", (message.level, "%s", &message.text)).map(drop)
+}

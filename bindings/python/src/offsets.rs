@@ -1,0 +1,60 @@
+//! Names of partitions, and offsets by partition, as Python callers give them.
+
+use oncelog::{OffsetAndMetadata, Offsets, TopicPartition};
+use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyInt};
+
+use crate::arguments::Number;
+use crate::values;
+
+/// A pair of topic and number.
+pub struct Name(pub TopicPartition);
+
+impl<'a, 'py> FromPyObject<'a, 'py> for Name {
+    type Error = PyErr;
+
+    fn extract(object: Borrowed<'a, 'py, PyAny>) -> PyResult<Self> {
+        let (topic, Number(partition)) = object.extract::<(String, Number<u32>)>()?;
+        Ok(Name(TopicPartition { topic, partition }))
+    }
+}
+
+/// What to store for a partition: an offset, or an offset with metadata.
+struct At(OffsetAndMetadata);
+
+impl<'a, 'py> FromPyObject<'a, 'py> for At {
+    type Error = PyErr;
+
+    fn extract(object: Borrowed<'a, 'py, PyAny>) -> PyResult<Self> {
+        if object.is_instance_of::<PyInt>() {
+            return Ok(At(object.extract::<Number<u64>>()?.0.into()));
+        }
+        let (Number(offset), metadata, Number(leader_epoch)) =
+            object.extract::<(Number<u64>, String, Number<i32>)>()?;
+        Ok(At(OffsetAndMetadata { offset, leader_epoch, metadata }))
+    }
+}
+
+/// A mapping from partition to offset.
+pub fn offsets(object: &Bound<'_, PyAny>) -> PyResult<Offsets> {
+    let items = match object.cast::<PyDict>() {
+        Ok(dict) => dict.items().into_any(),
+        Err(_) => object.call_method0("items")?,
+    };
+    items
+        .try_iter()?
+        .map(|item| {
+            let (Name(name), At(at)) = item?.extract()?;
+            Ok((name, at))
+        })
+        .collect()
+}
+
+/// The same way back.
+pub fn dict<'py>(py: Python<'py>, offsets: &Offsets) -> PyResult<Bound<'py, PyDict>> {
+    let dict = PyDict::new(py);
+    for (name, at) in offsets {
+        dict.set_item(values::topic_partition(py, name)?, values::offset_and_metadata(py, at)?)?;
+    }
+    Ok(dict)
+}

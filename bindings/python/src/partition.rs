@@ -1,0 +1,88 @@
+//! The log itself, as plain as it gets.
+
+use oncelog::{AppendOptions, ReadOptions};
+use pyo3::prelude::*;
+
+use crate::arguments::{Number, number};
+use crate::batch::Batch;
+use crate::engine::Engine;
+use crate::errors::Raise;
+use crate::options;
+use crate::records::Records;
+use crate::ticket::Ticket;
+use crate::values;
+
+/// A handle to one partition: append batches, read records. May be used from any number of threads.
+///
+/// >>> with oncelog.open("events.log") as engine:
+/// ...     engine.create_topic("events")
+/// ...     events = engine.partition("events", 0)
+/// ...     batch = oncelog.Batch()
+/// ...     batch.add(b"one")
+/// ...     batch.add(b"two", key=b"k")
+/// ...     appended = events.append(batch).result()
+/// ...     (appended.first, appended.last, events.read(1).values(), events.bounds())
+/// (0, 1, [b'two'], Bounds(start=0, stable=2, end=2))
+#[pyclass(frozen, module = "oncelog")]
+pub struct Partition {
+    /// Before the engine, which is to go last.
+    core: oncelog::Partition,
+    _engine: Py<Engine>,
+}
+
+impl Partition {
+    pub fn new(core: oncelog::Partition, engine: &Bound<'_, Engine>) -> Self {
+        Self { core, _engine: engine.clone().unbind() }
+    }
+}
+
+#[pymethods]
+impl Partition {
+    /// Appends a batch; finishes it if it is open. The ticket answers where it went once it has met the level: the one
+    /// given here, else the topic's.
+    #[pyo3(signature = (batch, *, durability=None))]
+    fn append(&self, py: Python<'_>, batch: &Bound<'_, Batch>, durability: Option<&str>) -> PyResult<Ticket> {
+        let mut options = AppendOptions::new();
+        options.durability = options::own_durability(durability)?;
+        let batch = batch.get().finished(py)?;
+        py.detach(|| self.core.append_with(&batch, options)).raise().map(Ticket::of)
+    }
+
+    /// Reads from an offset on, up to about `max_bytes` (1 MiB): what is visible now, nothing if that is nothing yet.
+    /// Go on with `Records.next_offset`.
+    ///
+    /// Raises OffsetOutOfRangeError below the start or above the end.
+    #[pyo3(signature = (offset, *, max_bytes=None, isolation="read_committed"))]
+    fn read(
+        &self,
+        py: Python<'_>,
+        offset: Number<u64>,
+        max_bytes: Option<Number<usize>>,
+        isolation: &str,
+    ) -> PyResult<Records> {
+        let mut options = ReadOptions::new().isolation(options::isolation(isolation)?);
+        options.max_bytes = number(max_bytes).unwrap_or(options.max_bytes);
+        py.detach(|| self.core.read(offset.0, options)).raise().map(Records::new)
+    }
+
+    /// The first offset, the last stable one and the end, as readers see them now.
+    fn bounds<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        values::bounds(py, self.core.bounds())
+    }
+
+    /// The topic's name.
+    #[getter]
+    fn topic(&self) -> &str {
+        self.core.topic()
+    }
+
+    /// The partition's number in its topic.
+    #[getter]
+    fn number(&self) -> u32 {
+        self.core.number()
+    }
+
+    fn __repr__(&self) -> String {
+        format!("<oncelog.Partition {}-{}>", self.core.topic(), self.core.number())
+    }
+}

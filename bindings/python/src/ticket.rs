@@ -1,0 +1,320 @@
+//! The answer to a write, on its way.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use oncelog::ErrorKind;
+use parking_lot::{Condvar, Mutex};
+use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
+use pyo3::types::{PyList, PyType};
+
+use crate::engine::Engine;
+use crate::errors::{Raise, misplaced};
+use crate::hub::Call;
+use crate::lock::Lock;
+use crate::messages::deliver;
+use crate::producer::Producer;
+use crate::transaction::TransactionalProducer;
+use crate::values::{self, Appended};
+use crate::wait::{Patience, wait};
+
+static AWAIT: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+
+/// What a ticket answers. Every question gets it, so it can be cloned.
+#[derive(Clone)]
+pub enum Answer {
+    Nothing,
+    Appended(oncelog::Appended),
+    Many(Arc<[oncelog::Appended]>),
+    Committed(oncelog::Committed),
+    Producer(Arc<oncelog::Producer>),
+    Transactional(Arc<oncelog::TransactionalProducer>),
+}
+
+impl From<()> for Answer {
+    fn from((): ()) -> Self {
+        Answer::Nothing
+    }
+}
+
+impl From<oncelog::Appended> for Answer {
+    fn from(appended: oncelog::Appended) -> Self {
+        Answer::Appended(appended)
+    }
+}
+
+impl From<Vec<oncelog::Appended>> for Answer {
+    fn from(many: Vec<oncelog::Appended>) -> Self {
+        Answer::Many(many.into())
+    }
+}
+
+impl From<oncelog::Committed> for Answer {
+    fn from(committed: oncelog::Committed) -> Self {
+        Answer::Committed(committed)
+    }
+}
+
+impl From<oncelog::Producer> for Answer {
+    fn from(producer: oncelog::Producer) -> Self {
+        Answer::Producer(Arc::new(producer))
+    }
+}
+
+impl From<oncelog::TransactionalProducer> for Answer {
+    fn from(producer: oncelog::TransactionalProducer) -> Self {
+        Answer::Transactional(Arc::new(producer))
+    }
+}
+
+/// A ticket of the engine, whatever it answers.
+trait Work: Send {
+    fn wait_for(&mut self, timeout: Duration) -> oncelog::Result<Option<Answer>>;
+    /// The answer if it is there already; waits for nothing.
+    fn look(&mut self) -> oncelog::Result<Option<Answer>>;
+    /// Closes the batch that it lies in.
+    fn settle(&mut self);
+    /// Leaves the answer in the slot, then says so.
+    fn watch(self: Box<Self>, slot: Arc<Slot>, call: Call);
+}
+
+impl<T: Into<Answer> + Send + 'static> Work for oncelog::Ticket<T> {
+    fn wait_for(&mut self, timeout: Duration) -> oncelog::Result<Option<Answer>> {
+        Ok(oncelog::Ticket::wait_for(self, timeout)?.map(Into::into))
+    }
+    fn look(&mut self) -> oncelog::Result<Option<Answer>> {
+        Ok(self.try_wait()?.map(Into::into))
+    }
+    fn settle(&mut self) {
+        let _ = self.lsn();
+    }
+    fn watch(self: Box<Self>, slot: Arc<Slot>, call: Call) {
+        call.when(*self, move |answer| slot.put(answer.map(Into::into)));
+    }
+}
+
+/// Where the answer comes to that an event loop waits for.
+#[derive(Default)]
+struct Slot {
+    state: Mutex<SlotState>,
+    filled: Condvar,
+}
+
+#[derive(Default)]
+struct SlotState {
+    answer: Option<oncelog::Result<Answer>>,
+    /// Others that wait for the same.
+    calls: Vec<Call>,
+}
+
+impl Slot {
+    fn put(&self, answer: oncelog::Result<Answer>) {
+        let calls = {
+            let mut state = self.state.lock();
+            state.answer = Some(answer);
+            std::mem::take(&mut state.calls)
+        };
+        self.filled.notify_all();
+        calls.iter().for_each(Call::done);
+    }
+
+    fn wait_for(&self, timeout: Duration) -> Option<oncelog::Result<Answer>> {
+        let mut state = self.state.lock();
+        if state.answer.is_none() {
+            self.filled.wait_for(&mut state, timeout);
+        }
+        state.answer.clone()
+    }
+
+    fn call(&self, call: Call) {
+        let mut state = self.state.lock();
+        if state.answer.is_none() {
+            state.calls.push(call);
+            return;
+        }
+        drop(state);
+        call.done();
+    }
+}
+
+enum State {
+    /// The ticket of one record lies here itself: there are as many as there are records.
+    Record(oncelog::Ticket<oncelog::Appended>),
+    Other(Box<dyn Work>),
+    /// An event loop waits for it.
+    Watched(Arc<Slot>),
+    Done(oncelog::Result<Answer>),
+}
+
+impl State {
+    /// Waits a while; the answer if it is there then.
+    fn wait_for(&mut self, timeout: Duration) -> Option<oncelog::Result<Answer>> {
+        let found = match self {
+            State::Record(ticket) => Work::wait_for(ticket, timeout),
+            State::Other(ticket) => ticket.wait_for(timeout),
+            State::Watched(slot) => return slot.wait_for(timeout),
+            State::Done(answer) => return Some(answer.clone()),
+        };
+        self.keep(found)
+    }
+
+    /// The answer if it is there.
+    fn look(&mut self) -> Option<oncelog::Result<Answer>> {
+        let found = match self {
+            State::Record(ticket) => Work::look(ticket),
+            State::Other(ticket) => ticket.look(),
+            State::Watched(_) | State::Done(_) => return self.wait_for(Duration::ZERO),
+        };
+        self.keep(found)
+    }
+
+    fn keep(&mut self, found: oncelog::Result<Option<Answer>>) -> Option<oncelog::Result<Answer>> {
+        let answer = found.transpose()?;
+        *self = State::Done(answer.clone());
+        Some(answer)
+    }
+
+    fn settle(&mut self) {
+        match self {
+            State::Record(ticket) => Work::settle(ticket),
+            State::Other(ticket) => ticket.settle(),
+            State::Watched(_) | State::Done(_) => {}
+        }
+    }
+
+    fn watch(&mut self, call: Call) {
+        match self {
+            State::Watched(slot) => slot.call(call),
+            State::Done(_) => call.done(),
+            _ => {
+                let slot = Arc::<Slot>::default();
+                match std::mem::replace(self, State::Watched(slot.clone())) {
+                    State::Record(ticket) => Work::watch(Box::new(ticket), slot, call),
+                    State::Other(ticket) => ticket.watch(slot, call),
+                    State::Watched(_) | State::Done(_) => {}
+                }
+            }
+        }
+    }
+}
+
+/// The answer to a write, on its way: wait for it, ask for it, await it, or let it go, which cancels nothing.
+///
+/// >>> engine = oncelog.open("tickets.log")
+/// >>> engine.create_topic("t")
+/// >>> ticket = engine.producer().send("t", b"v")
+/// >>> appended = ticket.result(timeout=10)
+/// >>> appended.offset, appended.duplicate, ticket.done()
+/// (0, False, True)
+/// >>> engine.close()
+#[pyclass(frozen, module = "oncelog")]
+pub struct Ticket {
+    state: Lock<State>,
+    /// What an answer that is a handle belongs to.
+    engine: Option<Py<Engine>>,
+}
+
+impl Ticket {
+    /// The ticket of one record, made in this process.
+    #[inline]
+    pub fn of_record(process: u32, ticket: oncelog::Ticket<oncelog::Appended>) -> Self {
+        Self { state: Lock::of(process, State::Record(ticket)), engine: None }
+    }
+
+    pub fn of<T>(ticket: oncelog::Ticket<T>) -> Self
+    where
+        T: Into<Answer> + Send + 'static,
+    {
+        Self { state: Lock::new(State::Other(Box::new(ticket))), engine: None }
+    }
+
+    pub fn of_handle<T>(ticket: oncelog::Ticket<T>, engine: &Bound<'_, Engine>) -> Self
+    where
+        T: Into<Answer> + Send + 'static,
+    {
+        Self { engine: Some(engine.clone().unbind()), ..Self::of(ticket) }
+    }
+
+    fn give<'py>(&self, py: Python<'py>, answer: Answer) -> PyResult<Bound<'py, PyAny>> {
+        match (answer, &self.engine) {
+            (Answer::Nothing, _) => Ok(py.None().into_bound(py)),
+            (Answer::Appended(appended), _) => Ok(Bound::new(py, Appended::from(&appended))?.into_any()),
+            (Answer::Many(many), _) => {
+                let many = many.iter().map(|appended| Bound::new(py, Appended::from(appended)));
+                Ok(PyList::new(py, many.collect::<PyResult<Vec<_>>>()?)?.into_any())
+            }
+            (Answer::Committed(committed), _) => values::committed(py, committed),
+            (Answer::Producer(core), Some(engine)) => {
+                Ok(Bound::new(py, Producer::new(core, engine.clone_ref(py)))?.into_any())
+            }
+            (Answer::Transactional(core), Some(engine)) => {
+                Ok(Bound::new(py, TransactionalProducer::new(core, engine.clone_ref(py)))?.into_any())
+            }
+            _ => Err(misplaced(ErrorKind::Internal, "a ticket for a handle knows no engine; report this")),
+        }
+    }
+
+    /// Closes the batch that it lies in, as waiting for it would.
+    pub fn settle(&self, py: Python<'_>) -> PyResult<()> {
+        self.state.check_process()?;
+        py.detach(|| self.state.take_detached().settle());
+        Ok(())
+    }
+
+    /// Has an event loop told when the answer is there.
+    pub fn watch(&self, py: Python<'_>, call: Call) -> PyResult<()> {
+        self.state.check_process()?;
+        py.detach(|| self.state.take_detached().watch(call));
+        Ok(())
+    }
+
+    /// Waits for the answer as long as it takes.
+    pub fn wait<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        self.result(py, None)
+    }
+}
+
+#[pymethods]
+impl Ticket {
+    /// Waits for the answer, which is there when the write has met its level. Closes the batch that the record lies in.
+    ///
+    /// Raises TimedOutError if that takes longer than `timeout` seconds; the write goes on and the ticket stays good.
+    /// IndeterminateError: a write or flush failed; it may be there or not, opening the log again decides.
+    #[pyo3(signature = (timeout=None))]
+    fn result<'py>(&self, py: Python<'py>, timeout: Option<f64>) -> PyResult<Bound<'py, PyAny>> {
+        let patience = Patience::of(timeout)?;
+        self.state.check_process()?;
+        let found = wait(py, patience, |slice| self.state.take_detached().wait_for(slice).transpose())?;
+        deliver(py);
+        let text = "the write is still on its way; ask for the result again";
+        self.give(py, found.ok_or_else(|| misplaced(ErrorKind::TimedOut, text))?)
+    }
+
+    /// Waits in an event loop. Cancelled, the write goes on and the ticket stays good.
+    fn __await__<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
+        AWAIT.import(slf.py(), "oncelog._loop", "awaited")?.call1((slf,))
+    }
+
+    /// So that `Ticket[Appended]` may be written in annotations.
+    #[classmethod]
+    #[pyo3(signature = (item, /))]
+    fn __class_getitem__<'py>(cls: &Bound<'py, PyType>, item: &Bound<'py, PyAny>) -> Bound<'py, PyType> {
+        let _ = item;
+        cls.clone()
+    }
+
+    /// Whether the answer is there. Waits for nothing and closes no batch.
+    fn done(&self, py: Python<'_>) -> PyResult<bool> {
+        self.state.check_process()?;
+        Ok(py.detach(|| self.state.try_take().is_some_and(|mut state| state.look().is_some())))
+    }
+}
+
+/// Makes a ticket with the interpreter lock given up, since a full log makes it wait, and waits for it.
+pub fn through(py: Python<'_>, make: impl FnOnce() -> oncelog::Result<oncelog::Ticket<()>> + Send) -> PyResult<()> {
+    let done =
+        py.detach(make).raise().and_then(|mut ticket| wait(py, Patience::ENDLESS, |slice| ticket.wait_for(slice)));
+    deliver(py);
+    done.map(drop)
+}

@@ -1,0 +1,252 @@
+//! Transactions, and the producer that begins them.
+
+use std::sync::Arc;
+
+use oncelog::{ErrorKind, GroupMetadata, Record};
+use pyo3::prelude::*;
+
+use crate::arguments::{Data, Headers, Number, number};
+use crate::consumer::Consumer;
+use crate::engine::Engine;
+use crate::errors::{Raise, misplaced};
+use crate::lock::Lock;
+use crate::offsets;
+use crate::ticket::Ticket;
+
+/// Begins transactions, one at a time, under a transactional id. Opening the id fenced its older holder.
+///
+/// >>> engine = oncelog.open("bank.log")
+/// >>> engine.create_topic("debits")
+/// >>> engine.create_topic("credits")
+/// >>> producer = engine.transactional_producer("transfers")
+/// >>> with producer.begin_transaction() as transfer:     # commits; an exception aborts
+/// ...     transfer.send("debits", b"100", key=b"alice")
+/// ...     transfer.send("credits", b"100", key=b"bob")
+/// >>> [engine.partition(topic, 0).bounds().end for topic in ("debits", "credits")]
+/// [1, 1]
+/// >>> engine.close()
+#[pyclass(frozen, module = "oncelog")]
+pub struct TransactionalProducer {
+    /// Before the engine, which is to go last.
+    core: Arc<oncelog::TransactionalProducer>,
+    engine: Py<Engine>,
+}
+
+impl TransactionalProducer {
+    pub fn new(core: Arc<oncelog::TransactionalProducer>, engine: Py<Engine>) -> Self {
+        Self { core, engine }
+    }
+}
+
+#[pymethods]
+impl TransactionalProducer {
+    /// Begins a transaction. Nothing of it is seen by anybody before the commit.
+    ///
+    /// Raises InvalidTransactionStateError while another one of this producer is open; ProducerFencedError.
+    fn begin_transaction(&self, py: Python<'_>) -> PyResult<Transaction> {
+        let core = self.core.begin_transaction().raise()?;
+        Ok(Transaction::new(core, None, self.engine.clone_ref(py)))
+    }
+
+    /// Begins a transaction bound to a consumer: begin it before you poll. The commit sends the consumer's positions
+    /// with it; an abort puts the consumer back to where it stands now.
+    fn begin_transaction_for(&self, consumer: &Bound<'_, Consumer>) -> PyResult<Transaction> {
+        let py = consumer.py();
+        consumer.get().give_back(py)?;
+        let core = self.core.begin_transaction_for(consumer.get().core()).raise()?;
+        Ok(Transaction::new(core, Some(consumer.clone().unbind()), self.engine.clone_ref(py)))
+    }
+
+    /// The position last sent with `Transaction.send_position` in a transaction that has met its level.
+    #[getter]
+    fn position(&self) -> Option<u64> {
+        self.core.position()
+    }
+}
+
+/// Records for any number of topics and offsets of any number of groups that become visible together or not at all.
+///
+/// Use it in `with`: the block's end commits, an exception aborts. One that is let go aborts. At most 1 MiB.
+#[pyclass(frozen, module = "oncelog")]
+pub struct Transaction {
+    state: Lock<State>,
+    number: u64,
+    consumer: Option<Py<Consumer>>,
+    _engine: Py<Engine>,
+}
+
+enum State {
+    Open(Box<oncelog::Transaction>),
+    /// It has its place in the log; the ticket says when it is safe.
+    Placed(Py<Ticket>),
+    Ended,
+}
+
+impl State {
+    fn open(&mut self) -> PyResult<&mut oncelog::Transaction> {
+        match self {
+            State::Open(transaction) => Ok(transaction),
+            _ => Err(ended()),
+        }
+    }
+}
+
+#[cold]
+fn ended() -> PyErr {
+    let text = "the transaction has ended; begin another one";
+    misplaced(ErrorKind::InvalidTransactionState, text)
+}
+
+impl Transaction {
+    fn new(core: oncelog::Transaction, consumer: Option<Py<Consumer>>, engine: Py<Engine>) -> Self {
+        let number = core.number();
+        Self { state: Lock::new(State::Open(Box::new(core))), number, consumer, _engine: engine }
+    }
+
+    /// Takes the open transaction out to end it.
+    fn take(&self, py: Python<'_>) -> PyResult<Box<oncelog::Transaction>> {
+        let mut state = self.state.take(py)?;
+        match std::mem::replace(&mut *state, State::Ended) {
+            State::Open(transaction) => Ok(transaction),
+            other => {
+                *state = other;
+                Err(ended())
+            }
+        }
+    }
+
+    /// Gives the transaction its place; the ticket of one that has it.
+    fn place(&self, py: Python<'_>) -> PyResult<Py<Ticket>> {
+        let placed = match &*self.state.take(py)? {
+            State::Placed(ticket) => Some(ticket.clone_ref(py)),
+            _ => None,
+        };
+        if let Some(ticket) = placed {
+            return Ok(ticket);
+        }
+        if let Some(consumer) = &self.consumer {
+            // What a loop over the consumer has not handed out was not read.
+            consumer.get().give_back(py)?;
+        }
+        let transaction = self.take(py)?;
+        let ticket = py.detach(|| transaction.commit_ticket()).raise()?;
+        let ticket = Py::new(py, Ticket::of(ticket))?;
+        *self.state.take(py)? = State::Placed(ticket.clone_ref(py));
+        Ok(ticket)
+    }
+}
+
+impl Drop for Transaction {
+    /// A transaction that is let go aborts: its consumer goes back, further than what a loop has not handed out.
+    fn drop(&mut self) {
+        let Some(consumer) = &self.consumer else { return };
+        Python::try_attach(|py| match self.is_open(py) {
+            // Held by nobody: this is the last reference.
+            Ok(true) => consumer.get().forget(py),
+            _ => Ok(()),
+        });
+    }
+}
+
+#[pymethods]
+impl Transaction {
+    /// Adds a record. Nothing is written and nobody sees it before the commit. Arguments as in `Producer.send`.
+    #[pyo3(signature = (topic, value, *, key=None, headers=None, partition=None, timestamp_ms=None))]
+    #[expect(clippy::too_many_arguments, reason = "keyword arguments")]
+    fn send(
+        &self,
+        py: Python<'_>,
+        topic: &str,
+        value: Option<Data<'_, '_>>,
+        key: Option<Data<'_, '_>>,
+        headers: Option<&Bound<'_, PyAny>>,
+        partition: Option<Number<u32>>,
+        timestamp_ms: Option<Number<i64>>,
+    ) -> PyResult<()> {
+        let headers = Headers::of(headers)?;
+        let headers = headers.borrowed();
+        let mut record = Record::default().headers(&headers);
+        record.value = value.as_ref().map(Data::bytes);
+        record.key = key.as_ref().map(Data::bytes);
+        record.partition = number(partition);
+        record.timestamp = number(timestamp_ms);
+        self.state.take(py)?.open()?.send(topic, record).raise()
+    }
+
+    /// Commits offsets of a group together with the records: per partition the offset to read next, or an
+    /// `OffsetAndMetadata`. Not for the group of the bound consumer, whose positions the commit sends.
+    fn send_offsets(&self, py: Python<'_>, group: &Bound<'_, PyAny>, offsets: &Bound<'_, PyAny>) -> PyResult<()> {
+        let (group,) = group.extract::<(String,)>()?;
+        let offsets = offsets::offsets(offsets)?;
+        self.state.take(py)?.open()?.send_offsets(&GroupMetadata { group }, &offsets).raise()
+    }
+
+    /// Moves the position of the transactional id with the commit: how far its source has been worked off. See
+    /// `TransactionalProducer.position`.
+    fn send_position(&self, py: Python<'_>, position: Number<u64>) -> PyResult<()> {
+        self.state.take(py)?.open()?.send_position(position.0).raise()
+    }
+
+    /// The transaction's number: it names this transaction for ever.
+    #[getter]
+    fn number(&self) -> u64 {
+        self.number
+    }
+
+    /// True until it is committed or aborted.
+    #[getter]
+    fn is_open(&self, py: Python<'_>) -> PyResult<bool> {
+        Ok(matches!(&*self.state.take(py)?, State::Open(_)))
+    }
+
+    /// Commits, and waits until the transaction is safe.
+    ///
+    /// IndeterminateError: a write failed under the commit; opening the log again decides whether it is there. After
+    /// every other error it is aborted and the bound consumer back where it stood: run it again. Interrupted by Ctrl-C,
+    /// the commit has its place but is not known to be safe: call `commit` again to learn.
+    fn commit<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        let ticket = self.place(py)?;
+        let result = ticket.get().wait(py);
+        if let Err(error) = &result
+            && !error.is_instance_of::<pyo3::exceptions::PyException>(py)
+        {
+            // Not an answer but an interruption, such as Ctrl-C.
+            let note = "the commit has its place and cannot be taken back, but is not known to be safe yet: \
+                        call commit() again, or wait for commit_ticket(), to learn";
+            error.value(py).call_method1("add_note", (note,))?;
+        }
+        result
+    }
+
+    /// Commits without waiting: the transaction cannot be refused any more, and the ticket says when it is safe.
+    fn commit_ticket(&self, py: Python<'_>) -> PyResult<Py<Ticket>> {
+        self.place(py)
+    }
+
+    /// Aborts: nothing of it was written, and a bound consumer goes back to where it stood at the begin.
+    fn abort(&self, py: Python<'_>) -> PyResult<()> {
+        let transaction = self.take(py)?;
+        if let Some(consumer) = &self.consumer {
+            // The consumer goes back further than that.
+            consumer.get().forget(py)?;
+        }
+        transaction.abort().raise()
+    }
+
+    fn __enter__(slf: Bound<'_, Self>) -> Bound<'_, Self> {
+        slf
+    }
+
+    fn __exit__(
+        &self,
+        py: Python<'_>,
+        kind: &Bound<'_, PyAny>,
+        _error: &Bound<'_, PyAny>,
+        _trace: &Bound<'_, PyAny>,
+    ) -> PyResult<()> {
+        if !self.is_open(py)? {
+            return Ok(());
+        }
+        if kind.is_none() { self.commit(py).map(drop) } else { self.abort(py) }
+    }
+}

@@ -1,0 +1,115 @@
+//! What calls answer: the named tuples of `oncelog._types`, and `Appended`, of which there are many.
+
+use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
+use pyo3::types::PyBytes;
+
+use crate::options;
+
+/// A class of `oncelog._types`, looked up once.
+struct Class {
+    name: &'static str,
+    class: PyOnceLock<Py<PyAny>>,
+}
+
+impl Class {
+    const fn new(name: &'static str) -> Self {
+        Self { name, class: PyOnceLock::new() }
+    }
+
+    fn make<'py>(&self, py: Python<'py>, fields: impl pyo3::call::PyCallArgs<'py>) -> PyResult<Bound<'py, PyAny>> {
+        self.class.import(py, "oncelog._types", self.name)?.call1(fields)
+    }
+}
+
+static BOUNDS: Class = Class::new("Bounds");
+static COMMITTED: Class = Class::new("Committed");
+static COUNTERS: Class = Class::new("Counters");
+static DAMAGE: Class = Class::new("Damage");
+static GROUP_METADATA: Class = Class::new("GroupMetadata");
+static LOST: Class = Class::new("Lost");
+static OFFSET_AND_METADATA: Class = Class::new("OffsetAndMetadata");
+static OPENING: Class = Class::new("Opening");
+static TOPIC_INFO: Class = Class::new("TopicInfo");
+static TOPIC_PARTITION: Class = Class::new("TopicPartition");
+
+pub fn bounds<'py>(py: Python<'py>, bounds: oncelog::Bounds) -> PyResult<Bound<'py, PyAny>> {
+    BOUNDS.make(py, (bounds.start, bounds.stable, bounds.end))
+}
+
+pub fn committed<'py>(py: Python<'py>, committed: oncelog::Committed) -> PyResult<Bound<'py, PyAny>> {
+    COMMITTED.make(py, (committed.number, committed.lsn, committed.incarnation))
+}
+
+pub fn counters<'py>(py: Python<'py>, counters: oncelog::Counters) -> PyResult<Bound<'py, PyAny>> {
+    COUNTERS.make(py, (counters.groups_written, counters.flushes, counters.late_rolls, counters.checkpoints))
+}
+
+pub fn group_metadata<'py>(py: Python<'py>, group: &oncelog::GroupMetadata) -> PyResult<Bound<'py, PyAny>> {
+    GROUP_METADATA.make(py, (&group.group,))
+}
+
+pub fn offset_and_metadata<'py>(py: Python<'py>, at: &oncelog::OffsetAndMetadata) -> PyResult<Bound<'py, PyAny>> {
+    OFFSET_AND_METADATA.make(py, (at.offset, &at.metadata, at.leader_epoch))
+}
+
+pub fn topic_partition<'py>(py: Python<'py>, name: &oncelog::TopicPartition) -> PyResult<Bound<'py, PyAny>> {
+    TOPIC_PARTITION.make(py, (&name.topic, name.partition))
+}
+
+pub fn topic_info<'py>(py: Python<'py>, info: &oncelog::TopicInfo) -> PyResult<Bound<'py, PyAny>> {
+    let level = info.durability.and_then(options::durability_word);
+    TOPIC_INFO.make(py, (&info.name, PyBytes::new(py, &info.id.0), info.partitions, level))
+}
+
+pub fn opening<'py>(py: Python<'py>, opening: &oncelog::Opening) -> PyResult<Bound<'py, PyAny>> {
+    let cut = opening.cut.map(|cut| LOST.make(py, (cut.last_kept, cut.last_seen, cut.bytes))).transpose()?;
+    let damage = |d: &oncelog::Damage| DAMAGE.make(py, (d.first_lsn, d.last_lsn, &d.file, d.position, d.records_only));
+    let damage = opening.damage.iter().map(damage).collect::<PyResult<Vec<_>>>()?;
+    OPENING.make(py, (opening.created, opening.incarnation, opening.frames_copied, cut, damage))
+}
+
+/// Where an append went.
+#[pyclass(frozen, eq, get_all, module = "oncelog")]
+#[derive(PartialEq, Eq)]
+pub struct Appended {
+    /// The partition's number in its topic.
+    partition: u32,
+    /// Offset of the first record.
+    first: u64,
+    /// Offset of the last record.
+    last: u64,
+    /// The greatest timestamp of the batch, in milliseconds.
+    timestamp: i64,
+    /// True if these records were here already and nothing was written. Not an error; where they are is not told.
+    duplicate: bool,
+    /// The frame that holds the records.
+    lsn: u64,
+    /// The life of the log that answered.
+    incarnation: u64,
+}
+
+impl From<&oncelog::Appended> for Appended {
+    fn from(appended: &oncelog::Appended) -> Self {
+        let oncelog::Appended { partition, first, last, timestamp, duplicate, lsn, incarnation } = *appended;
+        Self { partition, first, last, timestamp, duplicate, lsn, incarnation }
+    }
+}
+
+#[pymethods]
+impl Appended {
+    /// Offset of the record, where there was one: the same as `first`.
+    #[getter]
+    fn offset(&self) -> u64 {
+        self.first
+    }
+
+    fn __repr__(&self) -> String {
+        let Self { partition, first, last, timestamp, duplicate, lsn, incarnation } = self;
+        let duplicate = if *duplicate { "True" } else { "False" };
+        format!(
+            "Appended(partition={partition}, first={first}, last={last}, timestamp={timestamp}, \
+             duplicate={duplicate}, lsn={lsn}, incarnation={incarnation})"
+        )
+    }
+}

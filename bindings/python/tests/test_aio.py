@@ -1,0 +1,318 @@
+"""The same log for asyncio."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import gc
+import threading
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import oncelog
+import oncelog.aio
+
+Test = Callable[[Path], Awaitable[None]]
+
+
+def run(test: Test) -> Callable[[Path], None]:
+    @functools.wraps(test)
+    def sync(tmp_path: Path) -> None:
+        asyncio.run(asyncio.wait_for(test(tmp_path), 60), debug=False)
+
+    # So that pytest asks for the argument that it takes, not awaits it.
+    del sync.__wrapped__
+    return sync
+
+
+@asynccontextmanager
+async def opened(path: Path, **options: Any) -> AsyncIterator[oncelog.aio.Engine]:
+    async with oncelog.aio.open(path / "log", durability="os", **options) as engine:
+        await engine.create_topic("t", partitions=2)
+        yield engine
+
+
+@run
+async def test_a_log_is_opened_either_way_and_closed(tmp_path: Path) -> None:
+    engine = await oncelog.aio.open(tmp_path / "log")
+    assert engine.opening.created
+    await engine.close()
+    with pytest.raises(oncelog.ClosedError):
+        engine.topics()
+    async with oncelog.aio.open(tmp_path / "log") as engine:
+        with pytest.raises(oncelog.LockedError):
+            await oncelog.aio.open(tmp_path / "log")
+
+
+@run
+async def test_topics_and_producers_are_made_without_blocking(tmp_path: Path) -> None:
+    async with opened(tmp_path) as engine:
+        await asyncio.gather(*(engine.create_topic(f"topic-{n}") for n in range(20)))
+        await engine.add_partitions("topic-1", 5)
+        await engine.delete_topic("topic-2")
+        assert len(engine.topics()) == 20
+        with pytest.raises(oncelog.TopicExistsError):
+            await engine.create_topic("topic-1")
+        named = await engine.producer(name="n")
+        positions = [named.position]
+        assert (await named.send("t", b"v", position=5)).duplicate is False
+        await named.flush()
+        positions.append(named.position)
+        assert positions == [None, 5] and (await named.send("t", b"v", position=5)).duplicate
+        await engine.delete_producer("n")
+        await engine.flush()
+        await engine.wait_durable(1)
+        assert engine.counters().flushes > 0
+
+
+@run
+async def test_a_send_is_awaited_at_once_or_later_or_many_times(tmp_path: Path) -> None:
+    async with opened(tmp_path) as engine:
+        producer = await engine.producer(linger=3600)
+        assert (await producer.send("t", b"v", partition=0)).offset == 0
+        ticket = producer.send("t", b"w", partition=0)
+        answers = await asyncio.gather(*(as_coroutine(ticket) for _ in range(5)))
+        assert {answer.offset for answer in answers} == {1} and (await ticket).offset == 1
+        assert ticket.result().offset == 1
+        tickets = [producer.send("t", b"%d" % n) for n in range(100)]
+        lsns = {answer.lsn for answer in await asyncio.gather(*tickets)}
+        assert len(lsns) <= 4, "what one turn sends is written together"
+        assert [answer.first for answer in await producer.send_many("t", [b"a", b"b"], partition=0)][1] > 1
+
+
+async def as_coroutine(ticket: oncelog.Ticket[oncelog.Appended]) -> oncelog.Appended:
+    return await ticket
+
+
+@run
+async def test_cancelling_stops_the_waiting_and_not_the_writing(tmp_path: Path) -> None:
+    async with opened(tmp_path) as engine:
+        producer = await engine.producer(linger=3600)
+        ticket = producer.send("t", b"v", partition=0)
+        task = asyncio.ensure_future(as_coroutine(ticket))
+        other = asyncio.ensure_future(as_coroutine(ticket))
+        await asyncio.sleep(0)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert (await other).offset == (await ticket).offset == 0
+        assert engine.partition("t", 0).bounds().end == 1
+
+
+@run
+async def test_a_consumer_waits_in_the_loop(tmp_path: Path) -> None:
+    async with opened(tmp_path) as engine:
+        producer = await engine.producer()
+        consumer = engine.consumer("t", group="g")
+        begun = time.monotonic()
+        assert not await consumer.poll(timeout=0.05) and time.monotonic() - begun >= 0.05
+        for n in range(20):
+            # Waits in vain leave nothing behind.
+            assert not await consumer.poll(timeout=0.001)
+        poll = asyncio.ensure_future(consumer.poll())
+        await asyncio.sleep(0.01)
+        with pytest.raises(oncelog.BusyError):
+            await consumer.poll(timeout=0)
+        await producer.send("t", b"v")
+        assert (await poll).values() == [b"v"]
+        await consumer.commit()
+        tp = next(tp for tp, at in consumer.positions().items() if at.offset == 1)
+        assert consumer.committed(tp) == 1 and consumer.lag(tp) == 0 and consumer.position(tp) == 1
+        cancelled = asyncio.ensure_future(consumer.poll())
+        await asyncio.sleep(0.01)
+        cancelled.cancel()
+        await producer.send("t", b"w")
+        assert (await consumer.poll()).values() == [b"w"], "a cancelled poll takes nothing"
+
+
+@run
+async def test_a_loop_over_a_consumer(tmp_path: Path) -> None:
+    async with opened(tmp_path) as engine:
+        producer = await engine.producer()
+        await producer.send_many("t", [b"%d" % n for n in range(100)])
+        consumer = engine.consumer("t", group="g", timeout=0)
+        seen = []
+        async for record in consumer:
+            seen.append(record.value)
+            if len(seen) == 30:
+                break
+        await consumer.commit()
+        async for record in engine.consumer("t", group="g", timeout=0):
+            seen.append(record.value)
+        assert sorted(seen, key=lambda value: int(value or b"")) == [b"%d" % n for n in range(100)]
+
+        later = asyncio.ensure_future(send_later(producer))
+        async for record in engine.consumer("t", start="latest"):
+            assert record.value == b"later"
+            break
+        await later
+
+
+async def send_later(producer: oncelog.aio.Producer) -> None:
+    await asyncio.sleep(0.05)
+    await producer.send("t", b"later")
+
+
+@run
+async def test_other_tasks_run_while_a_loop_reads(tmp_path: Path) -> None:
+    async with opened(tmp_path) as engine:
+        producer = await engine.producer()
+        await producer.send_many("t", [b"v"] * 1000)
+        ticks = 0
+
+        async def tick() -> None:
+            nonlocal ticks
+            while True:
+                ticks += 1
+                await asyncio.sleep(0)
+
+        ticker = asyncio.ensure_future(tick())
+        async for _ in engine.consumer("t", max_records=10, timeout=0):
+            pass
+        ticker.cancel()
+        assert ticks >= 50
+
+
+@run
+async def test_transactions_commit_or_abort(tmp_path: Path) -> None:
+    async with opened(tmp_path) as engine:
+        await engine.create_topic("out")
+        producer = await engine.producer()
+        await producer.send_many("t", [b"v"] * 10)
+        consumer = engine.consumer("t", group="g", timeout=0)
+        transactional = await engine.transactional_producer("x")
+        with pytest.raises(ZeroDivisionError):
+            async with transactional.begin_transaction_for(consumer) as transaction:
+                async for record in consumer:
+                    transaction.send("out", record.value)
+                raise ZeroDivisionError
+        async with transactional.begin_transaction_for(consumer) as transaction:
+            async for record in consumer:
+                transaction.send("out", record.value)
+            transaction.send_position(3)
+            transaction.send_offsets(oncelog.GroupMetadata("h"), {("t", 0): 1})
+        assert engine.partition("out", 0).bounds().end == 10 and transactional.position == 3
+        assert (await transaction.commit()).number == transaction.number
+        transaction = transactional.begin_transaction()
+        await transaction.abort()
+        with pytest.raises(oncelog.InvalidTransactionStateError):
+            await transaction.commit()
+
+
+@run
+async def test_batches_are_appended(tmp_path: Path) -> None:
+    async with opened(tmp_path) as engine:
+        partition = engine.partition("t", 1)
+        batch = oncelog.Batch()
+        batch.add(b"v")
+        assert (await partition.append(batch, durability="disk")).offset == 0
+        assert partition.read(0).values() == [b"v"] and (partition.topic, partition.number) == ("t", 1)
+
+
+@run
+async def test_errors_come_out_of_the_await(tmp_path: Path) -> None:
+    async with opened(tmp_path) as engine:
+        older = await engine.transactional_producer("x")
+        transaction = older.begin_transaction()
+        transaction.send("t", b"v")
+        await engine.transactional_producer("x")
+        with pytest.raises(oncelog.ProducerFencedError):
+            await transaction.commit()
+        consumer = engine.consumer("t")
+        waiting = asyncio.ensure_future(consumer.poll())
+        await asyncio.sleep(0.01)
+        await engine.close()
+        with pytest.raises(oncelog.ClosedError):
+            await waiting
+        with pytest.raises(oncelog.ClosedError):
+            await engine.create_topic("u")
+
+
+@run
+async def test_no_thread_is_started_per_call(tmp_path: Path) -> None:
+    async with opened(tmp_path) as engine:
+        producer = await engine.producer()
+        before = threading.active_count()
+        consumer = engine.consumer("t")
+        await asyncio.gather(*(producer.send("t", b"v") for _ in range(200)), consumer.poll())
+        assert threading.active_count() == before
+
+
+@run
+async def test_an_opening_that_is_cancelled_leaves_the_log_closed(tmp_path: Path) -> None:
+    task = asyncio.ensure_future(as_engine(tmp_path))
+    await asyncio.sleep(0)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    for _ in range(200):
+        try:
+            engine = await oncelog.aio.open(tmp_path / "log")
+        except oncelog.LockedError:
+            await asyncio.sleep(0.01)
+        else:
+            return await engine.close()
+    raise AssertionError("it stays locked")
+
+
+async def as_engine(path: Path) -> oncelog.aio.Engine:
+    return await oncelog.aio.open(path / "log")
+
+
+def test_a_ticket_of_the_plain_api_is_awaited_in_several_loops(oncelog_engine: oncelog.Engine, topic: str) -> None:
+    producer = oncelog_engine.producer()
+    for n in range(3):
+        assert asyncio.run(as_coroutine(producer.send(topic, b"v"))).offset == n
+    ticket = producer.send(topic, b"v")
+    loops = [threading.Thread(target=lambda: asyncio.run(as_coroutine(ticket))) for _ in range(3)]
+    for loop in loops:
+        loop.start()
+    for loop in loops:
+        loop.join(30)
+    assert ticket.result().offset == 3
+
+
+def test_a_ticket_is_awaited_here_and_waited_for_there(oncelog_engine: oncelog.Engine, topic: str) -> None:
+    async def main() -> None:
+        ticket = oncelog_engine.producer().send(topic, b"v")
+        task = asyncio.ensure_future(as_coroutine(ticket))
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        there = asyncio.get_running_loop().run_in_executor(None, ticket.result)
+        assert await task == await there
+
+    asyncio.run(main())
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="counts descriptors as Linux does")
+def test_loops_that_are_gone_leave_no_descriptors(oncelog_engine: oncelog.Engine, topic: str) -> None:
+    producer = oncelog_engine.producer()
+
+    def use() -> int:
+        asyncio.run(as_coroutine(producer.send(topic, b"v")))
+        gc.collect()
+        return len(list(Path("/proc/self/fd").iterdir()))
+
+    before = use()
+    assert [use() for _ in range(20)] == [before] * 20
+
+
+def test_awaiting_outside_a_loop_says_so(oncelog_engine: oncelog.Engine, topic: str) -> None:
+    ticket = oncelog_engine.producer(linger=3600).send(topic, b"v")
+    with pytest.raises(RuntimeError):
+        next(ticket.__await__())
+
+
+def test_the_names_are_the_same() -> None:
+    for name in oncelog.aio.__all__:
+        there, here = getattr(oncelog.aio, name), getattr(oncelog, name)
+        if isinstance(there, type):
+            public = {attribute for attribute in dir(here) if not attribute.startswith("_")} - {"drive"}
+            extra = {"commit_ticket", "is_open"} if name == "Transaction" else set()
+            offered = {attribute for attribute in dir(there) if not attribute.startswith("_")}
+            assert public - extra - {"send", "send_many"} <= offered, name

@@ -1,0 +1,62 @@
+"""One root, three questions, a class for each kind."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+
+import pytest
+
+import oncelog
+from oncelog import _errors
+
+
+def classes() -> list[type[oncelog.Error]]:
+    found: list[type[oncelog.Error]] = [oncelog.Error]
+    for kind in found:
+        found += kind.__subclasses__()
+    return found
+
+
+def test_every_class_is_public_and_told_apart() -> None:
+    for kind in classes():
+        assert getattr(oncelog, kind.__name__) is kind and kind.__name__ in oncelog.__all__
+        assert kind.__doc__
+    kinds = [kind.KIND for kind in classes() if "KIND" in vars(kind) and kind.KIND]
+    assert len(kinds) == len(set(kinds)) == 36, "as many as the engine has"
+
+
+def test_an_unknown_kind_falls_to_the_root() -> None:
+    error = _errors._make((99, "Something"), "new", (True, False, False), None, None)
+    assert type(error) is oncelog.Error and (error.code, error.name, error.retriable) == (99, "Something", True)
+
+
+def test_errors_answer_the_three_questions(oncelog_engine: oncelog.Engine) -> None:
+    oncelog_engine.create_topic("t")
+    with pytest.raises(oncelog.Error) as caught:
+        oncelog_engine.create_topic("t")
+    error = caught.value
+    assert (error.code, error.name) == (17, "TopicExists")
+    assert (error.retriable, error.fatal, error.requires_abort) == (False, False, False)
+    assert str(error).endswith("name=t")
+    oncelog_engine.close()
+    with pytest.raises(oncelog.ClosedError) as closed:
+        oncelog_engine.topics()
+    assert closed.value.fatal
+
+
+def test_errors_are_python_errors_where_python_has_one(oncelog_engine: oncelog.Engine) -> None:
+    with pytest.raises(ValueError):
+        oncelog_engine.create_topic("a/b")
+    assert issubclass(oncelog.TimedOutError, TimeoutError)
+    with pytest.raises(oncelog.Error) as caught:
+        oncelog.open("/dev/null/log")
+    assert isinstance(caught.value.__cause__, NotADirectoryError)
+
+
+def test_errors_go_through_pickle_and_copy(oncelog_engine: oncelog.Engine) -> None:
+    with pytest.raises(oncelog.Error) as caught:
+        oncelog_engine.delete_topic("missing")
+    for again in (pickle.loads(pickle.dumps(caught.value)), copy.copy(caught.value)):
+        assert type(again) is oncelog.UnknownTopicOrPartitionError
+        assert (again.code, again.name, str(again)) == (18, "UnknownTopicOrPartition", str(caught.value))

@@ -1,0 +1,36 @@
+"""The example programs run and say what they should."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+EXAMPLES = Path(__file__).parent.parent / "examples"
+
+SAID = {
+    "append_read": "offsets 0 to 1\n0: good morning\n1: guten Morgen\n",
+    "resume_without_duplicates": (
+        "the log has everything up to position None\n"
+        "the log has everything up to position 3\n"
+        "3 lines were refused as duplicates; 5 are in the log\n"
+    ),
+    "exactly_once": (
+        "given up: 0 invoices, offset committed: None\ncommitted: 1 invoices, offset committed: 1\n"
+    ),
+}
+
+
+def test_the_benchmark_runs() -> None:
+    program = [sys.executable, str(EXAMPLES.parent / "bench.py"), "--quick"]
+    done = subprocess.run(program, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0 and "oncelog send_many" in done.stdout, done.stderr
+
+
+@pytest.mark.parametrize("name", SAID)
+def test_an_example_says_what_it_should(name: str) -> None:
+    program = [sys.executable, "-W", "error", str(EXAMPLES / f"{name}.py")]
+    done = subprocess.run(program, capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stdout, done.stderr) == (0, SAID[name], "")

@@ -1,0 +1,244 @@
+"""A forked child gets a clear error and harms nothing."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import oncelog
+
+Script = Callable[..., subprocess.CompletedProcess[str]]
+
+PRELUDE = """
+import gc, os, sys, threading, time, warnings
+import oncelog
+warnings.simplefilter("ignore", DeprecationWarning)
+
+engine = oncelog.open("log")
+engine.create_topic("t")
+producer, named = engine.producer(), engine.producer(name="n")
+consumer = engine.consumer("t", group="g", timeout=0)
+transactional = engine.transactional_producer("x")
+transaction = transactional.begin_transaction()
+transaction.send("t", b"in the parent's transaction")
+ticket = producer.send("t", b"v")
+partition = engine.partition("t", 0)
+batch = oncelog.Batch()
+batch.add(b"v")
+
+def reap(pid):
+    deadline = time.monotonic() + 20
+    while time.monotonic() < deadline:
+        done, status = os.waitpid(pid, os.WNOHANG)
+        if done:
+            assert status == 0, f"the child ended with {status:#x}"
+            return
+        time.sleep(0.01)
+    os.kill(pid, 9)
+    sys.exit("the child hangs")
+"""
+
+
+def check(script: Script, source: str) -> None:
+    done = script(PRELUDE + source)
+    assert (done.returncode, done.stdout) == (0, "fine\n"), done.stderr
+
+
+def test_every_call_in_the_child_says_forked_and_the_parent_goes_on(script: Script) -> None:
+    check(
+        script,
+        """
+pid = os.fork()
+if pid == 0:
+    calls = [
+        engine.topics, engine.flush, lambda: engine.create_topic("u"), lambda: engine.partition("t", 0),
+        lambda: engine.consumer("t"), engine.producer, lambda: engine.transactional_producer("y"), engine.close,
+        lambda: producer.send("t", b"v"), lambda: producer.send_many("t", [b"v"]), producer.flush,
+        lambda: named.send("t", b"v", position=1),
+        lambda: consumer.poll(timeout=0), lambda: next(consumer), consumer.commit, lambda: consumer.assign("t"),
+        lambda: consumer.position(("t", 0)), lambda: consumer.lag(("t", 0)), consumer.rewind,
+        lambda: partition.read(0), lambda: partition.append(batch),
+        transactional.begin_transaction, lambda: transaction.send("t", b"v"), transaction.commit,
+        ticket.result, ticket.done,
+    ]
+    for call in calls:
+        try:
+            call()
+        except oncelog.ForkedError as error:
+            assert error.fatal
+        else:
+            sys.stderr.write(f"not refused: {calls.index(call)}")
+            os._exit(1)
+    sys.exit(0)  # with all finalizers
+reap(pid)
+transaction2 = transaction.commit()
+ticket.result()
+assert engine.partition("t", 0).bounds().end == 2
+engine.close()
+print("fine")
+""",
+    )
+
+
+def test_finalizers_in_the_child_touch_nothing(script: Script) -> None:
+    check(
+        script,
+        """
+pid = os.fork()
+if pid == 0:
+    del transaction, consumer, producer, named, transactional, ticket, partition, engine
+    gc.collect()
+    os._exit(0)
+reap(pid)
+transaction.commit()
+assert ticket.result().offset >= 0
+assert engine.partition("t", 0).bounds().end == 2
+engine.close()
+print("fine")
+""",
+    )
+
+
+def test_children_of_a_busy_parent_end(script: Script) -> None:
+    check(
+        script,
+        """
+stop = threading.Event()
+def send():
+    while not stop.is_set():
+        producer.send_many("t", [b"v"] * 100)
+        producer.send("t", b"w").result()
+def read():
+    own = engine.consumer("t")
+    while not stop.is_set():
+        own.poll(timeout=0.01)
+def commit():
+    while not stop.is_set():
+        with engine.transactional_producer("busy").begin_transaction() as own:
+            own.send("t", b"x")
+threads = [threading.Thread(target=target) for target in (send, send, read, commit)]
+for thread in threads:
+    thread.start()
+for n in range(40):
+    pid = os.fork()
+    if pid == 0:
+        for call in (lambda: producer.send("t", b"v"), ticket.result, lambda: transaction.send("t", b"v"),
+                     lambda: consumer.poll(timeout=0), engine.topics):
+            try:
+                call()
+            except oncelog.ForkedError:
+                continue
+            os._exit(1)
+        del transaction, consumer, producer, ticket
+        gc.collect()
+        os._exit(0)
+    reap(pid)
+stop.set()
+for thread in threads:
+    thread.join()
+engine.close()
+print("fine")
+""",
+    )
+
+
+def test_the_child_may_open_the_log_when_its_parent_has_closed_it(script: Script) -> None:
+    check(
+        script,
+        """
+transaction.abort()
+producer.flush()
+read_end, write_end = os.pipe()
+pid = os.fork()
+if pid == 0:
+    try:
+        oncelog.open("log")
+        os._exit(1)
+    except oncelog.LockedError:
+        pass
+    os.read(read_end, 1)
+    with oncelog.open("log") as own:
+        own.producer().send("t", b"from the child").result()
+    os._exit(0)
+time.sleep(0.1)
+engine.close()
+os.write(write_end, b"!")
+reap(pid)
+with oncelog.open("log") as engine:
+    assert engine.partition("t", 0).read(0).values() == [b"v", b"from the child"]
+print("fine")
+""",
+    )
+
+
+def work(path: str, inherited: Any, number: int) -> str:
+    """What a worker of `multiprocessing` does."""
+    if inherited is not None:
+        try:
+            inherited.topics()
+        except oncelog.ForkedError:
+            return "forked"
+        return "not refused"
+    with oncelog.open(path, read_only=True) as engine:
+        return f"{number}:{len(engine.partition('t', 0).read(0))}"
+
+
+@pytest.mark.parametrize("method", ["spawn", "forkserver"])
+def test_a_worker_process_opens_the_log_itself(tmp_path: Path, method: str) -> None:
+    with oncelog.open(tmp_path / "log") as engine:
+        engine.create_topic("t")
+        engine.producer().send("t", b"v").result()
+    with multiprocessing.get_context(method).Pool(2) as pool:
+        arguments = [(str(tmp_path / "log"), None, n) for n in range(4)]
+        assert pool.starmap(work, arguments) == [f"{n}:1" for n in range(4)]
+
+
+def test_handles_cannot_be_sent_to_a_worker(oncelog_engine: oncelog.Engine) -> None:
+    import pickle
+
+    for handle in (oncelog_engine, oncelog_engine.producer(), oncelog_engine.consumer()):
+        with pytest.raises(TypeError):
+            pickle.dumps(handle)
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_a_pool_of_forked_workers_is_refused_the_inherited_log(oncelog_engine: oncelog.Engine) -> None:
+    global _inherited
+    _inherited = oncelog_engine
+    context = multiprocessing.get_context("fork")
+    with context.Pool(2) as pool:
+        assert pool.map(use_inherited, range(4)) == ["forked"] * 4
+    assert oncelog_engine.topics() == []
+
+
+_inherited: oncelog.Engine | None = None
+
+
+def use_inherited(number: int) -> str:
+    return work("", _inherited, number)
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_prefork_workers_each_with_a_log_of_their_own(tmp_path: Path, oncelog_engine: oncelog.Engine) -> None:
+    """As a server does that loads the application first and forks its workers then."""
+    children = []
+    for n in range(3):
+        pid = os.fork()
+        if pid == 0:
+            status = 1
+            try:
+                with oncelog.open(tmp_path / f"worker {n}") as engine:
+                    engine.create_topic("t")
+                    engine.producer().send("t", b"v").result()
+                status = 0
+            finally:
+                os._exit(status)
+        children.append(pid)
+    assert [os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) for pid in children] == [0, 0, 0]
+    oncelog_engine.create_topic("goes-on")

@@ -1,0 +1,196 @@
+"""Ctrl-C ends every wait, and takes nothing back."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+Script = Callable[..., subprocess.CompletedProcess[str]]
+
+# A signal like that of Ctrl-C, sent by another process a moment after the wait has begun.
+PRELUDE = """
+import os, signal, subprocess, sys, threading, time
+import oncelog
+
+def interrupt_soon(after=0.3):
+    subprocess.Popen(["sh", "-c", f"sleep {after}; kill -INT {os.getpid()}"])
+
+engine = oncelog.open("log")
+engine.create_topic("t")
+"""
+
+
+def check(script: Script, source: str, **options: object) -> None:
+    done = script(PRELUDE + source, **options)
+    assert (done.returncode, done.stdout) == (0, "fine\n"), done.stderr
+
+
+def test_a_poll_is_interrupted_and_can_be_repeated(script: Script) -> None:
+    check(
+        script,
+        """
+consumer = engine.consumer("t")
+for wait in (lambda: consumer.poll(), lambda: next(consumer), lambda: consumer.poll(timeout=1e9)):
+    interrupt_soon()
+    try:
+        wait()
+    except KeyboardInterrupt:
+        continue
+    sys.exit("not interrupted")
+engine.producer().send("t", b"v").result()
+assert len(consumer.poll()) == 1
+engine.close()
+print("fine")
+""",
+    )
+
+
+def test_an_exception_of_another_signal_ends_the_wait_too(script: Script) -> None:
+    check(
+        script,
+        """
+class Alarm(Exception): pass
+def handler(number, frame): raise Alarm
+signal.signal(signal.SIGALRM, handler)
+signal.setitimer(signal.ITIMER_REAL, 0.2)
+consumer = engine.consumer("t")
+try:
+    consumer.poll()
+except Alarm:
+    print("fine")
+""",
+    )
+
+
+def test_a_handler_may_use_the_log_in_the_middle_of_a_wait(script: Script) -> None:
+    check(
+        script,
+        """
+consumer, producer = engine.consumer("t"), engine.producer()
+signal.signal(signal.SIGALRM, lambda number, frame: producer.send("t", b"from the handler").result())
+signal.setitimer(signal.ITIMER_REAL, 0.2)
+assert consumer.poll().values() == [b"from the handler"]
+print("fine")
+""",
+    )
+
+
+@pytest.fixture
+def slow_disk(tmp_path: Path) -> dict[str, str]:
+    """An environment in which every flush takes a second and a half while a file called `slow` is there."""
+    cc = shutil.which("cc")
+    if cc is None:
+        pytest.skip("needs a C compiler")
+    source, library = tmp_path / "slow.c", tmp_path / "slow.so"
+    source.write_text(
+        """
+#include <time.h>
+#include <unistd.h>
+static void slow(void) { if (access("slow", F_OK) == 0) nanosleep(&(struct timespec){1, 500000000}, 0); }
+int fdatasync(int fd) { (void)fd; slow(); return 0; }
+int fsync(int fd) { (void)fd; slow(); return 0; }
+"""
+    )
+    subprocess.run([cc, "-shared", "-fPIC", "-o", library, source], check=True)
+    return {"LD_PRELOAD": str(library), "PATH": "/usr/bin:/bin", **python_path()}
+
+
+def python_path() -> dict[str, str]:
+    import os
+
+    return {name: os.environ[name] for name in ("PYTHONPATH", "HOME") if name in os.environ}
+
+
+def test_an_interrupted_commit_says_so_and_can_be_asked_again(script: Script, slow_disk: dict[str, str]) -> None:
+    check(
+        script,
+        """
+producer, transactional = engine.producer(), engine.transactional_producer("x")
+transaction = transactional.begin_transaction()
+transaction.send("t", b"v")
+open("slow", "w").close()
+# Somebody else leads the flush, so that the commit waits for it.
+leader = threading.Thread(target=lambda: producer.send("t", b"other").result())
+leader.start()
+time.sleep(0.2)
+interrupt_soon()
+try:
+    transaction.commit()
+except KeyboardInterrupt as interrupt:
+    assert "commit() again" in interrupt.__notes__[0]
+else:
+    sys.exit("not interrupted")
+assert not transaction.is_open
+os.remove("slow")
+committed = transaction.commit()
+assert committed == transaction.commit_ticket().result()
+leader.join()
+assert sorted(engine.partition("t", 0).read(0).values()) == [b"other", b"v"]
+print("fine")
+""",
+        env=slow_disk,
+    )
+
+
+def test_a_block_whose_commit_is_interrupted_aborts_nothing(script: Script, slow_disk: dict[str, str]) -> None:
+    check(
+        script,
+        """
+producer, transactional = engine.producer(), engine.transactional_producer("x")
+open("slow", "w").close()
+leader = threading.Thread(target=lambda: producer.send("t", b"other").result())
+leader.start()
+time.sleep(0.2)
+interrupt_soon()
+try:
+    with transactional.begin_transaction() as transaction:
+        transaction.send("t", b"v")
+except KeyboardInterrupt:
+    pass
+else:
+    sys.exit("not interrupted")
+os.remove("slow")
+leader.join()
+transaction.commit()
+assert engine.partition("t", 0).bounds().end == 2
+print("fine")
+""",
+        env=slow_disk,
+    )
+
+
+def test_a_ticket_stays_good_behind_a_time_out_and_an_interruption(script: Script, slow_disk: dict[str, str]) -> None:
+    check(
+        script,
+        """
+producer = engine.producer(linger=0)
+open("slow", "w").close()
+leader = threading.Thread(target=lambda: producer.send("t", b"other").result())
+leader.start()
+time.sleep(0.2)
+ticket = producer.send("t", b"v")
+try:
+    ticket.result(timeout=0.1)
+except TimeoutError as error:
+    assert isinstance(error, oncelog.TimedOutError) and error.retriable
+else:
+    sys.exit("not timed out")
+assert not ticket.done()
+interrupt_soon()
+try:
+    ticket.result()
+except KeyboardInterrupt:
+    pass
+else:
+    sys.exit("not interrupted")
+os.remove("slow")
+assert ticket.result().offset == 1 and ticket.done()
+leader.join()
+print("fine")
+""",
+        env=slow_disk,
+    )

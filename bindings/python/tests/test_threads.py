@@ -1,0 +1,164 @@
+"""Threads: the interpreter lock is given up by whoever waits, handles may be shared."""
+
+from __future__ import annotations
+
+import random
+import threading
+import time
+from collections.abc import Callable
+
+import pytest
+
+import oncelog
+
+
+def test_other_threads_run_while_one_waits(oncelog_engine: oncelog.Engine, topic: str) -> None:
+    consumer = oncelog_engine.consumer(topic)
+    polled: list[int] = []
+    waiter = threading.Thread(target=lambda: polled.append(len(consumer.poll(timeout=60))))
+    waiter.start()
+    # Only with the interpreter lock free does this get anywhere.
+    assert sum(range(100_000)) and not polled
+    oncelog_engine.producer().send(topic, b"v").result()
+    waiter.join(30)
+    assert polled == [1]
+
+
+def test_close_wakes_whoever_waits(oncelog_engine: oncelog.Engine, topic: str) -> None:
+    errors: list[type] = []
+    started = threading.Barrier(5)
+
+    def wait() -> None:
+        consumer = oncelog_engine.consumer(topic)
+        started.wait()
+        try:
+            consumer.poll()
+        except oncelog.Error as error:
+            errors.append(type(error))
+
+    threads = [threading.Thread(target=wait) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    started.wait()
+    oncelog_engine.close()
+    for thread in threads:
+        thread.join(30)
+    assert errors == [oncelog.ClosedError] * 4
+
+
+def test_a_producer_is_shared(oncelog_engine: oncelog.Engine, topic: str) -> None:
+    producer = oncelog_engine.producer()
+
+    def send(name: bytes) -> None:
+        for n in range(500):
+            producer.send(topic, b"%s %d" % (name, n))
+
+    threads = [threading.Thread(target=send, args=(b"%d" % n,)) for n in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    producer.flush()
+    values = [value or b"" for record in oncelog_engine.consumer(topic, timeout=0) for value in [record.value]]
+    assert len(values) == 2000
+    for n in range(4):
+        own = [value for value in values if value.startswith(b"%d " % n)]
+        assert own == [b"%d %d" % (n, m) for m in range(500)], "each thread's order is kept"
+
+
+def test_a_transaction_is_shared_and_ends_once(oncelog_engine: oncelog.Engine, topic: str) -> None:
+    transaction = oncelog_engine.transactional_producer("x").begin_transaction()
+    sent, refused = [], []
+
+    def send() -> None:
+        for _ in range(200):
+            try:
+                transaction.send(topic, b"v")
+                sent.append(1)
+            except oncelog.InvalidTransactionStateError:
+                refused.append(1)
+
+    threads = [threading.Thread(target=send) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    committed = transaction.commit()
+    for thread in threads:
+        thread.join()
+    assert committed.number == transaction.number and len(sent) + len(refused) == 800
+    assert oncelog_engine.partition(topic, 0).bounds().end == len(sent)
+
+
+def test_a_loop_is_shared(oncelog_engine: oncelog.Engine, topic: str) -> None:
+    oncelog_engine.producer().send_many(topic, [b"%d" % n for n in range(1000)]).result()
+    consumer = oncelog_engine.consumer(topic, timeout=0)
+    seen: list[int] = []
+
+    def read() -> None:
+        try:
+            for record in consumer:
+                seen.append(record.offset)
+        except oncelog.BusyError:
+            pass
+
+    threads = [threading.Thread(target=read) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(seen) == list(range(1000))
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_storm_of_calls_and_a_close_end_in_typed_errors(
+    oncelog_open: Callable[..., oncelog.Engine], seed: int
+) -> None:
+    engine = oncelog_open()
+    engine.create_topic("t", partitions=3)
+    producer, consumer = engine.producer(), engine.consumer("t", group="g", timeout=0)
+    transactional = engine.transactional_producer("x")
+    strange: list[BaseException] = []
+
+    def transact() -> None:
+        with transactional.begin_transaction_for(consumer) as transaction:
+            for record in consumer:
+                transaction.send("t", record.value)
+                break
+
+    calls: list[Callable[[], object]] = [
+        lambda: producer.send("t", b"v"),
+        lambda: producer.send("t", b"v").result(),
+        lambda: producer.send_many("t", [b"v"] * 50).result(),
+        lambda: consumer.poll(timeout=0.01),
+        lambda: next(consumer),
+        consumer.commit,
+        transact,
+        producer.flush,
+        engine.topics,
+        lambda: engine.producer(name="n").position,
+    ]
+
+    def storm(dice: random.Random) -> None:
+        end = time.monotonic() + 20
+        while time.monotonic() < end:
+            try:
+                dice.choice(calls)()
+            except oncelog.ClosedError:
+                return
+            except (oncelog.Error, StopIteration):
+                continue
+            except BaseException as error:
+                strange.append(error)
+                return
+
+    threads = [threading.Thread(target=storm, args=(random.Random(seed * 10 + n),)) for n in range(8)]
+    for thread in threads:
+        thread.start()
+    time.sleep(0.3)
+    closers = [threading.Thread(target=engine.close) for _ in range(2)]
+    for thread in closers + threads:
+        if not thread.is_alive() and thread in closers:
+            thread.start()
+    for thread in closers + threads:
+        thread.join(30)
+        assert not thread.is_alive()
+    assert strange == []

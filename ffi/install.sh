@@ -1,0 +1,51 @@
+#!/bin/sh
+# Builds the C library and installs it: install.sh [PREFIX], /usr/local unless given; below DESTDIR if that is set.
+# Headers, liboncelog.a, liboncelog.so with its soname's links, pkg-config and CMake files.
+set -eu
+
+here=$(cd "$(dirname "$0")" && pwd)
+top=$(dirname "$here")
+prefix=${1:-/usr/local}
+case $prefix in /*) ;; *) prefix=$(pwd)/$prefix ;; esac
+to=${DESTDIR:-}$prefix
+
+version=$(sed -n 's/^#define ONCELOG_VERSION_STRING "\(.*\)"$/\1/p' "$top/include/oncelog.h")
+major=${version%%.*}
+minor=${version#*.}
+minor=${minor%%.*}
+if [ "$major" = 0 ]; then soversion=0.$minor; else soversion=$major; fi
+
+cd "$top"
+# What a program that links with liboncelog.a needs besides, as the compiler knows it.
+private=$(cargo rustc --quiet --release --package oncelog-ffi --lib --crate-type staticlib -- \
+    --print native-static-libs 2>&1 | sed -n 's/^note: native-static-libs: //p')
+cargo build --release --package oncelog-ffi
+from=${CARGO_TARGET_DIR:-target}/release
+
+mkdir -p "$to/include" "$to/lib/pkgconfig"
+cp include/oncelog.h "$to/include/"
+if [ -f include/oncelog.hpp ]; then
+    cp include/oncelog.hpp "$to/include/"
+    mkdir -p "$to/include/oncelog"
+    cp include/oncelog/*.hpp "$to/include/oncelog/"
+fi
+cp "$from/liboncelog.a" "$to/lib/"
+strip --strip-debug "$to/lib/liboncelog.a"
+if [ "$(uname)" = Darwin ]; then
+    cp "$from/liboncelog.dylib" "$to/lib/liboncelog.$version.dylib"
+    ln -sf "liboncelog.$version.dylib" "$to/lib/liboncelog.$soversion.dylib"
+    ln -sf "liboncelog.$soversion.dylib" "$to/lib/liboncelog.dylib"
+else
+    # Written beside and moved, so that a program that has the old one mapped keeps it.
+    cp "$from/liboncelog.so" "$to/lib/.liboncelog.so.new"
+    strip "$to/lib/.liboncelog.so.new"
+    mv "$to/lib/.liboncelog.so.new" "$to/lib/liboncelog.so.$version"
+    ln -sf "liboncelog.so.$version" "$to/lib/liboncelog.so.$soversion"
+    ln -sf "liboncelog.so.$soversion" "$to/lib/liboncelog.so"
+fi
+sed -e "s|@PREFIX@|$prefix|" -e "s|@VERSION@|$version|" -e "s|@LIBS_PRIVATE@|$private|" \
+    ffi/oncelog.pc.in > "$to/lib/pkgconfig/oncelog.pc"
+if [ -x ffi/cmake/install.sh ]; then
+    ffi/cmake/install.sh "$prefix" "$version" "$soversion"
+fi
+echo "installed oncelog $version in $to"

@@ -1,0 +1,69 @@
+/*
+ * oncelog: an embedded log with Kafka's delivery semantics. One directory, one library, no server.
+ * This header is its manual for C, from C99 on; oncelog.hpp wraps it for C++17.
+ *
+ *     oncelog_engine_t *engine;
+ *     oncelog_partition_t *greetings;
+ *     oncelog_record_t hello = {.value = "hello", .value_size = 5};
+ *     check(oncelog_open("words.log", NULL, &engine));
+ *     check(oncelog_create_topic(engine, "greetings", NULL));
+ *     check(oncelog_partition_open(engine, "greetings", 0, &greetings));
+ *     check(oncelog_partition_append(greetings, &hello, 1, NULL, NULL));   // survives a power cut from here on
+ *
+ * Know before you start
+ *
+ *   - One process writes a directory at a time, alone; or any number of processes read it (.read_only = ONCELOG_YES).
+ *     A second open answers LOCKED, by whatever path it comes, in another process or in this one.
+ *   - After fork() the child's handles answer FORKED and touch nothing on disk. Open the log again in the child once
+ *     the parent has closed it. What was read before (oncelog_records_t) may still be read.
+ *   - A write that is acknowledged survives a power cut, unless the engine, its topic, the producer or the append asks
+ *     for level os, which survives the death of the process. INDETERMINATE says that nobody knows: a write or flush
+ *     failed under the call. Close the log, open it again, and look.
+ *   - A transaction that is not committed leaves nothing: abort it, free it, close the log, or die.
+ *   - Sealed segments are read through memory mappings. Should a device fail under one, the system may send SIGBUS:
+ *     open with .mappings = ONCELOG_NO to have an error instead. The library installs no signal handler and changes no
+ *     signal mask of the caller's threads, and leaves errno as it likes.
+ *   - Do not leave a call to this library, or a callback inside one, by longjmp or by an exception.
+ *   - There is one thread of the engine's own, which runs no code of yours; with .threads = ONCELOG_NO there is none.
+ *
+ * Ownership
+ *
+ *   - What you are answered is yours: each handle is freed by its own function, once. Freeing NULL does nothing.
+ *   - What you pass is borrowed until the call returns; records are copied once, into the batch.
+ *   - Pointers into a handle (a message, views of records, a list) live until that handle is freed.
+ *   - Handles are numbers in the shape of pointers, looked up at each call: one that was freed or used up answers
+ *     CLOSED; NULL, one of another type, or what was never a handle, INVALID_ARGUMENT. Never undefined behaviour, also
+ *     when another thread frees a handle in the middle of a call: that call goes on with it to its end. Other pointers
+ *     are trusted: NULL is answered with an error, but what is not NULL must point to what the function says.
+ *   - Closing an engine closes the log for everything made from it. Those handles stay to be freed; they answer CLOSED.
+ *
+ * Threads
+ *
+ *   - Every function may be called from any thread at any time. Calls on a handle that is const in the signature run
+ *     side by side; those on one that is not answer BUSY while another thread is in one, they never wait for it.
+ *
+ * Errors
+ *
+ *   - A call that may fail returns an oncelog_error_t *, NULL for success. It is yours: free it. Outputs are written
+ *     last, and not at all if the call fails. The answer of a function that frees may be thrown away: the errors of
+ *     wrong handles are fixed objects that need no freeing.
+ *   - Comments name errors without their prefix: CLOSED is ONCELOG_ERROR_CLOSED. Every call may also answer
+ *     INVALID_ARGUMENT for NULL or what is malformed; CLOSED, FORKED; INTERNAL or PANIC, which are bugs of the library.
+ *   - is_retriable: the same call may succeed later. is_fatal: this handle is finished. requires_abort: abort the
+ *     transaction and run it again.
+ *
+ * Structs
+ *
+ *   - Structs that begin with struct_size may grow at their end. Zero them and set struct_size:
+ *     oncelog_engine_options_t options = {.struct_size = sizeof options, .durability = ONCELOG_DURABILITY_OS};
+ *     All-zero means default. A size or a field that this version does not know is refused, not ignored.
+ *   - Texts are UTF-8 and end with NUL. Keys and values are bytes with a size; NULL is null, not empty.
+ *
+ * Versions
+ *
+ *   - While the major version is 0 a program runs with the minor version that it was compiled for: soname
+ *     liboncelog.so.0.1. assert(oncelog_version_number() / 1000 == ONCELOG_VERSION_NUMBER / 1000).
+ *   - Error codes are fixed for ever. Any later version opens the directories of this one.
+ *
+ * SPDX-License-Identifier: MIT OR Apache-2.0. Made by cbindgen from the crate in ffi/; change it there.
+ */

@@ -1,0 +1,330 @@
+//! The consumer: reads partitions from where a group stands.
+#![allow(unsafe_code)]
+
+use std::ffi::{CString, c_char};
+
+use engine::{Consumer, ErrorKind, TopicPartition};
+
+use crate::call::{Answer, Caller, call};
+use crate::codes::ONCELOG_OFFSET_LEADER_EPOCH;
+use crate::engine_handle::oncelog_engine_t;
+use crate::error::{self, Fault, oncelog_error_t};
+use crate::handle::{end, find, handle, make};
+use crate::kept::Kept;
+use crate::options::oncelog_consumer_options_t;
+use crate::records::{Walkable, oncelog_records_t};
+use crate::structs::{
+    offsets, oncelog_bounds_t, oncelog_group_metadata_t, oncelog_offset_t, oncelog_topic_partition_t, timeout,
+};
+use crate::ticket::{Pending, oncelog_ticket_t};
+
+/// Reads assigned partitions, each from its position. One thread polls at a time; the other calls may come from any.
+pub struct oncelog_consumer_t;
+
+handle!(oncelog_consumer_t, Consumer, Reading);
+
+/// Offsets of several partitions as they stood when they were asked for.
+pub struct oncelog_offsets_t;
+
+handle!(oncelog_offsets_t, Offsets, Kept<oncelog_offset_t>);
+
+/// What is behind a consumer's handle.
+pub struct Reading {
+    pub consumer: Consumer,
+    group: Option<CString>,
+}
+
+fn name(caller: &Caller, topic: *const c_char, partition: u32) -> Answer<TopicPartition> {
+    Ok(TopicPartition::new(caller.text(topic, "topic")?, partition))
+}
+
+/// Opens a consumer; assign it partitions, then poll. `options` may be NULL. Free it with `oncelog_consumer_free`.
+///
+/// A partition is read from what the group has committed, else by the start rule of the options. Positions move with
+/// `oncelog_consumer_poll`; they are committed by `oncelog_consumer_commit`, or by the transaction that is bound to the
+/// consumer.
+///
+/// Errors: INVALID_ARGUMENT for options out of range.
+#[unsafe(no_mangle)]
+#[must_use]
+pub extern "C" fn oncelog_consumer_open(
+    engine: *const oncelog_engine_t,
+    options: *const oncelog_consumer_options_t,
+    out: *mut *mut oncelog_consumer_t,
+) -> *mut oncelog_error_t {
+    call(|c| {
+        let (open, out) = (find(engine)?, c.out(out, "out")?);
+        let options = c.options(options)?.read(c)?;
+        let group = options.group.as_deref().map(error::text);
+        out.set(make(Reading { consumer: open.engine.consumer(options)?, group })?);
+        Ok(())
+    })
+}
+
+/// Takes over these partitions, in place of those before. Positions of partitions that stay are kept.
+///
+/// Errors: the old assignment stays: INVALID_ARGUMENT for none, or one named twice; UNKNOWN_TOPIC_OR_PARTITION;
+/// INVALID_STATE while an open transaction is bound to the consumer.
+#[unsafe(no_mangle)]
+#[must_use]
+pub extern "C" fn oncelog_consumer_assign(
+    consumer: *const oncelog_consumer_t,
+    partitions: *const oncelog_topic_partition_t,
+    count: usize,
+) -> *mut oncelog_error_t {
+    call(|c| {
+        let (reading, given) = (find(consumer)?, c.array(partitions, count, "partitions")?);
+        let names: Vec<TopicPartition> = given.iter().map(|given| given.name(c)).collect::<Answer<_>>()?;
+        Ok(reading.consumer.assign(&names)?)
+    })
+}
+
+/// Reads the next records, up to the bounds of the options, from the assigned partitions in turn. With nothing there it
+/// waits at most `timeout_ms`, woken by the first record, and answers with no records when the time is up. Records
+/// count as read when they are answered; they are seen when they have met their topic's level. Free the records with
+/// `oncelog_records_free`.
+///
+/// Errors: BUSY while another thread polls; INVALID_STATE without an assignment; OFFSET_OUT_OF_RANGE if the start rule
+/// is none and there is no position; UNKNOWN_TOPIC_OR_PARTITION once a topic is deleted; IO; CLOSED, FORKED.
+#[unsafe(no_mangle)]
+#[must_use]
+pub extern "C" fn oncelog_consumer_poll(
+    consumer: *const oncelog_consumer_t,
+    timeout_ms: u32,
+    out: *mut *mut oncelog_records_t,
+) -> *mut oncelog_error_t {
+    call(|c| {
+        let (reading, out) = (find(consumer)?, c.out(out, "out")?);
+        out.set(make(Walkable::new(reading.consumer.poll(timeout(timeout_ms))?))?);
+        Ok(())
+    })
+}
+
+/// Moves a partition's position: the next poll reads from there.
+///
+/// Errors: OFFSET_OUT_OF_RANGE below the start or above the end; INVALID_STATE if the partition is not assigned.
+#[unsafe(no_mangle)]
+#[must_use]
+pub extern "C" fn oncelog_consumer_seek(
+    consumer: *const oncelog_consumer_t,
+    topic: *const c_char,
+    partition: u32,
+    offset: u64,
+) -> *mut oncelog_error_t {
+    call(|c| Ok(find(consumer)?.consumer.seek(&name(c, topic, partition)?, offset)?))
+}
+
+/// The offset that the next poll reads from.
+///
+/// Errors: INVALID_STATE if the partition is not assigned; OFFSET_OUT_OF_RANGE if nothing is committed and there is no
+/// start rule.
+#[unsafe(no_mangle)]
+#[must_use]
+pub extern "C" fn oncelog_consumer_position(
+    consumer: *const oncelog_consumer_t,
+    topic: *const c_char,
+    partition: u32,
+    out: *mut u64,
+) -> *mut oncelog_error_t {
+    call(|c| {
+        let (reading, out) = (find(consumer)?, c.out(out, "out")?);
+        out.set(reading.consumer.position(&name(c, topic, partition)?)?);
+        Ok(())
+    })
+}
+
+/// The positions of all assigned partitions that have one: what was polled, sought or asked for. Read them with
+/// `oncelog_offsets_get`, free the list with `oncelog_offsets_free`.
+#[unsafe(no_mangle)]
+#[must_use]
+pub extern "C" fn oncelog_consumer_positions(
+    consumer: *const oncelog_consumer_t,
+    out: *mut *mut oncelog_offsets_t,
+) -> *mut oncelog_error_t {
+    call(|c| {
+        let (reading, out) = (find(consumer)?, c.out(out, "out")?);
+        let positions: Vec<_> = reading.consumer.positions().into_iter().collect();
+        let list = Kept::new(&positions, |(name, at), keep| oncelog_offset_t {
+            topic: keep(&name.topic),
+            partition: name.partition,
+            fields: if at.leader_epoch < 0 { 0 } else { ONCELOG_OFFSET_LEADER_EPOCH },
+            offset: at.offset,
+            metadata: keep(&at.metadata),
+            leader_epoch: at.leader_epoch,
+        });
+        out.set(make(list)?);
+        Ok(())
+    })
+}
+
+/// The offsets of a list, by partition; they live until it is freed.
+#[unsafe(no_mangle)]
+#[must_use]
+pub extern "C" fn oncelog_offsets_get(
+    offsets: *const oncelog_offsets_t,
+    out: *mut *const oncelog_offset_t,
+    count: *mut usize,
+) -> *mut oncelog_error_t {
+    call(|c| {
+        let (offsets, out, count) = (find(offsets)?, c.out(out, "out")?, c.out(count, "count")?);
+        out.set(offsets.items().as_ptr());
+        count.set(offsets.items().len());
+        Ok(())
+    })
+}
+
+/// Frees a list of offsets. NULL is no error.
+#[unsafe(no_mangle)]
+pub extern "C" fn oncelog_offsets_free(offsets: *mut oncelog_offsets_t) -> *mut oncelog_error_t {
+    call(|_| if offsets.is_null() { Ok(()) } else { end(offsets) })
+}
+
+/// What the group has committed for a partition, assigned or not; `known` is false, and `out` 0, for nothing. What is
+/// answered survives a power cut, or, where all is at level os, the death of the process.
+///
+/// Errors: UNKNOWN_TOPIC_OR_PARTITION; INVALID_ARGUMENT without a group.
+#[unsafe(no_mangle)]
+#[must_use]
+pub extern "C" fn oncelog_consumer_committed(
+    consumer: *const oncelog_consumer_t,
+    topic: *const c_char,
+    partition: u32,
+    out: *mut u64,
+    known: *mut bool,
+) -> *mut oncelog_error_t {
+    call(|c| {
+        let (reading, out, known) = (find(consumer)?, c.out(out, "out")?, c.out(known, "known")?);
+        let committed = reading.consumer.committed(&name(c, topic, partition)?)?;
+        out.set(committed.unwrap_or(0));
+        known.set(committed.is_some());
+        Ok(())
+    })
+}
+
+/// Commits the positions of all assigned partitions, together, and waits until they have met the engine's level. Writes
+/// nothing if nothing has moved.
+///
+/// Errors: INVALID_ARGUMENT without a group; INVALID_STATE while an open transaction is bound to the consumer;
+/// UNKNOWN_TOPIC_OR_PARTITION if a topic was deleted; what a write answers.
+#[unsafe(no_mangle)]
+#[must_use]
+pub extern "C" fn oncelog_consumer_commit(consumer: *const oncelog_consumer_t) -> *mut oncelog_error_t {
+    call(|_| Ok(find(consumer)?.consumer.commit()?))
+}
+
+/// The same without waiting; the ticket is done when the positions have met the engine's level. `ticket` may be NULL.
+///
+/// Errors: as `oncelog_consumer_commit`; what a write answers comes from the ticket.
+#[unsafe(no_mangle)]
+#[must_use]
+pub extern "C" fn oncelog_consumer_commit_ticket(
+    consumer: *const oncelog_consumer_t,
+    ticket: *mut *mut oncelog_ticket_t,
+) -> *mut oncelog_error_t {
+    call(|c| {
+        let (reading, out) = (find(consumer)?, c.optional_out(ticket, "ticket")?);
+        Pending::Nothing(reading.consumer.commit_ticket()?).give(out)
+    })
+}
+
+/// Commits any offsets of the group, together, and waits until they have met the engine's level.
+///
+/// Errors: as `oncelog_consumer_commit`; INVALID_ARGUMENT for an offset out of range; LIMIT_EXCEEDED for metadata that
+/// is too long.
+#[unsafe(no_mangle)]
+#[must_use]
+pub extern "C" fn oncelog_consumer_commit_offsets(
+    consumer: *const oncelog_consumer_t,
+    offset: *const oncelog_offset_t,
+    count: usize,
+) -> *mut oncelog_error_t {
+    call(|c| Ok(find(consumer)?.consumer.commit_offsets(&offsets(c, offset, count)?)?))
+}
+
+/// The same without waiting; the ticket is done when they have met the engine's level. `ticket` may be NULL.
+///
+/// Errors: as `oncelog_consumer_commit_offsets`; what depends on the log comes from the ticket.
+#[unsafe(no_mangle)]
+#[must_use]
+pub extern "C" fn oncelog_consumer_commit_offsets_ticket(
+    consumer: *const oncelog_consumer_t,
+    offset: *const oncelog_offset_t,
+    count: usize,
+    ticket: *mut *mut oncelog_ticket_t,
+) -> *mut oncelog_error_t {
+    call(|c| {
+        let (reading, out) = (find(consumer)?, c.optional_out(ticket, "ticket")?);
+        Pending::Nothing(reading.consumer.commit_offsets_ticket(&offsets(c, offset, count)?)?).give(out)
+    })
+}
+
+/// Goes back to what is committed, in all assigned partitions; where nothing is, to the start rule.
+///
+/// Errors: CLOSED, FORKED.
+#[unsafe(no_mangle)]
+#[must_use]
+pub extern "C" fn oncelog_consumer_rewind(consumer: *const oncelog_consumer_t) -> *mut oncelog_error_t {
+    call(|_| Ok(find(consumer)?.consumer.rewind()?))
+}
+
+/// How many records lie between the position and the end. Zero when all is read: commits leave no holes.
+///
+/// Errors: as `oncelog_consumer_position`.
+#[unsafe(no_mangle)]
+#[must_use]
+pub extern "C" fn oncelog_consumer_lag(
+    consumer: *const oncelog_consumer_t,
+    topic: *const c_char,
+    partition: u32,
+    out: *mut u64,
+) -> *mut oncelog_error_t {
+    call(|c| {
+        let (reading, out) = (find(consumer)?, c.out(out, "out")?);
+        out.set(reading.consumer.lag(&name(c, topic, partition)?)?);
+        Ok(())
+    })
+}
+
+/// Start, last stable offset and end of a partition, assigned or not.
+///
+/// Errors: UNKNOWN_TOPIC_OR_PARTITION.
+#[unsafe(no_mangle)]
+#[must_use]
+pub extern "C" fn oncelog_consumer_bounds(
+    consumer: *const oncelog_consumer_t,
+    topic: *const c_char,
+    partition: u32,
+    out: *mut oncelog_bounds_t,
+) -> *mut oncelog_error_t {
+    call(|c| {
+        let (reading, out) = (find(consumer)?, c.out(out, "out")?);
+        out.set(reading.consumer.bounds(&name(c, topic, partition)?)?.into());
+        Ok(())
+    })
+}
+
+/// Names the group, for `oncelog_transaction_send_offsets`. Set `out->struct_size` first; the name lives until the
+/// consumer is freed.
+///
+/// Errors: INVALID_ARGUMENT without a group.
+#[unsafe(no_mangle)]
+#[must_use]
+pub extern "C" fn oncelog_consumer_group_metadata(
+    consumer: *const oncelog_consumer_t,
+    out: *mut oncelog_group_metadata_t,
+) -> *mut oncelog_error_t {
+    call(|c| {
+        let (reading, out) = (find(consumer)?, c.sized_out(out)?);
+        reading.consumer.group_metadata()?;
+        let lost = || Fault::new(ErrorKind::Internal, "a consumer has a group without a name; report this");
+        let group = reading.group.as_ref().ok_or_else(lost)?.as_ptr();
+        out.set(oncelog_group_metadata_t { struct_size: 0, group });
+        Ok(())
+    })
+}
+
+/// Frees a consumer. Positions that were not committed are forgotten. NULL is no error.
+#[unsafe(no_mangle)]
+pub extern "C" fn oncelog_consumer_free(consumer: *mut oncelog_consumer_t) -> *mut oncelog_error_t {
+    call(|_| if consumer.is_null() { Ok(()) } else { end(consumer) })
+}

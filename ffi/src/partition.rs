@@ -1,0 +1,233 @@
+//! One partition: append batches, read records.
+#![allow(unsafe_code)]
+
+use std::ffi::{CString, c_char, c_void};
+
+use engine::{Appended, Batch, BatchBuilder, ErrorKind, Partition, Ticket};
+use parking_lot::Mutex;
+
+use crate::call::{Answer, Caller, call};
+use crate::engine_handle::oncelog_engine_t;
+use crate::error::{self, Fault, oncelog_error_t};
+use crate::handle::{end, find, handle, make};
+use crate::options::{oncelog_append_options_t, oncelog_read_options_t};
+use crate::record;
+use crate::records::{Walkable, oncelog_records_t};
+use crate::structs::{oncelog_appended_t, oncelog_bounds_t, oncelog_record_t};
+use crate::ticket::{Pending, oncelog_ticket_t};
+
+/// One partition: the log itself, without producers and consumers. Any number of threads may use it.
+pub struct oncelog_partition_t;
+
+handle!(oncelog_partition_t, Partition, Opened);
+
+/// What is behind a partition's handle.
+pub struct Opened {
+    partition: Partition,
+    topic: CString,
+    /// Its buffer has grown with the batches before.
+    spare: Mutex<Option<BatchBuilder>>,
+}
+
+impl Opened {
+    /// Makes a batch of the records and appends it. The buffer is kept for the next one.
+    fn append(
+        &self,
+        caller: &Caller,
+        records: &[oncelog_record_t],
+        options: oncelog_append_options_t,
+    ) -> Answer<Ticket<Appended>> {
+        let with = options.read()?;
+        let spare = self.spare.try_lock().and_then(|mut spare| spare.take());
+        let mut builder = spare.unwrap_or_else(Batch::builder);
+        if let Some((identity, sequence)) = options.identity()? {
+            builder.producer(identity, sequence);
+        }
+        let mut now = None;
+        record::each(caller, records, |record| {
+            if record.partition.is_some() || record.position.is_some() {
+                return Err(not_here());
+            }
+            let now = match record.timestamp {
+                Some(_) => 0,
+                None => *now.get_or_insert_with(record::now),
+            };
+            Ok(builder.push(record, now)?)
+        })?;
+        let batch = builder.build()?;
+        let ticket = self.partition.append_with(&batch, with);
+        if let Some(mut spare) = self.spare.try_lock() {
+            *spare = Some(batch.into_builder());
+        }
+        Ok(ticket?)
+    }
+}
+
+#[cold]
+fn not_here() -> Fault {
+    let text =
+        "a record appended to a partition takes neither partition nor position; leave them out, or use a producer";
+    Fault::new(ErrorKind::InvalidArgument, text)
+}
+
+/// Opens a handle to one partition of a topic, counted from 0. Free it with `oncelog_partition_free`.
+///
+/// Errors: UNKNOWN_TOPIC_OR_PARTITION.
+#[unsafe(no_mangle)]
+#[must_use]
+pub extern "C" fn oncelog_partition_open(
+    engine: *const oncelog_engine_t,
+    topic: *const c_char,
+    partition: u32,
+    out: *mut *mut oncelog_partition_t,
+) -> *mut oncelog_error_t {
+    call(|c| {
+        let (open, out) = (find(engine)?, c.out(out, "out")?);
+        let partition = open.engine.partition(c.text(topic, "topic")?, partition)?;
+        let topic = error::text(partition.topic());
+        out.set(make(Opened { partition, topic, spare: Mutex::new(None) })?);
+        Ok(())
+    })
+}
+
+/// Frees a handle to a partition. NULL is no error.
+#[unsafe(no_mangle)]
+pub extern "C" fn oncelog_partition_free(partition: *mut oncelog_partition_t) -> *mut oncelog_error_t {
+    call(|_| if partition.is_null() { Ok(()) } else { end(partition) })
+}
+
+/// Appends records as one batch and waits until it has met the topic's level. Records without a timestamp get the
+/// clock's. A batch with an identity that is here already is answered as a duplicate, not written again. `options` and
+/// `out` may be NULL.
+///
+/// Errors: nothing was written: INVALID_ARGUMENT, INVALID_RECORD, RECORD_TOO_LARGE; OUT_OF_ORDER_SEQUENCE,
+/// UNKNOWN_PRODUCER, STALE_EPOCH for a batch with an identity that does not follow; UNKNOWN_TOPIC_OR_PARTITION once the
+/// topic is deleted; FULL, READ_ONLY, POISONED, CLOSED, FORKED. INDETERMINATE if the write or flush failed.
+#[unsafe(no_mangle)]
+#[must_use]
+pub extern "C" fn oncelog_partition_append(
+    partition: *const oncelog_partition_t,
+    records: *const oncelog_record_t,
+    count: usize,
+    options: *const oncelog_append_options_t,
+    out: *mut oncelog_appended_t,
+) -> *mut oncelog_error_t {
+    call(|c| {
+        let (opened, out) = (find(partition)?, c.optional_out(out, "out")?);
+        let (records, options) = (c.array(records, count, "records")?, c.options(options)?);
+        let appended = opened.append(c, records, options)?.wait()?;
+        if let Some(out) = out {
+            out.set((&appended).into());
+        }
+        Ok(())
+    })
+}
+
+/// The same without waiting: the batch has its place in the log, and the ticket is done when it has met its level.
+/// `ticket` may be NULL.
+///
+/// Errors: as `oncelog_partition_append`; INDETERMINATE comes from the ticket.
+#[unsafe(no_mangle)]
+#[must_use]
+pub extern "C" fn oncelog_partition_append_ticket(
+    partition: *const oncelog_partition_t,
+    records: *const oncelog_record_t,
+    count: usize,
+    options: *const oncelog_append_options_t,
+    ticket: *mut *mut oncelog_ticket_t,
+) -> *mut oncelog_error_t {
+    call(|c| {
+        let (opened, out) = (find(partition)?, c.optional_out(ticket, "ticket")?);
+        let (records, options) = (c.array(records, count, "records")?, c.options(options)?);
+        Pending::Appended(opened.append(c, records, options)?).give(out)
+    })
+}
+
+/// Appends one record batch of Kafka's format 2 as a client encoded it, byte for byte, and waits for its level. What it
+/// holds is checked, its offsets are set. Of `options` the level counts alone. `options` and `ticket` may be NULL; with
+/// a ticket this does not wait.
+///
+/// Errors: as `oncelog_partition_append`; CORRUPT, INVALID_RECORD if the bytes are no batch that may be appended.
+#[unsafe(no_mangle)]
+#[must_use]
+pub extern "C" fn oncelog_partition_append_batch(
+    partition: *const oncelog_partition_t,
+    batch: *const c_void,
+    size: usize,
+    options: *const oncelog_append_options_t,
+    ticket: *mut *mut oncelog_ticket_t,
+) -> *mut oncelog_error_t {
+    call(|c| {
+        let (opened, out) = (find(partition)?, c.optional_out(ticket, "ticket")?);
+        let options = c.options(options)?.read()?;
+        let batch = Batch::from_bytes(c.bytes(batch, size, "batch")?.unwrap_or_default())?;
+        let ticket = opened.partition.append_with(&batch, options)?;
+        match out {
+            Some(_) => Pending::Appended(ticket).give(out),
+            None => Ok(ticket.wait().map(drop)?),
+        }
+    })
+}
+
+/// Reads from an offset on: what is visible now, nothing if that is nothing yet. Go on with
+/// `oncelog_records_next_offset`. `options` may be NULL. Free the records with `oncelog_records_free`.
+///
+/// Errors: OFFSET_OUT_OF_RANGE below the start or above the end; UNKNOWN_TOPIC_OR_PARTITION once the topic is deleted;
+/// IO; CLOSED, FORKED. Damaged records are reported by `oncelog_records_next`, where they lie.
+#[unsafe(no_mangle)]
+#[must_use]
+pub extern "C" fn oncelog_partition_read(
+    partition: *const oncelog_partition_t,
+    offset: u64,
+    options: *const oncelog_read_options_t,
+    out: *mut *mut oncelog_records_t,
+) -> *mut oncelog_error_t {
+    call(|c| {
+        let (opened, out) = (find(partition)?, c.out(out, "out")?);
+        let options = c.options(options)?.read()?;
+        out.set(make(Walkable::new(opened.partition.read(offset, options)?))?);
+        Ok(())
+    })
+}
+
+/// The first offset, the last stable one and the end, as readers see them now.
+#[unsafe(no_mangle)]
+#[must_use]
+pub extern "C" fn oncelog_partition_bounds(
+    partition: *const oncelog_partition_t,
+    out: *mut oncelog_bounds_t,
+) -> *mut oncelog_error_t {
+    call(|c| {
+        let (opened, out) = (find(partition)?, c.out(out, "out")?);
+        out.set(opened.partition.bounds().into());
+        Ok(())
+    })
+}
+
+/// The topic's name; it lives until the handle is freed.
+#[unsafe(no_mangle)]
+#[must_use]
+pub extern "C" fn oncelog_partition_topic(
+    partition: *const oncelog_partition_t,
+    out: *mut *const c_char,
+) -> *mut oncelog_error_t {
+    call(|c| {
+        let (opened, out) = (find(partition)?, c.out(out, "out")?);
+        out.set(opened.topic.as_ptr());
+        Ok(())
+    })
+}
+
+/// The partition's number in its topic.
+#[unsafe(no_mangle)]
+#[must_use]
+pub extern "C" fn oncelog_partition_number(
+    partition: *const oncelog_partition_t,
+    out: *mut u32,
+) -> *mut oncelog_error_t {
+    call(|c| {
+        let (opened, out) = (find(partition)?, c.out(out, "out")?);
+        out.set(opened.partition.number());
+        Ok(())
+    })
+}

@@ -1,0 +1,76 @@
+//! Records on their way in: the header's structs become the engine's.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use engine::{Header, Record};
+
+use crate::call::{Answer, Caller};
+use crate::codes::{ONCELOG_RECORD_PARTITION, ONCELOG_RECORD_POSITION, ONCELOG_RECORD_TIMESTAMP};
+use crate::structs::{check_fields, oncelog_header_t, oncelog_record_t};
+
+const KNOWN: u32 = ONCELOG_RECORD_TIMESTAMP | ONCELOG_RECORD_PARTITION | ONCELOG_RECORD_POSITION;
+
+/// Adds a record's headers to a list.
+#[inline(never)]
+fn push_headers<'c>(caller: &'c Caller, record: &oncelog_record_t, into: &mut Vec<Header<'c>>) -> Answer {
+    for header in caller.array(record.headers, record.header_count, "headers")? {
+        let &oncelog_header_t { key, value, value_size } = header;
+        let (key, value) = (caller.text(key, "header key")?, caller.bytes(value, value_size, "header value")?);
+        into.push(Header { key, value });
+    }
+    Ok(())
+}
+
+/// A record with these headers.
+#[inline(always)]
+fn record<'c>(caller: &'c Caller, given: &oncelog_record_t, headers: &'c [Header<'c>]) -> Answer<Record<'c>> {
+    let mut record = Record::default();
+    record.key = caller.bytes(given.key, given.key_size, "key")?;
+    record.value = caller.bytes(given.value, given.value_size, "value")?;
+    record.headers = headers;
+    if given.fields != 0 {
+        check_fields("oncelog_record_t", given.fields, KNOWN)?;
+        let has = |field| given.fields & field != 0;
+        record.timestamp = has(ONCELOG_RECORD_TIMESTAMP).then_some(given.timestamp);
+        record.partition = has(ONCELOG_RECORD_PARTITION).then_some(given.partition);
+        record.position = has(ONCELOG_RECORD_POSITION).then_some(given.position);
+    }
+    Ok(record)
+}
+
+/// Gives each record to `take`. Allocates for headers alone.
+#[inline(always)]
+pub fn each(caller: &Caller, records: &[oncelog_record_t], mut take: impl FnMut(&Record<'_>) -> Answer) -> Answer {
+    for given in records {
+        let mut headers = Vec::new();
+        if given.header_count > 0 {
+            push_headers(caller, given, &mut headers)?;
+        }
+        // Called in one place only, so that what it does is compiled into this loop.
+        take(&record(caller, given, &headers)?)?;
+    }
+    Ok(())
+}
+
+/// Gives all records to `take` at once.
+pub fn all<T>(caller: &Caller, given: &[oncelog_record_t], take: impl FnOnce(&[Record<'_>]) -> Answer<T>) -> Answer<T> {
+    let mut headers = Vec::new();
+    for given in given.iter().filter(|given| given.header_count > 0) {
+        push_headers(caller, given, &mut headers)?;
+    }
+    let mut records = Vec::with_capacity(given.len());
+    let mut rest = &headers[..];
+    for given in given {
+        // The caller's array may not change during the call; should it, no more is taken than is there.
+        let (own, others) = rest.split_at(given.header_count.min(rest.len()));
+        records.push(record(caller, given, own)?);
+        rest = others;
+    }
+    take(&records)
+}
+
+/// Milliseconds since 1970, for records without a timestamp.
+pub fn now() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_millis()).unwrap_or(-1)
+}

@@ -1,0 +1,255 @@
+//! Records that were read, walked in arrays of views.
+#![allow(unsafe_code)]
+
+use std::ffi::{CString, c_char};
+use std::ptr::null;
+
+use engine::{Error, ErrorKind, Headers, RecordView, Records, RecordsIter};
+use parking_lot::Mutex;
+
+use crate::call::{Answer, call};
+use crate::error::{self, Fault, oncelog_error_t};
+use crate::handle::{end, find, handle};
+use crate::structs::{oncelog_header_view_t, oncelog_record_view_t};
+
+/// Records as a read or a poll answered them, of one partition or of several. They own their bytes, so they may be kept
+/// after the engine is closed. One thread walks them at a time.
+pub struct oncelog_records_t;
+
+handle!(oncelog_records_t, Records, Walkable);
+
+/// Views in one array: enough that the call costs nothing per record, few enough to stay in the nearest cache.
+const VIEWS: usize = 64;
+
+/// What is behind a handle to records.
+pub struct Walkable {
+    // Before `records`, into whose bytes it points.
+    walk: Mutex<Walk>,
+    /// Boxed, so that they stay where the walk points to.
+    records: Box<Records>,
+}
+
+struct Walk {
+    iter: RecordsIter<'static>,
+    views: Box<[oncelog_record_view_t]>,
+    /// Those of all views so far that have any.
+    headers: Vec<Headers<'static>>,
+    /// Names met so far, as C wants them.
+    topics: Vec<(&'static str, CString)>,
+    /// Met behind views that were given out first.
+    error: Option<Error>,
+}
+
+// SAFETY: the pointers in `views` and the borrowed parts lead into `records`, which are Sync, never change, and live as
+// long; nothing of a walk belongs to a thread.
+unsafe impl Send for Walk {}
+
+impl Walkable {
+    /// Records at the start of their walk.
+    pub fn new(records: Records) -> Self {
+        let records = Box::new(records);
+        let pointer: *const Records = &*records;
+        // SAFETY: the records stay in their box, unchanged, until the walk is dropped: fields drop in their order.
+        let borrowed: &'static Records = unsafe { &*pointer };
+        let count = usize::try_from(records.count()).unwrap_or(VIEWS).min(VIEWS);
+        let views = vec![EMPTY; count].into_boxed_slice();
+        let (headers, topics) = (Vec::new(), Vec::new());
+        Self { walk: Mutex::new(Walk { iter: borrowed.iter(), views, headers, topics, error: None }), records }
+    }
+}
+
+/// What an array of views is filled with first.
+const EMPTY: oncelog_record_view_t = oncelog_record_view_t {
+    topic: null(),
+    partition: 0,
+    header_count: 0,
+    offset: 0,
+    timestamp: -1,
+    key: null(),
+    key_size: 0,
+    value: null(),
+    value_size: 0,
+    headers: 0,
+};
+
+impl Walk {
+    fn next(&mut self) -> Answer<&[oncelog_record_view_t]> {
+        if let Some(error) = self.error.take() {
+            return Err(error.into());
+        }
+        let Self { iter, views, headers, topics, error } = self;
+        let (mut name, mut topic) = ("", null::<c_char>());
+        let mut count = 0;
+        for view in &mut *views {
+            match iter.next() {
+                Some(Ok(record)) => {
+                    if !std::ptr::eq(name, record.topic()) || topic.is_null() {
+                        name = record.topic();
+                        topic = known_topic(topics, name);
+                    }
+                    *view = view_of(&record, topic, headers);
+                    count += 1;
+                }
+                Some(Err(found)) if count == 0 => return Err(found.into()),
+                Some(Err(found)) => {
+                    *error = Some(found);
+                    break;
+                }
+                None => break,
+            }
+        }
+        Ok(&views[..count])
+    }
+
+    fn headers_of(&self, view: &oncelog_record_view_t) -> Answer<Vec<oncelog_header_view_t>> {
+        if view.header_count == 0 {
+            return Ok(Vec::new());
+        }
+        let headers = view.headers.checked_sub(1).and_then(|at| self.headers.get(at));
+        let Some(headers) = headers.filter(|headers| headers.len() == view.header_count as usize) else {
+            let text = "this view is none of these records'; give one that oncelog_records_next answered";
+            return Err(Fault::new(ErrorKind::InvalidArgument, text));
+        };
+        let header = |header: engine::Result<engine::Header<'static>>| {
+            let header = header?;
+            Ok(oncelog_header_view_t {
+                key: header.key.as_ptr().cast(),
+                key_size: header.key.len(),
+                value: header.value.map_or(null(), |value| value.as_ptr().cast()),
+                value_size: header.value.map_or(0, <[u8]>::len),
+            })
+        };
+        headers.clone().map(header).collect()
+    }
+}
+
+#[inline(always)]
+fn view_of(
+    record: &RecordView<'static>,
+    topic: *const c_char,
+    kept: &mut Vec<Headers<'static>>,
+) -> oncelog_record_view_t {
+    let headers = record.headers();
+    let header_count = headers.len() as u32;
+    if header_count > 0 {
+        kept.push(headers);
+    }
+    let (key, value) = (record.key(), record.value());
+    oncelog_record_view_t {
+        topic,
+        partition: record.partition(),
+        header_count,
+        offset: record.offset(),
+        timestamp: record.timestamp(),
+        key: key.map_or(null(), |key| key.as_ptr().cast()),
+        key_size: key.map_or(0, <[u8]>::len),
+        value: value.map_or(null(), |value| value.as_ptr().cast()),
+        value_size: value.map_or(0, <[u8]>::len),
+        headers: kept.len(),
+    }
+}
+
+/// A topic's name as C wants it.
+#[cold]
+fn known_topic(topics: &mut Vec<(&'static str, CString)>, name: &'static str) -> *const c_char {
+    if let Some((_, known)) = topics.iter().find(|(known, _)| *known == name) {
+        return known.as_ptr();
+    }
+    let made = error::text(name);
+    // The text stays where it is when the list grows.
+    let pointer = made.as_ptr();
+    topics.push((name, made));
+    pointer
+}
+
+/// The next records in the order of their offsets, one partition after the other: a borrowed array, `count` 0 behind
+/// the last. The array is used again by the next call; what it points to lives until `oncelog_records_free`. Nothing is
+/// allocated and nothing called per record. Each batch is verified by its checksum before a record of it is given out.
+///
+/// Errors: CORRUPT where bytes are damaged: it names the offsets, and the next call goes on behind them. BUSY while
+/// another thread walks.
+#[unsafe(no_mangle)]
+#[must_use]
+pub extern "C" fn oncelog_records_next(
+    records: *mut oncelog_records_t,
+    out: *mut *const oncelog_record_view_t,
+    count: *mut usize,
+) -> *mut oncelog_error_t {
+    call(|c| {
+        let (records, out, count) = (find(records)?, c.out(out, "out")?, c.out(count, "count")?);
+        let mut walk = records.walk.try_lock().ok_or_else(busy)?;
+        let views = walk.next()?;
+        out.set(views.as_ptr());
+        count.set(views.len());
+        Ok(())
+    })
+}
+
+/// The headers of a record, in the order they were sent: fills the caller's array, which must have room for
+/// `view->header_count`. They live until `oncelog_records_free`.
+///
+/// Errors: INVALID_ARGUMENT if `capacity` is too small, or the view is none of these records; INVALID_RECORD if a name
+/// is not UTF-8; BUSY while another thread walks.
+#[unsafe(no_mangle)]
+#[must_use]
+pub extern "C" fn oncelog_records_headers(
+    records: *const oncelog_records_t,
+    view: *const oncelog_record_view_t,
+    out: *mut oncelog_header_view_t,
+    capacity: usize,
+) -> *mut oncelog_error_t {
+    call(|c| {
+        let (records, view) = (find(records)?, c.one(view, "view")?);
+        let room = c.room(out, capacity, "out")?;
+        let headers = records.walk.try_lock().ok_or_else(busy)?.headers_of(&view)?;
+        if headers.len() > room.count {
+            let values = format!("header_count={} capacity={}", headers.len(), room.count);
+            let text = "there is no room for all headers; give an array for header_count of them";
+            return Err(Fault::new(ErrorKind::InvalidArgument, format!("{text}, {values}")));
+        }
+        room.fill(&headers);
+        Ok(())
+    })
+}
+
+/// Number of records, damaged ones included. Nothing is decoded for it.
+#[unsafe(no_mangle)]
+#[must_use]
+pub extern "C" fn oncelog_records_count(records: *const oncelog_records_t, out: *mut u64) -> *mut oncelog_error_t {
+    call(|c| {
+        let (records, out) = (find(records)?, c.out(out, "out")?);
+        out.set(records.records.count());
+        Ok(())
+    })
+}
+
+/// The offset to read next of a partition. `known` is false, and `out` 0, if these records hold nothing of it. An empty
+/// answer to a read names the offset that was asked for.
+#[unsafe(no_mangle)]
+#[must_use]
+pub extern "C" fn oncelog_records_next_offset(
+    records: *const oncelog_records_t,
+    topic: *const c_char,
+    partition: u32,
+    out: *mut u64,
+    known: *mut bool,
+) -> *mut oncelog_error_t {
+    call(|c| {
+        let (records, out, known) = (find(records)?, c.out(out, "out")?, c.out(known, "known")?);
+        let next = records.records.next_offset(c.text(topic, "topic")?, partition);
+        out.set(next.unwrap_or(0));
+        known.set(next.is_some());
+        Ok(())
+    })
+}
+
+/// Frees records with everything borrowed from them. NULL is no error.
+#[unsafe(no_mangle)]
+pub extern "C" fn oncelog_records_free(records: *mut oncelog_records_t) -> *mut oncelog_error_t {
+    call(|_| if records.is_null() { Ok(()) } else { end(records) })
+}
+
+#[cold]
+fn busy() -> Fault {
+    Fault::new(ErrorKind::Busy, "another thread is walking these records; let one thread do it")
+}

@@ -1,0 +1,188 @@
+//! A transaction: records, offsets and a position that become visible together or not at all.
+#![allow(unsafe_code)]
+
+use std::ffi::c_char;
+
+use engine::{ErrorKind, GroupMetadata, Transaction};
+use parking_lot::Mutex;
+
+use crate::call::{Answer, call};
+use crate::error::{Fault, oncelog_error_t};
+use crate::handle::{end, find, handle};
+use crate::record;
+use crate::structs::{offsets, oncelog_committed_t, oncelog_group_metadata_t, oncelog_offset_t, oncelog_record_t};
+use crate::ticket::{Pending, oncelog_ticket_t};
+
+/// Records for any number of topics and offsets of any number of groups that become visible together or not at all.
+/// Commit, abort and free use it up. One thread uses it at a time; which one may change. Its records get their offsets
+/// at the commit: a plain send made meanwhile may come first.
+pub struct oncelog_transaction_t;
+
+handle!(oncelog_transaction_t, Transaction, Mutex<Option<Transaction>>);
+
+/// Does something with an open transaction.
+fn with<T>(transaction: *mut oncelog_transaction_t, body: impl FnOnce(&mut Transaction) -> Answer<T>) -> Answer<T> {
+    let found = find(transaction)?;
+    let mut open = found.try_lock().ok_or_else(busy)?;
+    body(open.as_mut().ok_or_else(used_up)?)
+}
+
+/// Takes the transaction out of its handle, which is gone then.
+fn take(transaction: *mut oncelog_transaction_t) -> Answer<Transaction> {
+    let found = find(transaction)?;
+    let taken = found.try_lock().ok_or_else(busy)?.take().ok_or_else(used_up)?;
+    // Another thread may have freed it just now: the same end.
+    let _ = end(transaction);
+    Ok(taken)
+}
+
+#[cold]
+fn busy() -> Fault {
+    Fault::new(ErrorKind::Busy, "another thread is using this transaction; let one thread do it at a time")
+}
+
+#[cold]
+fn used_up() -> Fault {
+    Fault::new(ErrorKind::Closed, "the transaction was committed, aborted or freed; begin another one")
+}
+
+/// Adds a record. Nothing is written and nobody sees it before the commit.
+///
+/// Errors: the transaction is as it was and can go on or be aborted: UNKNOWN_TOPIC_OR_PARTITION; RECORD_TOO_LARGE;
+/// INVALID_RECORD; LIMIT_EXCEEDED if it would outgrow its buffer of 1 MiB; INVALID_ARGUMENT for a record with a
+/// position; BUSY; POISONED, CLOSED, FORKED.
+#[unsafe(no_mangle)]
+#[must_use]
+pub extern "C" fn oncelog_transaction_send(
+    transaction: *mut oncelog_transaction_t,
+    topic: *const c_char,
+    record: *const oncelog_record_t,
+) -> *mut oncelog_error_t {
+    call(|c| {
+        let (topic, record) = (c.text(topic, "topic")?, c.one(record, "record")?);
+        with(transaction, |open| record::each(c, &[record], |record| Ok(open.send(topic, *record)?)))
+    })
+}
+
+/// Adds records in order.
+///
+/// Errors: as `oncelog_transaction_send`. The records before the refused one are in the transaction.
+#[unsafe(no_mangle)]
+#[must_use]
+pub extern "C" fn oncelog_transaction_send_many(
+    transaction: *mut oncelog_transaction_t,
+    topic: *const c_char,
+    records: *const oncelog_record_t,
+    count: usize,
+) -> *mut oncelog_error_t {
+    call(|c| {
+        let (topic, records) = (c.text(topic, "topic")?, c.array(records, count, "records")?);
+        with(transaction, |open| record::each(c, records, |record| Ok(open.send(topic, *record)?)))
+    })
+}
+
+/// Commits offsets of a group together with the records: the offset to read next, per partition. Later calls replace
+/// what earlier ones said of the same partition. `group` is what `oncelog_consumer_group_metadata` answers.
+///
+/// Errors: the transaction is as it was: UNKNOWN_TOPIC_OR_PARTITION; INVALID_ARGUMENT for an offset out of range, or if
+/// the group is that of the bound consumer, whose positions the commit sends; LIMIT_EXCEEDED for metadata that is too
+/// long, or if the transaction would outgrow its buffer; BUSY.
+#[unsafe(no_mangle)]
+#[must_use]
+pub extern "C" fn oncelog_transaction_send_offsets(
+    transaction: *mut oncelog_transaction_t,
+    group: *const oncelog_group_metadata_t,
+    offset: *const oncelog_offset_t,
+    count: usize,
+) -> *mut oncelog_error_t {
+    call(|c| {
+        let group = c.text(c.options(group)?.group, "group")?.to_owned();
+        let offsets = offsets(c, offset, count)?;
+        with(transaction, |open| Ok(open.send_offsets(&GroupMetadata { group }, &offsets)?))
+    })
+}
+
+/// Moves the position of the transactional id with the commit: how far its source has been worked off. See
+/// `oncelog_transactional_producer_position`.
+///
+/// Errors: INVALID_ARGUMENT if the position is not above the last one: that part of the source is done, skip it; BUSY.
+#[unsafe(no_mangle)]
+#[must_use]
+pub extern "C" fn oncelog_transaction_send_position(
+    transaction: *mut oncelog_transaction_t,
+    position: u64,
+) -> *mut oncelog_error_t {
+    call(|_| with(transaction, |open| Ok(open.send_position(position)?)))
+}
+
+/// The transaction's number: it names this transaction for ever.
+#[unsafe(no_mangle)]
+#[must_use]
+pub extern "C" fn oncelog_transaction_number(
+    transaction: *mut oncelog_transaction_t,
+    out: *mut u64,
+) -> *mut oncelog_error_t {
+    call(|c| {
+        let out = c.out(out, "out")?;
+        out.set(with(transaction, |open| Ok(open.number()))?);
+        Ok(())
+    })
+}
+
+/// Commits, and waits until the transaction has met the strongest level of its topics and of the producer's options. A
+/// transaction with nothing in it writes nothing. The handle is used up, unless the answer is BUSY or names an
+/// argument. `out` may be NULL.
+///
+/// Errors: INDETERMINATE: a write or flush failed under the commit; opening the log again decides whether it is there,
+/// and the positions that it carried tell. After every other error the transaction is aborted and the bound consumer
+/// back where it stood: run it again. PRODUCER_FENCED: a newer holder of the id exists. UNKNOWN_TOPIC_OR_PARTITION if a
+/// topic was deleted meanwhile; FULL, POISONED, CLOSED, FORKED.
+#[unsafe(no_mangle)]
+#[must_use]
+pub extern "C" fn oncelog_transaction_commit(
+    transaction: *mut oncelog_transaction_t,
+    out: *mut oncelog_committed_t,
+) -> *mut oncelog_error_t {
+    call(|c| {
+        let out = c.optional_out(out, "out")?;
+        let committed = take(transaction)?.commit()?;
+        if let Some(out) = out {
+            out.set(committed.into());
+        }
+        Ok(())
+    })
+}
+
+/// Commits without waiting: the transaction has its place and cannot be refused any more, and the ticket says when it
+/// has met its level. The next transaction may begin. The handle is used up as by `oncelog_transaction_commit`.
+/// `ticket` may be NULL.
+///
+/// Errors: as `oncelog_transaction_commit`, but for INDETERMINATE, which comes from the ticket.
+#[unsafe(no_mangle)]
+#[must_use]
+pub extern "C" fn oncelog_transaction_commit_ticket(
+    transaction: *mut oncelog_transaction_t,
+    ticket: *mut *mut oncelog_ticket_t,
+) -> *mut oncelog_error_t {
+    call(|c| {
+        let out = c.optional_out(ticket, "ticket")?;
+        Pending::Committed(take(transaction)?.commit_ticket()?).give(out)
+    })
+}
+
+/// Aborts: nothing of it was written, and a bound consumer goes back to where it stood at the begin. The handle is used
+/// up, unless the answer is BUSY.
+///
+/// Errors: CLOSED, FORKED. It is aborted in any case.
+#[unsafe(no_mangle)]
+#[must_use]
+pub extern "C" fn oncelog_transaction_abort(transaction: *mut oncelog_transaction_t) -> *mut oncelog_error_t {
+    call(|_| Ok(take(transaction)?.abort()?))
+}
+
+/// Aborts a transaction that is open, and does nothing to NULL. For cleaning up: a handle that was used up is answered
+/// with CLOSED, which needs no freeing.
+#[unsafe(no_mangle)]
+pub extern "C" fn oncelog_transaction_free(transaction: *mut oncelog_transaction_t) -> *mut oncelog_error_t {
+    call(|_| if transaction.is_null() { Ok(()) } else { end(transaction) })
+}

@@ -1,0 +1,162 @@
+#!/bin/sh
+# The C library's tests: test.sh [build | long].
+#   build  only makes target/c/{bank,relay} and their C++ twins
+#   long   the random caller with 2,000,000 calls, ten minutes of fuzzing
+# Checks that a test program is clean with gcc and clang, under AddressSanitizer and UndefinedBehaviorSanitizer, under
+# ThreadSanitizer and under valgrind. The sanitizers see the C side and all memory that the library takes or gives back;
+# its own loads and stores, and its locks, are seen by valgrind.
+set -eu
+
+here=$(cd "$(dirname "$0")" && pwd)
+top=$(dirname "$here")
+cd "$top"
+mode=${1:-short}
+libs=${CARGO_TARGET_DIR:-target}/release
+case $libs in /*) ;; *) libs=$top/$libs ;; esac
+out=$top/target/c
+flags="-std=c11 -D_GNU_SOURCE -Wall -Wextra -Werror -g -Iinclude"
+link="-L$libs -loncelog -lpthread -Wl,-rpath,$libs"
+tests="open_close append_read producer transactions consumer misuse completions hooks fork"
+
+say() {
+    echo "ffi: $*"
+}
+
+# Compilers and checkers: installed where this may be done, else named.
+need() {
+    missing=
+    for tool in "$@"; do
+        command -v "$tool" >/dev/null || missing="$missing $tool"
+    done
+    [ -z "$missing" ] && return
+    if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
+        say "installing$missing"
+        apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qq -y $missing >/dev/null && return
+    fi
+    say "missing:$missing; get them from your system's packages (apt-get install$missing)"
+    exit 1
+}
+
+# The soname is what programs look for; cargo names the file without it.
+build_library() {
+    cargo build --quiet --release --package oncelog-ffi
+    ln -sf liboncelog.so "$libs/liboncelog.so.0.1"
+    mkdir -p "$out"
+}
+
+build_programs() {
+    cc $flags -O2 -Iffi/examples ffi/examples/bank.c ffi/examples/bank_row.c -o "$out/bank" $link
+    cc $flags -O2 -Iffi/tests ffi/tests/relay.c -o "$out/relay" $link
+    if [ -x ffi/tests/cpp/test.sh ]; then ffi/tests/cpp/test.sh build; fi
+}
+
+# compile <name> <compiler and its flags>: all tests as $out/<name>/<test>.
+compile() {
+    name=$1
+    shift
+    mkdir -p "$out/$name"
+    for test in $tests; do
+        "$@" $flags -Iffi/tests "ffi/tests/$test.c" -o "$out/$name/$test" $link
+    done
+    "$@" $flags -Iffi/tests ffi/tests/random_calls.c ffi/tests/calls.c -o "$out/$name/random_calls" $link
+    "$@" $flags -Iffi/tests ffi/tests/fuzz_calls.c ffi/tests/calls.c -o "$out/$name/fuzz_calls" $link
+}
+
+# run <name> <tests>: behind $runner, if that is set.
+run() {
+    name=$1
+    shift
+    for test in "$@"; do
+        $runner "$out/$name/$test" >"$out/$name/$test.log" 2>&1 || {
+            say "$name $test failed:"
+            tail -40 "$out/$name/$test.log"
+            exit 1
+        }
+    done
+    say "$name: $# programs passed"
+}
+
+check_header() {
+    for standard in c99 c11; do
+        echo '#include "oncelog.h"' | cc -std=$standard -pedantic -Wall -Wextra -Werror -Iinclude -fsyntax-only -x c -
+    done
+    echo '#include "oncelog.h"' | c++ -std=c++17 -pedantic -Wall -Wextra -Werror -Iinclude -fsyntax-only -x c++ -
+    cargo test --quiet --package oncelog-ffi
+}
+
+check_library() {
+    others=$(nm -D --defined-only "$libs/liboncelog.so" | grep -v ' oncelog_' || true)
+    [ -z "$others" ] || { say "symbols that are not oncelog_*: $others"; exit 1; }
+    readelf -d "$libs/liboncelog.so" | grep -q 'SONAME.*liboncelog\.so\.0\.1\]' \
+        || { say "the soname is wrong"; exit 1; }
+    strip -o "$out/stripped.so" "$libs/liboncelog.so"
+    size=$(wc -c <"$out/stripped.so")
+    [ "$size" -lt 4000000 ] || { say "the stripped library has $size bytes, 4,000,000 are too many"; exit 1; }
+    say "liboncelog.so: $size bytes stripped, oncelog_* alone"
+}
+
+# What is installed is found by pkg-config, shared and static.
+check_install() {
+    rm -rf "$out/prefix"
+    ffi/install.sh "$out/prefix" >/dev/null
+    pkg="env PKG_CONFIG_PATH=$out/prefix/lib/pkgconfig pkg-config"
+    for example in append_read resume_without_duplicates exactly_once; do
+        cc -std=c99 -Wall -Wextra -Werror -Iffi/examples "ffi/examples/$example.c" -o "$out/$example" \
+            $($pkg --cflags --libs oncelog) -Wl,-rpath,"$out/prefix/lib"
+        rm -rf "$out/log"
+        "$out/$example" "$out/log" >/dev/null
+    done
+    cc -std=c99 -Iffi/examples ffi/examples/append_read.c -o "$out/static" $($pkg --cflags oncelog) \
+        "$out/prefix/lib/liboncelog.a" $($pkg --variable=none oncelog) $(sed -n 's/^Libs.private: //p' \
+        "$out/prefix/lib/pkgconfig/oncelog.pc")
+    rm -rf "$out/log"
+    "$out/static" "$out/log" >/dev/null
+    rm -rf "$out/log"
+    say "installed, found by pkg-config; examples ran, shared and static"
+}
+
+fuzz() {
+    clang $flags -O1 -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all -DFUZZER -Iffi/tests \
+        ffi/tests/fuzz_calls.c ffi/tests/calls.c -o "$out/fuzzer" $link
+    mkdir -p "$out/corpus"
+    "$out/fuzzer" -max_total_time="$1" -max_len=2048 -timeout=60 "$out/corpus" >"$out/fuzzer.log" 2>&1 || {
+        tail -40 "$out/fuzzer.log"
+        exit 1
+    }
+    say "fuzzer: $(grep -c . "$out/fuzzer.log") lines of progress, $(tail -1 "$out/fuzzer.log")"
+}
+
+need cc c++ strip readelf nm
+build_library
+build_programs
+[ "$mode" = build ] && exit
+need gcc g++ clang valgrind pkg-config cmake
+
+# A file system in memory: what is tested here is the library's surface, not the disk.
+if [ -z "${TMPDIR:-}" ] && [ -w /dev/shm ]; then export TMPDIR=/dev/shm; fi
+check_header
+check_library
+check_install
+
+runner=
+export CALLS=100000 INPUTS=200
+if [ "$mode" = long ]; then CALLS=2000000 INPUTS=2000; fi
+compile gcc gcc -O2
+run gcc $tests random_calls fuzz_calls
+compile clang clang -O1
+run clang $tests random_calls fuzz_calls
+compile address clang -O1 -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
+run address $tests random_calls fuzz_calls
+compile thread clang -O1 -fsanitize=thread
+export TSAN_OPTIONS="suppressions=$here/tests/thread.supp"
+run thread open_close append_read producer transactions consumer misuse completions random_calls
+if [ "$mode" != long ]; then CALLS=4000 INPUTS=10; else CALLS=100000; fi
+# A forked child has no threads and so cannot give back what they held.
+runner="valgrind --quiet --error-exitcode=9"
+run gcc fork
+runner="$runner --leak-check=full --show-leak-kinds=definite --errors-for-leak-kinds=definite"
+run gcc $(echo "$tests" | sed 's/ fork//') random_calls fuzz_calls
+runner=
+if [ "$mode" = long ]; then fuzz 600; else fuzz 10; fi
+if [ -x ffi/tests/cpp/test.sh ]; then ffi/tests/cpp/test.sh; fi
+say "all passed"

@@ -1,0 +1,202 @@
+/* The log itself: batches in, views out, headers, bounds, ready batches, raw identities. */
+#include "check.h"
+
+static void what_is_appended_is_read_back_field_by_field(void)
+{
+    char *directory = new_directory();
+    oncelog_engine_t *engine = open_with_topic(directory, 1);
+    oncelog_partition_t *partition = NULL;
+    oncelog_records_t *records = NULL;
+    const oncelog_record_view_t *views = NULL;
+    size_t count = 0;
+    oncelog_appended_t appended;
+    oncelog_header_t headers[] = {{"trace", "7f", 2}, {"empty", "", 0}, {"null", NULL, 0}};
+    oncelog_record_t given[] = {keyed_record("k", "v"), text_record(""), {0}};
+    given[0].headers = headers;
+    given[0].header_count = 3;
+    given[0].fields = ONCELOG_RECORD_TIMESTAMP;
+    given[0].timestamp = 1700000000000;
+    OK(oncelog_partition_open(engine, "t", 0, &partition));
+    OK(oncelog_partition_append(partition, given, 3, NULL, &appended));
+    CHECK(appended.first == 0 && appended.last == 2 && appended.lsn > 0 && !appended.duplicate);
+
+    OK(oncelog_partition_read(partition, 0, NULL, &records));
+    OK(oncelog_records_next(records, &views, &count));
+    CHECK(count == 3 && holds(&views[0], "v") && views[0].key_size == 1 && views[0].timestamp == 1700000000000);
+    CHECK(strcmp(views[0].topic, "t") == 0 && views[0].partition == 0 && views[0].header_count == 3);
+    CHECK(views[1].key == NULL && views[1].value != NULL && views[1].value_size == 0 && views[1].offset == 1);
+    CHECK(views[1].timestamp > 1700000000000); /* the clock's */
+    CHECK(views[2].value == NULL && views[2].value_size == 0 && views[2].offset == 2);
+
+    oncelog_header_view_t found[3];
+    FAILS(INVALID_ARGUMENT, oncelog_records_headers(records, &views[0], found, 2));
+    OK(oncelog_records_headers(records, &views[0], found, 3));
+    CHECK(found[0].key_size == 5 && memcmp(found[0].key, "trace", 5) == 0 && memcmp(found[0].value, "7f", 2) == 0);
+    CHECK(found[1].value != NULL && found[1].value_size == 0 && found[2].value == NULL);
+    OK(oncelog_records_headers(records, &views[1], NULL, 0));
+    oncelog_record_view_t forged = views[0];
+    forged.headers = 77;
+    FAILS(INVALID_ARGUMENT, oncelog_records_headers(records, &forged, found, 3));
+
+    OK(oncelog_records_next(records, &views, &count));
+    CHECK(count == 0);
+    uint64_t next = 9;
+    bool known = false;
+    OK(oncelog_records_next_offset(records, "t", 0, &next, &known));
+    CHECK(known && next == 3);
+    OK(oncelog_records_next_offset(records, "t", 1, &next, &known));
+    CHECK(!known && next == 0);
+    OK(oncelog_records_free(records));
+    OK(oncelog_partition_free(partition));
+    OK(oncelog_engine_close(engine));
+    drop_directory(directory);
+}
+
+static void many_records_come_in_arrays_and_outlive_the_engine(void)
+{
+    enum { BATCHES = 20, EACH = 100 };
+    char *directory = new_directory();
+    char text[EACH][8];
+    oncelog_engine_t *engine = open_with_topic(directory, 1);
+    oncelog_partition_t *partition = NULL;
+    oncelog_records_t *records = NULL;
+    const oncelog_record_view_t *views = NULL;
+    const char *first = NULL;
+    size_t count = 0, calls = 0;
+    uint64_t seen = 0;
+    oncelog_record_t given[EACH];
+    OK(oncelog_partition_open(engine, "t", 0, &partition));
+    for (int batch = 0; batch < BATCHES; batch++) {
+        for (int i = 0; i < EACH; i++) {
+            snprintf(text[i], sizeof text[i], "%d", batch * EACH + i);
+            given[i] = text_record(text[i]);
+        }
+        OK(oncelog_partition_append(partition, given, EACH, NULL, NULL));
+    }
+    OK(oncelog_partition_read(partition, 0, NULL, &records));
+    OK(oncelog_engine_close(engine));
+    OK(oncelog_partition_free(partition));
+    for (;; calls++) {
+        OK(oncelog_records_next(records, &views, &count));
+        if (count == 0)
+            break;
+        first = first ? first : views[0].value;
+        for (size_t i = 0; i < count; i++, seen++) {
+            char expected[8];
+            snprintf(expected, sizeof expected, "%d", (int)seen);
+            CHECK(views[i].offset == seen && holds(&views[i], expected));
+        }
+    }
+    CHECK(seen == BATCHES * EACH && calls < 40 && *first == '0');
+    OK(oncelog_records_free(records));
+    drop_directory(directory);
+}
+
+static void a_read_outside_the_log_names_its_bounds(void)
+{
+    char *directory = new_directory();
+    oncelog_engine_t *engine = open_with_topic(directory, 1);
+    oncelog_partition_t *partition = NULL;
+    oncelog_records_t *records = NULL;
+    oncelog_bounds_t bounds;
+    const char *topic = NULL;
+    uint32_t number = 9;
+    uint64_t next = 0;
+    bool known = false;
+    FAILS(UNKNOWN_TOPIC_OR_PARTITION, oncelog_partition_open(engine, "t", 1, &partition));
+    FAILS(UNKNOWN_TOPIC_OR_PARTITION, oncelog_partition_open(engine, "u", 0, &partition));
+    CHECK(partition == NULL);
+    OK(oncelog_partition_open(engine, "t", 0, &partition));
+    OK(oncelog_partition_topic(partition, &topic));
+    OK(oncelog_partition_number(partition, &number));
+    OK(oncelog_partition_bounds(partition, &bounds));
+    CHECK(strcmp(topic, "t") == 0 && number == 0 && bounds.start == 0 && bounds.stable == 0 && bounds.end == 0);
+    FAILS(OFFSET_OUT_OF_RANGE, oncelog_partition_read(partition, 1, NULL, &records));
+    FAILS(OFFSET_OUT_OF_RANGE, oncelog_partition_read(partition, UINT64_MAX, NULL, &records));
+    OK(oncelog_partition_read(partition, 0, NULL, &records));
+    OK(oncelog_records_next_offset(records, "t", 0, &next, &known));
+    CHECK(known && next == 0);
+    OK(oncelog_records_free(records));
+    OK(oncelog_partition_free(partition));
+    OK(oncelog_engine_close(engine));
+    drop_directory(directory);
+}
+
+static void a_batch_with_an_identity_is_written_once(void)
+{
+    char *directory = new_directory();
+    oncelog_engine_t *engine = open_with_topic(directory, 1);
+    oncelog_partition_t *partition = NULL;
+    oncelog_append_options_t options = {.struct_size = sizeof options, .identified = ONCELOG_YES};
+    oncelog_identity_t again;
+    oncelog_appended_t appended;
+    oncelog_record_t record = text_record("v");
+    OK(oncelog_init_producer(engine, NULL, 0, NULL, &options.producer));
+    OK(oncelog_partition_open(engine, "t", 0, &partition));
+    OK(oncelog_partition_append(partition, &record, 1, &options, &appended));
+    CHECK(!appended.duplicate);
+    OK(oncelog_partition_append(partition, &record, 1, &options, &appended));
+    CHECK(appended.duplicate && appended.first == 0);
+    options.base_sequence = 5;
+    FAILS(OUT_OF_ORDER_SEQUENCE, oncelog_partition_append(partition, &record, 1, &options, &appended));
+    options.producer.producer_id += 1000;
+    FAILS(UNKNOWN_PRODUCER, oncelog_partition_append(partition, &record, 1, &options, &appended));
+    OK(oncelog_init_producer(engine, "id", 1000, NULL, &options.producer));
+    OK(oncelog_init_producer(engine, "id", 1000, &options.producer, &again));
+    CHECK(again.epoch > options.producer.epoch);
+    FAILS(PRODUCER_FENCED, oncelog_init_producer(engine, "id", 1000, &options.producer, &again));
+    OK(oncelog_delete_producer(engine, "id"));
+    FAILS(UNKNOWN_TRANSACTIONAL_ID, oncelog_delete_producer(engine, "id"));
+    OK(oncelog_partition_free(partition));
+    OK(oncelog_engine_close(engine));
+    drop_directory(directory);
+}
+
+/* As Kafka 3.7 encodes a batch of one record with the key "k" and the value "v" at time 1000. */
+static const unsigned char BATCH[] = {
+    0,    0,    0,    0,    0,    0,    0,    0,    0,    0,    0,    58,   0xff, 0xff, 0xff, 0xff, 2,    0, 0, 0,
+    0,    0,    0,    0,    0,    0,    0,    0,    0,    0,    0,    0,    0,    3,    0xe8, 0,    0,    0, 0, 0,
+    0,    3,    0xe8, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0, 0, 0,
+    1,    16,   0,    0,    0,    2,    'k',  2,    'v',  0};
+
+static void a_ready_batch_is_checked_byte_for_byte(void)
+{
+    char *directory = new_directory();
+    oncelog_engine_t *engine = open_with_topic(directory, 1);
+    oncelog_partition_t *partition = NULL;
+    unsigned char batch[sizeof BATCH];
+    uint32_t crc = 0xffffffff;
+    memcpy(batch, BATCH, sizeof batch);
+    OK(oncelog_partition_open(engine, "t", 0, &partition));
+    FAILS(CORRUPT, oncelog_partition_append_batch(partition, batch, sizeof batch, NULL, NULL)); /* its crc is 0 */
+    for (size_t i = 21; i < sizeof batch; i++) {
+        crc ^= batch[i];
+        for (int bit = 0; bit < 8; bit++)
+            crc = crc & 1 ? crc >> 1 ^ 0x82f63b78 : crc >> 1;
+    }
+    for (int i = 0; i < 4; i++)
+        batch[17 + i] = (unsigned char)(~crc >> (24 - 8 * i));
+    oncelog_ticket_t *ticket = NULL;
+    oncelog_appended_t appended;
+    OK(oncelog_partition_append_batch(partition, batch, sizeof batch, NULL, &ticket));
+    OK(oncelog_ticket_wait(ticket));
+    OK(oncelog_ticket_appended(ticket, &appended));
+    CHECK(appended.first == 0 && appended.timestamp == 1000);
+    OK(oncelog_ticket_free(ticket));
+    OK(oncelog_partition_append_batch(partition, batch, sizeof batch, NULL, NULL));
+    CHECK(end_of(engine, "t") == 2);
+    FAILS(CORRUPT, oncelog_partition_append_batch(partition, batch, sizeof batch - 1, NULL, NULL));
+    OK(oncelog_partition_free(partition));
+    OK(oncelog_engine_close(engine));
+    drop_directory(directory);
+}
+
+int main(void)
+{
+    what_is_appended_is_read_back_field_by_field();
+    many_records_come_in_arrays_and_outlive_the_engine();
+    a_read_outside_the_log_names_its_bounds();
+    a_batch_with_an_identity_is_written_once();
+    a_ready_batch_is_checked_byte_for_byte();
+    return 0;
+}

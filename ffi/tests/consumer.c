@@ -1,0 +1,145 @@
+/* Consumers: assignment, positions, commits, start rules. */
+#include "check.h"
+
+static void fill(oncelog_engine_t *engine, uint32_t partition, int count)
+{
+    oncelog_partition_t *handle = NULL;
+    oncelog_record_t record = text_record("v");
+    OK(oncelog_partition_open(engine, "t", partition, &handle));
+    for (int i = 0; i < count; i++)
+        OK(oncelog_partition_append(handle, &record, 1, NULL, NULL));
+    OK(oncelog_partition_free(handle));
+}
+
+static uint64_t polled(oncelog_consumer_t *consumer)
+{
+    oncelog_records_t *records = NULL;
+    uint64_t count = 0;
+    OK(oncelog_consumer_poll(consumer, 0, &records));
+    OK(oncelog_records_count(records, &count));
+    OK(oncelog_records_free(records));
+    return count;
+}
+
+static void a_group_goes_on_where_it_committed(void)
+{
+    char *directory = new_directory();
+    oncelog_engine_t *engine = open_with_topic(directory, 2);
+    oncelog_consumer_options_t options = {.struct_size = sizeof options, .group = "g", .max_records = 3};
+    oncelog_topic_partition_t names[] = {{"t", 0}, {"t", 1}};
+    oncelog_consumer_t *consumer = NULL;
+    oncelog_offsets_t *positions = NULL;
+    const oncelog_offset_t *offsets = NULL;
+    oncelog_ticket_t *ticket = NULL;
+    size_t count = 0;
+    uint64_t offset = 0, all = 0;
+    bool known = true;
+    fill(engine, 0, 5);
+    fill(engine, 1, 2);
+    OK(oncelog_consumer_open(engine, &options, &consumer));
+    OK(oncelog_consumer_assign(consumer, names, 2));
+    OK(oncelog_consumer_committed(consumer, "t", 0, &offset, &known));
+    CHECK(!known);
+    CHECK(polled(consumer) == 3);
+    OK(oncelog_consumer_commit_ticket(consumer, &ticket));
+    OK(oncelog_ticket_wait(ticket));
+    OK(oncelog_ticket_free(ticket));
+    OK(oncelog_consumer_positions(consumer, &positions));
+    OK(oncelog_offsets_get(positions, &offsets, &count));
+    for (size_t i = 0; i < count; i++) {
+        CHECK(strcmp(offsets[i].topic, "t") == 0 && offsets[i].fields == 0 && offsets[i].metadata[0] == '\0');
+        all += offsets[i].offset;
+    }
+    CHECK(all == 3);
+    OK(oncelog_offsets_free(positions));
+    CHECK(polled(consumer) == 3);
+    OK(oncelog_consumer_rewind(consumer));
+    CHECK(polled(consumer) == 3);
+    OK(oncelog_consumer_free(consumer));
+
+    OK(oncelog_consumer_open(engine, &options, &consumer));
+    OK(oncelog_consumer_assign(consumer, names, 2));
+    CHECK(polled(consumer) + polled(consumer) == 4);
+    OK(oncelog_consumer_commit(consumer));
+    OK(oncelog_consumer_seek(consumer, "t", 0, 4));
+    OK(oncelog_consumer_position(consumer, "t", 0, &offset));
+    CHECK(offset == 4);
+    OK(oncelog_consumer_lag(consumer, "t", 0, &offset));
+    CHECK(offset == 1);
+    FAILS(OFFSET_OUT_OF_RANGE, oncelog_consumer_seek(consumer, "t", 0, 6));
+    FAILS(INVALID_STATE, oncelog_consumer_seek(consumer, "t", 2, 0));
+    OK(oncelog_consumer_free(consumer));
+    OK(oncelog_engine_close(engine));
+    drop_directory(directory);
+}
+
+static void any_offsets_of_a_group_can_be_committed(void)
+{
+    char *directory = new_directory();
+    oncelog_engine_t *engine = open_with_topic(directory, 2);
+    oncelog_consumer_options_t options = {.struct_size = sizeof options, .group = "g"};
+    oncelog_offset_t offset = {.topic = "t", .partition = 1, .offset = 12, .metadata = "m"};
+    oncelog_consumer_t *consumer = NULL, *nobody = NULL;
+    oncelog_group_metadata_t group = {.struct_size = sizeof group};
+    oncelog_bounds_t bounds;
+    oncelog_ticket_t *ticket = NULL;
+    uint64_t found = 0;
+    bool known = false;
+    OK(oncelog_consumer_open(engine, &options, &consumer));
+    OK(oncelog_consumer_commit_offsets(consumer, &offset, 1));
+    OK(oncelog_consumer_committed(consumer, "t", 1, &found, &known));
+    CHECK(known && found == 12);
+    offset.offset = 13;
+    OK(oncelog_consumer_commit_offsets_ticket(consumer, &offset, 1, &ticket));
+    OK(oncelog_ticket_wait(ticket));
+    OK(oncelog_ticket_free(ticket));
+    OK(oncelog_consumer_committed(consumer, "t", 1, &found, &known));
+    CHECK(found == 13);
+    OK(oncelog_consumer_bounds(consumer, "t", 1, &bounds));
+    CHECK(bounds.end == 0);
+    offset.partition = 2;
+    FAILS(UNKNOWN_TOPIC_OR_PARTITION, oncelog_consumer_commit_offsets(consumer, &offset, 1));
+
+    OK(oncelog_consumer_open(engine, NULL, &nobody));
+    FAILS(INVALID_ARGUMENT, oncelog_consumer_commit(nobody));
+    FAILS(INVALID_ARGUMENT, oncelog_consumer_group_metadata(nobody, &group));
+    oncelog_records_t *records = NULL;
+    FAILS(INVALID_STATE, oncelog_consumer_poll(nobody, 0, &records));
+    FAILS(INVALID_ARGUMENT, oncelog_consumer_assign(nobody, NULL, 0));
+    oncelog_topic_partition_t twice[] = {{"t", 0}, {"t", 0}};
+    FAILS(INVALID_ARGUMENT, oncelog_consumer_assign(nobody, twice, 2));
+    OK(oncelog_consumer_free(nobody));
+    OK(oncelog_consumer_free(consumer));
+    OK(oncelog_engine_close(engine));
+    drop_directory(directory);
+}
+
+static void the_start_rule_says_where_to_begin(void)
+{
+    char *directory = new_directory();
+    oncelog_engine_t *engine = open_with_topic(directory, 1);
+    oncelog_topic_partition_t name = {"t", 0};
+    oncelog_consumer_options_t options = {.struct_size = sizeof options};
+    oncelog_records_t *records = NULL;
+    fill(engine, 0, 4);
+    for (options.start = 0; options.start <= ONCELOG_START_NONE; options.start++) {
+        oncelog_consumer_t *consumer = NULL;
+        OK(oncelog_consumer_open(engine, &options, &consumer));
+        OK(oncelog_consumer_assign(consumer, &name, 1));
+        if (options.start == ONCELOG_START_NONE)
+            FAILS(OFFSET_OUT_OF_RANGE, oncelog_consumer_poll(consumer, 0, &records));
+        else
+            CHECK(polled(consumer) == (options.start == ONCELOG_START_LATEST ? 0 : 4));
+        OK(oncelog_consumer_free(consumer));
+    }
+    OK(oncelog_engine_close(engine));
+    drop_directory(directory);
+}
+
+int main(void)
+{
+    a_group_goes_on_where_it_committed();
+    any_offsets_of_a_group_can_be_committed();
+    the_start_rule_says_where_to_begin();
+    return 0;
+}

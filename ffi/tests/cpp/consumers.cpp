@@ -1,0 +1,121 @@
+// Consumers: assignment, positions, commits.
+
+#include "check.hpp"
+
+static const TopicPartition HERE = {"t", 0};
+
+/// The values of one poll.
+static std::string polled(const Consumer &consumer, std::chrono::milliseconds time = 0ms) {
+    std::string all;
+    Records records = OK(consumer.poll(time));
+    OK(records.each([&](RecordView record) { all += record.value().text(); }));
+    return all;
+}
+
+static void fill(const Engine &engine, const char *each, const char *topic = "t") {
+    Partition partition = OK(engine.partition(topic, 0));
+    for (; *each != 0; ++each) OK(partition.append(Record(Bytes(each, 1))));
+}
+
+TEST("a group goes on where it has committed") {
+    Log log;
+    fill(log.engine, "abcde");
+    {
+        Consumer consumer = OK(log.engine.consumer(ConsumerOptions().group("g").max_records(2)));
+        OK(consumer.assign({HERE}));
+        CHECK(polled(consumer) == "ab" && !OK(consumer.committed(HERE)));
+        OK(consumer.commit());
+        CHECK(polled(consumer) == "cd" && OK(consumer.lag(HERE)) == 1 && OK(consumer.position(HERE)) == 4);
+    }
+    Consumer consumer = OK(log.engine.consumer(ConsumerOptions().group("g")));
+    OK(consumer.assign({HERE}));
+    CHECK(OK(consumer.position(HERE)) == 2 && polled(consumer) == "cde" && polled(consumer).empty());
+    OK(OK(consumer.commit_ticket()).wait());
+    CHECK(OK(consumer.committed(HERE)) == std::optional<std::uint64_t>(5));
+}
+
+TEST("what is done of a poll can be committed without the rest") {
+    Log log;
+    fill(log.engine, "abcde");
+    Consumer consumer = OK(log.engine.consumer(ConsumerOptions().group("g")));
+    OK(consumer.assign({HERE}));
+    for (RecordView record : OK(consumer.poll(1s))) {
+        if (record.value() == "c") break;
+        OK(consumer.commit_offsets({{HERE, record.offset() + 1}}));
+    }
+    CHECK(OK(consumer.committed(HERE)) == std::optional<std::uint64_t>(2) && OK(consumer.position(HERE)) == 5);
+    OK(consumer.rewind());
+    CHECK(polled(consumer) == "cde");
+}
+
+TEST("positions are sought, told and taken back") {
+    Log log({"t", "u"});
+    fill(log.engine, "abc");
+    fill(log.engine, "xyz", "u");
+    Consumer consumer = OK(log.engine.consumer(ConsumerOptions().group("g")));
+    OK(consumer.assign({HERE, {"u", 0}}));
+    OK(consumer.seek(HERE, 2));
+    OK(consumer.seek({"u", 0}, 3));
+    CHECK(polled(consumer) == "c");
+    auto positions = OK(consumer.positions());
+    CHECK(positions.size() == 2 && positions[0].partition == HERE && positions[0].offset == 3);
+    CHECK(positions[1].partition != HERE && HERE < positions[1].partition && positions[1].offset == 3);
+    FAILS(consumer.seek(HERE, 4), OffsetOutOfRange);
+    OK(OK(consumer.commit_offsets_ticket(positions)).wait());
+    CHECK(OK(consumer.committed({"u", 0})) == std::optional<std::uint64_t>(3));
+    Bounds bounds = OK(consumer.bounds({"u", 0}));
+    CHECK(bounds.start == 0 && bounds.end == 3);
+}
+
+TEST("a consumer begins where its start rule says") {
+    Log log;
+    fill(log.engine, "ab");
+    Consumer latest = OK(log.engine.consumer(ConsumerOptions().start(Start::Latest)));
+    OK(latest.assign({HERE}));
+    CHECK(polled(latest).empty());
+    fill(log.engine, "c");
+    CHECK(polled(latest, 1s) == "c");
+    Consumer none = OK(log.engine.consumer(ConsumerOptions().start(Start::None)));
+    OK(none.assign({HERE}));
+    FAILS(none.poll(0ms), OffsetOutOfRange);
+    OK(none.seek(HERE, 1));
+    CHECK(polled(none) == "bc");
+}
+
+TEST("offsets keep their text and their epoch") {
+    Log log;
+    fill(log.engine, "ab");
+    Consumer consumer = OK(log.engine.consumer(ConsumerOptions().group("g")));
+    std::vector<Offset> offsets = {{HERE, 1, "a note", 4}};
+    OK(consumer.commit_offsets(offsets));
+    CHECK(OK(consumer.committed(HERE)) == std::optional<std::uint64_t>(1));
+    offsets[0].metadata = std::string(5000, 'x');
+    FAILS(consumer.commit_offsets(offsets), LimitExceeded);
+    offsets[0].metadata = std::string("a\0b", 3);
+    FAILS(consumer.commit_offsets(offsets), InvalidArgument);
+    FAILS(consumer.commit_offsets({{{"missing", 0}, 1}}), UnknownTopicOrPartition);
+    CHECK(OK(consumer.committed(HERE)) == std::optional<std::uint64_t>(1));
+}
+
+TEST("calls that do not fit are refused") {
+    Log log;
+    Consumer consumer = OK(log.engine.consumer());
+    FAILS(consumer.poll(0ms), InvalidState);
+    FAILS(consumer.assign({}), InvalidArgument);
+    FAILS(consumer.assign({HERE, HERE}), InvalidArgument);
+    FAILS(consumer.assign({{"missing", 0}}), UnknownTopicOrPartition);
+    FAILS(consumer.assign({{std::string("t\0", 2), 0}}), InvalidArgument);
+    FAILS(consumer.position(HERE), InvalidState);
+    FAILS(consumer.lag(HERE), InvalidState);
+    FAILS(consumer.seek(HERE, 0), InvalidState);
+    OK(consumer.assign({HERE}));
+    FAILS(consumer.commit(), InvalidArgument);
+    FAILS(consumer.commit_ticket(), InvalidArgument);
+    FAILS(consumer.committed(HERE), InvalidArgument);
+    FAILS(consumer.group_metadata(), InvalidArgument);
+    FAILS(consumer.bounds({"missing", 0}), UnknownTopicOrPartition);
+    TransactionalProducer producer = OK(log.engine.transactional_producer("id"));
+    FAILS(producer.begin_transaction_for(consumer), InvalidArgument);
+    OK(log.engine.delete_topic("t"));
+    FAILS(consumer.poll(0ms), UnknownTopicOrPartition);
+}

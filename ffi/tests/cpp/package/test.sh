@@ -1,0 +1,49 @@
+#!/bin/sh
+# Installs oncelog into a directory of its own, moves that, and builds programs against it through pkg-config and CMake.
+set -eu
+
+here=$(cd "$(dirname "$0")" && pwd)
+top=$(cd "$here/../../../.." && pwd)
+work=$top/target/c/cpp/package
+rm -rf "$work"
+mkdir -p "$work"
+
+fail() {
+    echo "package: $*"
+    exit 1
+}
+
+# run <program>: in a new log.
+run() {
+    rm -rf "$work/log"
+    "$1" "$work/log" || fail "$1 failed"
+    rm -rf "$work/log"
+}
+
+cd "$work"
+"$top/ffi/install.sh" first >install.log 2>&1 || { cat install.log; exit 1; }
+for file in include/oncelog.h include/oncelog.hpp lib/liboncelog.a lib/pkgconfig/oncelog.pc; do
+    [ -f "first/$file" ] || fail "$file was not installed"
+done
+[ "$(ls "$top"/include/oncelog)" = "$(ls first/include/oncelog)" ] || fail "parts of oncelog.hpp were not installed"
+
+pkg="env PKG_CONFIG_PATH=$work/first/lib/pkgconfig pkg-config"
+c++ -std=c++17 "$here/program.cpp" -o by-pkg-config $($pkg --cflags --libs oncelog) -Wl,-rpath,"$work/first/lib"
+run ./by-pkg-config
+c++ -std=c++17 -fno-exceptions -fno-rtti "$here/program.cpp" -o by-pkg-config-static $($pkg --cflags oncelog) \
+    first/lib/liboncelog.a $(sed -n 's/^Libs.private: *//p' first/lib/pkgconfig/oncelog.pc)
+run ./by-pkg-config-static
+
+# The CMake package finds its files wherever they are moved together.
+mv first moved
+configure() {
+    cmake -S "$here" -B "$1" -DCMAKE_PREFIX_PATH="$work/moved" -DWANTED="$2" >"$1.log" 2>&1
+}
+configure build 0.1 || { cat build.log; fail "CMake did not find the package"; }
+cmake --build build --parallel 2 >>build.log 2>&1 || { cat build.log; fail "the programs were not built"; }
+for program in shared_c shared_cpp static_c static_cpp; do run "build/$program"; done
+for wrong in 0.2 0.0 1.0; do
+    if configure "wrong-$wrong" "$wrong"; then fail "version $wrong was found, which is another"; fi
+done
+configure any "" || fail "no version was asked for, and none found"
+echo "package: found by pkg-config and by CMake, shared and static; other versions are refused"

@@ -1,0 +1,236 @@
+// Appending to a partition, and reading it back.
+
+#include <algorithm>
+#include <fstream>
+#include <iterator>
+
+#include "check.hpp"
+
+#if defined(__cpp_lib_ranges)
+#include <ranges>
+static_assert(std::input_iterator<Records::Iterator> && std::ranges::input_range<Records>);
+static_assert(std::input_iterator<Headers::Iterator> && std::ranges::input_range<Headers>);
+#endif
+
+TEST("what is appended is read back, byte for byte") {
+    Log log;
+    Partition partition = OK(log.engine.partition("t", 0));
+    CHECK(std::string(OK(partition.topic())) == "t" && OK(partition.number()) == 0);
+    std::string value("a\0\xff", 3);
+    Appended appended = OK(partition.append(Record(value).key("").timestamp(1234)));
+    CHECK(appended.first == 0 && appended.last == 0 && appended.timestamp == 1234 && !appended.duplicate);
+    OK(partition.append(Record::tombstone("gone")));
+    OK(partition.append(Record("").timestamp(-1)));
+    Records records = OK(partition.read(0));
+    auto first = OK(records.next()).value();
+    CHECK(first.value() == value && first.key() == "" && !first.key().is_null() && first.timestamp() == 1234);
+    CHECK(std::string(first.topic()) == "t" && first.partition() == 0 && first.offset() == 0);
+    auto second = OK(records.next()).value();
+    CHECK(second.value().is_null() && second.key() == "gone" && second.timestamp() > 1'600'000'000'000);
+    auto third = OK(records.next()).value();
+    CHECK(third.value().empty() && !third.value().is_null() && third.key().is_null() && third.timestamp() == -1);
+    CHECK(!OK(records.next()) && !OK(records.next()));
+    Bounds bounds = OK(partition.bounds());
+    CHECK(bounds.start == 0 && bounds.stable == 3 && bounds.end == 3);
+}
+
+TEST("records come in any shape: one, an array, a vector, a list, a batch") {
+    Log log;
+    Partition partition = OK(log.engine.partition("t", 0));
+    Record array[] = {Record("b"), Record("c")};
+    std::vector<Record> vector = {Record("d"), Record("e")};
+    OK(partition.append(Record("a")));
+    CHECK(OK(partition.append(array)).last == 2);
+    CHECK(OK(partition.append(vector)).last == 4);
+    CHECK(OK(partition.append({Record("f"), Record("g")})).last == 6);
+    CHECK(OK(OK(partition.append_ticket(Batch().add(Record("h")).add(Record("i")))).wait()).first == 7);
+    CHECK(OK(OK(partition.append_ticket(vector)).wait()).last == 10);
+    CHECK(OK(OK(partition.append_ticket(Record("j"), AppendOptions().durability(Durability::Os))).wait()).last == 11);
+    // Acknowledged at level os, seen at the level of the topic.
+    OK(log.engine.flush());
+    CHECK(values(log.engine, "t") == "a b c d e f g h i d e j");
+}
+
+TEST("a batch owns its bytes and may be used again") {
+    Log log;
+    Partition partition = OK(log.engine.partition("t", 0));
+    Batch batch;
+    batch.reserve(500);
+    for (int round = 0; round < 3; ++round) {
+        for (int i = 0; i < 500; ++i) {
+            std::string value = std::to_string(i) + std::string(static_cast<std::size_t>(i), 'v');
+            std::string name = "name " + std::to_string(i);
+            Header headers[] = {Header(name, value), Header("null", nullptr)};
+            batch.add(Record(value).key(name).headers(headers).timestamp(i));
+        }
+        Batch moved = std::move(batch);
+        CHECK(moved.size() == 500);
+        OK(partition.append(moved));
+        moved.clear();
+        CHECK(moved.empty());
+        batch = std::move(moved);
+    }
+    int seen = 0;
+    for (std::uint64_t from = 0; from < 1500;) {
+        Records records = OK(partition.read(from));
+        OK(records.each([&](RecordView record) {
+            int i = seen++ % 500;
+            std::string value = std::to_string(i) + std::string(static_cast<std::size_t>(i), 'v');
+            auto headers = OK(record.headers());
+            CHECK(record.value() == value && record.key() == headers[0].key() && record.timestamp() == i);
+            CHECK(headers[0].value() == value && headers[1].value().is_null());
+        }));
+        from = OK(records.next_offset("t", 0)).value();
+    }
+    CHECK(seen == 1500);
+}
+
+TEST("headers keep their order, their nulls and their twins, however many there are") {
+    Log log;
+    Partition partition = OK(log.engine.partition("t", 0));
+    std::vector<std::string> names;
+    for (int i = 0; i < 40; ++i) names.push_back("h" + std::to_string(i % 30));
+    for (std::size_t count : {0u, 1u, 4u, 5u, 40u}) {
+        std::vector<Header> headers;
+        for (std::size_t i = 0; i < count; ++i) headers.emplace_back(names[i], i % 2 == 0 ? Bytes(names[i]) : nullptr);
+        std::uint64_t at = OK(partition.append(Record("v").headers(headers))).first;
+        Records records = OK(partition.read(at));
+        RecordView view = OK(records.next()).value();
+        Records moved = std::move(records);
+        Headers read = OK(view.headers());
+        Headers copy = read;
+        CHECK(view.header_count() == count && copy.size() == count && copy.empty() == (count == 0));
+        std::size_t i = 0;
+        for (HeaderView header : copy) {
+            CHECK(header.key() == names[i] && header.value().is_null() == (i % 2 == 1));
+            ++i;
+        }
+        CHECK(i == count && !copy.find("missing") && copy.find("h0").has_value() == (count > 0));
+    }
+    OK(partition.append(Record("v").headers({{"twice", "1"}, {"twice", "2"}})));
+    CHECK(OK(OK(OK(partition.read(5)).next()).value().headers()).find("twice")->value() == "2");
+}
+
+TEST("a range-for goes over all records, and another one goes on where it was left") {
+    Log log;
+    Partition partition = OK(log.engine.partition("t", 0));
+    Batch batch;
+    for (int i = 0; i < 10'000; ++i) batch.add(Record(std::to_string(i)));
+    OK(partition.append(batch));
+    Records records = OK(partition.read(0));
+    CHECK(OK(records.count()) == 10'000);
+    int next = 0;
+    for (RecordView record : records) {
+        CHECK(record.offset() == static_cast<std::uint64_t>(next) && record.value() == std::to_string(next));
+        if (++next == 3000) break;
+    }
+    Records moved = std::move(records);
+    CHECK(OK(moved.next())->value() == "3000");
+    next = 3001;
+    for (const RecordView &record : moved) CHECK(record.value() == std::to_string(next++));
+    CHECK(next == 10'000 && moved.begin() == moved.end() && OK(moved.count()) == 10'000);
+    for (RecordView record : OK(partition.read(9'999))) CHECK(record.value() == "9999");
+}
+
+TEST("records are an input range of the standard library") {
+    Log log;
+    Partition partition = OK(log.engine.partition("t", 0));
+    OK(partition.append({Record("a"), Record("bb"), Record("a")}));
+    Records records = OK(partition.read(0));
+    CHECK(std::count_if(records.begin(), records.end(), [](RecordView record) { return record.value() == "a"; }) == 2);
+    Records again = OK(partition.read(0));
+    auto at = again.begin();
+    CHECK((*at++).value() == "a" && (*at).value() == "bb");
+}
+
+TEST("a walk ends with the error of the function that is called") {
+    Log log;
+    Partition partition = OK(log.engine.partition("t", 0));
+    OK(partition.append({Record("a"), Record("b"), Record("c")}));
+    Records records = OK(partition.read(0));
+    std::string seen;
+    auto ended = records.each([&](RecordView record) -> Result<void> {
+        seen += record.value().text();
+        return seen == "ab" ? log.engine.create_topic("t") : Result<void>();
+    });
+    FAILS(ended, TopicExists);
+    OK(records.each([&](RecordView record) { seen += record.value().text(); }));
+    CHECK(seen == "abc");
+}
+
+TEST("a read outside the partition is refused, one at its end is empty") {
+    Log log;
+    Partition partition = OK(log.engine.partition("t", 0));
+    OK(partition.append(Record("a")));
+    FAILS(partition.read(2), OffsetOutOfRange);
+    Records none = OK(partition.read(1));
+    CHECK(!OK(none.next()) && OK(none.next_offset("t", 0)) == std::optional<std::uint64_t>(1));
+    CHECK(!OK(none.next_offset("other", 0)));
+    FAILS(partition.read(0, ReadOptions().isolation(static_cast<Isolation>(7))), InvalidArgument);
+    OK(partition.read(0, ReadOptions().isolation(Isolation::ReadUncommitted).max_bytes(1)));
+}
+
+TEST("a batch with an identity is written once") {
+    Log log;
+    Partition partition = OK(log.engine.partition("t", 0));
+    AppendOptions options = AppendOptions().producer(OK(log.engine.init_producer()), 0);
+    CHECK(!OK(partition.append(Record("once"), options)).duplicate);
+    CHECK(OK(partition.append(Record("once"), options)).duplicate);
+    auto gap = AppendOptions().producer({options.c().producer.producer_id, 0}, 5);
+    FAILS(partition.append(Record("gap"), gap), OutOfOrderSequence);
+    CHECK(values(log.engine, "t") == "once");
+}
+
+TEST("appends that are malformed are refused and write nothing") {
+    Log log;
+    Partition partition = OK(log.engine.partition("t", 0));
+    FAILS(partition.append(Batch()), InvalidRecord);
+    FAILS(partition.append(Span<Record>()), InvalidRecord);
+    FAILS(partition.append(Record("x").headers({{"\xff", "v"}})), InvalidArgument);
+    FAILS(partition.append(Record(std::string(3 << 20, 'x'))), RecordTooLarge);
+    auto bad = partition.append_batch("this is no batch");
+    CHECK(!bad && (bad.error() == ErrorCode::Corrupt || bad.error() == ErrorCode::InvalidRecord));
+    CHECK(OK(partition.bounds()).end == 0);
+}
+
+/// Turns over the bits of one byte behind a word in any file of a directory.
+static void damage(const std::string &directory, const std::string &word) {
+    for (const auto &entry : std::filesystem::recursive_directory_iterator(directory)) {
+        if (!entry.is_regular_file()) continue;
+        std::fstream file(entry.path(), std::ios::in | std::ios::out | std::ios::binary);
+        std::string text((std::istreambuf_iterator<char>(file)), {});
+        auto at = text.find(word);
+        if (at == std::string::npos) continue;
+        file.clear();
+        file.seekp(static_cast<std::streamoff>(at));
+        file.put(static_cast<char>(~text[at]));
+        return;
+    }
+    CHECK(false);
+}
+
+TEST("damaged records are reported where they lie, and the walk goes on behind them") {
+    Log log;
+    Partition partition = OK(log.engine.partition("t", 0));
+    for (const char *value : {"first value", "second value", "third value"}) OK(partition.append(Record(value)));
+    OK(log.engine.close());
+    damage(log.directory.path(), "second value");
+    Engine reader = OK(Engine::open(log.directory.path(), EngineOptions().read_only(true)));
+    Records records = OK(OK(reader.partition("t", 0)).read(0));
+    std::string seen;
+    auto see = [&](RecordView record) { seen += record.value().text(); };
+    FAILS(records.each(see), Corrupt);
+    CHECK(seen == "first value");
+    OK(records.each(see));
+    CHECK(seen == "first valuethird value");
+#if ONCELOG_EXCEPTIONS
+    Records again = OK(OK(reader.partition("t", 0)).read(0));
+    bool thrown = false;
+    try {
+        for (RecordView record : again) CHECK(record.value() == "first value");
+    } catch (const Exception &exception) {
+        thrown = exception.code() == ErrorCode::Corrupt;
+    }
+    CHECK(thrown && OK(again.next())->value() == "third value");
+#endif
+}

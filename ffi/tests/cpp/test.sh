@@ -1,0 +1,104 @@
+#!/bin/sh
+# The tests of oncelog.hpp: test.sh [build].
+#   build  only makes target/c/{bank-cpp,relay-cpp}
+# All tests are compiled by g++ and clang++, as C++17 and C++20, with and without exceptions, and run under
+# AddressSanitizer and UndefinedBehaviorSanitizer, under ThreadSanitizer, and optimised; examples run; an installation
+# is used through pkg-config and through CMake.
+set -eu
+
+here=$(cd "$(dirname "$0")" && pwd)
+top=$(cd "$here/../../.." && pwd)
+cd "$top"
+libs=${CARGO_TARGET_DIR:-target}/release
+case $libs in /*) ;; *) libs=$top/$libs ;; esac
+out=$top/target/c
+work=$out/cpp
+warn="-Wall -Wextra -Wpedantic -Wshadow -Wconversion -Werror -Iinclude"
+link="-L$libs -loncelog -pthread -Wl,-rpath,$libs"
+bare="-fno-exceptions -fno-rtti"
+
+say() {
+    echo "cpp: $*"
+}
+
+missing=
+for tool in c++ $([ "${1:-}" = build ] || echo g++ clang++ cmake pkg-config); do
+    command -v "$tool" >/dev/null || missing="$missing $tool"
+done
+[ -z "$missing" ] || { say "missing:$missing; get them from your system's packages (apt-get install$missing)"; exit 1; }
+
+cargo build --quiet --release --package oncelog-ffi
+# The soname is what programs look for; cargo names the file without it.
+ln -sf liboncelog.so "$libs/liboncelog.so.0.1"
+mkdir -p "$work"
+c++ -std=c++17 -O2 $warn ffi/examples/bank.cpp -o "$out/bank-cpp" $link
+c++ -std=c++17 -O2 $warn ffi/tests/cpp/relay.cpp -o "$out/relay-cpp" $link
+[ "${1:-}" = build ] && exit
+
+# A file system in memory: what is tested here is the header, not the disk.
+if [ -z "${TMPDIR:-}" ] && [ -w /dev/shm ]; then export TMPDIR=/dev/shm; fi
+export TSAN_OPTIONS="suppressions=$top/ffi/tests/thread.supp"
+
+# check <name> <compiler and its flags>: compiles all tests and runs them.
+check() {
+    name=$1
+    shift
+    "$@" $warn ffi/tests/cpp/all.cpp -o "$work/$name" $link && "$work/$name" >"$work/$name.log" 2>&1 || {
+        say "$name failed: $*"
+        tail -60 "$work/$name.log" 2>/dev/null
+        return 1
+    }
+    say "$name: $(tail -1 "$work/$name.log")"
+}
+
+# The other half of the combinations compiles alone: what differs from those that run is what the compiler sees.
+compile_rest() {
+    g++ -std=c++17 $bare $warn -fsyntax-only ffi/tests/cpp/all.cpp
+    g++ -std=c++20 $warn -fsyntax-only ffi/tests/cpp/all.cpp
+    clang++ -std=c++17 $warn -fsyntax-only ffi/tests/cpp/all.cpp
+    clang++ -std=c++20 $bare $warn -fsyntax-only ffi/tests/cpp/all.cpp
+    for part in include/oncelog/*.hpp; do
+        echo "#include \"$part\"" | g++ -std=c++17 $warn -I. -fsyntax-only -x c++ -
+    done
+    for careless in 'engine.flush()' 'engine.producer()' 'engine.producer().value().send("t", oncelog::Record())'; do
+        if printf '#include <oncelog.hpp>\nvoid careless(oncelog::Engine &engine) { %s; }' "$careless" |
+            g++ -std=c++17 $warn -fsyntax-only -x c++ - 2>/dev/null; then
+            say "$careless: a result that nobody looks at must not compile"
+            return 1
+        fi
+    done
+    say "every combination compiles, and every header alone; results must be looked at"
+}
+
+run_alone() {
+    g++ -std=c++17 -O1 $warn ffi/tests/cpp/allocator.cpp -o "$work/allocator" $link
+    say "allocator: $("$work/allocator")"
+    for example in append_read resume_without_duplicates exactly_once; do
+        c++ -std=c++17 $warn "ffi/examples/$example.cpp" -o "$work/$example" $link
+        rm -rf "$work/log"
+        "$work/$example" "$work/log" >"$work/$example.log"
+    done
+    rm -rf "$work/log"
+    say "examples ran"
+}
+
+# Two jobs at a time.
+first() {
+    check address-g++-17 g++ -std=c++17 -g -fsanitize=address,undefined -fno-sanitize-recover=all
+    check thread-clang++-20 clang++ -std=c++20 -g -fsanitize=thread
+    compile_rest
+}
+second() {
+    check address-clang++-17-bare clang++ -std=c++17 -g $bare -fsanitize=address,undefined -fno-sanitize-recover=all
+    check thread-g++-20-bare g++ -std=c++20 -g $bare -fsanitize=thread
+    check fast-g++-17 g++ -std=c++17 -O2
+    run_alone
+}
+first &
+one=$!
+second &
+two=$!
+wait "$one"
+wait "$two"
+ffi/tests/cpp/package/test.sh
+say "all passed"

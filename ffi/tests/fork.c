@@ -1,0 +1,117 @@
+/* A forked child is told, harms nothing, and may open the log once its parent has closed it. */
+#include <pthread.h>
+#include <sys/wait.h>
+
+#include "check.h"
+
+static void child(oncelog_engine_t *engine, oncelog_partition_t *partition, oncelog_producer_t *producer,
+                  oncelog_transaction_t *transaction, oncelog_consumer_t *consumer, oncelog_records_t *read,
+                  oncelog_ticket_t *ticket)
+{
+    oncelog_record_t record = text_record("child");
+    oncelog_records_t *records = NULL;
+    const oncelog_record_view_t *views = NULL;
+    size_t count = 0;
+    FAILS(FORKED, oncelog_create_topic(engine, "u", NULL));
+    FAILS(FORKED, oncelog_partition_append(partition, &record, 1, NULL, NULL));
+    FAILS(FORKED, oncelog_partition_read(partition, 0, NULL, &records));
+    FAILS(FORKED, oncelog_producer_send(producer, "t", &record, NULL));
+    FAILS(FORKED, oncelog_producer_flush(producer));
+    FAILS(FORKED, oncelog_transaction_send(transaction, "t", &record));
+    FAILS(FORKED, oncelog_consumer_poll(consumer, ONCELOG_FOREVER, &records));
+    FAILS(FORKED, oncelog_ticket_wait(ticket));
+    OK(oncelog_records_next(read, &views, &count)); /* what was read before is the child's too */
+    CHECK(count == 1 && holds(&views[0], "before"));
+    FAILS(FORKED, oncelog_transaction_commit(transaction, NULL));
+    OK(oncelog_producer_free(producer));
+    OK(oncelog_partition_free(partition));
+    OK(oncelog_consumer_free(consumer));
+    OK(oncelog_ticket_free(ticket));
+    OK(oncelog_records_free(read));
+    oncelog_error_free(oncelog_engine_close(engine));
+}
+
+static void *hammer(void *partition)
+{
+    oncelog_bounds_t bounds;
+    oncelog_error_t *error;
+    while ((error = oncelog_partition_bounds(partition, &bounds)) == NULL) {
+        error = oncelog_partition_bounds(NULL, &bounds);
+        oncelog_error_free(error);
+    }
+    CHECK(oncelog_error_code(error) == ONCELOG_ERROR_CLOSED);
+    oncelog_error_free(error);
+    return NULL;
+}
+
+static int wait_for(pid_t pid)
+{
+    int status = 0;
+    CHECK(waitpid(pid, &status, 0) == pid);
+    return status;
+}
+
+int main(void)
+{
+    char *directory = new_directory();
+    oncelog_engine_t *engine = open_with_topic(directory, 1);
+    oncelog_partition_t *partition = NULL;
+    oncelog_producer_t *producer = NULL;
+    oncelog_transactional_producer_t *transactional = NULL;
+    oncelog_transaction_t *transaction = NULL;
+    oncelog_consumer_t *consumer = NULL;
+    oncelog_records_t *records = NULL;
+    oncelog_ticket_t *ticket = NULL;
+    oncelog_producer_options_t linger = {.struct_size = sizeof linger, .linger_ms = 1000000};
+    oncelog_topic_partition_t name = {"t", 0};
+    oncelog_record_t record = text_record("before");
+    pthread_t threads[2];
+    OK(oncelog_partition_open(engine, "t", 0, &partition));
+    OK(oncelog_partition_append(partition, &record, 1, NULL, NULL));
+    OK(oncelog_producer_open(engine, &linger, &producer));
+    OK(oncelog_producer_send(producer, "t", &record, &ticket));
+    OK(oncelog_transactional_producer_open(engine, "id", NULL, &transactional));
+    OK(oncelog_begin_transaction(transactional, &transaction));
+    OK(oncelog_consumer_open(engine, NULL, &consumer));
+    OK(oncelog_consumer_assign(consumer, &name, 1));
+    OK(oncelog_partition_read(partition, 0, NULL, &records));
+
+    /* Threads that are inside a call whenever the fork comes: nothing they hold may hinder the child. */
+    for (int i = 0; i < 2; i++)
+        CHECK(pthread_create(&threads[i], NULL, hammer, partition) == 0);
+    for (int i = 0; i < 20; i++) {
+        pid_t pid = fork();
+        CHECK(pid >= 0);
+        if (pid == 0) {
+            alarm(60);
+            child(engine, partition, producer, transaction, consumer, records, ticket);
+            _exit(0);
+        }
+        CHECK(wait_for(pid) == 0);
+    }
+    CHECK(end_of(engine, "t") == 1); /* no child wrote what its parent was gathering */
+    OK(oncelog_partition_free(partition));
+    for (int i = 0; i < 2; i++)
+        CHECK(pthread_join(threads[i], NULL) == 0);
+
+    OK(oncelog_transaction_send(transaction, "t", &record));
+    OK(oncelog_transaction_commit(transaction, NULL));
+    OK(oncelog_ticket_wait(ticket));
+    OK(oncelog_ticket_free(ticket));
+    OK(oncelog_producer_free(producer));
+    OK(oncelog_transactional_producer_free(transactional));
+    OK(oncelog_consumer_free(consumer));
+    OK(oncelog_records_free(records));
+    OK(oncelog_engine_close(engine));
+    pid_t pid = fork();
+    CHECK(pid >= 0);
+    if (pid == 0) {
+        OK(oncelog_open(directory, NULL, &engine));
+        CHECK(end_of(engine, "t") == 3);
+        OK(oncelog_engine_close(engine));
+        _exit(0);
+    }
+    CHECK(wait_for(pid) == 0);
+    drop_directory(directory);
+    return 0;
+}

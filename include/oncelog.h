@@ -1,0 +1,1667 @@
+/*
+ * oncelog: an embedded log with Kafka's delivery semantics. One directory, one library, no server.
+ * This header is its manual for C, from C99 on; oncelog.hpp wraps it for C++17.
+ *
+ *     oncelog_engine_t *engine;
+ *     oncelog_partition_t *greetings;
+ *     oncelog_record_t hello = {.value = "hello", .value_size = 5};
+ *     check(oncelog_open("words.log", NULL, &engine));
+ *     check(oncelog_create_topic(engine, "greetings", NULL));
+ *     check(oncelog_partition_open(engine, "greetings", 0, &greetings));
+ *     check(oncelog_partition_append(greetings, &hello, 1, NULL, NULL));   // survives a power cut from here on
+ *
+ * Know before you start
+ *
+ *   - One process writes a directory at a time, alone; or any number of processes read it (.read_only = ONCELOG_YES).
+ *     A second open answers LOCKED, by whatever path it comes, in another process or in this one.
+ *   - After fork() the child's handles answer FORKED and touch nothing on disk. Open the log again in the child once
+ *     the parent has closed it. What was read before (oncelog_records_t) may still be read.
+ *   - A write that is acknowledged survives a power cut, unless the engine, its topic, the producer or the append asks
+ *     for level os, which survives the death of the process. INDETERMINATE says that nobody knows: a write or flush
+ *     failed under the call. Close the log, open it again, and look.
+ *   - A transaction that is not committed leaves nothing: abort it, free it, close the log, or die.
+ *   - Sealed segments are read through memory mappings. Should a device fail under one, the system may send SIGBUS:
+ *     open with .mappings = ONCELOG_NO to have an error instead. The library installs no signal handler and changes no
+ *     signal mask of the caller's threads, and leaves errno as it likes.
+ *   - Do not leave a call to this library, or a callback inside one, by longjmp or by an exception.
+ *   - There is one thread of the engine's own, which runs no code of yours; with .threads = ONCELOG_NO there is none.
+ *
+ * Ownership
+ *
+ *   - What you are answered is yours: each handle is freed by its own function, once. Freeing NULL does nothing.
+ *   - What you pass is borrowed until the call returns; records are copied once, into the batch.
+ *   - Pointers into a handle (a message, views of records, a list) live until that handle is freed.
+ *   - Handles are numbers in the shape of pointers, looked up at each call: one that was freed or used up answers
+ *     CLOSED; NULL, one of another type, or what was never a handle, INVALID_ARGUMENT. Never undefined behaviour, also
+ *     when another thread frees a handle in the middle of a call: that call goes on with it to its end. Other pointers
+ *     are trusted: NULL is answered with an error, but what is not NULL must point to what the function says.
+ *   - Closing an engine closes the log for everything made from it. Those handles stay to be freed; they answer CLOSED.
+ *
+ * Threads
+ *
+ *   - Every function may be called from any thread at any time. Calls on a handle that is const in the signature run
+ *     side by side; those on one that is not answer BUSY while another thread is in one, they never wait for it.
+ *
+ * Errors
+ *
+ *   - A call that may fail returns an oncelog_error_t *, NULL for success. It is yours: free it. Outputs are written
+ *     last, and not at all if the call fails. The answer of a function that frees may be thrown away: the errors of
+ *     wrong handles are fixed objects that need no freeing.
+ *   - Comments name errors without their prefix: CLOSED is ONCELOG_ERROR_CLOSED. Every call may also answer
+ *     INVALID_ARGUMENT for NULL or what is malformed; CLOSED, FORKED; INTERNAL or PANIC, which are bugs of the library.
+ *   - is_retriable: the same call may succeed later. is_fatal: this handle is finished. requires_abort: abort the
+ *     transaction and run it again.
+ *
+ * Structs
+ *
+ *   - Structs that begin with struct_size may grow at their end. Zero them and set struct_size:
+ *     oncelog_engine_options_t options = {.struct_size = sizeof options, .durability = ONCELOG_DURABILITY_OS};
+ *     All-zero means default. A size or a field that this version does not know is refused, not ignored.
+ *   - Texts are UTF-8 and end with NUL. Keys and values are bytes with a size; NULL is null, not empty.
+ *
+ * Versions
+ *
+ *   - While the major version is 0 a program runs with the minor version that it was compiled for: soname
+ *     liboncelog.so.0.1. assert(oncelog_version_number() / 1000 == ONCELOG_VERSION_NUMBER / 1000).
+ *   - Error codes are fixed for ever. Any later version opens the directories of this one.
+ *
+ * SPDX-License-Identifier: MIT OR Apache-2.0. Made by cbindgen from the crate in ffi/; change it there.
+ */
+
+
+#ifndef ONCELOG_H
+#define ONCELOG_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* The answer of these functions must be looked at and freed. */
+#if defined(__GNUC__) || defined(__clang__)
+#define ONCELOG_MUST_USE __attribute__((warn_unused_result))
+#else
+#define ONCELOG_MUST_USE
+#endif
+
+/* The version of this header. */
+#define ONCELOG_VERSION_MAJOR 0
+
+/* While the major version is 0, each minor version may change what programs must be compiled against. */
+#define ONCELOG_VERSION_MINOR 1
+
+/* Patches change neither the header nor the files. */
+#define ONCELOG_VERSION_PATCH 0
+
+/* Major * 1,000,000 + minor * 1,000 + patch. */
+#define ONCELOG_VERSION_NUMBER 1000
+
+/* The same as text. */
+#define ONCELOG_VERSION_STRING "0.1.0"
+
+/* A timeout without an end. */
+#define ONCELOG_FOREVER UINT32_MAX
+
+/* A switch of an option struct: what the library does unless told otherwise. */
+#define ONCELOG_DEFAULT 0
+
+/* A switch of an option struct: on. */
+#define ONCELOG_YES 1
+
+/* A switch of an option struct: off. */
+#define ONCELOG_NO 2
+
+/* Acknowledged when written to the operating system, flushed within a second: survives the death of the process. */
+#define ONCELOG_DURABILITY_OS 1
+
+/* Acknowledged when flushed to the device: survives a power cut. The default of the engine. */
+#define ONCELOG_DURABILITY_DISK 2
+
+/* Everything visible, records of open and aborted streaming transactions included. */
+#define ONCELOG_ISOLATION_READ_UNCOMMITTED 1
+
+/* Records outside transactions and of committed ones. The default. */
+#define ONCELOG_ISOLATION_READ_COMMITTED 2
+
+/* Where nothing is committed a consumer begins with the first record there is. The default. */
+#define ONCELOG_START_EARLIEST 1
+
+/* Where nothing is committed a consumer begins behind the last record there is. */
+#define ONCELOG_START_LATEST 2
+
+/*
+ * Where nothing is committed `oncelog_consumer_poll` answers `ONCELOG_ERROR_OFFSET_OUT_OF_RANGE` until
+ * `oncelog_consumer_seek` is called.
+ */
+#define ONCELOG_START_NONE 3
+
+/* `linger_ms` of a producer that closes each batch at once. */
+#define ONCELOG_LINGER_NONE UINT32_MAX
+
+/* `oncelog_record_t::fields`: the record has a `timestamp`. */
+#define ONCELOG_RECORD_TIMESTAMP 1
+
+/* `oncelog_record_t::fields`: the record has a `partition` to go to. */
+#define ONCELOG_RECORD_PARTITION 2
+
+/* `oncelog_record_t::fields`: the record has a `position`. */
+#define ONCELOG_RECORD_POSITION 4
+
+/* `oncelog_offset_t::fields`: the offset has a `leader_epoch`. */
+#define ONCELOG_OFFSET_LEADER_EPOCH 1
+
+/* `oncelog_log_fn`: something failed or was lost. */
+#define ONCELOG_LOG_ERROR 1
+
+/* `oncelog_log_fn`: something that should be looked at. */
+#define ONCELOG_LOG_WARN 2
+
+/* `oncelog_log_fn`: something that happens once in the life of a log. */
+#define ONCELOG_LOG_INFO 3
+
+/* `oncelog_log_fn`: for those who look for a fault. */
+#define ONCELOG_LOG_DEBUG 4
+
+/*
+ * A queue of what has finished, with a descriptor for poll, select, epoll and their like. Any number of threads may
+ * use it.
+ */
+typedef struct oncelog_completions_t oncelog_completions_t;
+
+/* Reads assigned partitions, each from its position. One thread polls at a time; the other calls may come from any. */
+typedef struct oncelog_consumer_t oncelog_consumer_t;
+
+/* An open log. Any number of threads may use it. */
+typedef struct oncelog_engine_t oncelog_engine_t;
+
+/*
+ * What went wrong: a code to act on, a message that says what to do, and Kafka's three questions.
+ *
+ * Whoever is answered with one frees it. Any number of threads may ask it.
+ */
+typedef struct oncelog_error_t oncelog_error_t;
+
+/* Offsets of several partitions as they stood when they were asked for. */
+typedef struct oncelog_offsets_t oncelog_offsets_t;
+
+/* One partition: the log itself, without producers and consumers. Any number of threads may use it. */
+typedef struct oncelog_partition_t oncelog_partition_t;
+
+/* Sends records to topics. Any number of threads may use it; each partition's records keep the order of the sends. */
+typedef struct oncelog_producer_t oncelog_producer_t;
+
+/*
+ * Records as a read or a poll answered them, of one partition or of several. They own their bytes, so they may be kept
+ * after the engine is closed. One thread walks them at a time.
+ */
+typedef struct oncelog_records_t oncelog_records_t;
+
+/*
+ * The answer to a call, on its way. Freeing a ticket cancels nothing: what was sent is sent. One thread waits at a
+ * time.
+ */
+typedef struct oncelog_ticket_t oncelog_ticket_t;
+
+/* Topics as they stood when they were asked for. */
+typedef struct oncelog_topics_t oncelog_topics_t;
+
+/*
+ * Records for any number of topics and offsets of any number of groups that become visible together or not at all.
+ * Commit, abort and free use it up. One thread uses it at a time; which one may change. Its records get their offsets
+ * at the commit: a plain send made meanwhile may come first.
+ */
+typedef struct oncelog_transaction_t oncelog_transaction_t;
+
+/*
+ * A producer whose records become visible in transactions. Any number of threads may use it; one transaction is open
+ * at a time.
+ */
+typedef struct oncelog_transactional_producer_t oncelog_transactional_producer_t;
+
+/* What kind of error. Numbers are fixed for ever and never used again; later versions may add some. */
+typedef uint32_t oncelog_error_code_t;
+
+/* How to open a log. NULL, or zeros, are the defaults. */
+typedef struct {
+    /* sizeof(oncelog_engine_options_t). */
+    uint32_t struct_size;
+    /* The level of topics that have none of their own, `ONCELOG_DURABILITY_*`. Default: disk. */
+    uint32_t durability;
+    /* Size of a segment in bytes, 64 KiB to 512 MiB. Default: 64 MiB. */
+    uint64_t segment_bytes;
+    /*
+     * `ONCELOG_YES`: opens for reading. Nothing is written, and every call that would write answers
+     * `ONCELOG_ERROR_READ_ONLY`. Default: no.
+     */
+    uint32_t read_only;
+    /* `ONCELOG_NO`: fails if the directory is missing instead of making it. Default: yes. */
+    uint32_t create;
+    /*
+     * `ONCELOG_NO`: the engine starts no thread; `oncelog_drive`, `oncelog_completions_drain`, or whoever waits, does
+     * the background work. Default: yes.
+     */
+    uint32_t threads;
+    /*
+     * `ONCELOG_NO`: sealed segments are read by read calls, not through memory mappings: for files that other programs
+     * may change, and for those who want an error instead of a signal where a device fails. Default: yes.
+     */
+    uint32_t mappings;
+    /*
+     * `ONCELOG_YES`: opens for writing although frames behind the newest checkpoint are damaged, giving up what they
+     * held: perhaps a decision or a fence. Default: no, which opens such a log for reading.
+     */
+    uint32_t accept_loss;
+    /* How long what was acknowledged at level os may wait for its flush, in milliseconds. Default: 1000. */
+    uint32_t flush_interval_ms;
+} oncelog_engine_options_t;
+
+/* How to make a topic. NULL, or zeros, are the defaults. */
+typedef struct {
+    /* sizeof(oncelog_topic_options_t). */
+    uint32_t struct_size;
+    /* Number of partitions; can be raised later, never lowered. Default: 1. */
+    uint32_t partitions;
+    /*
+     * When the topic's appends are acknowledged and its records become visible, `ONCELOG_DURABILITY_*`. Default: the
+     * engine's.
+     */
+    uint32_t durability;
+} oncelog_topic_options_t;
+
+/* A topic as it stands. It borrows from its `oncelog_topics_t`. */
+typedef struct {
+    /* The name. */
+    const char *name;
+    /* The id; a topic created again under the same name gets another. */
+    uint8_t id[16];
+    /* Number of partitions. */
+    uint32_t partitions;
+    /* The topic's own level, one of `ONCELOG_DURABILITY_*`; 0 if it has none. */
+    uint32_t durability;
+} oncelog_topic_info_t;
+
+/* A raw producer's identity, for callers that keep sequences themselves. */
+typedef struct {
+    /* The producer id, issued by the engine. */
+    int64_t producer_id;
+    /* The producer epoch; an older one is fenced. */
+    int16_t epoch;
+} oncelog_identity_t;
+
+/* Durable frames that are damaged on disk. */
+typedef struct {
+    /* First frame lost. */
+    uint64_t first_lsn;
+    /* Last frame lost. */
+    uint64_t last_lsn;
+    /* The file. */
+    const char *file;
+    /* The byte where the damage was met. */
+    uint64_t position;
+    /* Only records are lost, no decision: appends go on. */
+    bool records_only;
+} oncelog_damage_t;
+
+/* What opening a log found and did. Nothing is cut or lost without a word here. It belongs to the engine's handle. */
+typedef struct {
+    /* The life that this open began; 0 if it was opened for reading. */
+    uint64_t incarnation;
+    /* Frames that were not known durable and were copied, so that they are now. */
+    uint64_t frames_copied;
+    /*
+     * Bytes cut off the end: a tail that was never finished, or never known durable and damaged. Nothing in it had
+     * been acknowledged at level disk. 0 if nothing was cut.
+     */
+    uint64_t cut_bytes;
+    /* The last frame that was kept, if something was cut. */
+    uint64_t cut_last_kept;
+    /* The last frame that could still be made out behind it; equal if none could. */
+    uint64_t cut_last_seen;
+    /* Durable frames that are damaged. */
+    const oncelog_damage_t *damage;
+    /* How many of them. */
+    size_t damage_count;
+    /* The log was made by this open. */
+    bool created;
+} oncelog_opening_t;
+
+/* What the journal has done since the log was opened. */
+typedef struct {
+    /* sizeof(oncelog_counters_t), set by the caller. */
+    uint32_t struct_size;
+    /* Groups of frames written, each by one call or few. */
+    uint64_t groups_written;
+    /* Flushes to the device. */
+    uint64_t flushes;
+    /* Rolls to the next segment that had to wait. */
+    uint64_t late_rolls;
+    /* Checkpoints completed. */
+    uint64_t checkpoints;
+} oncelog_counters_t;
+
+/* A header of a record to send. */
+typedef struct {
+    /* The name: UTF-8 that ends with NUL; it may come more than once. */
+    const char *key;
+    /* The value; NULL is null, which is not the same as empty. */
+    const void *value;
+    /* Bytes of the value. */
+    size_t value_size;
+} oncelog_header_t;
+
+/*
+ * A record to send. Zero everything that is not used. It is borrowed for the call only: the bytes are copied once,
+ * into the batch.
+ */
+typedef struct {
+    /* Chooses the partition unless `partition` does; NULL is null, which is not the same as empty. */
+    const void *key;
+    /* Bytes of the key. */
+    size_t key_size;
+    /* The content; NULL is null and marks the key as deleted. */
+    const void *value;
+    /* Bytes of the value. */
+    size_t value_size;
+    /* Headers, kept in this order; NULL if there are none. */
+    const oncelog_header_t *headers;
+    /* Number of headers. */
+    size_t header_count;
+    /* Which of the next three count: `ONCELOG_RECORD_TIMESTAMP` and its like. */
+    uint32_t fields;
+    /* The partition to go to; else the key or the producer chooses. */
+    uint32_t partition;
+    /* Milliseconds since 1970, or -1 for none; else the clock's time. */
+    int64_t timestamp;
+    /* A named producer's position: strictly increasing, gaps allowed. */
+    uint64_t position;
+} oncelog_record_t;
+
+/* How to append a batch. NULL, or zeros, are the defaults. */
+typedef struct {
+    /* sizeof(oncelog_append_options_t). */
+    uint32_t struct_size;
+    /*
+     * When the append is acknowledged, `ONCELOG_DURABILITY_*`. What readers see follows the topic's level. Default:
+     * the level of the topic.
+     */
+    uint32_t durability;
+    /* `ONCELOG_YES`: the batch carries `producer` and `base_sequence`. Default: no. */
+    uint32_t identified;
+    /* Sequence number of the batch's first record. */
+    int32_t base_sequence;
+    /* Who sends it; see `oncelog_init_producer`. */
+    oncelog_identity_t producer;
+} oncelog_append_options_t;
+
+/* Where an append went. */
+typedef struct {
+    /* Offset of the first record. */
+    uint64_t first;
+    /* Offset of the last record. */
+    uint64_t last;
+    /* The greatest timestamp of the batch, in milliseconds. */
+    int64_t timestamp;
+    /* The frame that holds the records; see `oncelog_wait_durable`. */
+    uint64_t lsn;
+    /* The life of the log that answered. */
+    uint64_t incarnation;
+    /* The partition's number in its topic. */
+    uint32_t partition;
+    /* The records were here already and nothing was written: no error. A named producer's duplicate has no offsets. */
+    bool duplicate;
+} oncelog_appended_t;
+
+/* How to read a partition. NULL, or zeros, are the defaults. */
+typedef struct {
+    /* sizeof(oncelog_read_options_t). */
+    uint32_t struct_size;
+    /* Which records are seen, `ONCELOG_ISOLATION_*`. Default: read_committed. */
+    uint32_t isolation;
+    /* Most bytes of one read; the first batch is given whole even if it is larger. Default: 1 MiB. */
+    size_t max_bytes;
+} oncelog_read_options_t;
+
+/* The ends of a partition. */
+typedef struct {
+    /* The first offset that can be read. */
+    uint64_t start;
+    /* The last stable offset: read_committed sees what lies below. */
+    uint64_t stable;
+    /* The end: the offset that the next visible record will have. */
+    uint64_t end;
+} oncelog_bounds_t;
+
+/* A record that was read. It borrows from its `oncelog_records_t`. */
+typedef struct {
+    /* The topic's name; ends with NUL. */
+    const char *topic;
+    /* The partition's number in its topic. */
+    uint32_t partition;
+    /* Number of headers; `oncelog_records_headers` answers them. */
+    uint32_t header_count;
+    /* The record's offset in its partition. */
+    uint64_t offset;
+    /* Milliseconds since 1970, -1 for none. */
+    int64_t timestamp;
+    /* The key; NULL for null. Does not end with NUL. */
+    const void *key;
+    /* Bytes of the key. */
+    size_t key_size;
+    /* The value; NULL for null: the key is marked as deleted. Does not end with NUL. */
+    const void *value;
+    /* Bytes of the value. */
+    size_t value_size;
+    /* For `oncelog_records_headers`. */
+    size_t headers;
+} oncelog_record_view_t;
+
+/* A header that was read. It borrows from its `oncelog_records_t`. */
+typedef struct {
+    /* The name. Does not end with NUL. */
+    const char *key;
+    /* Bytes of the name. */
+    size_t key_size;
+    /* The value; NULL for null. Does not end with NUL. */
+    const void *value;
+    /* Bytes of the value. */
+    size_t value_size;
+} oncelog_header_view_t;
+
+/* How a producer works. NULL, or zeros, are the defaults. */
+typedef struct {
+    /* sizeof(oncelog_producer_options_t). */
+    uint32_t struct_size;
+    /* When sends are acknowledged, `ONCELOG_DURABILITY_*`. Default: the level of their topic. */
+    uint32_t durability;
+    /* The name whose position the producer carries; see `oncelog_producer_open`. Default: NULL, none. */
+    const char *name;
+    /* A partition's batch is closed when it has reached this many bytes; 1: a batch for each record. Default: 16384. */
+    size_t batch_bytes;
+    /*
+     * A batch is closed this long after its first record, unless somebody waits for it earlier; `ONCELOG_LINGER_NONE`:
+     * at once. Default: 5.
+     */
+    uint32_t linger_ms;
+    /* Zero. */
+    uint32_t reserved;
+} oncelog_producer_options_t;
+
+/* What a committed transaction left. */
+typedef struct {
+    /* The transaction's number: it names this transaction for ever. */
+    uint64_t number;
+    /* The frame that holds the transaction; 0 for one that was empty and wrote nothing. */
+    uint64_t lsn;
+    /* The life of the log that answered. */
+    uint64_t incarnation;
+} oncelog_committed_t;
+
+/* Names the group whose offsets a transaction commits. */
+typedef struct {
+    /* sizeof(oncelog_group_metadata_t), set by the caller. */
+    uint32_t struct_size;
+    /* The group's name. */
+    const char *group;
+} oncelog_group_metadata_t;
+
+/* A position in a partition, as it is committed. Zero everything that is not used. */
+typedef struct {
+    /* The topic's name. */
+    const char *topic;
+    /* The partition's number in the topic. */
+    uint32_t partition;
+    /* `ONCELOG_OFFSET_LEADER_EPOCH` if `leader_epoch` counts. */
+    uint32_t fields;
+    /* The offset to read next. */
+    uint64_t offset;
+    /* Free text, at most 4096 bytes; NULL is the same as "". */
+    const char *metadata;
+    /* The leader epoch of the last record read, for callers that keep one. */
+    int32_t leader_epoch;
+} oncelog_offset_t;
+
+/* How a consumer works. NULL, or zeros, are the defaults. */
+typedef struct {
+    /* sizeof(oncelog_consumer_options_t). */
+    uint32_t struct_size;
+    /* Which records are seen, `ONCELOG_ISOLATION_*`. Default: read_committed. */
+    uint32_t isolation;
+    /* The group in whose name offsets are committed. Default: NULL, none. */
+    const char *group;
+    /* Where to begin if nothing is committed, or outside the partition, `ONCELOG_START_*`. Default: earliest. */
+    uint32_t start;
+    /* Most bytes of one poll; a larger batch is given whole. Default: 1 MiB. */
+    size_t max_bytes;
+    /* Most records of one poll. Default: no limit. */
+    uint64_t max_records;
+} oncelog_consumer_options_t;
+
+/* A partition by its name. */
+typedef struct {
+    /* The topic's name. */
+    const char *topic;
+    /* The partition's number in the topic, from 0. */
+    uint32_t partition;
+} oncelog_topic_partition_t;
+
+/*
+ * Takes the answer of a ticket that was watched. `error` is NULL, or what the call failed with. Ask the ticket with
+ * `oncelog_ticket_appended` and its like. Both live during the call only and must not be freed in it. It may call the
+ * library, and watch other tickets; it must return: no exception, no longjmp.
+ */
+typedef void (*oncelog_done_fn)(void *context, oncelog_ticket_t *ticket, const oncelog_error_t *error);
+
+/* Is told that a consumer is ready. The same holds as for `oncelog_done_fn`. */
+typedef void (*oncelog_ready_fn)(void *context);
+
+/*
+ * Takes a message: one line that ends with its variables as key=value. `level` is one of `ONCELOG_LOG_*`; the message
+ * lives during the call only. It may call the library; messages that this gives rise to come with a later call.
+ */
+typedef void (*oncelog_log_fn)(void *context, uint32_t level, const char *message);
+
+/*
+ * Answers `size` bytes that begin at a multiple of `alignment`, a power of two; NULL if there are none. Must not call
+ * this library. The library cannot go on without memory: NULL ends the process, as running out of memory does anyway.
+ */
+typedef void *(*oncelog_allocate_fn)(void *context, size_t size, size_t alignment);
+
+/* Takes back what `oncelog_allocate_fn` answered for the same size and alignment. */
+typedef void (*oncelog_release_fn)(void *context, void *memory, size_t size, size_t alignment);
+
+/* No error. */
+#define ONCELOG_OK 0
+
+/* An argument is out of range or malformed; nothing happened. */
+#define ONCELOG_ERROR_INVALID_ARGUMENT 1
+
+/* The call does not fit what the handle is doing. */
+#define ONCELOG_ERROR_INVALID_STATE 2
+
+/* The engine or the handle was closed. */
+#define ONCELOG_ERROR_CLOSED 3
+
+/* The process forked after the open; the child must open the log itself. */
+#define ONCELOG_ERROR_FORKED 4
+
+/* Another process, or this one, has the directory open for writing. */
+#define ONCELOG_ERROR_LOCKED 5
+
+/* The log was opened for reading. */
+#define ONCELOG_ERROR_READ_ONLY 6
+
+/* The operating system failed a read or an open; the call may be repeated. */
+#define ONCELOG_ERROR_IO 7
+
+/* The disk is full; nothing was written. */
+#define ONCELOG_ERROR_FULL 8
+
+/* A write or flush failed earlier: nothing more is written until the log is opened again. */
+#define ONCELOG_ERROR_POISONED 9
+
+/* Bytes on disk are not what was written. */
+#define ONCELOG_ERROR_CORRUPT 10
+
+/* The position was cut away by a recovery. */
+#define ONCELOG_ERROR_TRUNCATED 11
+
+/* The directory was written by a newer version. */
+#define ONCELOG_ERROR_UNSUPPORTED_VERSION 12
+
+/* The time given ran out; the outcome is not known yet, ask again. */
+#define ONCELOG_ERROR_TIMED_OUT 13
+
+/* Somebody else is using this handle right now. */
+#define ONCELOG_ERROR_BUSY 14
+
+/* A bound of the limits was reached. */
+#define ONCELOG_ERROR_LIMIT_EXCEEDED 15
+
+/* A record or batch is larger than the topic takes. */
+#define ONCELOG_ERROR_RECORD_TOO_LARGE 16
+
+/* A topic of that name exists. */
+#define ONCELOG_ERROR_TOPIC_EXISTS 17
+
+/* No such topic or partition. */
+#define ONCELOG_ERROR_UNKNOWN_TOPIC_OR_PARTITION 18
+
+/* No such group. */
+#define ONCELOG_ERROR_UNKNOWN_GROUP 19
+
+/* The offset lies outside the partition. */
+#define ONCELOG_ERROR_OFFSET_OUT_OF_RANGE 20
+
+/* A sequence number does not follow the last one. */
+#define ONCELOG_ERROR_OUT_OF_ORDER_SEQUENCE 21
+
+/* The engine never issued this producer id, or has forgotten it. */
+#define ONCELOG_ERROR_UNKNOWN_PRODUCER 22
+
+/* A newer holder of this name took over. */
+#define ONCELOG_ERROR_PRODUCER_FENCED 23
+
+/* The producer epoch of a raw batch is older than the partition's. */
+#define ONCELOG_ERROR_STALE_EPOCH 24
+
+/* A record or batch is malformed. */
+#define ONCELOG_ERROR_INVALID_RECORD 25
+
+/* Offsets of an open transaction are pending. */
+#define ONCELOG_ERROR_UNSTABLE_OFFSETS 26
+
+/* No such transactional id or named producer. */
+#define ONCELOG_ERROR_UNKNOWN_TRANSACTIONAL_ID 27
+
+/* The group has members. */
+#define ONCELOG_ERROR_GROUP_NOT_EMPTY 28
+
+/* The group is rebalancing. */
+#define ONCELOG_ERROR_REBALANCING 29
+
+/* The transaction cannot do this in its state. */
+#define ONCELOG_ERROR_INVALID_TRANSACTION_STATE 30
+
+/* The transaction was aborted; run it again. */
+#define ONCELOG_ERROR_TRANSACTION_ABORTED 31
+
+/* The transaction was open too long and was aborted. */
+#define ONCELOG_ERROR_TRANSACTION_TIMED_OUT 32
+
+/* A write or flush failed under this call: it may be there or not; opening again decides. */
+#define ONCELOG_ERROR_INDETERMINATE 33
+
+/* The group member was replaced. */
+#define ONCELOG_ERROR_STALE_GROUP_MEMBER 34
+
+/* A bug in oncelog. */
+#define ONCELOG_ERROR_INTERNAL 35
+
+/* A panic was caught. */
+#define ONCELOG_ERROR_PANIC 36
+
+#ifdef __cplusplus
+extern "C" {
+#endif // __cplusplus
+
+/* ---- Version --------------------------------------------------------------------------------------------- */
+
+/* The version of the library that runs; compare it with `ONCELOG_VERSION_NUMBER`, that of the header. */
+uint32_t oncelog_version_number(void);
+
+/* The same as text, such as "0.1.0". Lives for ever. */
+const char *oncelog_version_string(void);
+
+/* ---- Errors ---------------------------------------------------------------------------------------------- */
+
+/*
+ * The error's code, one of `ONCELOG_ERROR_*`; `ONCELOG_OK` for NULL. A pointer that is no error is answered as
+ * `ONCELOG_ERROR_INVALID_ARGUMENT`, one that was freed as `ONCELOG_ERROR_CLOSED`.
+ */
+oncelog_error_code_t oncelog_error_code(const oncelog_error_t *error);
+
+/*
+ * The name of the code, the same in every language, such as "OffsetOutOfRange"; "" for NULL. Lives until the error
+ * is freed.
+ */
+const char *oncelog_error_name(const oncelog_error_t *error);
+
+/* What happened and what to do, its variables at the end; "" for NULL. Lives until the error is freed. */
+const char *oncelog_error_message(const oncelog_error_t *error);
+
+/* What the operating system, or a lower layer, said; NULL if nothing did. Lives until the error is freed. */
+const char *oncelog_error_cause(const oncelog_error_t *error);
+
+/* The code by which a Kafka broker would tell its clients the same; 0 for NULL. */
+int16_t oncelog_error_kafka_code(const oncelog_error_t *error);
+
+/* True if the same call may succeed later without any change. */
+bool oncelog_error_is_retriable(const oncelog_error_t *error);
+
+/* True if the handle that was called is finished: free it and open a new one. */
+bool oncelog_error_is_fatal(const oncelog_error_t *error);
+
+/* True if the transaction that this came from can only be aborted and run again. */
+bool oncelog_error_requires_abort(const oncelog_error_t *error);
+
+/* Frees an error with its texts. NULL, and what is no error or was freed before, is left alone. */
+void oncelog_error_free(oncelog_error_t *error);
+
+/* ---- The engine: where everything begins ----------------------------------------------------------------- */
+
+/*
+ * Opens the log in a directory; makes it if there is none. `options` may be NULL. Close the engine with
+ * `oncelog_engine_close`.
+ *
+ * Errors: LOCKED if it is open for writing elsewhere; UNSUPPORTED_VERSION if a newer version wrote it; CORRUPT if its
+ * files do not fit together; INVALID_ARGUMENT for options out of range or a path that is no directory; IO.
+ */
+ONCELOG_MUST_USE
+oncelog_error_t *oncelog_open(const char *directory,
+                              const oncelog_engine_options_t *options,
+                              oncelog_engine_t **out);
+
+/*
+ * Closes the log and frees the handle, whatever the answer. What was sent is flushed, a checkpoint is written, the
+ * lock is given back. Producers, consumers and all else made from it stay handles to be freed; their calls answer
+ * CLOSED. Calls that other threads are in end soon. NULL is no error.
+ *
+ * Errors: what a write or flush answers. The log is closed in any case, and what was acknowledged is kept.
+ */
+oncelog_error_t *oncelog_engine_close(oncelog_engine_t *engine);
+
+/*
+ * Creates a topic. It survives a power cut when this returns. `options` may be NULL.
+ *
+ * Errors: TOPIC_EXISTS; INVALID_ARGUMENT for a name that Kafka would refuse or a number of partitions out of range;
+ * LIMIT_EXCEEDED; READ_ONLY; what a write answers: FULL, POISONED, INDETERMINATE.
+ */
+ONCELOG_MUST_USE
+oncelog_error_t *oncelog_create_topic(const oncelog_engine_t *engine,
+                                      const char *name,
+                                      const oncelog_topic_options_t *options);
+
+/*
+ * Creates a topic; the ticket is done when it survives a power cut. `ticket` may be NULL: nobody is told.
+ *
+ * Errors: as `oncelog_create_topic`; most come from the ticket.
+ */
+ONCELOG_MUST_USE
+oncelog_error_t *oncelog_create_topic_ticket(const oncelog_engine_t *engine,
+                                             const char *name,
+                                             const oncelog_topic_options_t *options,
+                                             oncelog_ticket_t **ticket);
+
+/*
+ * Deletes a topic with its records and with what groups have committed for it. Final when this returns. A topic
+ * created again under the name has another id and inherits nothing.
+ *
+ * Errors: UNKNOWN_TOPIC_OR_PARTITION; as `oncelog_create_topic`.
+ */
+ONCELOG_MUST_USE oncelog_error_t *oncelog_delete_topic(const oncelog_engine_t *engine, const char *name);
+
+/*
+ * Deletes a topic; the ticket is done when that is final. `ticket` may be NULL.
+ *
+ * Errors: as `oncelog_delete_topic`; most come from the ticket.
+ */
+ONCELOG_MUST_USE
+oncelog_error_t *oncelog_delete_topic_ticket(const oncelog_engine_t *engine,
+                                             const char *name,
+                                             oncelog_ticket_t **ticket);
+
+/*
+ * Raises the number of a topic's partitions to `total`. They survive a power cut when this returns. Keys may go to
+ * other partitions from here on.
+ *
+ * Errors: UNKNOWN_TOPIC_OR_PARTITION; INVALID_ARGUMENT if the topic has as many already; as `oncelog_create_topic`.
+ */
+ONCELOG_MUST_USE
+oncelog_error_t *oncelog_add_partitions(const oncelog_engine_t *engine,
+                                        const char *topic,
+                                        uint32_t total);
+
+/*
+ * The same; the ticket is done when the partitions survive a power cut. `ticket` may be NULL.
+ *
+ * Errors: as `oncelog_add_partitions`; most come from the ticket.
+ */
+ONCELOG_MUST_USE
+oncelog_error_t *oncelog_add_partitions_ticket(const oncelog_engine_t *engine,
+                                               const char *topic,
+                                               uint32_t total,
+                                               oncelog_ticket_t **ticket);
+
+/*
+ * All topics, by name. Read them with `oncelog_topics_get`, free the list with `oncelog_topics_free`.
+ *
+ * Errors: CLOSED, FORKED.
+ */
+ONCELOG_MUST_USE oncelog_error_t *oncelog_topics(const oncelog_engine_t *engine, oncelog_topics_t **out);
+
+/* The topics of a list; they live until it is freed. */
+ONCELOG_MUST_USE
+oncelog_error_t *oncelog_topics_get(const oncelog_topics_t *topics,
+                                    const oncelog_topic_info_t **out,
+                                    size_t *count);
+
+/* Frees a list of topics. NULL is no error. */
+oncelog_error_t *oncelog_topics_free(oncelog_topics_t *topics);
+
+/*
+ * Forgets a named producer or transactional id: its position, its epoch, its decisions. Final when this returns.
+ *
+ * Errors: UNKNOWN_TRANSACTIONAL_ID; what a write answers.
+ */
+ONCELOG_MUST_USE
+oncelog_error_t *oncelog_delete_producer(const oncelog_engine_t *engine,
+                                         const char *name);
+
+/*
+ * The same; the ticket is done when it is final. `ticket` may be NULL.
+ *
+ * Errors: as `oncelog_delete_producer`; most come from the ticket.
+ */
+ONCELOG_MUST_USE
+oncelog_error_t *oncelog_delete_producer_ticket(const oncelog_engine_t *engine,
+                                                const char *name,
+                                                oncelog_ticket_t **ticket);
+
+/*
+ * An identity for batches that carry producer id, epoch and sequences of their own, as a broker's do; see
+ * `oncelog_append_options_t`. With a transactional id the epoch is raised and older holders are fenced, durably,
+ * before this returns. With `current` it is given only if nobody else raised the epoch since. Both may be NULL.
+ *
+ * Errors: PRODUCER_FENCED if `current` is not the newest holder; INVALID_ARGUMENT; what a write answers.
+ */
+ONCELOG_MUST_USE
+oncelog_error_t *oncelog_init_producer(const oncelog_engine_t *engine,
+                                       const char *transactional_id,
+                                       uint32_t timeout_ms,
+                                       const oncelog_identity_t *current,
+                                       oncelog_identity_t *out);
+
+/*
+ * Waits until everything up to a frame survives a power cut. `oncelog_appended_t::lsn` and `oncelog_committed_t::lsn`
+ * name frames.
+ *
+ * Errors: INVALID_ARGUMENT for a frame that does not exist yet; what a flush answers.
+ */
+ONCELOG_MUST_USE
+oncelog_error_t *oncelog_wait_durable(const oncelog_engine_t *engine,
+                                      uint64_t lsn);
+
+/*
+ * The same; the ticket is done when they survive it. `ticket` may be NULL.
+ *
+ * Errors: as `oncelog_wait_durable`; most come from the ticket.
+ */
+ONCELOG_MUST_USE
+oncelog_error_t *oncelog_wait_durable_ticket(const oncelog_engine_t *engine,
+                                             uint64_t lsn,
+                                             oncelog_ticket_t **ticket);
+
+/*
+ * Closes all batches that producers are gathering and flushes: everything sent before the call survives a power cut
+ * when it returns.
+ *
+ * Errors: what a write or flush answers.
+ */
+ONCELOG_MUST_USE
+oncelog_error_t *oncelog_flush(const oncelog_engine_t *engine);
+
+/*
+ * The same; the ticket is done when it all survives a power cut. `ticket` may be NULL.
+ *
+ * Errors: as `oncelog_flush`; most come from the ticket.
+ */
+ONCELOG_MUST_USE
+oncelog_error_t *oncelog_flush_ticket(const oncelog_engine_t *engine,
+                                      oncelog_ticket_t **ticket);
+
+/*
+ * Tells whether an append or commit of so many bytes would not wait for room right now: for event loops, which come
+ * again later if it would.
+ *
+ * Errors: none of its own.
+ */
+ONCELOG_MUST_USE
+oncelog_error_t *oncelog_has_room(const oncelog_engine_t *engine,
+                                  size_t bytes,
+                                  bool *out);
+
+/*
+ * Does the background work that is due, for engines opened with `.threads = ONCELOG_NO`: batches whose linger has
+ * passed, flushes, tickets that are watched. Harmless otherwise.
+ *
+ * Errors: what a write or flush answers; CLOSED, FORKED.
+ */
+ONCELOG_MUST_USE
+oncelog_error_t *oncelog_drive(const oncelog_engine_t *engine);
+
+/*
+ * What opening found and did: a tail cut, frames copied, damage. It belongs to the engine's handle: read it before
+ * that is closed.
+ */
+ONCELOG_MUST_USE
+oncelog_error_t *oncelog_opening(const oncelog_engine_t *engine,
+                                 const oncelog_opening_t **out);
+
+/* What the journal has done since the log was opened. Set `out->struct_size` first. */
+ONCELOG_MUST_USE oncelog_error_t *oncelog_counters(const oncelog_engine_t *engine, oncelog_counters_t *out);
+
+/* ---- Partitions: the log itself -------------------------------------------------------------------------- */
+
+/*
+ * Opens a handle to one partition of a topic, counted from 0. Free it with `oncelog_partition_free`.
+ *
+ * Errors: UNKNOWN_TOPIC_OR_PARTITION.
+ */
+ONCELOG_MUST_USE
+oncelog_error_t *oncelog_partition_open(const oncelog_engine_t *engine,
+                                        const char *topic,
+                                        uint32_t partition,
+                                        oncelog_partition_t **out);
+
+/* Frees a handle to a partition. NULL is no error. */
+oncelog_error_t *oncelog_partition_free(oncelog_partition_t *partition);
+
+/*
+ * Appends records as one batch and waits until it has met the topic's level. Records without a timestamp get the
+ * clock's. A batch with an identity that is here already is answered as a duplicate, not written again. `options` and
+ * `out` may be NULL.
+ *
+ * Errors: nothing was written: INVALID_ARGUMENT, INVALID_RECORD, RECORD_TOO_LARGE; OUT_OF_ORDER_SEQUENCE,
+ * UNKNOWN_PRODUCER, STALE_EPOCH for a batch with an identity that does not follow; UNKNOWN_TOPIC_OR_PARTITION once the
+ * topic is deleted; FULL, READ_ONLY, POISONED, CLOSED, FORKED. INDETERMINATE if the write or flush failed.
+ */
+ONCELOG_MUST_USE
+oncelog_error_t *oncelog_partition_append(const oncelog_partition_t *partition,
+                                          const oncelog_record_t *records,
+                                          size_t count,
+                                          const oncelog_append_options_t *options,
+                                          oncelog_appended_t *out);
+
+/*
+ * The same without waiting: the batch has its place in the log, and the ticket is done when it has met its level.
+ * `ticket` may be NULL.
+ *
+ * Errors: as `oncelog_partition_append`; INDETERMINATE comes from the ticket.
+ */
+ONCELOG_MUST_USE
+oncelog_error_t *oncelog_partition_append_ticket(const oncelog_partition_t *partition,
+                                                 const oncelog_record_t *records,
+                                                 size_t count,
+                                                 const oncelog_append_options_t *options,
+                                                 oncelog_ticket_t **ticket);
+
+/*
+ * Appends one record batch of Kafka's format 2 as a client encoded it, byte for byte, and waits for its level. What it
+ * holds is checked, its offsets are set. Of `options` the level counts alone. `options` and `ticket` may be NULL; with
+ * a ticket this does not wait.
+ *
+ * Errors: as `oncelog_partition_append`; CORRUPT, INVALID_RECORD if the bytes are no batch that may be appended.
+ */
+ONCELOG_MUST_USE
+oncelog_error_t *oncelog_partition_append_batch(const oncelog_partition_t *partition,
+                                                const void *batch,
+                                                size_t size,
+                                                const oncelog_append_options_t *options,
+                                                oncelog_ticket_t **ticket);
+
+/*
+ * Reads from an offset on: what is visible now, nothing if that is nothing yet. Go on with
+ * `oncelog_records_next_offset`. `options` may be NULL. Free the records with `oncelog_records_free`.
+ *
+ * Errors: OFFSET_OUT_OF_RANGE below the start or above the end; UNKNOWN_TOPIC_OR_PARTITION once the topic is deleted;
+ * IO; CLOSED, FORKED. Damaged records are reported by `oncelog_records_next`, where they lie.
+ */
+ONCELOG_MUST_USE
+oncelog_error_t *oncelog_partition_read(const oncelog_partition_t *partition,
+                                        uint64_t offset,
+                                        const oncelog_read_options_t *options,
+                                        oncelog_records_t **out);
+
+/* The first offset, the last stable one and the end, as readers see them now. */
+ONCELOG_MUST_USE
+oncelog_error_t *oncelog_partition_bounds(const oncelog_partition_t *partition,
+                                          oncelog_bounds_t *out);
+
+/* The topic's name; it lives until the handle is freed. */
+ONCELOG_MUST_USE
+oncelog_error_t *oncelog_partition_topic(const oncelog_partition_t *partition,
+                                         const char **out);
+
+/* The partition's number in its topic. */
+ONCELOG_MUST_USE
+oncelog_error_t *oncelog_partition_number(const oncelog_partition_t *partition,
+                                          uint32_t *out);
+
+/* ---- Records that were read ------------------------------------------------------------------------------ */
+
+/*
+ * The next records in the order of their offsets, one partition after the other: a borrowed array, `count` 0 behind
+ * the last. The array is used again by the next call; what it points to lives until `oncelog_records_free`. Nothing is
+ * allocated and nothing called per record. Each batch is verified by its checksum before a record of it is given out.
+ *
+ * Errors: CORRUPT where bytes are damaged: it names the offsets, and the next call goes on behind them. BUSY while
+ * another thread walks.
+ */
+ONCELOG_MUST_USE
+oncelog_error_t *oncelog_records_next(oncelog_records_t *records,
+                                      const oncelog_record_view_t **out,
+                                      size_t *count);
+
+/*
+ * The headers of a record, in the order they were sent: fills the caller's array, which must have room for
+ * `view->header_count`. They live until `oncelog_records_free`.
+ *
+ * Errors: INVALID_ARGUMENT if `capacity` is too small, or the view is none of these records; INVALID_RECORD if a name
+ * is not UTF-8; BUSY while another thread walks.
+ */
+ONCELOG_MUST_USE
+oncelog_error_t *oncelog_records_headers(const oncelog_records_t *records,
+                                         const oncelog_record_view_t *view,
+                                         oncelog_header_view_t *out,
+                                         size_t capacity);
+
+/* Number of records, damaged ones included. Nothing is decoded for it. */
+ONCELOG_MUST_USE oncelog_error_t *oncelog_records_count(const oncelog_records_t *records, uint64_t *out);
+
+/*
+ * The offset to read next of a partition. `known` is false, and `out` 0, if these records hold nothing of it. An empty
+ * answer to a read names the offset that was asked for.
+ */
+ONCELOG_MUST_USE
+oncelog_error_t *oncelog_records_next_offset(const oncelog_records_t *records,
+                                             const char *topic,
+                                             uint32_t partition,
+                                             uint64_t *out,
+                                             bool *known);
+
+/* Frees records with everything borrowed from them. NULL is no error. */
+oncelog_error_t *oncelog_records_free(oncelog_records_t *records);
+
+/* ---- Producers ------------------------------------------------------------------------------------------- */
+
+/*
+ * Opens a producer. `options` may be NULL. Free it with `oncelog_producer_free`.
+ *
+ * Records are gathered into a batch per partition. A batch goes into the log when it is full, when its linger has
+ * passed, or when somebody waits for one of its tickets. The partition is the record's own, or follows from its key
+ * as in Kafka, or else changes from batch to batch.
+ *
+ * A producer with a name never writes a record twice, across crashes and restarts: each record carries a position, a
+ * number that only grows, such as a line number or an offset in its source. What was gathered goes down whole, with
+ * its last position. After a restart `oncelog_producer_position` says how far the log got; a send at or below it is
+ * answered as a duplicate, so one may go on before it and needs not be exact. The name's former holder is fenced,
+ * durably, before this returns.
+ *
+ * Errors: INVALID_ARGUMENT for options out of range; READ_ONLY; with a name also what a write answers.
+ */
+ONCELOG_MUST_USE
+oncelog_error_t *oncelog_producer_open(const oncelog_engine_t *engine,
+                                       const oncelog_producer_options_t *options,
+                                       oncelog_producer_t **out);
+
+/*
+ * The same; the ticket is done when the former holder is fenced, and then `oncelog_ticket_producer` answers the
+ * producer.
+ *
+ * Errors: as `oncelog_producer_open`; most come from the ticket.
+ */
+ONCELOG_MUST_USE
+oncelog_error_t *oncelog_producer_open_ticket(const oncelog_engine_t *engine,
+                                              const oncelog_producer_options_t *options,
+                                              oncelog_ticket_t **ticket);
+
+/*
+ * Sends a record. Its ticket is done when the record has met the level of the options, else of the topic; waiting for
+ * it closes the batch at once. `ticket` may be NULL: nobody is told, `oncelog_producer_flush` waits for all. If the
+ * engine's buffers are full this waits for room.
+ *
+ * Errors: nothing was sent, and the position is still free: UNKNOWN_TOPIC_OR_PARTITION; RECORD_TOO_LARGE;
+ * INVALID_RECORD for a timestamp out of range; INVALID_ARGUMENT for a position without a name or a name without a
+ * position; PRODUCER_FENCED once a newer holder of the name is known; CLOSED if an earlier send of this named producer
+ * was refused; READ_ONLY, POISONED, FORKED. From the ticket: FULL, PRODUCER_FENCED, and what a write answers.
+ */
+ONCELOG_MUST_USE
+oncelog_error_t *oncelog_producer_send(const oncelog_producer_t *producer,
+                                       const char *topic,
+                                       const oncelog_record_t *record,
+                                       oncelog_ticket_t **ticket);
+
+/*
+ * Sends a record if that takes no waiting; `sent` tells. False: the engine's buffers are full or another thread is
+ * busy with this producer; nothing was sent. For event loops, which come again later. `ticket` may be NULL.
+ *
+ * Errors: as `oncelog_producer_send`.
+ */
+ONCELOG_MUST_USE
+oncelog_error_t *oncelog_producer_try_send(const oncelog_producer_t *producer,
+                                           const char *topic,
+                                           const oncelog_record_t *record,
+                                           oncelog_ticket_t **ticket,
+                                           bool *sent);
+
+/*
+ * Sends records in order; one ticket for all, with an answer for each (`oncelog_ticket_appended_many`). Records of
+ * other threads do not come between them. `ticket` may be NULL.
+ *
+ * Errors: as `oncelog_producer_send`. The records before the refused one are sent; a malformed argument is found
+ * before any is.
+ */
+ONCELOG_MUST_USE
+oncelog_error_t *oncelog_producer_send_many(const oncelog_producer_t *producer,
+                                            const char *topic,
+                                            const oncelog_record_t *records,
+                                            size_t count,
+                                            oncelog_ticket_t **ticket);
+
+/*
+ * Closes what is gathered and waits until everything sent before has met its level.
+ *
+ * Errors: what a write answers; what a batch was refused for since the last flush, after all others are safe.
+ */
+ONCELOG_MUST_USE oncelog_error_t *oncelog_producer_flush(const oncelog_producer_t *producer);
+
+/*
+ * Closes what is gathered; the ticket is done when everything sent before has met its level. `ticket` may be NULL.
+ *
+ * Errors: as `oncelog_producer_flush`; most come from the ticket.
+ */
+ONCELOG_MUST_USE
+oncelog_error_t *oncelog_producer_flush_ticket(const oncelog_producer_t *producer,
+                                               oncelog_ticket_t **ticket);
+
+/*
+ * The position of a named producer: everything sent up to it has met its level, and nothing beyond it is promised.
+ * `known` is false, and `out` 0, before the first, and without a name.
+ */
+ONCELOG_MUST_USE
+oncelog_error_t *oncelog_producer_position(const oncelog_producer_t *producer,
+                                           uint64_t *out,
+                                           bool *known);
+
+/* Frees a producer. What is gathered goes into the log; nobody is told of errors. NULL is no error. */
+oncelog_error_t *oncelog_producer_free(oncelog_producer_t *producer);
+
+/* ---- Tickets: answers on their way ----------------------------------------------------------------------- */
+
+/*
+ * Waits until the call has its answer: until a write has met its level, `os` when it is written to the operating
+ * system, `disk` when it is flushed. Closes a batch that is being gathered, and leads the write or flush if nobody
+ * does. Then ask `oncelog_ticket_appended` or its like. Asked again, a ticket answers the same.
+ *
+ * Errors: what the call answers. BUSY while another thread waits for this ticket.
+ */
+ONCELOG_MUST_USE
+oncelog_error_t *oncelog_ticket_wait(oncelog_ticket_t *ticket);
+
+/*
+ * Waits at most `timeout_ms`. `done` tells whether there is an answer; the ticket stays good if there is none.
+ *
+ * Errors: as `oncelog_ticket_wait`.
+ */
+ONCELOG_MUST_USE
+oncelog_error_t *oncelog_ticket_wait_for(oncelog_ticket_t *ticket,
+                                         uint32_t timeout_ms,
+                                         bool *done);
+
+/*
+ * Tells whether there is an answer. Waits for nothing, writes nothing, and closes nothing that is being gathered.
+ *
+ * Errors: as `oncelog_ticket_wait`.
+ */
+ONCELOG_MUST_USE
+oncelog_error_t *oncelog_ticket_poll(oncelog_ticket_t *ticket,
+                                     bool *done);
+
+/*
+ * Where the record went, or the batch; of many records, the last.
+ *
+ * Errors: INVALID_STATE if there is no answer yet, or one of another type; what the call answers.
+ */
+ONCELOG_MUST_USE
+oncelog_error_t *oncelog_ticket_appended(const oncelog_ticket_t *ticket,
+                                         oncelog_appended_t *out);
+
+/*
+ * Where each of many records went, in their order: a borrowed array that lives until the ticket is freed.
+ *
+ * Errors: as `oncelog_ticket_appended`.
+ */
+ONCELOG_MUST_USE
+oncelog_error_t *oncelog_ticket_appended_many(const oncelog_ticket_t *ticket,
+                                              const oncelog_appended_t **out,
+                                              size_t *count);
+
+/*
+ * What the transaction left.
+ *
+ * Errors: as `oncelog_ticket_appended`.
+ */
+ONCELOG_MUST_USE
+oncelog_error_t *oncelog_ticket_committed(const oncelog_ticket_t *ticket,
+                                          oncelog_committed_t *out);
+
+/*
+ * The producer that `oncelog_producer_open_ticket` opened; asked once. Free it with `oncelog_producer_free`.
+ *
+ * Errors: as `oncelog_ticket_appended`.
+ */
+ONCELOG_MUST_USE
+oncelog_error_t *oncelog_ticket_producer(const oncelog_ticket_t *ticket,
+                                         oncelog_producer_t **out);
+
+/*
+ * The producer that `oncelog_transactional_producer_open_ticket` opened; asked once. Free it with
+ * `oncelog_transactional_producer_free`.
+ *
+ * Errors: as `oncelog_ticket_appended`.
+ */
+ONCELOG_MUST_USE
+oncelog_error_t *oncelog_ticket_transactional_producer(const oncelog_ticket_t *ticket,
+                                                       oncelog_transactional_producer_t **out);
+
+/* Frees a ticket with what is borrowed from it; nobody is told any more. NULL is no error. */
+oncelog_error_t *oncelog_ticket_free(oncelog_ticket_t *ticket);
+
+/* ---- Transactional producers ----------------------------------------------------------------------------- */
+
+/*
+ * Opens a producer whose records become visible in transactions. It fences the former holder of the id, durably,
+ * before this returns. Names of producers and transactional ids are one namespace. Of `options`, which may be NULL,
+ * the level counts alone. Free it with `oncelog_transactional_producer_free`.
+ *
+ * Errors: as `oncelog_producer_open`.
+ */
+ONCELOG_MUST_USE
+oncelog_error_t *oncelog_transactional_producer_open(const oncelog_engine_t *engine,
+                                                     const char *transactional_id,
+                                                     const oncelog_producer_options_t *options,
+                                                     oncelog_transactional_producer_t **out);
+
+/*
+ * The same; the ticket is done when the former holder is fenced, and then `oncelog_ticket_transactional_producer`
+ * answers the producer.
+ *
+ * Errors: as `oncelog_producer_open`; most come from the ticket.
+ */
+ONCELOG_MUST_USE
+oncelog_error_t *oncelog_transactional_producer_open_ticket(const oncelog_engine_t *engine,
+                                                            const char *transactional_id,
+                                                            const oncelog_producer_options_t *options,
+                                                            oncelog_ticket_t **ticket);
+
+/*
+ * Begins a transaction. Nothing of it is seen by anybody before its commit. End it with `oncelog_transaction_commit`,
+ * `oncelog_transaction_abort` or `oncelog_transaction_free`.
+ *
+ * Errors: INVALID_TRANSACTION_STATE while another transaction of this producer is open; PRODUCER_FENCED once a newer
+ * holder of the id exists; READ_ONLY, POISONED, CLOSED, FORKED.
+ */
+ONCELOG_MUST_USE
+oncelog_error_t *oncelog_begin_transaction(const oncelog_transactional_producer_t *producer,
+                                           oncelog_transaction_t **out);
+
+/*
+ * Begins a transaction bound to a consumer: begin it before you poll. Commit sends the consumer's positions with it;
+ * abort, free or a failed commit puts the consumer back to where it stands now, so that no input is lost.
+ *
+ * Errors: as `oncelog_begin_transaction`; INVALID_ARGUMENT if the consumer has no group or
+ * belongs to another engine; INVALID_STATE if nothing is assigned to it or it is bound to another open transaction.
+ */
+ONCELOG_MUST_USE
+oncelog_error_t *oncelog_begin_transaction_for(const oncelog_transactional_producer_t *producer,
+                                               const oncelog_consumer_t *consumer,
+                                               oncelog_transaction_t **out);
+
+/*
+ * The position last sent with `oncelog_transaction_send_position` in a transaction that has met its level. `known` is
+ * false, and `out` 0, if there is none.
+ */
+ONCELOG_MUST_USE
+oncelog_error_t *oncelog_transactional_producer_position(const oncelog_transactional_producer_t *producer,
+                                                         uint64_t *out,
+                                                         bool *known);
+
+/* Frees a transactional producer. A transaction of it that is open goes on. NULL is no error. */
+oncelog_error_t *oncelog_transactional_producer_free(oncelog_transactional_producer_t *producer);
+
+/* ---- Transactions ---------------------------------------------------------------------------------------- */
+
+/*
+ * Adds a record. Nothing is written and nobody sees it before the commit.
+ *
+ * Errors: the transaction is as it was and can go on or be aborted: UNKNOWN_TOPIC_OR_PARTITION; RECORD_TOO_LARGE;
+ * INVALID_RECORD; LIMIT_EXCEEDED if it would outgrow its buffer of 1 MiB; INVALID_ARGUMENT for a record with a
+ * position; BUSY; POISONED, CLOSED, FORKED.
+ */
+ONCELOG_MUST_USE
+oncelog_error_t *oncelog_transaction_send(oncelog_transaction_t *transaction,
+                                          const char *topic,
+                                          const oncelog_record_t *record);
+
+/*
+ * Adds records in order.
+ *
+ * Errors: as `oncelog_transaction_send`. The records before the refused one are in the transaction.
+ */
+ONCELOG_MUST_USE
+oncelog_error_t *oncelog_transaction_send_many(oncelog_transaction_t *transaction,
+                                               const char *topic,
+                                               const oncelog_record_t *records,
+                                               size_t count);
+
+/*
+ * Commits offsets of a group together with the records: the offset to read next, per partition. Later calls replace
+ * what earlier ones said of the same partition. `group` is what `oncelog_consumer_group_metadata` answers.
+ *
+ * Errors: the transaction is as it was: UNKNOWN_TOPIC_OR_PARTITION; INVALID_ARGUMENT for an offset out of range, or if
+ * the group is that of the bound consumer, whose positions the commit sends; LIMIT_EXCEEDED for metadata that is too
+ * long, or if the transaction would outgrow its buffer; BUSY.
+ */
+ONCELOG_MUST_USE
+oncelog_error_t *oncelog_transaction_send_offsets(oncelog_transaction_t *transaction,
+                                                  const oncelog_group_metadata_t *group,
+                                                  const oncelog_offset_t *offset,
+                                                  size_t count);
+
+/*
+ * Moves the position of the transactional id with the commit: how far its source has been worked off. See
+ * `oncelog_transactional_producer_position`.
+ *
+ * Errors: INVALID_ARGUMENT if the position is not above the last one: that part of the source is done, skip it; BUSY.
+ */
+ONCELOG_MUST_USE
+oncelog_error_t *oncelog_transaction_send_position(oncelog_transaction_t *transaction,
+                                                   uint64_t position);
+
+/* The transaction's number: it names this transaction for ever. */
+ONCELOG_MUST_USE
+oncelog_error_t *oncelog_transaction_number(oncelog_transaction_t *transaction,
+                                            uint64_t *out);
+
+/*
+ * Commits, and waits until the transaction has met the strongest level of its topics and of the producer's options. A
+ * transaction with nothing in it writes nothing. The handle is used up, unless the answer is BUSY or names an
+ * argument. `out` may be NULL.
+ *
+ * Errors: INDETERMINATE: a write or flush failed under the commit; opening the log again decides whether it is there,
+ * and the positions that it carried tell. After every other error the transaction is aborted and the bound consumer
+ * back where it stood: run it again. PRODUCER_FENCED: a newer holder of the id exists. UNKNOWN_TOPIC_OR_PARTITION if a
+ * topic was deleted meanwhile; FULL, POISONED, CLOSED, FORKED.
+ */
+ONCELOG_MUST_USE
+oncelog_error_t *oncelog_transaction_commit(oncelog_transaction_t *transaction,
+                                            oncelog_committed_t *out);
+
+/*
+ * Commits without waiting: the transaction has its place and cannot be refused any more, and the ticket says when it
+ * has met its level. The next transaction may begin. The handle is used up as by `oncelog_transaction_commit`.
+ * `ticket` may be NULL.
+ *
+ * Errors: as `oncelog_transaction_commit`, but for INDETERMINATE, which comes from the ticket.
+ */
+ONCELOG_MUST_USE
+oncelog_error_t *oncelog_transaction_commit_ticket(oncelog_transaction_t *transaction,
+                                                   oncelog_ticket_t **ticket);
+
+/*
+ * Aborts: nothing of it was written, and a bound consumer goes back to where it stood at the begin. The handle is used
+ * up, unless the answer is BUSY.
+ *
+ * Errors: CLOSED, FORKED. It is aborted in any case.
+ */
+ONCELOG_MUST_USE
+oncelog_error_t *oncelog_transaction_abort(oncelog_transaction_t *transaction);
+
+/*
+ * Aborts a transaction that is open, and does nothing to NULL. For cleaning up: a handle that was used up is answered
+ * with CLOSED, which needs no freeing.
+ */
+oncelog_error_t *oncelog_transaction_free(oncelog_transaction_t *transaction);
+
+/* ---- Consumers ------------------------------------------------------------------------------------------- */
+
+/*
+ * Opens a consumer; assign it partitions, then poll. `options` may be NULL. Free it with `oncelog_consumer_free`.
+ *
+ * A partition is read from what the group has committed, else by the start rule of the options. Positions move with
+ * `oncelog_consumer_poll`; they are committed by `oncelog_consumer_commit`, or by the transaction that is bound to the
+ * consumer.
+ *
+ * Errors: INVALID_ARGUMENT for options out of range.
+ */
+ONCELOG_MUST_USE
+oncelog_error_t *oncelog_consumer_open(const oncelog_engine_t *engine,
+                                       const oncelog_consumer_options_t *options,
+                                       oncelog_consumer_t **out);
+
+/*
+ * Takes over these partitions, in place of those before. Positions of partitions that stay are kept.
+ *
+ * Errors: the old assignment stays: INVALID_ARGUMENT for none, or one named twice; UNKNOWN_TOPIC_OR_PARTITION;
+ * INVALID_STATE while an open transaction is bound to the consumer.
+ */
+ONCELOG_MUST_USE
+oncelog_error_t *oncelog_consumer_assign(const oncelog_consumer_t *consumer,
+                                         const oncelog_topic_partition_t *partitions,
+                                         size_t count);
+
+/*
+ * Reads the next records, up to the bounds of the options, from the assigned partitions in turn. With nothing there it
+ * waits at most `timeout_ms`, woken by the first record, and answers with no records when the time is up. Records
+ * count as read when they are answered; they are seen when they have met their topic's level. Free the records with
+ * `oncelog_records_free`.
+ *
+ * Errors: BUSY while another thread polls; INVALID_STATE without an assignment; OFFSET_OUT_OF_RANGE if the start rule
+ * is none and there is no position; UNKNOWN_TOPIC_OR_PARTITION once a topic is deleted; IO; CLOSED, FORKED.
+ */
+ONCELOG_MUST_USE
+oncelog_error_t *oncelog_consumer_poll(const oncelog_consumer_t *consumer,
+                                       uint32_t timeout_ms,
+                                       oncelog_records_t **out);
+
+/*
+ * Moves a partition's position: the next poll reads from there.
+ *
+ * Errors: OFFSET_OUT_OF_RANGE below the start or above the end; INVALID_STATE if the partition is not assigned.
+ */
+ONCELOG_MUST_USE
+oncelog_error_t *oncelog_consumer_seek(const oncelog_consumer_t *consumer,
+                                       const char *topic,
+                                       uint32_t partition,
+                                       uint64_t offset);
+
+/*
+ * The offset that the next poll reads from.
+ *
+ * Errors: INVALID_STATE if the partition is not assigned; OFFSET_OUT_OF_RANGE if nothing is committed and there is no
+ * start rule.
+ */
+ONCELOG_MUST_USE
+oncelog_error_t *oncelog_consumer_position(const oncelog_consumer_t *consumer,
+                                           const char *topic,
+                                           uint32_t partition,
+                                           uint64_t *out);
+
+/*
+ * The positions of all assigned partitions that have one: what was polled, sought or asked for. Read them with
+ * `oncelog_offsets_get`, free the list with `oncelog_offsets_free`.
+ */
+ONCELOG_MUST_USE
+oncelog_error_t *oncelog_consumer_positions(const oncelog_consumer_t *consumer,
+                                            oncelog_offsets_t **out);
+
+/* The offsets of a list, by partition; they live until it is freed. */
+ONCELOG_MUST_USE
+oncelog_error_t *oncelog_offsets_get(const oncelog_offsets_t *offsets,
+                                     const oncelog_offset_t **out,
+                                     size_t *count);
+
+/* Frees a list of offsets. NULL is no error. */
+oncelog_error_t *oncelog_offsets_free(oncelog_offsets_t *offsets);
+
+/*
+ * What the group has committed for a partition, assigned or not; `known` is false, and `out` 0, for nothing. What is
+ * answered survives a power cut, or, where all is at level os, the death of the process.
+ *
+ * Errors: UNKNOWN_TOPIC_OR_PARTITION; INVALID_ARGUMENT without a group.
+ */
+ONCELOG_MUST_USE
+oncelog_error_t *oncelog_consumer_committed(const oncelog_consumer_t *consumer,
+                                            const char *topic,
+                                            uint32_t partition,
+                                            uint64_t *out,
+                                            bool *known);
+
+/*
+ * Commits the positions of all assigned partitions, together, and waits until they have met the engine's level. Writes
+ * nothing if nothing has moved.
+ *
+ * Errors: INVALID_ARGUMENT without a group; INVALID_STATE while an open transaction is bound to the consumer;
+ * UNKNOWN_TOPIC_OR_PARTITION if a topic was deleted; what a write answers.
+ */
+ONCELOG_MUST_USE
+oncelog_error_t *oncelog_consumer_commit(const oncelog_consumer_t *consumer);
+
+/*
+ * The same without waiting; the ticket is done when the positions have met the engine's level. `ticket` may be NULL.
+ *
+ * Errors: as `oncelog_consumer_commit`; what a write answers comes from the ticket.
+ */
+ONCELOG_MUST_USE
+oncelog_error_t *oncelog_consumer_commit_ticket(const oncelog_consumer_t *consumer,
+                                                oncelog_ticket_t **ticket);
+
+/*
+ * Commits any offsets of the group, together, and waits until they have met the engine's level.
+ *
+ * Errors: as `oncelog_consumer_commit`; INVALID_ARGUMENT for an offset out of range; LIMIT_EXCEEDED for metadata that
+ * is too long.
+ */
+ONCELOG_MUST_USE
+oncelog_error_t *oncelog_consumer_commit_offsets(const oncelog_consumer_t *consumer,
+                                                 const oncelog_offset_t *offset,
+                                                 size_t count);
+
+/*
+ * The same without waiting; the ticket is done when they have met the engine's level. `ticket` may be NULL.
+ *
+ * Errors: as `oncelog_consumer_commit_offsets`; what depends on the log comes from the ticket.
+ */
+ONCELOG_MUST_USE
+oncelog_error_t *oncelog_consumer_commit_offsets_ticket(const oncelog_consumer_t *consumer,
+                                                        const oncelog_offset_t *offset,
+                                                        size_t count,
+                                                        oncelog_ticket_t **ticket);
+
+/*
+ * Goes back to what is committed, in all assigned partitions; where nothing is, to the start rule.
+ *
+ * Errors: CLOSED, FORKED.
+ */
+ONCELOG_MUST_USE oncelog_error_t *oncelog_consumer_rewind(const oncelog_consumer_t *consumer);
+
+/*
+ * How many records lie between the position and the end. Zero when all is read: commits leave no holes.
+ *
+ * Errors: as `oncelog_consumer_position`.
+ */
+ONCELOG_MUST_USE
+oncelog_error_t *oncelog_consumer_lag(const oncelog_consumer_t *consumer,
+                                      const char *topic,
+                                      uint32_t partition,
+                                      uint64_t *out);
+
+/*
+ * Start, last stable offset and end of a partition, assigned or not.
+ *
+ * Errors: UNKNOWN_TOPIC_OR_PARTITION.
+ */
+ONCELOG_MUST_USE
+oncelog_error_t *oncelog_consumer_bounds(const oncelog_consumer_t *consumer,
+                                         const char *topic,
+                                         uint32_t partition,
+                                         oncelog_bounds_t *out);
+
+/*
+ * Names the group, for `oncelog_transaction_send_offsets`. Set `out->struct_size` first; the name lives until the
+ * consumer is freed.
+ *
+ * Errors: INVALID_ARGUMENT without a group.
+ */
+ONCELOG_MUST_USE
+oncelog_error_t *oncelog_consumer_group_metadata(const oncelog_consumer_t *consumer,
+                                                 oncelog_group_metadata_t *out);
+
+/* Frees a consumer. Positions that were not committed are forgotten. NULL is no error. */
+oncelog_error_t *oncelog_consumer_free(oncelog_consumer_t *consumer);
+
+/* ---- Completions: for event loops ------------------------------------------------------------------------ */
+
+/*
+ * Opens a queue for what an engine does. Free it with `oncelog_completions_free`.
+ *
+ * Errors: IO if the process may open no more descriptors; CLOSED.
+ */
+ONCELOG_MUST_USE
+oncelog_error_t *oncelog_completions_open(const oncelog_engine_t *engine,
+                                          oncelog_completions_t **out);
+
+/*
+ * The queue's descriptor: readable while something is queued. Only watch it: `oncelog_completions_drain` clears it,
+ * `oncelog_completions_free` closes it. An engine without threads makes nothing readable by itself: drain its queue at
+ * least as often as batches may linger.
+ */
+ONCELOG_MUST_USE
+oncelog_error_t *oncelog_completions_fd(const oncelog_completions_t *completions,
+                                        int *out);
+
+/*
+ * Has `callback` called with the ticket's answer, once, by a later `oncelog_completions_drain`. The ticket is used up,
+ * unless the answer is BUSY or names an argument. Closing the engine answers all tickets. A queue that is freed calls
+ * nobody any more.
+ *
+ * Errors: BUSY while a thread waits for the ticket; CLOSED if it was used up before.
+ */
+ONCELOG_MUST_USE
+oncelog_error_t *oncelog_completions_watch(const oncelog_completions_t *completions,
+                                           oncelog_ticket_t *ticket,
+                                           oncelog_done_fn callback,
+                                           void *context);
+
+/*
+ * Has `callback` called once, by a later `oncelog_completions_drain`, when a poll of the consumer would answer records
+ * or an error; at once if it would now.
+ */
+ONCELOG_MUST_USE
+oncelog_error_t *oncelog_completions_watch_consumer(const oncelog_completions_t *completions,
+                                                    const oncelog_consumer_t *consumer,
+                                                    oncelog_ready_fn callback,
+                                                    void *context);
+
+/*
+ * Runs the callbacks of everything queued, in the order in which it finished, on this thread; `count` tells how many,
+ * and may be NULL. Never waits, but does the background work that is due where the engine was opened with
+ * `.threads = ONCELOG_NO`, as `oncelog_drive` does.
+ *
+ * Errors: of that background work; the callbacks have run all the same.
+ */
+ONCELOG_MUST_USE
+oncelog_error_t *oncelog_completions_drain(const oncelog_completions_t *completions,
+                                           size_t *count);
+
+/* Frees a queue and closes its descriptor. Callbacks that have not run never will. NULL is no error. */
+oncelog_error_t *oncelog_completions_free(oncelog_completions_t *completions);
+
+/* ---- Hooks ----------------------------------------------------------------------------------------------- */
+
+/*
+ * Sets where the messages of all engines of this process go: that a log was opened, what was cut or is damaged, that
+ * the disk failed, that a producer was fenced, that a log was closed. NULL: nowhere, as in the beginning.
+ *
+ * The function runs at the end of calls to this library, on the thread that made the call and on no other; threads
+ * that call at the same time may run it at the same time. `context` must stay good until no call is under way that
+ * began before another logger was set.
+ */
+void oncelog_set_logger(oncelog_log_fn log,
+                        void *context);
+
+/*
+ * Sets where this library takes its memory from; by default the system's malloc. Before every other call, and once:
+ * memory goes back where it came from. The functions are called from any thread, the engine's own included.
+ *
+ * Errors: INVALID_ARGUMENT if a function is NULL; INVALID_STATE if anything was allocated before.
+ */
+ONCELOG_MUST_USE
+oncelog_error_t *oncelog_set_allocator(oncelog_allocate_fn allocate,
+                                       oncelog_release_fn release,
+                                       void *context);
+
+#ifdef __cplusplus
+}  // extern "C"
+#endif  // __cplusplus
+
+#endif  /* ONCELOG_H */

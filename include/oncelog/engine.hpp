@@ -1,0 +1,256 @@
+// The engine: where everything begins. Part of oncelog.hpp.
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+#ifndef ONCELOG_ENGINE_HPP
+#define ONCELOG_ENGINE_HPP
+
+#include <algorithm>
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <vector>
+
+#include "completions.hpp"
+#include "consumer.hpp"
+#include "options.hpp"
+#include "partition.hpp"
+#include "producer.hpp"
+
+namespace oncelog {
+
+/// An open log. Any number of threads may use it. Its destructor closes it and forgets errors.
+class Engine {
+public:
+    /// Opens the log in a directory; makes it if there is none.
+    ///
+    /// Errors: Locked if it is open for writing elsewhere; UnsupportedVersion if a newer version wrote it; Corrupt if
+    /// its files do not fit together; InvalidArgument for options out of range or a path that is no directory; Io.
+    static Result<Engine> open(Text directory, const EngineOptions &options = {}) {
+        oncelog_engine_t *made = nullptr;
+        return detail::answer(oncelog_open(directory.c(), &options.c(), &made), [&] { return Engine(made); });
+    }
+
+    /// Closes the log, whatever the answer. What was sent is flushed, a checkpoint is written, the lock is given back.
+    /// This and everything made from it answer Closed from here on. Calls that other threads are in end soon.
+    ///
+    /// Errors: what a write or flush answers. The log is closed in any case, and what was acknowledged is kept. Closed
+    /// if it was closed before.
+    Result<void> close() const { return detail::answer(c_.free()); }
+
+    /// Creates a topic. It survives a power cut when this returns.
+    ///
+    /// Errors: TopicExists; InvalidArgument for a name that Kafka would refuse or a number of partitions out of range;
+    /// LimitExceeded; ReadOnly; what a write answers: Full, Poisoned, Indeterminate.
+    Result<void> create_topic(Text name, const TopicOptions &options = {}) const {
+        return detail::answer(oncelog_create_topic(c_.get(), name.c(), &options.c()));
+    }
+    /// Creates a topic; the ticket is done when it survives a power cut. Most errors come from the ticket.
+    Result<Ticket<void>> create_topic_ticket(Text name, const TopicOptions &options = {}) const {
+        return detail::ticket<void>([&](oncelog_ticket_t **ticket) {
+            return oncelog_create_topic_ticket(c_.get(), name.c(), &options.c(), ticket);
+        });
+    }
+
+    /// Deletes a topic with its records and with what groups have committed for it. Final when this returns. A topic
+    /// created again under the name has another id and inherits nothing.
+    ///
+    /// Errors: UnknownTopicOrPartition; as create_topic().
+    Result<void> delete_topic(Text name) const {
+        return detail::answer(oncelog_delete_topic(c_.get(), name.c()));
+    }
+    /// Deletes a topic; the ticket is done when that is final. Most errors come from the ticket.
+    Result<Ticket<void>> delete_topic_ticket(Text name) const {
+        return detail::ticket<void>(
+            [&](oncelog_ticket_t **ticket) { return oncelog_delete_topic_ticket(c_.get(), name.c(), ticket); });
+    }
+
+    /// Raises the number of a topic's partitions to `total`. They survive a power cut when this returns. Keys may go to
+    /// other partitions from here on.
+    ///
+    /// Errors: UnknownTopicOrPartition; InvalidArgument if the topic has as many already; as create_topic().
+    Result<void> add_partitions(Text topic, std::uint32_t total) const {
+        return detail::answer(oncelog_add_partitions(c_.get(), topic.c(), total));
+    }
+    /// The same; the ticket is done when the partitions survive a power cut. Most errors come from the ticket.
+    Result<Ticket<void>> add_partitions_ticket(Text topic, std::uint32_t total) const {
+        return detail::ticket<void>([&](oncelog_ticket_t **ticket) {
+            return oncelog_add_partitions_ticket(c_.get(), topic.c(), total, ticket);
+        });
+    }
+
+    /// All topics, by name.
+    Result<std::vector<TopicInfo>> topics() const {
+        oncelog_topics_t *made = nullptr;
+        if (auto *error = oncelog_topics(c_.get(), &made)) return Error(error);
+        detail::Handle<oncelog_topics_t, oncelog_topics_free> list(made);
+        const oncelog_topic_info_t *first = nullptr;
+        std::size_t count = 0;
+        if (auto *error = oncelog_topics_get(list.get(), &first, &count)) return Error(error);
+        std::vector<TopicInfo> all;
+        all.reserve(count);
+        for (const oncelog_topic_info_t &from : Span<oncelog_topic_info_t>(first, count)) {
+            TopicInfo to = {from.name, {}, from.partitions, static_cast<Durability>(from.durability)};
+            std::copy_n(from.id, to.id.size(), to.id.begin());
+            all.push_back(std::move(to));
+        }
+        return all;
+    }
+
+    /// One partition of a topic, counted from 0.
+    ///
+    /// Errors: UnknownTopicOrPartition.
+    Result<Partition> partition(Text topic, std::uint32_t number) const {
+        oncelog_partition_t *made = nullptr;
+        auto *error = oncelog_partition_open(c_.get(), topic.c(), number, &made);
+        return detail::answer(error, [&] { return Partition(made); });
+    }
+
+    /// A producer; with a name, once the name's former holder is fenced, durably.
+    ///
+    /// Errors: InvalidArgument for options out of range; ReadOnly; with a name also what a write answers.
+    Result<Producer> producer(const ProducerOptions &options = {}) const {
+        oncelog_producer_t *made = nullptr;
+        auto given = options.c();
+        return detail::answer(oncelog_producer_open(c_.get(), &given, &made), [&] { return Producer(made); });
+    }
+    /// The same; the ticket is done when the former holder is fenced. Most errors come from the ticket.
+    Result<Ticket<Producer>> producer_ticket(const ProducerOptions &options = {}) const {
+        auto given = options.c();
+        return detail::ticket<Producer>(
+            [&](oncelog_ticket_t **ticket) { return oncelog_producer_open_ticket(c_.get(), &given, ticket); });
+    }
+
+    /// A transactional producer, once the former holder of the id is fenced, durably. Names of producers and
+    /// transactional ids are one namespace. Of the options the level counts alone.
+    ///
+    /// Errors: as producer().
+    Result<TransactionalProducer> transactional_producer(Text id, const ProducerOptions &options = {}) const {
+        oncelog_transactional_producer_t *made = nullptr;
+        auto given = options.c();
+        auto *error = oncelog_transactional_producer_open(c_.get(), id.c(), &given, &made);
+        return detail::answer(error, [&] { return TransactionalProducer(made); });
+    }
+    /// The same; the ticket is done when the former holder is fenced. Most errors come from the ticket.
+    Result<Ticket<TransactionalProducer>> transactional_producer_ticket(Text id,
+                                                                        const ProducerOptions &options = {}) const {
+        auto given = options.c();
+        return detail::ticket<TransactionalProducer>([&](oncelog_ticket_t **ticket) {
+            return oncelog_transactional_producer_open_ticket(c_.get(), id.c(), &given, ticket);
+        });
+    }
+
+    /// Forgets a named producer or transactional id: its position, its epoch, its decisions. Final when this returns.
+    ///
+    /// Errors: UnknownTransactionalId; what a write answers.
+    Result<void> delete_producer(Text name) const {
+        return detail::answer(oncelog_delete_producer(c_.get(), name.c()));
+    }
+    /// The same; the ticket is done when it is final. Most errors come from the ticket.
+    Result<Ticket<void>> delete_producer_ticket(Text name) const {
+        return detail::ticket<void>(
+            [&](oncelog_ticket_t **ticket) { return oncelog_delete_producer_ticket(c_.get(), name.c(), ticket); });
+    }
+
+    /// A consumer; assign it partitions, then poll.
+    ///
+    /// Errors: InvalidArgument for options out of range.
+    Result<Consumer> consumer(const ConsumerOptions &options = {}) const {
+        oncelog_consumer_t *made = nullptr;
+        auto given = options.c();
+        return detail::answer(oncelog_consumer_open(c_.get(), &given, &made), [&] { return Consumer(made); });
+    }
+
+    /// A queue of what has finished, for event loops.
+    ///
+    /// Errors: Io if the process may open no more descriptors; Closed.
+    Result<Completions> completions() const {
+        oncelog_completions_t *made = nullptr;
+        return detail::answer(oncelog_completions_open(c_.get(), &made), [&] { return Completions(made); });
+    }
+
+    /// An identity for batches that carry producer id, epoch and sequences of their own, as a broker's do; see
+    /// AppendOptions::producer(). With a transactional id the epoch is raised and older holders are fenced, durably,
+    /// before this returns. With `current` it is given only if nobody else raised the epoch since.
+    ///
+    /// Errors: ProducerFenced if `current` is not the newest holder; InvalidArgument; what a write answers.
+    Result<Identity> init_producer() const { return init_producer(nullptr, std::chrono::minutes(1), nullptr); }
+    Result<Identity> init_producer(Text transactional_id, std::chrono::milliseconds timeout) const {
+        return init_producer(transactional_id.c(), timeout, nullptr);
+    }
+    Result<Identity> init_producer(Text transactional_id, std::chrono::milliseconds timeout, Identity current) const {
+        return init_producer(transactional_id.c(), timeout, &current);
+    }
+
+    /// Waits until everything up to a frame survives a power cut. Appended::lsn and Committed::lsn name frames.
+    ///
+    /// Errors: InvalidArgument for a frame that does not exist yet; what a flush answers.
+    Result<void> wait_durable(std::uint64_t lsn) const {
+        return detail::answer(oncelog_wait_durable(c_.get(), lsn));
+    }
+    /// The same; the ticket is done when they survive it. Most errors come from the ticket.
+    Result<Ticket<void>> wait_durable_ticket(std::uint64_t lsn) const {
+        return detail::ticket<void>(
+            [&](oncelog_ticket_t **ticket) { return oncelog_wait_durable_ticket(c_.get(), lsn, ticket); });
+    }
+
+    /// Closes all batches that producers are gathering and flushes: everything sent before the call survives a power
+    /// cut when it returns.
+    ///
+    /// Errors: what a write or flush answers.
+    Result<void> flush() const { return detail::answer(oncelog_flush(c_.get())); }
+    /// The same; the ticket is done when it all survives a power cut. Most errors come from the ticket.
+    Result<Ticket<void>> flush_ticket() const {
+        return detail::ticket<void>(
+            [&](oncelog_ticket_t **ticket) { return oncelog_flush_ticket(c_.get(), ticket); });
+    }
+
+    /// Tells whether an append or commit of so many bytes would not wait for room right now: for event loops, which
+    /// come again later if it would.
+    Result<bool> has_room(std::size_t bytes) const {
+        bool room = false;
+        return detail::answer(oncelog_has_room(c_.get(), bytes, &room), [&] { return room; });
+    }
+
+    /// Does the background work that is due, for engines opened with `.threads(false)`: batches whose linger has
+    /// passed, flushes, tickets that are watched. Harmless otherwise.
+    ///
+    /// Errors: what a write or flush answers; Closed, Forked.
+    Result<void> drive() const { return detail::answer(oncelog_drive(c_.get())); }
+
+    /// What opening found and did: a tail cut, frames copied, damage. Ask it before another thread may close this.
+    Result<Opening> opening() const {
+        const oncelog_opening_t *from = nullptr;
+        if (auto *error = oncelog_opening(c_.get(), &from)) return Error(error);
+        Opening to = {from->incarnation, from->frames_copied, from->cut_bytes, from->cut_last_kept,
+                      from->cut_last_seen, {}, from->created};
+        for (const oncelog_damage_t &damage : Span<oncelog_damage_t>(from->damage, from->damage_count)) {
+            to.damage.push_back(
+                {damage.first_lsn, damage.last_lsn, damage.file, damage.position, damage.records_only});
+        }
+        return to;
+    }
+
+    /// What the journal has done since the log was opened.
+    Result<Counters> counters() const {
+        auto counters = detail::sized<Counters>();
+        return detail::answer(oncelog_counters(c_.get(), &counters), [&] { return counters; });
+    }
+
+    /// Takes over an engine of the C interface.
+    explicit Engine(oncelog_engine_t *owned) noexcept : c_(owned) {}
+    /// The C interface's handle; it stays this object's.
+    oncelog_engine_t *c() const noexcept { return c_.get(); }
+
+private:
+    Result<Identity> init_producer(const char *id, std::chrono::milliseconds timeout, const Identity *current) const {
+        Identity identity = {};
+        auto *error = oncelog_init_producer(c_.get(), id, detail::c_milliseconds(timeout), current, &identity);
+        return detail::answer(error, [&] { return identity; });
+    }
+
+    detail::Handle<oncelog_engine_t, oncelog_engine_close> c_;
+};
+
+}  // namespace oncelog
+
+#endif

@@ -1,0 +1,181 @@
+// Options, set by name: `EngineOptions().durability(Durability::Os).threads(false)`. Part of oncelog.hpp.
+//
+// They own what they are given, so they may be kept and used again. What is not set, or set to 0, is the default; what
+// is out of range is refused with InvalidArgument by the call that the options are given to.
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+#ifndef ONCELOG_OPTIONS_HPP
+#define ONCELOG_OPTIONS_HPP
+
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <utility>
+
+#include "types.hpp"
+
+namespace oncelog {
+
+namespace detail {
+
+inline std::uint32_t c_switch(bool on) noexcept { return on ? ONCELOG_YES : ONCELOG_NO; }
+
+/// A zeroed struct of C that begins with its size.
+template <class C>
+C sized() noexcept {
+    C made = {};
+    made.struct_size = sizeof made;
+    return made;
+}
+
+}  // namespace detail
+
+/// How to open a log.
+class EngineOptions {
+public:
+    /// The level of topics that have none of their own. Default: disk.
+    EngineOptions &durability(Durability level) noexcept {
+        return c_.durability = static_cast<std::uint32_t>(level), *this;
+    }
+    /// Size of a segment, 64 KiB to 512 MiB. Default: 64 MiB.
+    EngineOptions &segment_bytes(std::uint64_t bytes) noexcept { return c_.segment_bytes = bytes, *this; }
+    /// Opens for reading: nothing is written, and every call that would write answers ReadOnly. Default: no.
+    EngineOptions &read_only(bool yes) noexcept { return c_.read_only = detail::c_switch(yes), *this; }
+    /// Makes the directory if it is missing. Default: yes.
+    EngineOptions &create(bool yes) noexcept { return c_.create = detail::c_switch(yes), *this; }
+    /// Has a thread of its own for background work; without, drive(), Completions::drain() or whoever waits does it.
+    /// Default: yes.
+    EngineOptions &threads(bool yes) noexcept { return c_.threads = detail::c_switch(yes), *this; }
+    /// Reads sealed segments through memory mappings. Default: yes. No: for files that other programs may change, and
+    /// for those who want an error instead of a signal where a device fails.
+    EngineOptions &mappings(bool yes) noexcept { return c_.mappings = detail::c_switch(yes), *this; }
+    /// Opens for writing although frames behind the newest checkpoint are damaged, giving up what they held. Default:
+    /// no, which opens such a log for reading.
+    EngineOptions &accept_loss(bool yes) noexcept { return c_.accept_loss = detail::c_switch(yes), *this; }
+    /// How long what was acknowledged at level os may wait for its flush. Default: 1 s.
+    EngineOptions &flush_interval(std::chrono::milliseconds time) noexcept {
+        return c_.flush_interval_ms = detail::c_milliseconds(time), *this;
+    }
+    /// As C takes them.
+    const oncelog_engine_options_t &c() const noexcept { return c_; }
+
+private:
+    oncelog_engine_options_t c_ = detail::sized<oncelog_engine_options_t>();
+};
+
+/// How to make a topic.
+class TopicOptions {
+public:
+    /// Number of partitions; can be raised later, never lowered. Default: 1.
+    TopicOptions &partitions(std::uint32_t number) noexcept { return c_.partitions = number, *this; }
+    /// When appends are acknowledged and records become visible. Default: the engine's level.
+    TopicOptions &durability(Durability level) noexcept {
+        return c_.durability = static_cast<std::uint32_t>(level), *this;
+    }
+    /// As C takes them.
+    const oncelog_topic_options_t &c() const noexcept { return c_; }
+
+private:
+    oncelog_topic_options_t c_ = detail::sized<oncelog_topic_options_t>();
+};
+
+/// How to append a batch.
+class AppendOptions {
+public:
+    /// When the append is acknowledged; what readers see follows the topic's level. Default: the topic's level.
+    AppendOptions &durability(Durability level) noexcept {
+        return c_.durability = static_cast<std::uint32_t>(level), *this;
+    }
+    /// Who sends the batch, and the sequence number of its first record: for callers that keep sequences themselves.
+    /// A batch that is here already is answered as a duplicate, not written again.
+    AppendOptions &producer(Identity identity, std::int32_t base_sequence) noexcept {
+        c_.identified = ONCELOG_YES;
+        c_.producer = identity;
+        c_.base_sequence = base_sequence;
+        return *this;
+    }
+    /// As C takes them.
+    const oncelog_append_options_t &c() const noexcept { return c_; }
+
+private:
+    oncelog_append_options_t c_ = detail::sized<oncelog_append_options_t>();
+};
+
+/// How to read a partition.
+class ReadOptions {
+public:
+    /// Which records are seen. Default: read_committed.
+    ReadOptions &isolation(Isolation isolation) noexcept {
+        return c_.isolation = static_cast<std::uint32_t>(isolation), *this;
+    }
+    /// Most bytes of one read; the first batch is given whole even if it is larger. Default: 1 MiB.
+    ReadOptions &max_bytes(std::size_t bytes) noexcept { return c_.max_bytes = bytes, *this; }
+    /// As C takes them.
+    const oncelog_read_options_t &c() const noexcept { return c_; }
+
+private:
+    oncelog_read_options_t c_ = detail::sized<oncelog_read_options_t>();
+};
+
+/// How a producer works.
+class ProducerOptions {
+public:
+    /// The name whose position the producer carries: it never writes a record twice, across crashes and restarts.
+    /// Default: none.
+    ProducerOptions &name(std::string name) { return name_ = std::move(name), *this; }
+    /// When sends are acknowledged. Default: the level of their topic.
+    ProducerOptions &durability(Durability level) noexcept {
+        return c_.durability = static_cast<std::uint32_t>(level), *this;
+    }
+    /// A partition's batch is closed when it has reached this many bytes; 1: a batch for each record. Default: 16384.
+    ProducerOptions &batch_bytes(std::size_t bytes) noexcept { return c_.batch_bytes = bytes, *this; }
+    /// A batch is closed this long after its first record, unless somebody waits for it earlier; 0: at once. Default:
+    /// 5 ms.
+    ProducerOptions &linger(std::chrono::milliseconds time) noexcept {
+        auto number = detail::c_milliseconds(time);
+        return c_.linger_ms = number == 0 ? ONCELOG_LINGER_NONE : number, *this;
+    }
+    /// As C takes them; it borrows from this.
+    oncelog_producer_options_t c() const noexcept {
+        auto made = c_;
+        made.name = name_ ? detail::c_text(*name_) : nullptr;
+        return made;
+    }
+
+private:
+    oncelog_producer_options_t c_ = detail::sized<oncelog_producer_options_t>();
+    std::optional<std::string> name_;
+};
+
+/// How a consumer works.
+class ConsumerOptions {
+public:
+    /// The group in whose name offsets are committed. Default: none.
+    ConsumerOptions &group(std::string group) { return group_ = std::move(group), *this; }
+    /// Which records are seen. Default: read_committed.
+    ConsumerOptions &isolation(Isolation isolation) noexcept {
+        return c_.isolation = static_cast<std::uint32_t>(isolation), *this;
+    }
+    /// Where to begin if nothing is committed. Default: earliest.
+    ConsumerOptions &start(Start start) noexcept { return c_.start = static_cast<std::uint32_t>(start), *this; }
+    /// Most bytes of one poll; a larger batch is given whole. Default: 1 MiB.
+    ConsumerOptions &max_bytes(std::size_t bytes) noexcept { return c_.max_bytes = bytes, *this; }
+    /// Most records of one poll. Default: no limit.
+    ConsumerOptions &max_records(std::uint64_t records) noexcept { return c_.max_records = records, *this; }
+    /// As C takes them; it borrows from this.
+    oncelog_consumer_options_t c() const noexcept {
+        auto made = c_;
+        made.group = group_ ? detail::c_text(*group_) : nullptr;
+        return made;
+    }
+
+private:
+    oncelog_consumer_options_t c_ = detail::sized<oncelog_consumer_options_t>();
+    std::optional<std::string> group_;
+};
+
+}  // namespace oncelog
+
+#endif

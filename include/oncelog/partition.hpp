@@ -1,0 +1,110 @@
+// One partition: the log itself, without producers and consumers. Part of oncelog.hpp.
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+#ifndef ONCELOG_PARTITION_HPP
+#define ONCELOG_PARTITION_HPP
+
+#include <cstdint>
+
+#include "options.hpp"
+#include "record.hpp"
+#include "records.hpp"
+#include "ticket.hpp"
+
+namespace oncelog {
+
+/// One partition. Any number of threads may use it.
+class Partition {
+public:
+    /// Appends records as one batch and waits until it has met the topic's level. Records without a timestamp get the
+    /// clock's. A batch with an identity that is here already is answered as a duplicate, not written again.
+    ///
+    /// Errors: nothing was written: InvalidArgument, InvalidRecord, RecordTooLarge; OutOfOrderSequence,
+    /// UnknownProducer, StaleEpoch for a batch with an identity that does not follow; UnknownTopicOrPartition once the
+    /// topic is deleted; Full, ReadOnly, Poisoned, Closed, Forked. Indeterminate if the write or flush failed.
+    Result<Appended> append(Span<Record> records, const AppendOptions &options = {}) const {
+        return append(detail::c_records(records), records.size(), options);
+    }
+    Result<Appended> append(const Record &record, const AppendOptions &options = {}) const {
+        return append(&record.c(), 1, options);
+    }
+    Result<Appended> append(const Batch &batch, const AppendOptions &options = {}) const {
+        return append(batch.c(), batch.size(), options);
+    }
+
+    /// The same without waiting: the batch has its place in the log, and the ticket is done when it has met its level.
+    ///
+    /// Errors: as append(); Indeterminate comes from the ticket.
+    Result<Ticket<Appended>> append_ticket(Span<Record> records, const AppendOptions &options = {}) const {
+        return append_ticket(detail::c_records(records), records.size(), options);
+    }
+    Result<Ticket<Appended>> append_ticket(const Record &record, const AppendOptions &options = {}) const {
+        return append_ticket(&record.c(), 1, options);
+    }
+    Result<Ticket<Appended>> append_ticket(const Batch &batch, const AppendOptions &options = {}) const {
+        return append_ticket(batch.c(), batch.size(), options);
+    }
+
+    /// Appends one record batch of Kafka's format 2 as a client encoded it, byte for byte; the ticket is done when it
+    /// has met its level. What it holds is checked, its offsets are set. Of the options the level counts alone.
+    ///
+    /// Errors: as append(); Corrupt, InvalidRecord if the bytes are no batch that may be appended.
+    Result<Ticket<Appended>> append_batch(Bytes batch, const AppendOptions &options = {}) const {
+        return detail::ticket<Appended>([&](oncelog_ticket_t **ticket) {
+            return oncelog_partition_append_batch(c_.get(), batch.data(), batch.size(), &options.c(), ticket);
+        });
+    }
+
+    /// Reads from an offset on: what is visible now, nothing if that is nothing yet. Go on with
+    /// Records::next_offset().
+    ///
+    /// Errors: OffsetOutOfRange below the start or above the end; UnknownTopicOrPartition once the topic is deleted;
+    /// Io; Closed, Forked. Damaged records are reported where they lie, by the walk over the records.
+    Result<Records> read(std::uint64_t offset, const ReadOptions &options = {}) const {
+        oncelog_records_t *records = nullptr;
+        auto *error = oncelog_partition_read(c_.get(), offset, &options.c(), &records);
+        return detail::answer(error, [&] { return Records(records); });
+    }
+
+    /// The first offset, the last stable one and the end, as readers see them now.
+    Result<Bounds> bounds() const {
+        Bounds bounds = {};
+        return detail::answer(oncelog_partition_bounds(c_.get(), &bounds), [&] { return bounds; });
+    }
+
+    /// The topic's name; it lives as long as this.
+    Result<const char *> topic() const {
+        const char *topic = nullptr;
+        return detail::answer(oncelog_partition_topic(c_.get(), &topic), [&] { return topic; });
+    }
+
+    /// The partition's number in its topic.
+    Result<std::uint32_t> number() const {
+        std::uint32_t number = 0;
+        return detail::answer(oncelog_partition_number(c_.get(), &number), [&] { return number; });
+    }
+
+    /// Takes over a partition of the C interface.
+    explicit Partition(oncelog_partition_t *owned) noexcept : c_(owned) {}
+    /// The C interface's handle; it stays this object's.
+    oncelog_partition_t *c() const noexcept { return c_.get(); }
+
+private:
+    Result<Appended> append(const oncelog_record_t *records, std::size_t count, const AppendOptions &options) const {
+        Appended appended = {};
+        auto *error = oncelog_partition_append(c_.get(), records, count, &options.c(), &appended);
+        return detail::answer(error, [&] { return appended; });
+    }
+    Result<Ticket<Appended>> append_ticket(const oncelog_record_t *records, std::size_t count,
+                                           const AppendOptions &options) const {
+        return detail::ticket<Appended>([&](oncelog_ticket_t **ticket) {
+            return oncelog_partition_append_ticket(c_.get(), records, count, &options.c(), ticket);
+        });
+    }
+
+    detail::Handle<oncelog_partition_t, oncelog_partition_free> c_;
+};
+
+}  // namespace oncelog
+
+#endif

@@ -1,0 +1,107 @@
+// Transactions. Part of oncelog.hpp.
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+#ifndef ONCELOG_TRANSACTION_HPP
+#define ONCELOG_TRANSACTION_HPP
+
+#include <cstdint>
+
+#include "options.hpp"
+#include "record.hpp"
+#include "ticket.hpp"
+
+namespace oncelog {
+
+/// Records for any number of topics and offsets of any number of groups that become visible together or not at all.
+/// Its destructor aborts it unless it was committed; commit() and abort() use it up: it answers Closed from then on.
+/// One thread uses it at a time; which one may change. Its records get their offsets at the commit: a plain send made
+/// meanwhile may come first.
+class [[nodiscard]] Transaction {
+public:
+    /// Adds a record. Nothing is written and nobody sees it before the commit.
+    ///
+    /// Errors: the transaction is as it was and can go on or be aborted: UnknownTopicOrPartition; RecordTooLarge;
+    /// InvalidRecord; LimitExceeded if it would outgrow its buffer of 1 MiB; InvalidArgument for a record with a
+    /// position; Busy; Poisoned, Closed, Forked.
+    Result<void> send(Text topic, const Record &record) {
+        return detail::answer(oncelog_transaction_send(c_.get(), topic.c(), &record.c()));
+    }
+
+    /// Adds records in order.
+    ///
+    /// Errors: as send(). The records before the refused one are in the transaction.
+    Result<void> send_many(Text topic, Span<Record> records) {
+        auto *first = detail::c_records(records);
+        return detail::answer(oncelog_transaction_send_many(c_.get(), topic.c(), first, records.size()));
+    }
+    Result<void> send_many(Text topic, const Batch &batch) {
+        return detail::answer(oncelog_transaction_send_many(c_.get(), topic.c(), batch.c(), batch.size()));
+    }
+
+    /// Commits offsets of a group together with the records: the offset to read next, per partition. Later calls
+    /// replace what earlier ones said of the same partition.
+    ///
+    /// Errors: the transaction is as it was: UnknownTopicOrPartition; InvalidArgument for an offset out of range, or if
+    /// the group is that of the bound consumer, whose positions the commit sends; LimitExceeded for metadata that is
+    /// too long, or if the transaction would outgrow its buffer; Busy.
+    Result<void> send_offsets(const GroupMetadata &group, Span<Offset> offsets) {
+        auto named = detail::sized<oncelog_group_metadata_t>();
+        named.group = detail::c_text(group.group);
+        auto all = detail::c_offsets(offsets);
+        return detail::answer(oncelog_transaction_send_offsets(c_.get(), &named, all.data(), all.size()));
+    }
+
+    /// Moves the position of the transactional id with the commit: how far its source has been worked off. See
+    /// TransactionalProducer::position().
+    ///
+    /// Errors: InvalidArgument if the position is not above the last one: that part of the source is done, skip it;
+    /// Busy.
+    Result<void> send_position(std::uint64_t position) {
+        return detail::answer(oncelog_transaction_send_position(c_.get(), position));
+    }
+
+    /// The transaction's number: it names this transaction for ever.
+    Result<std::uint64_t> number() {
+        std::uint64_t number = 0;
+        return detail::answer(oncelog_transaction_number(c_.get(), &number), [&] { return number; });
+    }
+
+    /// Commits, and waits until the transaction has met the strongest level of its topics and of the producer's
+    /// options. A transaction with nothing in it writes nothing. This is used up, unless the answer is Busy.
+    ///
+    /// Errors: Indeterminate: a write or flush failed under the commit; opening the log again decides whether it is
+    /// there, and the positions that it carried tell. After every other error the transaction is aborted and the bound
+    /// consumer back where it stood: run it again. ProducerFenced: a newer holder of the id exists.
+    /// UnknownTopicOrPartition if a topic was deleted meanwhile; Full, Poisoned, Closed, Forked.
+    Result<Committed> commit() {
+        Committed committed = {};
+        return detail::answer(oncelog_transaction_commit(c_.get(), &committed), [&] { return committed; });
+    }
+
+    /// Commits without waiting: the transaction has its place and cannot be refused any more, and the ticket says when
+    /// it has met its level. The next transaction may begin. This is used up as by commit().
+    ///
+    /// Errors: as commit(), but for Indeterminate, which comes from the ticket.
+    Result<Ticket<Committed>> commit_ticket() {
+        return detail::ticket<Committed>(
+            [&](oncelog_ticket_t **ticket) { return oncelog_transaction_commit_ticket(c_.get(), ticket); });
+    }
+
+    /// Aborts: nothing of it was written, and a bound consumer goes back to where it stood at the begin. This is used
+    /// up, unless the answer is Busy.
+    ///
+    /// Errors: Closed, Forked. It is aborted in any case.
+    Result<void> abort() { return detail::answer(oncelog_transaction_abort(c_.get())); }
+
+    /// Takes over a transaction of the C interface.
+    explicit Transaction(oncelog_transaction_t *owned) noexcept : c_(owned) {}
+    /// The C interface's handle; it stays this object's.
+    oncelog_transaction_t *c() const noexcept { return c_.get(); }
+
+private:
+    detail::Handle<oncelog_transaction_t, oncelog_transaction_free> c_;
+};
+
+}  // namespace oncelog
+
+#endif
