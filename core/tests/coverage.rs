@@ -3,14 +3,13 @@
 
 use std::path::{Path, PathBuf};
 
-const PARTS: [&str; 8] = [
+const PARTS: [&str; 7] = [
     "transactions that stream",
     "compression",
     "full disks",
     "cleaning",
     "groups",
     "other processes",
-    "bindings",
     "mirrored partitions",
 ];
 
@@ -95,6 +94,11 @@ fn tests_named(cell: &str) -> Vec<String> {
     cell.split('`').skip(1).step_by(2).filter(|name| name.contains("::")).map(str::to_owned).collect()
 }
 
+/// The files in backticks: tests in other languages.
+fn files_named(cell: &str) -> Vec<String> {
+    cell.split('`').skip(1).step_by(2).filter(|name| name.contains('/')).map(str::to_owned).collect()
+}
+
 /// Where the test of a full name may stand.
 fn places(path: &str) -> Vec<PathBuf> {
     let file = path.replace("::", "/");
@@ -125,6 +129,9 @@ fn every_test_that_is_named_exists() {
     assert!(names.len() > 50, "{} names", names.len());
     let missing: Vec<&String> = names.iter().filter(|name| !exists(name)).collect();
     assert!(missing.is_empty(), "COVERAGE.md names tests that do not exist: {missing:#?}");
+    let files: Vec<String> = all_rows().iter().flat_map(|row| files_named(row.last().unwrap())).collect();
+    let missing: Vec<&String> = files.iter().filter(|file| !core().join("..").join(file).is_file()).collect();
+    assert!(files.len() > 5 && missing.is_empty(), "COVERAGE.md names files that do not exist: {missing:#?}");
     assert!(!exists("format::no_such_test") && !exists("coverage::exists"));
 }
 
