@@ -64,8 +64,16 @@ lint: tools
 soak: tools
 	SEEDS=$(SEEDS) cargo test --release --package oncelog --features sim --test simulation -- two_thousand_seeds --nocapture
 
+# Rust, then each language beside what its programs use today; peers that are not there are left out.
 bench: tools
 	cargo bench --package oncelog-benches
+	ffi/bench/compare.sh
+	bindings/python/test.sh build
+	target/python/venv/bin/pip install --quiet --only-binary :all: lmdb confluent_kafka || true
+	target/python/venv/bin/python bindings/python/bench.py
+	bindings/node/test.sh build
+	npm install --silent --no-audit --no-fund --prefix target/node-peers lmdb better-sqlite3 || true
+	NODE_PATH=target/node-peers/node_modules node bindings/node/bench.mjs
 
 install: tools
 	ffi/install.sh "$(PREFIX)"

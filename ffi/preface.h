@@ -35,7 +35,9 @@
  *     CLOSED; NULL, one of another type, or what was never a handle, INVALID_ARGUMENT. Never undefined behaviour, also
  *     when another thread frees a handle in the middle of a call: that call goes on with it to its end. Other pointers
  *     are trusted: NULL is answered with an error, but what is not NULL must point to what the function says.
- *   - Closing an engine closes the log for everything made from it. Those handles stay to be freed; they answer CLOSED.
+ *   - Closing an engine closes the log for everything made from it. Those handles stay to be freed; calls that need the
+ *     log answer CLOSED, and in a forked child FORKED. What a handle knows by itself it still tells: names, positions,
+ *     bounds as they were; a queue of the parent's is empty for a child.
  *
  * Threads
  *
@@ -46,9 +48,10 @@
  *
  *   - A call that may fail returns an oncelog_error_t *, NULL for success. It is yours: free it. Outputs are written
  *     last, and not at all if the call fails. The answer of a function that frees may be thrown away: the errors of
- *     wrong handles are fixed objects that need no freeing.
+ *     wrong handles are fixed objects that need no freeing; that of oncelog_engine_close alone may be another.
  *   - Comments name errors without their prefix: CLOSED is ONCELOG_ERROR_CLOSED. Every call may also answer
- *     INVALID_ARGUMENT for NULL or what is malformed; CLOSED, FORKED; INTERNAL or PANIC, which are bugs of the library.
+ *     INVALID_ARGUMENT for NULL or what is malformed; CLOSED, FORKED; INTERNAL or PANIC, which are bugs of the library;
+ *     one that makes a handle LIMIT_EXCEEDED, with nothing done, while 8 million of its kind are live: free them.
  *   - is_retriable: the same call may succeed later. is_fatal: this handle is finished. requires_abort: abort the
  *     transaction and run it again.
  *

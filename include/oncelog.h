@@ -35,7 +35,9 @@
  *     CLOSED; NULL, one of another type, or what was never a handle, INVALID_ARGUMENT. Never undefined behaviour, also
  *     when another thread frees a handle in the middle of a call: that call goes on with it to its end. Other pointers
  *     are trusted: NULL is answered with an error, but what is not NULL must point to what the function says.
- *   - Closing an engine closes the log for everything made from it. Those handles stay to be freed; they answer CLOSED.
+ *   - Closing an engine closes the log for everything made from it. Those handles stay to be freed; calls that need the
+ *     log answer CLOSED, and in a forked child FORKED. What a handle knows by itself it still tells: names, positions,
+ *     bounds as they were; a queue of the parent's is empty for a child.
  *
  * Threads
  *
@@ -46,9 +48,10 @@
  *
  *   - A call that may fail returns an oncelog_error_t *, NULL for success. It is yours: free it. Outputs are written
  *     last, and not at all if the call fails. The answer of a function that frees may be thrown away: the errors of
- *     wrong handles are fixed objects that need no freeing.
+ *     wrong handles are fixed objects that need no freeing; that of oncelog_engine_close alone may be another.
  *   - Comments name errors without their prefix: CLOSED is ONCELOG_ERROR_CLOSED. Every call may also answer
- *     INVALID_ARGUMENT for NULL or what is malformed; CLOSED, FORKED; INTERNAL or PANIC, which are bugs of the library.
+ *     INVALID_ARGUMENT for NULL or what is malformed; CLOSED, FORKED; INTERNAL or PANIC, which are bugs of the library;
+ *     one that makes a handle LIMIT_EXCEEDED, with nothing done, while 8 million of its kind are live: free them.
  *   - is_retriable: the same call may succeed later. is_fatal: this handle is finished. requires_abort: abort the
  *     transaction and run it again.
  *
@@ -1032,11 +1035,18 @@ oncelog_error_t *oncelog_records_next(oncelog_records_t *records,
                                       size_t *count);
 
 /*
+ * Goes back to the first record: `oncelog_records_next` begins again. What was answered before stays good.
+ *
+ * Errors: BUSY while another thread walks.
+ */
+ONCELOG_MUST_USE oncelog_error_t *oncelog_records_rewind(oncelog_records_t *records);
+
+/*
  * The headers of a record, in the order they were sent: fills the caller's array, which must have room for
  * `view->header_count`. They live until `oncelog_records_free`.
  *
  * Errors: INVALID_ARGUMENT if `capacity` is too small, or the view is none of these records; INVALID_RECORD if a name
- * is not UTF-8; BUSY while another thread walks.
+ * is not UTF-8; BUSY while another thread is in `oncelog_records_next` or `oncelog_records_rewind`.
  */
 ONCELOG_MUST_USE
 oncelog_error_t *oncelog_records_headers(const oncelog_records_t *records,
@@ -1600,11 +1610,10 @@ oncelog_error_t *oncelog_completions_fd(const oncelog_completions_t *completions
                                         int *out);
 
 /*
- * Has `callback` called with the ticket's answer, once, by a later `oncelog_completions_drain`. The ticket is used up,
- * unless the answer is BUSY or names an argument. Closing the engine answers all tickets. A queue that is freed calls
- * nobody any more.
+ * Has `callback` called with the ticket's answer, once, by a later `oncelog_completions_drain`. The ticket is used up;
+ * after an error it is as it was. Closing the engine answers all tickets. A queue that is freed calls nobody any more.
  *
- * Errors: BUSY while a thread waits for the ticket; CLOSED if it was used up before.
+ * Errors: BUSY while a thread waits for the ticket; CLOSED if it was used up before, or the queue was freed.
  */
 ONCELOG_MUST_USE
 oncelog_error_t *oncelog_completions_watch(const oncelog_completions_t *completions,
@@ -1633,7 +1642,11 @@ ONCELOG_MUST_USE
 oncelog_error_t *oncelog_completions_drain(const oncelog_completions_t *completions,
                                            size_t *count);
 
-/* Frees a queue and closes its descriptor. Callbacks that have not run never will. NULL is no error. */
+/*
+ * Frees a queue and closes its descriptor; inside a callback, when the drain that called it returns. Callbacks that
+ * have not run never will, but one that another thread's drain has come to may still run: have that thread stop first
+ * if what `context` points to is to go. NULL is no error.
+ */
 oncelog_error_t *oncelog_completions_free(oncelog_completions_t *completions);
 
 /* ---- Hooks ----------------------------------------------------------------------------------------------- */

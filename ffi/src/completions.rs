@@ -2,15 +2,18 @@
 #![allow(unsafe_code)]
 
 use std::ffi::{c_int, c_void};
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering::{Acquire, Release};
 
 use engine::{Completions, Engine, Error, ErrorKind};
-use parking_lot::Mutex;
+use parking_lot::{Mutex, RwLock};
 
 use crate::call::{Answer, call};
 use crate::consumer::oncelog_consumer_t;
 use crate::engine_handle::oncelog_engine_t;
 use crate::error::{Fault, oncelog_error_t};
-use crate::handle::{end, find, handle, make};
+use crate::handle::{Place, end, find, handle, make, place};
 use crate::ticket::{Given, Pending, State, lock, lost, oncelog_ticket_t, with_ticket};
 
 /// A queue of what has finished, with a descriptor for poll, select, epoll and their like. Any number of threads may
@@ -33,7 +36,10 @@ pub struct Queue {
     engine: Engine,
     /// False: draining does the engine's background work.
     threads: bool,
-    completions: Completions<Done>,
+    /// Gone with the queue, and its descriptor with it: a consumer that is watched must not keep it.
+    completions: Arc<Completions<Done>>,
+    /// Nobody is to be called any more.
+    freed: AtomicBool,
     spare: Mutex<Vec<Done>>,
 }
 
@@ -42,6 +48,8 @@ enum Done {
     Ticket(
         Call<unsafe extern "C" fn(*mut c_void, *mut oncelog_ticket_t, *const oncelog_error_t)>,
         Result<Given, Error>,
+        // Taken when the ticket was watched: a callback that was promised is made.
+        Place<oncelog_ticket_t>,
     ),
     Ready(Call<unsafe extern "C" fn(*mut c_void)>),
 }
@@ -56,25 +64,23 @@ struct Call<F> {
 unsafe impl<F> Send for Call<F> {}
 
 impl Done {
-    fn run(self) -> Answer {
+    fn run(self) {
         match self {
             Done::Ready(Call { function, context }) => {
                 // SAFETY: whoever gave the function promised that it may be called with its context.
                 unsafe { function(context) };
-                Ok(())
             }
-            Done::Ticket(Call { function, context }, answer) => {
+            Done::Ticket(Call { function, context }, answer, place) => {
                 let error = match &answer {
                     Ok(_) => std::ptr::null_mut(),
                     Err(error) => Fault::from(error.clone()).into_handle(),
                 };
-                let ticket = make(Mutex::new(State::Done(answer)))?;
+                let ticket = place.make(RwLock::new(State::Done(answer)));
                 // SAFETY: as above.
                 unsafe { function(context, ticket, error) };
                 // Both may be gone: a caller who freed them did no harm.
                 let _ = end(ticket);
                 crate::error::oncelog_error_free(error);
-                Ok(())
             }
         }
     }
@@ -96,9 +102,10 @@ pub extern "C" fn oncelog_completions_open(
 ) -> *mut oncelog_error_t {
     call(|c| {
         let (open, out) = (find(engine)?, c.out(out, "out")?);
-        let completions = Completions::new()?;
+        let completions = Arc::new(Completions::new()?);
         let (engine, threads) = (open.engine.clone(), open.threads);
-        out.set(make(Queue { engine, threads, completions, spare: Mutex::default() })?);
+        let freed = AtomicBool::new(false);
+        out.set(make(Queue { engine, threads, completions, freed, spare: Mutex::default() })?);
         Ok(())
     })
 }
@@ -119,11 +126,10 @@ pub extern "C" fn oncelog_completions_fd(
     })
 }
 
-/// Has `callback` called with the ticket's answer, once, by a later `oncelog_completions_drain`. The ticket is used up,
-/// unless the answer is BUSY or names an argument. Closing the engine answers all tickets. A queue that is freed calls
-/// nobody any more.
+/// Has `callback` called with the ticket's answer, once, by a later `oncelog_completions_drain`. The ticket is used up;
+/// after an error it is as it was. Closing the engine answers all tickets. A queue that is freed calls nobody any more.
 ///
-/// Errors: BUSY while a thread waits for the ticket; CLOSED if it was used up before.
+/// Errors: BUSY while a thread waits for the ticket; CLOSED if it was used up before, or the queue was freed.
 #[unsafe(no_mangle)]
 #[must_use]
 pub extern "C" fn oncelog_completions_watch(
@@ -134,15 +140,15 @@ pub extern "C" fn oncelog_completions_watch(
 ) -> *mut oncelog_error_t {
     call(|_| {
         let (queue, state) = (find(completions)?, find(ticket)?);
-        let call = given(callback, context)?;
+        let (call, place) = (given(callback, context)?, place()?);
         let taken = std::mem::replace(&mut *lock(&state)?, State::Lost);
         let _ = end(ticket);
         let watch = &queue.completions;
         match taken {
             State::Pending(pending) => with_ticket!(pending, ticket => {
-                watch.watch(ticket, move |answer| Done::Ticket(call, answer.map(Given::from)));
+                watch.watch(ticket, move |answer| Done::Ticket(call, answer.map(Given::from), place));
             }),
-            State::Done(answer) => watch.push(Done::Ticket(call, answer)),
+            State::Done(answer) => watch.push(Done::Ticket(call, answer, place)),
             State::Lost => return Err(lost()),
         }
         Ok(())
@@ -162,8 +168,12 @@ pub extern "C" fn oncelog_completions_watch_consumer(
     call(|_| {
         let (queue, reading) = (find(completions)?, find(consumer)?);
         let call = given(callback, context)?;
-        let completions = queue.completions.clone();
-        reading.consumer.on_ready(move || completions.push(Done::Ready(call)));
+        let completions = Arc::downgrade(&queue.completions);
+        reading.consumer.on_ready(move || {
+            if let Some(completions) = completions.upgrade() {
+                completions.push(Done::Ready(call));
+            }
+        });
         Ok(())
     })
 }
@@ -184,8 +194,15 @@ pub extern "C" fn oncelog_completions_drain(
         let driven = if queue.threads { Ok(()) } else { queue.engine.drive() };
         // A callback may drain too: it finds another list.
         let mut done = queue.spare.try_lock().map(|mut spare| std::mem::take(&mut *spare)).unwrap_or_default();
-        let count = queue.completions.drain(&mut done);
-        done.drain(..).try_for_each(Done::run)?;
+        queue.completions.drain(&mut done);
+        let mut count = 0;
+        for one in done.drain(..) {
+            if queue.freed.load(Acquire) {
+                break;
+            }
+            one.run();
+            count += 1;
+        }
         if let Some(mut spare) = queue.spare.try_lock() {
             *spare = done;
         }
@@ -200,8 +217,16 @@ pub extern "C" fn oncelog_completions_drain(
     })
 }
 
-/// Frees a queue and closes its descriptor. Callbacks that have not run never will. NULL is no error.
+/// Frees a queue and closes its descriptor; inside a callback, when the drain that called it returns. Callbacks that
+/// have not run never will, but one that another thread's drain has come to may still run: have that thread stop first
+/// if what `context` points to is to go. NULL is no error.
 #[unsafe(no_mangle)]
 pub extern "C" fn oncelog_completions_free(completions: *mut oncelog_completions_t) -> *mut oncelog_error_t {
-    call(|_| if completions.is_null() { Ok(()) } else { end(completions) })
+    call(|_| {
+        if completions.is_null() {
+            return Ok(());
+        }
+        find(completions)?.freed.store(true, Release);
+        end(completions)
+    })
 }

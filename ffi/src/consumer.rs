@@ -9,14 +9,14 @@ use crate::call::{Answer, Caller, call};
 use crate::codes::ONCELOG_OFFSET_LEADER_EPOCH;
 use crate::engine_handle::oncelog_engine_t;
 use crate::error::{self, Fault, oncelog_error_t};
-use crate::handle::{end, find, handle, make};
+use crate::handle::{end, find, handle, make, place};
 use crate::kept::Kept;
 use crate::options::oncelog_consumer_options_t;
 use crate::records::{Walkable, oncelog_records_t};
 use crate::structs::{
     offsets, oncelog_bounds_t, oncelog_group_metadata_t, oncelog_offset_t, oncelog_topic_partition_t, timeout,
 };
-use crate::ticket::{Pending, oncelog_ticket_t};
+use crate::ticket::{Pending, Wanted, oncelog_ticket_t};
 
 /// Reads assigned partitions, each from its position. One thread polls at a time; the other calls may come from any.
 pub struct oncelog_consumer_t;
@@ -94,8 +94,9 @@ pub extern "C" fn oncelog_consumer_poll(
     out: *mut *mut oncelog_records_t,
 ) -> *mut oncelog_error_t {
     call(|c| {
-        let (reading, out) = (find(consumer)?, c.out(out, "out")?);
-        out.set(make(Walkable::new(reading.consumer.poll(timeout(timeout_ms))?))?);
+        // Before the poll: it moves the positions, and nobody would see what it read.
+        let (reading, out, place) = (find(consumer)?, c.out(out, "out")?, place()?);
+        out.set(place.make(Walkable::new(reading.consumer.poll(timeout(timeout_ms))?)));
         Ok(())
     })
 }
@@ -222,7 +223,7 @@ pub extern "C" fn oncelog_consumer_commit_ticket(
     ticket: *mut *mut oncelog_ticket_t,
 ) -> *mut oncelog_error_t {
     call(|c| {
-        let (reading, out) = (find(consumer)?, c.optional_out(ticket, "ticket")?);
+        let (reading, out) = (find(consumer)?, Wanted::maybe(c, ticket)?);
         Pending::Nothing(reading.consumer.commit_ticket()?).give(out)
     })
 }
@@ -253,7 +254,7 @@ pub extern "C" fn oncelog_consumer_commit_offsets_ticket(
     ticket: *mut *mut oncelog_ticket_t,
 ) -> *mut oncelog_error_t {
     call(|c| {
-        let (reading, out) = (find(consumer)?, c.optional_out(ticket, "ticket")?);
+        let (reading, out) = (find(consumer)?, Wanted::maybe(c, ticket)?);
         Pending::Nothing(reading.consumer.commit_offsets_ticket(&offsets(c, offset, count)?)?).give(out)
     })
 }

@@ -15,7 +15,7 @@ use crate::structs::{
     durability_number, oncelog_counters_t, oncelog_damage_t, oncelog_identity_t, oncelog_opening_t,
     oncelog_topic_info_t,
 };
-use crate::ticket::{Pending, oncelog_ticket_t};
+use crate::ticket::{Pending, Wanted, oncelog_ticket_t};
 
 /// An open log. Any number of threads may use it.
 pub struct oncelog_engine_t;
@@ -141,7 +141,7 @@ pub extern "C" fn oncelog_create_topic_ticket(
     ticket: *mut *mut oncelog_ticket_t,
 ) -> *mut oncelog_error_t {
     call(|c| {
-        let (open, ticket) = (find(engine)?, c.optional_out(ticket, "ticket")?);
+        let (open, ticket) = (find(engine)?, Wanted::maybe(c, ticket)?);
         let options = c.options(options)?.read()?;
         Pending::Nothing(open.engine.create_topic_ticket(c.text(name, "name")?, options)?).give(ticket)
     })
@@ -168,7 +168,7 @@ pub extern "C" fn oncelog_delete_topic_ticket(
     ticket: *mut *mut oncelog_ticket_t,
 ) -> *mut oncelog_error_t {
     call(|c| {
-        let (open, ticket) = (find(engine)?, c.optional_out(ticket, "ticket")?);
+        let (open, ticket) = (find(engine)?, Wanted::maybe(c, ticket)?);
         Pending::Nothing(open.engine.delete_topic_ticket(c.text(name, "name")?)?).give(ticket)
     })
 }
@@ -199,7 +199,7 @@ pub extern "C" fn oncelog_add_partitions_ticket(
     ticket: *mut *mut oncelog_ticket_t,
 ) -> *mut oncelog_error_t {
     call(|c| {
-        let (open, ticket) = (find(engine)?, c.optional_out(ticket, "ticket")?);
+        let (open, ticket) = (find(engine)?, Wanted::maybe(c, ticket)?);
         Pending::Nothing(open.engine.add_partitions_ticket(c.text(topic, "topic")?, total)?).give(ticket)
     })
 }
@@ -271,7 +271,7 @@ pub extern "C" fn oncelog_delete_producer_ticket(
     ticket: *mut *mut oncelog_ticket_t,
 ) -> *mut oncelog_error_t {
     call(|c| {
-        let (open, ticket) = (find(engine)?, c.optional_out(ticket, "ticket")?);
+        let (open, ticket) = (find(engine)?, Wanted::maybe(c, ticket)?);
         Pending::Nothing(open.engine.delete_producer_ticket(c.text(name, "name")?)?).give(ticket)
     })
 }
@@ -325,7 +325,7 @@ pub extern "C" fn oncelog_wait_durable_ticket(
     ticket: *mut *mut oncelog_ticket_t,
 ) -> *mut oncelog_error_t {
     call(|c| {
-        let (open, ticket) = (find(engine)?, c.optional_out(ticket, "ticket")?);
+        let (open, ticket) = (find(engine)?, Wanted::maybe(c, ticket)?);
         Pending::Nothing(open.engine.wait_durable_ticket(lsn)?).give(ticket)
     })
 }
@@ -350,7 +350,7 @@ pub extern "C" fn oncelog_flush_ticket(
     ticket: *mut *mut oncelog_ticket_t,
 ) -> *mut oncelog_error_t {
     call(|c| {
-        let (open, ticket) = (find(engine)?, c.optional_out(ticket, "ticket")?);
+        let (open, ticket) = (find(engine)?, Wanted::maybe(c, ticket)?);
         Pending::Nothing(open.engine.flush_ticket()?).give(ticket)
     })
 }

@@ -2,7 +2,7 @@
 //! address space, so that a handle is no pointer and a pointer no handle.
 
 use crate::error::{Fault, Fixed};
-use crate::table::{GENERATION_BITS, Key, Missing, Pin, SLOT_BITS, Table};
+use crate::table::{self, GENERATION_BITS, Key, Missing, Pin, SLOT_BITS, Table};
 
 const KIND_BITS: u32 = 4;
 const SLOT_SHIFT: u32 = KIND_BITS + 1;
@@ -66,12 +66,29 @@ pub fn key(kind: Kind, number: usize) -> Option<Key> {
     (low == (kind as usize) << 1 | 1).then_some(Key { slot: slot as u32, generation })
 }
 
+/// A handle that is not given out yet. Who does what cannot be taken back takes it first: behind that, nothing fails.
+pub struct Place<H: Handle>(table::Place<'static, H::Value>);
+
+impl<H: Handle> Place<H> {
+    /// Makes the handle.
+    #[inline]
+    pub fn make(self, value: H::Value) -> *mut H {
+        std::ptr::without_provenance_mut(number(H::KIND, self.0.fill(value)))
+    }
+}
+
+/// A place for a handle.
+#[inline]
+pub fn place<H: Handle>() -> Result<Place<H>, Fault> {
+    match H::table().place() {
+        Some(place) => Ok(Place(place)),
+        None => Err(Fixed::TooMany.into()),
+    }
+}
+
 /// Makes a handle.
 pub fn make<H: Handle>(value: H::Value) -> Result<*mut H, Fault> {
-    match H::table().insert(value) {
-        Ok(key) => Ok(std::ptr::without_provenance_mut(number(H::KIND, key))),
-        Err(_) => Err(Fixed::TooMany.into()),
-    }
+    Ok(place()?.make(value))
 }
 
 /// What is behind a handle. It stays while this is held, whoever frees the handle meanwhile.

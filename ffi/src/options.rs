@@ -4,10 +4,13 @@
 use std::ffi::c_char;
 use std::time::Duration;
 
-use engine::{AppendOptions, ConsumerOptions, EngineOptions, Identity, ProducerOptions, ReadOptions, TopicOptions};
+use engine::{
+    AppendOptions, ConsumerOptions, EngineOptions, ErrorKind, Identity, ProducerOptions, ReadOptions, TopicOptions,
+};
 
 use crate::call::{Answer, Caller};
 use crate::codes::ONCELOG_LINGER_NONE;
+use crate::error::Fault;
 use crate::structs::{durability, isolation, oncelog_identity_t, sized, start, switch};
 
 /// How to open a log. NULL, or zeros, are the defaults.
@@ -117,6 +120,10 @@ pub struct oncelog_producer_options_t {
 impl oncelog_producer_options_t {
     /// The engine's word for it.
     pub fn read(self, caller: &Caller) -> Answer<ProducerOptions> {
+        if self.reserved != 0 {
+            let text = "reserved of oncelog_producer_options_t must be 0; zero the struct first";
+            return Err(Fault::new(ErrorKind::InvalidArgument, format!("{text}, reserved={}", self.reserved)));
+        }
         let mut options = ProducerOptions::new();
         if let Some(name) = caller.optional_text(self.name, "name")? {
             options = options.name(name);

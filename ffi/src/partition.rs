@@ -14,7 +14,7 @@ use crate::options::{oncelog_append_options_t, oncelog_read_options_t};
 use crate::record;
 use crate::records::{Walkable, oncelog_records_t};
 use crate::structs::{oncelog_appended_t, oncelog_bounds_t, oncelog_record_t};
-use crate::ticket::{Pending, oncelog_ticket_t};
+use crate::ticket::{Pending, Wanted, oncelog_ticket_t};
 
 /// One partition: the log itself, without producers and consumers. Any number of threads may use it.
 pub struct oncelog_partition_t;
@@ -137,7 +137,7 @@ pub extern "C" fn oncelog_partition_append_ticket(
     ticket: *mut *mut oncelog_ticket_t,
 ) -> *mut oncelog_error_t {
     call(|c| {
-        let (opened, out) = (find(partition)?, c.optional_out(ticket, "ticket")?);
+        let (opened, out) = (find(partition)?, Wanted::maybe(c, ticket)?);
         let (records, options) = (c.array(records, count, "records")?, c.options(options)?);
         Pending::Appended(opened.append(c, records, options)?).give(out)
     })
@@ -158,14 +158,14 @@ pub extern "C" fn oncelog_partition_append_batch(
     ticket: *mut *mut oncelog_ticket_t,
 ) -> *mut oncelog_error_t {
     call(|c| {
-        let (opened, out) = (find(partition)?, c.optional_out(ticket, "ticket")?);
+        let (opened, out) = (find(partition)?, Wanted::maybe(c, ticket)?);
         let options = c.options(options)?.read()?;
         let batch = Batch::from_bytes(c.bytes(batch, size, "batch")?.unwrap_or_default())?;
         let ticket = opened.partition.append_with(&batch, options)?;
-        match out {
-            Some(_) => Pending::Appended(ticket).give(out),
-            None => Ok(ticket.wait().map(drop)?),
+        if out.is_none() {
+            return Ok(ticket.wait().map(drop)?);
         }
+        Pending::Appended(ticket).give(out)
     })
 }
 

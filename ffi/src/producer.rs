@@ -8,11 +8,11 @@ use engine::Producer;
 use crate::call::call;
 use crate::engine_handle::oncelog_engine_t;
 use crate::error::oncelog_error_t;
-use crate::handle::{end, find, handle, make};
+use crate::handle::{end, find, handle, place};
 use crate::options::oncelog_producer_options_t;
 use crate::record;
 use crate::structs::oncelog_record_t;
-use crate::ticket::{Pending, oncelog_ticket_t};
+use crate::ticket::{Pending, Wanted, oncelog_ticket_t};
 
 /// Sends records to topics. Any number of threads may use it; each partition's records keep the order of the sends.
 pub struct oncelog_producer_t;
@@ -40,9 +40,9 @@ pub extern "C" fn oncelog_producer_open(
     out: *mut *mut oncelog_producer_t,
 ) -> *mut oncelog_error_t {
     call(|c| {
-        let (open, out) = (find(engine)?, c.out(out, "out")?);
+        let (open, out, place) = (find(engine)?, c.out(out, "out")?, place()?);
         let options = c.options(options)?.read(c)?;
-        out.set(make(open.engine.producer(options)?)?);
+        out.set(place.make(open.engine.producer(options)?));
         Ok(())
     })
 }
@@ -59,9 +59,9 @@ pub extern "C" fn oncelog_producer_open_ticket(
     ticket: *mut *mut oncelog_ticket_t,
 ) -> *mut oncelog_error_t {
     call(|c| {
-        let (open, ticket) = (find(engine)?, c.out(ticket, "ticket")?);
+        let (open, ticket) = (find(engine)?, Wanted::always(c, ticket)?);
         let options = c.options(options)?.read(c)?;
-        Pending::Producer(open.engine.producer_ticket(options)?).give(Some(ticket))
+        Pending::Producer(open.engine.producer_ticket(options)?).give(ticket)
     })
 }
 
@@ -82,7 +82,7 @@ pub extern "C" fn oncelog_producer_send(
     ticket: *mut *mut oncelog_ticket_t,
 ) -> *mut oncelog_error_t {
     call(|c| {
-        let (producer, out) = (find(producer)?, c.optional_out(ticket, "ticket")?);
+        let (producer, out) = (find(producer)?, Wanted::maybe(c, ticket)?);
         let topic = c.text(topic, "topic")?;
         let mut ticket = None;
         record::each(c, &[c.one(record, "record")?], |record| {
@@ -110,7 +110,7 @@ pub extern "C" fn oncelog_producer_try_send(
     sent: *mut bool,
 ) -> *mut oncelog_error_t {
     call(|c| {
-        let (producer, out, sent) = (find(producer)?, c.optional_out(ticket, "ticket")?, c.out(sent, "sent")?);
+        let (producer, out, sent) = (find(producer)?, Wanted::maybe(c, ticket)?, c.out(sent, "sent")?);
         let topic = c.text(topic, "topic")?;
         let mut ticket = None;
         record::each(c, &[c.one(record, "record")?], |record| {
@@ -141,7 +141,7 @@ pub extern "C" fn oncelog_producer_send_many(
     ticket: *mut *mut oncelog_ticket_t,
 ) -> *mut oncelog_error_t {
     call(|c| {
-        let (producer, out) = (find(producer)?, c.optional_out(ticket, "ticket")?);
+        let (producer, out) = (find(producer)?, Wanted::maybe(c, ticket)?);
         let (topic, records) = (c.text(topic, "topic")?, c.array(records, count, "records")?);
         let ticket = record::all(c, records, |records| Ok(producer.send_many(topic, records)?))?;
         Pending::Many(ticket).give(out)
@@ -167,7 +167,7 @@ pub extern "C" fn oncelog_producer_flush_ticket(
     ticket: *mut *mut oncelog_ticket_t,
 ) -> *mut oncelog_error_t {
     call(|c| {
-        let (producer, out) = (find(producer)?, c.optional_out(ticket, "ticket")?);
+        let (producer, out) = (find(producer)?, Wanted::maybe(c, ticket)?);
         Pending::Nothing(producer.flush_ticket()?).give(out)
     })
 }

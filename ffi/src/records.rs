@@ -5,7 +5,7 @@ use std::ffi::{CString, c_char};
 use std::ptr::null;
 
 use engine::{Error, ErrorKind, Headers, RecordView, Records, RecordsIter};
-use parking_lot::Mutex;
+use parking_lot::RwLock;
 
 use crate::call::{Answer, call};
 use crate::error::{self, Fault, oncelog_error_t};
@@ -24,16 +24,19 @@ const VIEWS: usize = 64;
 /// What is behind a handle to records.
 pub struct Walkable {
     // Before `records`, into whose bytes it points.
-    walk: Mutex<Walk>,
+    walk: RwLock<Walk>,
     /// Boxed, so that they stay where the walk points to.
     records: Box<Records>,
 }
 
 struct Walk {
+    all: &'static Records,
     iter: RecordsIter<'static>,
     views: Box<[oncelog_record_view_t]>,
     /// Those of all views so far that have any.
     headers: Vec<Headers<'static>>,
+    /// How many of them this walk has passed: one that begins again finds those that it met before.
+    passed: usize,
     /// Names met so far, as C wants them.
     topics: Vec<(&'static str, CString)>,
     /// Met behind views that were given out first.
@@ -43,6 +46,8 @@ struct Walk {
 // SAFETY: the pointers in `views` and the borrowed parts lead into `records`, which are Sync, never change, and live as
 // long; nothing of a walk belongs to a thread.
 unsafe impl Send for Walk {}
+// SAFETY: as above; shared, all of it is only read.
+unsafe impl Sync for Walk {}
 
 impl Walkable {
     /// Records at the start of their walk.
@@ -53,8 +58,9 @@ impl Walkable {
         let borrowed: &'static Records = unsafe { &*pointer };
         let count = usize::try_from(records.count()).unwrap_or(VIEWS).min(VIEWS);
         let views = vec![EMPTY; count].into_boxed_slice();
-        let (headers, topics) = (Vec::new(), Vec::new());
-        Self { walk: Mutex::new(Walk { iter: borrowed.iter(), views, headers, topics, error: None }), records }
+        let (iter, headers, topics) = (borrowed.iter(), Vec::new(), Vec::new());
+        let walk = Walk { all: borrowed, iter, views, headers, passed: 0, topics, error: None };
+        Self { walk: RwLock::new(walk), records }
     }
 }
 
@@ -77,7 +83,7 @@ impl Walk {
         if let Some(error) = self.error.take() {
             return Err(error.into());
         }
-        let Self { iter, views, headers, topics, error } = self;
+        let Self { iter, views, headers, passed, topics, error, .. } = self;
         let (mut name, mut topic) = ("", null::<c_char>());
         let mut count = 0;
         for view in &mut *views {
@@ -87,7 +93,7 @@ impl Walk {
                         name = record.topic();
                         topic = known_topic(topics, name);
                     }
-                    *view = view_of(&record, topic, headers);
+                    *view = view_of(&record, topic, headers, passed);
                     count += 1;
                 }
                 Some(Err(found)) if count == 0 => return Err(found.into()),
@@ -99,6 +105,10 @@ impl Walk {
             }
         }
         Ok(&views[..count])
+    }
+
+    fn rewind(&mut self) {
+        (self.iter, self.passed, self.error) = (self.all.iter(), 0, None);
     }
 
     fn headers_of(&self, view: &oncelog_record_view_t) -> Answer<Vec<oncelog_header_view_t>> {
@@ -128,11 +138,15 @@ fn view_of(
     record: &RecordView<'static>,
     topic: *const c_char,
     kept: &mut Vec<Headers<'static>>,
+    passed: &mut usize,
 ) -> oncelog_record_view_t {
     let headers = record.headers();
     let header_count = headers.len() as u32;
     if header_count > 0 {
-        kept.push(headers);
+        if *passed == kept.len() {
+            kept.push(headers);
+        }
+        *passed += 1;
     }
     let (key, value) = (record.key(), record.value());
     oncelog_record_view_t {
@@ -145,7 +159,7 @@ fn view_of(
         key_size: key.map_or(0, <[u8]>::len),
         value: value.map_or(null(), |value| value.as_ptr().cast()),
         value_size: value.map_or(0, <[u8]>::len),
-        headers: kept.len(),
+        headers: *passed,
     }
 }
 
@@ -177,10 +191,22 @@ pub extern "C" fn oncelog_records_next(
 ) -> *mut oncelog_error_t {
     call(|c| {
         let (records, out, count) = (find(records)?, c.out(out, "out")?, c.out(count, "count")?);
-        let mut walk = records.walk.try_lock().ok_or_else(busy)?;
+        let mut walk = records.walk.try_write().ok_or_else(busy)?;
         let views = walk.next()?;
         out.set(views.as_ptr());
         count.set(views.len());
+        Ok(())
+    })
+}
+
+/// Goes back to the first record: `oncelog_records_next` begins again. What was answered before stays good.
+///
+/// Errors: BUSY while another thread walks.
+#[unsafe(no_mangle)]
+#[must_use]
+pub extern "C" fn oncelog_records_rewind(records: *mut oncelog_records_t) -> *mut oncelog_error_t {
+    call(|_| {
+        find(records)?.walk.try_write().ok_or_else(busy)?.rewind();
         Ok(())
     })
 }
@@ -189,7 +215,7 @@ pub extern "C" fn oncelog_records_next(
 /// `view->header_count`. They live until `oncelog_records_free`.
 ///
 /// Errors: INVALID_ARGUMENT if `capacity` is too small, or the view is none of these records; INVALID_RECORD if a name
-/// is not UTF-8; BUSY while another thread walks.
+/// is not UTF-8; BUSY while another thread is in `oncelog_records_next` or `oncelog_records_rewind`.
 #[unsafe(no_mangle)]
 #[must_use]
 pub extern "C" fn oncelog_records_headers(
@@ -201,7 +227,7 @@ pub extern "C" fn oncelog_records_headers(
     call(|c| {
         let (records, view) = (find(records)?, c.one(view, "view")?);
         let room = c.room(out, capacity, "out")?;
-        let headers = records.walk.try_lock().ok_or_else(busy)?.headers_of(&view)?;
+        let headers = records.walk.try_read().ok_or_else(busy)?.headers_of(&view)?;
         if headers.len() > room.count {
             let values = format!("header_count={} capacity={}", headers.len(), room.count);
             let text = "there is no room for all headers; give an array for header_count of them";

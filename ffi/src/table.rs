@@ -13,7 +13,8 @@ use std::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64};
 
 /// Slots of the first chunk; each next one has twice as many.
 const CHUNK_FIRST: u32 = 64;
-const CHUNKS: usize = 17;
+/// Few where tests fill a table.
+const CHUNKS: usize = if cfg!(test) { 6 } else { 17 };
 const SLOTS: u32 = CHUNK_FIRST * ((1 << CHUNKS) - 1);
 pub(crate) const SLOT_BITS: u32 = 23;
 pub(crate) const GENERATION_BITS: u32 = 36;
@@ -77,13 +78,19 @@ impl<T> Table<T> {
     }
 
     /// Keeps a value. Gives it back if the table is full.
+    #[cfg(test)]
     pub fn insert(&self, value: T) -> Result<Key, T> {
-        let Some((index, slot)) = self.take_free().or_else(|| self.take_unused()) else { return Err(value) };
-        // SAFETY: the slot is on no list and not live, so this thread alone reaches its value.
-        unsafe { *slot.value.get() = Some(value) };
-        let generation = slot.word.load(Relaxed) >> GENERATION_SHIFT;
-        slot.word.store(generation << GENERATION_SHIFT | LIVE, Release);
-        Ok(Key { slot: index, generation })
+        match self.place() {
+            Some(place) => Ok(place.fill(value)),
+            None => Err(value),
+        }
+    }
+
+    /// A place for a value to come. None if the table is full.
+    #[inline]
+    pub fn place(&self) -> Option<Place<'_, T>> {
+        let (index, slot) = self.take_free().or_else(|| self.take_unused())?;
+        Some(Place { table: self, slot, index })
     }
 
     /// Looks a value up. It stays at least as long as what this answers, whoever removes it meanwhile.
@@ -214,6 +221,35 @@ impl<T> Table<T> {
     }
 }
 
+/// A slot that is on no list and not live: nobody else reaches it.
+pub struct Place<'a, T> {
+    table: &'a Table<T>,
+    slot: &'a Slot<T>,
+    index: u32,
+}
+
+// SAFETY: whoever has the place alone reaches its slot, and the table is shared between threads anyway.
+unsafe impl<T: Send> Send for Place<'_, T> {}
+
+impl<T> Place<'_, T> {
+    /// Keeps a value there.
+    #[inline]
+    pub fn fill(self, value: T) -> Key {
+        let place = std::mem::ManuallyDrop::new(self);
+        // SAFETY: the slot is this place's alone until the word below says that it is live.
+        unsafe { *place.slot.value.get() = Some(value) };
+        let generation = place.slot.word.load(Relaxed) >> GENERATION_SHIFT;
+        place.slot.word.store(generation << GENERATION_SHIFT | LIVE, Release);
+        Key { slot: place.index, generation }
+    }
+}
+
+impl<T> Drop for Place<'_, T> {
+    fn drop(&mut self) {
+        self.table.put_free(self.slot, self.index);
+    }
+}
+
 /// A value in use.
 pub struct Pin<'a, T> {
     table: &'a Table<T>,
@@ -279,6 +315,22 @@ mod tests {
         {
             assert_eq!(table.pin(Key { slot, generation }).map(drop), Err(Missing::Never), "{slot} {generation}");
         }
+    }
+
+    #[test]
+    fn a_place_that_is_not_filled_is_free_again() {
+        let table = Table::new();
+        let place = table.place().unwrap();
+        let other = table.insert(1).unwrap();
+        drop(place);
+        let place = table.place().unwrap();
+        assert_eq!(place.index, 0);
+        let key = place.fill(2);
+        assert_eq!((*table.pin(key).unwrap(), *table.pin(other).unwrap()), (2, 1));
+        let full: Vec<_> = std::iter::from_fn(|| table.place()).collect();
+        assert_eq!((full.len(), table.insert(3)), (SLOTS as usize - 2, Err(3)));
+        drop(full);
+        assert!(table.insert(3).is_ok());
     }
 
     #[test]

@@ -4,11 +4,11 @@
 use std::time::Duration;
 
 use engine::{Appended, Committed, Error, ErrorKind, Producer, Ticket, TransactionalProducer};
-use parking_lot::{Mutex, MutexGuard};
+use parking_lot::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 
-use crate::call::{Answer, Out, call};
+use crate::call::{Answer, Caller, Out, call};
 use crate::error::{Fault, oncelog_error_t};
-use crate::handle::{end, find, handle, make};
+use crate::handle::{Place, end, find, handle, place};
 use crate::producer::oncelog_producer_t;
 use crate::structs::{oncelog_appended_t, oncelog_committed_t, timeout};
 use crate::transactional::oncelog_transactional_producer_t;
@@ -17,7 +17,7 @@ use crate::transactional::oncelog_transactional_producer_t;
 /// time.
 pub struct oncelog_ticket_t;
 
-handle!(oncelog_ticket_t, Ticket, Mutex<State>);
+handle!(oncelog_ticket_t, Ticket, RwLock<State>);
 
 /// What a ticket waits for.
 pub enum Pending {
@@ -100,9 +100,9 @@ pub(crate) use with_ticket;
 
 impl Pending {
     /// Gives the caller a ticket, if one is wanted.
-    pub fn give(self, out: Option<Out<*mut oncelog_ticket_t>>) -> Answer {
-        if let Some(out) = out {
-            out.set(make(Mutex::new(State::Pending(self)))?);
+    pub fn give(self, wanted: Wanted) -> Answer {
+        if let Some((out, place)) = wanted.0 {
+            out.set(place.make(RwLock::new(State::Pending(self))));
         }
         Ok(())
     }
@@ -119,6 +119,27 @@ impl Pending {
     fn try_wait(mut self) -> Result<Result<Given, Error>, Self> {
         let answer = with_ticket!(&mut self, ticket => ticket.try_wait().map(|given| given.map(Into::into)));
         answer.transpose().ok_or(self)
+    }
+}
+
+/// Where a ticket goes, if one is wanted, and its handle to be: a call that did its work must not fail for want of one.
+pub struct Wanted(Option<(Out<*mut oncelog_ticket_t>, Place<oncelog_ticket_t>)>);
+
+impl Wanted {
+    /// For calls that make a ticket only if they are asked for one.
+    pub fn maybe(caller: &Caller, ticket: *mut *mut oncelog_ticket_t) -> Answer<Self> {
+        let out = caller.optional_out(ticket, "ticket")?;
+        Ok(Wanted(out.map(|out| place().map(|place| (out, place))).transpose()?))
+    }
+
+    /// For calls whose answer comes in the ticket alone.
+    pub fn always(caller: &Caller, ticket: *mut *mut oncelog_ticket_t) -> Answer<Self> {
+        Ok(Wanted(Some((caller.out(ticket, "ticket")?, place()?))))
+    }
+
+    /// Nobody asked for one.
+    pub fn is_none(&self) -> bool {
+        self.0.is_none()
     }
 }
 
@@ -141,23 +162,45 @@ impl State {
     }
 
     /// What was answered.
-    fn given(&mut self) -> Answer<&mut Given> {
+    fn given(&self) -> Answer<&Given> {
         match self {
             State::Done(Ok(given)) => Ok(given),
-            State::Done(Err(error)) => Err(error.clone().into()),
-            State::Pending(_) => {
-                let text = "the ticket has no answer yet; wait for it first";
-                Err(Fault::new(ErrorKind::InvalidState, text))
-            }
-            State::Lost => Err(lost()),
+            other => Err(other.none()),
+        }
+    }
+
+    /// The same, to take a part of it away.
+    fn given_mut(&mut self) -> Answer<&mut Given> {
+        match self {
+            State::Done(Ok(given)) => Ok(given),
+            other => Err(other.none()),
+        }
+    }
+
+    /// Why there is nothing to give.
+    #[cold]
+    fn none(&self) -> Fault {
+        match self {
+            State::Done(Err(error)) => error.clone().into(),
+            State::Lost => lost(),
+            _ => Fault::new(ErrorKind::InvalidState, "the ticket has no answer yet; wait for it first"),
         }
     }
 }
 
 /// The ticket's state, if no other thread has it.
-pub fn lock(state: &Mutex<State>) -> Answer<MutexGuard<'_, State>> {
-    let busy = || Fault::new(ErrorKind::Busy, "another thread is waiting for this ticket; let one thread do it");
-    state.try_lock().ok_or_else(busy)
+pub fn lock(state: &RwLock<State>) -> Answer<RwLockWriteGuard<'_, State>> {
+    state.try_write().ok_or_else(busy)
+}
+
+/// The same to look at it, which many threads may do at once.
+fn look(state: &RwLock<State>) -> Answer<RwLockReadGuard<'_, State>> {
+    state.try_read().ok_or_else(busy)
+}
+
+#[cold]
+fn busy() -> Fault {
+    Fault::new(ErrorKind::Busy, "another thread is waiting for this ticket; let one thread do it")
 }
 
 /// The answer to whoever asks a ticket that was given away.
@@ -223,7 +266,7 @@ pub extern "C" fn oncelog_ticket_appended(
 ) -> *mut oncelog_error_t {
     call(|c| {
         let (state, out) = (find(ticket)?, c.out(out, "out")?);
-        let appended = match lock(&state)?.given()? {
+        let appended = match look(&state)?.given()? {
             Given::Appended(appended) => Some(*appended),
             Given::Many(all) => all.last().copied(),
             _ => None,
@@ -245,7 +288,7 @@ pub extern "C" fn oncelog_ticket_appended_many(
 ) -> *mut oncelog_error_t {
     call(|c| {
         let (state, out, count) = (find(ticket)?, c.out(out, "out")?, c.out(count, "count")?);
-        let mut state = lock(&state)?;
+        let state = look(&state)?;
         let all: &[oncelog_appended_t] = match state.given()? {
             Given::Appended(appended) => std::slice::from_ref(appended),
             Given::Many(all) => all,
@@ -269,7 +312,7 @@ pub extern "C" fn oncelog_ticket_committed(
 ) -> *mut oncelog_error_t {
     call(|c| {
         let (state, out) = (find(ticket)?, c.out(out, "out")?);
-        match lock(&state)?.given()? {
+        match look(&state)?.given()? {
             Given::Committed(committed) => out.set(*committed),
             _ => return Err(another("a transaction")),
         }
@@ -287,12 +330,12 @@ pub extern "C" fn oncelog_ticket_producer(
     out: *mut *mut oncelog_producer_t,
 ) -> *mut oncelog_error_t {
     call(|c| {
-        let (state, out) = (find(ticket)?, c.out(out, "out")?);
-        let producer = match lock(&state)?.given()? {
+        let (state, out, place) = (find(ticket)?, c.out(out, "out")?, place()?);
+        let producer = match lock(&state)?.given_mut()? {
             Given::Producer(producer) => producer.take(),
             _ => None,
         };
-        out.set(make(producer.ok_or_else(|| another("a producer"))?)?);
+        out.set(place.make(producer.ok_or_else(|| another("a producer"))?));
         Ok(())
     })
 }
@@ -308,12 +351,12 @@ pub extern "C" fn oncelog_ticket_transactional_producer(
     out: *mut *mut oncelog_transactional_producer_t,
 ) -> *mut oncelog_error_t {
     call(|c| {
-        let (state, out) = (find(ticket)?, c.out(out, "out")?);
-        let producer = match lock(&state)?.given()? {
+        let (state, out, place) = (find(ticket)?, c.out(out, "out")?, place()?);
+        let producer = match lock(&state)?.given_mut()? {
             Given::Transactional(producer) => producer.take(),
             _ => None,
         };
-        out.set(make(producer.ok_or_else(|| another("a transactional producer"))?)?);
+        out.set(place.make(producer.ok_or_else(|| another("a transactional producer"))?));
         Ok(())
     })
 }
@@ -322,4 +365,103 @@ pub extern "C" fn oncelog_ticket_transactional_producer(
 #[unsafe(no_mangle)]
 pub extern "C" fn oncelog_ticket_free(ticket: *mut oncelog_ticket_t) -> *mut oncelog_error_t {
     call(|_| if ticket.is_null() { Ok(()) } else { end(ticket) })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::ptr::{null, null_mut};
+
+    use super::*;
+    use crate::completions::*;
+    use crate::consumer::*;
+    use crate::engine_handle::*;
+    use crate::error::{oncelog_error_code, oncelog_error_free};
+    use crate::partition::*;
+    use crate::producer::*;
+    use crate::structs::{oncelog_bounds_t, oncelog_record_t, oncelog_topic_partition_t};
+    use crate::transaction::*;
+    use crate::transactional::*;
+
+    fn ok(error: *mut oncelog_error_t) {
+        assert_eq!(oncelog_error_code(error), 0);
+    }
+
+    fn is_full(error: *mut oncelog_error_t) {
+        assert_eq!(oncelog_error_code(error), ErrorKind::LimitExceeded as u32);
+        oncelog_error_free(error);
+    }
+
+    unsafe extern "C" fn called(
+        count: *mut std::ffi::c_void,
+        ticket: *mut oncelog_ticket_t,
+        error: *const oncelog_error_t,
+    ) {
+        assert!(!ticket.is_null() && error.is_null());
+        // SAFETY: the test gives a number.
+        unsafe { *count.cast::<usize>() += 1 };
+    }
+
+    /// Takes all handles of a kind that are left.
+    fn fill<H: crate::handle::Handle>() -> Vec<Place<H>> {
+        std::iter::from_fn(|| place().ok()).collect()
+    }
+
+    #[test]
+    fn a_call_that_finds_no_room_for_its_handle_does_nothing() {
+        let directory = std::env::temp_dir().join(format!("oncelog-full-{}", std::process::id()));
+        let path = std::ffi::CString::new(directory.to_str().unwrap()).unwrap();
+        let (topic, id) = (c"t".as_ptr(), c"id".as_ptr());
+        let name = oncelog_topic_partition_t { topic, partition: 0 };
+        // SAFETY: zeros are a record.
+        let record: oncelog_record_t = unsafe { std::mem::zeroed() };
+        let (mut engine, mut partition, mut producer) = (null_mut(), null_mut(), null_mut());
+        let (mut holder, mut open, mut consumer, mut queue) = (null_mut(), null_mut(), null_mut(), null_mut());
+        let (mut ticket, mut watched, mut records) = (null_mut(), null_mut(), null_mut());
+        let mut bounds = oncelog_bounds_t { start: 0, stable: 0, end: 0 };
+        ok(oncelog_open(path.as_ptr(), null(), &mut engine));
+        ok(oncelog_create_topic(engine, topic, null()));
+        ok(oncelog_partition_open(engine, topic, 0, &mut partition));
+        ok(oncelog_producer_open(engine, null(), &mut producer));
+        ok(oncelog_transactional_producer_open(engine, id, null(), &mut holder));
+        ok(oncelog_begin_transaction(holder, &mut open));
+        ok(oncelog_transaction_send(open, topic, &record));
+        ok(oncelog_consumer_open(engine, null(), &mut consumer));
+        ok(oncelog_consumer_assign(consumer, &name, 1));
+        ok(oncelog_completions_open(engine, &mut queue));
+        ok(oncelog_flush_ticket(engine, &mut watched));
+        ok(oncelog_ticket_wait(watched));
+        let mut calls = 0usize;
+        let context = (&raw mut calls).cast();
+
+        let full = (fill::<oncelog_ticket_t>(), fill::<crate::records::oncelog_records_t>());
+        is_full(oncelog_producer_send(producer, topic, &record, &mut ticket));
+        is_full(oncelog_partition_append_ticket(partition, &record, 1, null(), &mut ticket));
+        is_full(oncelog_transaction_commit_ticket(open, &mut ticket));
+        is_full(oncelog_completions_watch(queue, watched, Some(called), context));
+        ok(oncelog_flush(engine));
+        ok(oncelog_partition_bounds(partition, &mut bounds));
+        assert_eq!(bounds.end, 0);
+        ok(oncelog_producer_send(producer, topic, &record, null_mut()));
+        ok(oncelog_flush(engine));
+        is_full(oncelog_consumer_poll(consumer, 0, &mut records));
+        drop(full);
+
+        // All of it can be done now: nothing was used up, nothing was passed over.
+        ok(oncelog_transaction_commit_ticket(open, &mut ticket));
+        ok(oncelog_ticket_wait(ticket));
+        ok(oncelog_completions_watch(queue, watched, Some(called), context));
+        ok(oncelog_completions_watch(queue, ticket, Some(called), context));
+        // What was promised needs no room any more.
+        let full = fill::<oncelog_ticket_t>();
+        ok(oncelog_completions_drain(queue, null_mut()));
+        assert_eq!(calls, 2);
+        drop(full);
+        ok(oncelog_consumer_poll(consumer, 0, &mut records));
+        let mut count = 0;
+        ok(crate::records::oncelog_records_count(records, &mut count));
+        assert_eq!(count, 2);
+        ok(crate::records::oncelog_records_free(records));
+        ok(oncelog_engine_close(engine));
+        std::fs::remove_dir_all(directory).unwrap();
+    }
 }

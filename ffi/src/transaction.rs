@@ -11,7 +11,7 @@ use crate::error::{Fault, oncelog_error_t};
 use crate::handle::{end, find, handle};
 use crate::record;
 use crate::structs::{offsets, oncelog_committed_t, oncelog_group_metadata_t, oncelog_offset_t, oncelog_record_t};
-use crate::ticket::{Pending, oncelog_ticket_t};
+use crate::ticket::{Pending, Wanted, oncelog_ticket_t};
 
 /// Records for any number of topics and offsets of any number of groups that become visible together or not at all.
 /// Commit, abort and free use it up. One thread uses it at a time; which one may change. Its records get their offsets
@@ -165,7 +165,7 @@ pub extern "C" fn oncelog_transaction_commit_ticket(
     ticket: *mut *mut oncelog_ticket_t,
 ) -> *mut oncelog_error_t {
     call(|c| {
-        let out = c.optional_out(ticket, "ticket")?;
+        let out = Wanted::maybe(c, ticket)?;
         Pending::Committed(take(transaction)?.commit_ticket()?).give(out)
     })
 }

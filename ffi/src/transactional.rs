@@ -10,9 +10,9 @@ use crate::call::call;
 use crate::consumer::oncelog_consumer_t;
 use crate::engine_handle::oncelog_engine_t;
 use crate::error::oncelog_error_t;
-use crate::handle::{end, find, handle, make};
+use crate::handle::{end, find, handle, make, place};
 use crate::options::oncelog_producer_options_t;
-use crate::ticket::{Pending, oncelog_ticket_t};
+use crate::ticket::{Pending, Wanted, oncelog_ticket_t};
 use crate::transaction::oncelog_transaction_t;
 
 /// A producer whose records become visible in transactions. Any number of threads may use it; one transaction is open
@@ -35,9 +35,9 @@ pub extern "C" fn oncelog_transactional_producer_open(
     out: *mut *mut oncelog_transactional_producer_t,
 ) -> *mut oncelog_error_t {
     call(|c| {
-        let (open, out) = (find(engine)?, c.out(out, "out")?);
+        let (open, out, place) = (find(engine)?, c.out(out, "out")?, place()?);
         let (id, options) = (c.text(transactional_id, "transactional_id")?, c.options(options)?.read(c)?);
-        out.set(make(open.engine.transactional_producer(id, options)?)?);
+        out.set(place.make(open.engine.transactional_producer(id, options)?));
         Ok(())
     })
 }
@@ -55,9 +55,9 @@ pub extern "C" fn oncelog_transactional_producer_open_ticket(
     ticket: *mut *mut oncelog_ticket_t,
 ) -> *mut oncelog_error_t {
     call(|c| {
-        let (open, ticket) = (find(engine)?, c.out(ticket, "ticket")?);
+        let (open, ticket) = (find(engine)?, Wanted::always(c, ticket)?);
         let (id, options) = (c.text(transactional_id, "transactional_id")?, c.options(options)?.read(c)?);
-        Pending::Transactional(open.engine.transactional_producer_ticket(id, options)?).give(Some(ticket))
+        Pending::Transactional(open.engine.transactional_producer_ticket(id, options)?).give(ticket)
     })
 }
 

@@ -1,4 +1,6 @@
 /* The log itself: batches in, views out, headers, bounds, ready batches, raw identities. */
+#include <pthread.h>
+
 #include "check.h"
 
 static void what_is_appended_is_read_back_field_by_field(void)
@@ -191,6 +193,101 @@ static void a_ready_batch_is_checked_byte_for_byte(void)
     drop_directory(directory);
 }
 
+static void records_are_walked_again_after_a_rewind(void)
+{
+    enum { COUNT = 150 };
+    char *directory = new_directory();
+    oncelog_engine_t *engine = open_with_topic(directory, 1);
+    oncelog_partition_t *partition = NULL;
+    oncelog_records_t *records = NULL;
+    const oncelog_record_view_t *views = NULL;
+    oncelog_record_view_t kept = {0};
+    oncelog_header_t header = {"h", "last", 4};
+    oncelog_header_view_t found;
+    oncelog_record_t given[COUNT];
+    size_t count = 0;
+    for (int i = 0; i < COUNT; i++)
+        given[i] = text_record("v");
+    given[0].headers = given[COUNT - 1].headers = &header;
+    given[0].header_count = given[COUNT - 1].header_count = 1;
+    OK(oncelog_partition_open(engine, "t", 0, &partition));
+    OK(oncelog_partition_append(partition, given, COUNT, NULL, NULL));
+    OK(oncelog_partition_read(partition, 0, NULL, &records));
+    for (int walk = 0; walk < 3; walk++) {
+        uint64_t seen = 0;
+        do {
+            OK(oncelog_records_next(records, &views, &count));
+            for (size_t i = 0; i < count; i++) {
+                CHECK(views[i].offset == seen++);
+                kept = views[i];
+            }
+        } while (count > 0 && !(walk == 1 && seen > 64)); /* the second walk ends in the middle */
+        OK(oncelog_records_rewind(records));
+        if (walk == 1)
+            continue;
+        /* The last view of the walk before is as good as it was. */
+        CHECK(seen == COUNT && kept.offset == COUNT - 1);
+        OK(oncelog_records_headers(records, &kept, &found, 1));
+        CHECK(found.value_size == 4 && memcmp(found.value, "last", 4) == 0);
+    }
+    FAILS(INVALID_ARGUMENT, oncelog_records_rewind(NULL));
+    OK(oncelog_records_free(records));
+    FAILS(CLOSED, oncelog_records_rewind(records));
+    OK(oncelog_partition_free(partition));
+    OK(oncelog_engine_close(engine));
+    drop_directory(directory);
+}
+
+struct asked {
+    oncelog_records_t *records;
+    oncelog_ticket_t *ticket;
+    oncelog_record_view_t view;
+};
+
+static void *ask(void *context)
+{
+    struct asked *asked = context;
+    oncelog_header_view_t header;
+    oncelog_appended_t appended;
+    for (int i = 0; i < 20000; i++) {
+        OK(oncelog_records_headers(asked->records, &asked->view, &header, 1));
+        OK(oncelog_ticket_appended(asked->ticket, &appended));
+        CHECK(header.key_size == 1 && appended.first == 0);
+    }
+    return NULL;
+}
+
+static void what_is_const_may_be_asked_by_many_threads_at_once(void)
+{
+    char *directory = new_directory();
+    oncelog_engine_t *engine = open_with_topic(directory, 1);
+    oncelog_partition_t *partition = NULL;
+    oncelog_header_t header = {"h", "v", 1};
+    oncelog_record_t record = text_record("v");
+    const oncelog_record_view_t *views = NULL;
+    struct asked asked = {0};
+    size_t count = 0;
+    pthread_t threads[3];
+    record.headers = &header;
+    record.header_count = 1;
+    OK(oncelog_partition_open(engine, "t", 0, &partition));
+    OK(oncelog_partition_append_ticket(partition, &record, 1, NULL, &asked.ticket));
+    OK(oncelog_ticket_wait(asked.ticket));
+    OK(oncelog_partition_read(partition, 0, NULL, &asked.records));
+    OK(oncelog_records_next(asked.records, &views, &count));
+    CHECK(count == 1);
+    asked.view = views[0];
+    for (int i = 0; i < 3; i++)
+        CHECK(pthread_create(&threads[i], NULL, ask, &asked) == 0);
+    for (int i = 0; i < 3; i++)
+        CHECK(pthread_join(threads[i], NULL) == 0);
+    OK(oncelog_records_free(asked.records));
+    OK(oncelog_ticket_free(asked.ticket));
+    OK(oncelog_partition_free(partition));
+    OK(oncelog_engine_close(engine));
+    drop_directory(directory);
+}
+
 int main(void)
 {
     what_is_appended_is_read_back_field_by_field();
@@ -198,5 +295,7 @@ int main(void)
     a_read_outside_the_log_names_its_bounds();
     a_batch_with_an_identity_is_written_once();
     a_ready_batch_is_checked_byte_for_byte();
+    records_are_walked_again_after_a_rewind();
+    what_is_const_may_be_asked_by_many_threads_at_once();
     return 0;
 }

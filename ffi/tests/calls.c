@@ -289,7 +289,8 @@ void call_records(struct source *source, struct shared *shared)
     bool known;
     switch (below(source, 5)) {
     case 0: /* the views are not read: others may free them */
-        seen(source, oncelog_records_next(PICK(RECORDS), &views, &count));
+        seen(source, below(source, 8) ? oncelog_records_next(PICK(RECORDS), &views, &count)
+                                      : oncelog_records_rewind(PICK(RECORDS)));
         return;
     case 1: seen(source, oncelog_records_count(PICK(RECORDS), &number)); return;
     case 2: seen(source, oncelog_records_next_offset(PICK(RECORDS), name(source), 0, &number, &known)); return;

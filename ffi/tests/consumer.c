@@ -1,4 +1,6 @@
 /* Consumers: assignment, positions, commits, start rules. */
+#include <pthread.h>
+
 #include "check.h"
 
 static void fill(oncelog_engine_t *engine, uint32_t partition, int count)
@@ -136,10 +138,46 @@ static void the_start_rule_says_where_to_begin(void)
     drop_directory(directory);
 }
 
+static void *poll_to_the_end(void *consumer)
+{
+    oncelog_error_code_t code = ONCELOG_ERROR_BUSY;
+    while (code == ONCELOG_ERROR_BUSY) {
+        oncelog_records_t *records = NULL;
+        oncelog_error_t *error = oncelog_consumer_poll(consumer, ONCELOG_FOREVER, &records);
+        code = oncelog_error_code(error);
+        oncelog_error_free(error);
+    }
+    CHECK(code == ONCELOG_ERROR_CLOSED);
+    return NULL;
+}
+
+static void one_thread_polls_at_a_time_and_a_close_wakes_it(void)
+{
+    char *directory = new_directory();
+    oncelog_engine_t *engine = open_with_topic(directory, 1);
+    oncelog_topic_partition_t name = {"t", 0};
+    oncelog_consumer_t *consumer = NULL;
+    oncelog_records_t *records = NULL;
+    oncelog_error_t *error = NULL;
+    pthread_t other;
+    OK(oncelog_consumer_open(engine, NULL, &consumer));
+    OK(oncelog_consumer_assign(consumer, &name, 1));
+    CHECK(pthread_create(&other, NULL, poll_to_the_end, consumer) == 0);
+    while ((error = oncelog_consumer_poll(consumer, 0, &records)) == NULL)
+        OK(oncelog_records_free(records));
+    CHECK(oncelog_error_code(error) == ONCELOG_ERROR_BUSY && oncelog_error_is_retriable(error));
+    oncelog_error_free(error);
+    OK(oncelog_engine_close(engine));
+    CHECK(pthread_join(other, NULL) == 0);
+    OK(oncelog_consumer_free(consumer));
+    drop_directory(directory);
+}
+
 int main(void)
 {
     a_group_goes_on_where_it_committed();
     any_offsets_of_a_group_can_be_committed();
     the_start_rule_says_where_to_begin();
+    one_thread_polls_at_a_time_and_a_close_wakes_it();
     return 0;
 }

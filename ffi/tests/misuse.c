@@ -109,6 +109,9 @@ static void sizes_of_structs_are_checked(void)
     oncelog_topic_options_t none = {0};
     oncelog_counters_t counters = {0};
     OK(oncelog_create_topic(engine, "later", &options.known));
+    oncelog_producer_options_t reserved = {.struct_size = sizeof reserved, .reserved = 1};
+    oncelog_producer_t *none_made = NULL;
+    FAILS(INVALID_ARGUMENT, oncelog_producer_open(engine, &reserved, &none_made));
     options.later[3] = 1;
     FAILS(INVALID_ARGUMENT, oncelog_create_topic(engine, "later2", &options.known));
     FAILS(INVALID_ARGUMENT, oncelog_create_topic(engine, "later2", &none));

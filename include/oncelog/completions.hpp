@@ -104,10 +104,10 @@ public:
         return detail::answer(oncelog_completions_fd(c_.get(), &fd), [&] { return fd; });
     }
 
-    /// Has `f(Result<T>)` called with the ticket's answer, once, by a later drain(). The ticket is used up, unless the
-    /// answer is Busy or InvalidArgument. Closing the engine answers all tickets.
+    /// Has `f(Result<T>)` called with the ticket's answer, once, by a later drain(). The ticket is used up; after an
+    /// error it is as it was. Closing the engine answers all tickets.
     ///
-    /// Errors: Busy while a thread waits for the ticket; Closed if it was used up before.
+    /// Errors: Busy while a thread waits for the ticket; Closed if it was used up before, or the queue was freed.
     template <class T, class F>
     Result<void> watch(Ticket<T> &&ticket, F f) const {
         return keep<detail::OnDone<T, F>>(std::move(f), [&](void *key) {

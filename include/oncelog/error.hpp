@@ -149,7 +149,7 @@ namespace detail {
 }  // namespace detail
 
 /// A value, or the error that there is instead. `if (!result) return result.error();` hands an error on: it turns into
-/// a Result of any type.
+/// a Result of any type. A Result<bool> has ok() alone: `if (ticket.poll())` would not ask what it seems to ask.
 template <class T>
 class [[nodiscard]] Result {
 public:
@@ -160,7 +160,10 @@ public:
 
     /// True if there is a value.
     bool ok() const noexcept { return value_.has_value(); }
-    explicit operator bool() const noexcept { return ok(); }
+    template <class V = T, class = std::enable_if_t<!std::is_same_v<V, bool>>>
+    explicit operator bool() const noexcept {
+        return ok();
+    }
     /// The error; code Ok if there is a value.
     const Error &error() const noexcept { return error_; }
 

@@ -7,6 +7,7 @@
 #ifndef ONCELOG_OPTIONS_HPP
 #define ONCELOG_OPTIONS_HPP
 
+#include <algorithm>
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
@@ -134,7 +135,8 @@ public:
     /// A batch is closed this long after its first record, unless somebody waits for it earlier; 0: at once. Default:
     /// 5 ms.
     ProducerOptions &linger(std::chrono::milliseconds time) noexcept {
-        auto number = detail::c_milliseconds(time);
+        // The largest number says "at once" to C, not "for ever".
+        auto number = std::min(detail::c_milliseconds(time), ONCELOG_LINGER_NONE - 1);
         return c_.linger_ms = number == 0 ? ONCELOG_LINGER_NONE : number, *this;
     }
     /// As C takes them; it borrows from this.

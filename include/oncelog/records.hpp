@@ -53,14 +53,14 @@ public:
     };
 
     Iterator begin() const noexcept { return Iterator(data()); }
-    Iterator end() const noexcept { return Iterator(data() + size_); }
-    std::size_t size() const noexcept { return size_; }
-    bool empty() const noexcept { return size_ == 0; }
+    Iterator end() const noexcept { return Iterator(data() + size()); }
+    std::size_t size() const noexcept { return many_.empty() ? size_ : many_.size(); }
+    bool empty() const noexcept { return size() == 0; }
     /// One of them; `index` must be below size().
     HeaderView operator[](std::size_t index) const noexcept { return HeaderView(data()[index]); }
     /// The last header of a name, which is the one that counts where a name comes twice.
     std::optional<HeaderView> find(std::string_view key) const noexcept {
-        for (std::size_t at = size_; at > 0; --at) {
+        for (std::size_t at = size(); at > 0; --at) {
             if ((*this)[at - 1].key() == key) return (*this)[at - 1];
         }
         return std::nullopt;
@@ -68,13 +68,14 @@ public:
 
 private:
     friend class RecordView;
-    const oncelog_header_view_t *data() const noexcept { return size_ > few_.size() ? many_.data() : few_.data(); }
+    const oncelog_header_view_t *data() const noexcept { return many_.empty() ? few_.data() : many_.data(); }
     oncelog_header_view_t *room(std::size_t size) {
+        if (size > few_.size()) return many_.resize(size), many_.data();
         size_ = size;
-        if (size > few_.size()) many_.resize(size);
-        return size > few_.size() ? many_.data() : few_.data();
+        return few_.data();
     }
 
+    /// How many of the few count, if there are not many: so headers that were moved from are empty, or as they were.
     std::size_t size_ = 0;
     std::array<oncelog_header_view_t, 4> few_ = {};
     std::vector<oncelog_header_view_t> many_;
@@ -102,7 +103,7 @@ public:
     std::uint32_t header_count() const noexcept { return c_.header_count; }
     /// The headers.
     ///
-    /// Errors: InvalidRecord if a name is not UTF-8; Busy while another thread walks the records.
+    /// Errors: InvalidRecord if a name is not UTF-8; Busy while another thread goes on in the records.
     Result<Headers> headers() const {
         Headers made;
         if (c_.header_count == 0) return made;
@@ -119,8 +120,8 @@ private:
 /// Records as a read or a poll answered them, of one partition or of several. They own their bytes, so they may be kept
 /// after the engine is closed. One thread walks them at a time.
 ///
-/// They are walked once, in the order of their offsets, one partition after the other; a loop that is left early can be
-/// gone on with by another one. There are three ways:
+/// They are walked in the order of their offsets, one partition after the other. A loop that is left early is gone on
+/// with by the next one, and behind the last record there is nothing until rewind(). There are three ways:
 ///
 ///     for (RecordView record : records) ...              // throws Corrupt where bytes are damaged, or aborts
 ///     records.each([&](RecordView record) { ... })       // answers Corrupt
@@ -159,6 +160,15 @@ public:
                 if (Result<void> answer = f(RecordView(c_.get(), *view)); !answer) return answer;
             }
         }
+    }
+
+    /// Goes back to the first record. Views that were given out stay good.
+    ///
+    /// Errors: Busy while another thread walks.
+    Result<void> rewind() {
+        auto *error = oncelog_records_rewind(c_.get());
+        if (error == nullptr) at_ = end_ = nullptr;
+        return detail::answer(error);
     }
 
     /// The next record, for a range-for.
@@ -215,7 +225,7 @@ private:
     const oncelog_record_view_t *end_ = nullptr;
 };
 
-/// Walks records, once.
+/// Walks what is left of records.
 class Records::Iterator {
 public:
     using iterator_category = std::input_iterator_tag;

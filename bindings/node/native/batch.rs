@@ -29,6 +29,19 @@ struct Packer {
 
 /// Packs records as `layout` draws them.
 pub fn packed(records: &Records) -> Vec<u8> {
+    filled(records).finish()
+}
+
+/// The same for a read of one partition: where it goes on is told also if nothing can be read up to there.
+pub fn packed_of(records: &Records, topic: &str, partition: u32) -> Vec<u8> {
+    let mut packer = filled(records);
+    if let Some(next) = records.next_offset(topic, partition) {
+        packer.goes_on(topic, partition, next);
+    }
+    packer.finish()
+}
+
+fn filled(records: &Records) -> Packer {
     let room = usize::try_from(records.count()).unwrap_or(usize::MAX);
     let tables = HEAD + room * (8 + ROW);
     // Of a large batch few records may be shown: then the memory grows as it must.
@@ -42,7 +55,7 @@ pub fn packed(records: &Records) -> Vec<u8> {
             Err(error) => packer.fault(&error),
         }
     }
-    packer.finish()
+    packer
 }
 
 impl Packer {
@@ -113,6 +126,15 @@ impl Packer {
         record.topic().clone_into(&mut self.topic);
         let (first, partition) = (record.offset(), record.partition());
         self.groups.push(Group { first, rows: 0, partition, kind: 0, text });
+    }
+
+    /// A group without rows, behind what is damaged or hidden.
+    fn goes_on(&mut self, topic: &str, partition: u32, next: u64) {
+        if self.groups.last().is_some_and(|group| group.kind == 0) && self.next == next {
+            return;
+        }
+        let text = self.text(topic);
+        self.groups.push(Group { first: next, rows: 0, partition, kind: 0, text });
     }
 
     fn fault(&mut self, error: &Error) {

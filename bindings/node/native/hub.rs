@@ -66,6 +66,12 @@ impl Hub {
         self.queue.hold(&env, hold)
     }
 
+    /// The process exits: what was sent is written. `process.exit()` runs no cleanup that could do it later.
+    #[napi(catch_unwind)]
+    pub fn exits(&self) {
+        self.queue.flush();
+    }
+
     /// Opens a log on a thread of its own; `who` hears of it, and `lines` of what the engine logs.
     #[napi(catch_unwind)]
     pub fn open(&self, who: u32, dir: String, options: OpenOptions, lines: Option<u32>) -> Result<()> {

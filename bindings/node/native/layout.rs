@@ -31,7 +31,7 @@
 //!    i32 number of headers; its bytes are key, value, and headers as above
 //! groups: u64 offset of the first row, u32 rows, u32 partition, u32 kind of error or 0, u32 where text begins,
 //!    u32 bytes of text, u32 0. The text is the topic's name; of an error, which stands for damaged records
-//!    and has no rows, the message.
+//!    and has no rows, the message. Behind the records of one partition a group without rows may say where it goes on.
 //! ```
 
 use napi_derive::napi;

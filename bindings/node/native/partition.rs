@@ -9,7 +9,7 @@ use napi_derive::napi;
 use oncelog::{AppendOptions, Batch, ReadOptions};
 
 use crate::arguments::{BoundsRow, durability, number};
-use crate::batch::packed;
+use crate::batch::packed_of;
 use crate::crossing::Entries;
 use crate::engine::isolation;
 use crate::errors::{OrThrow, Result};
@@ -64,7 +64,8 @@ impl Partition {
             options = options.max_bytes(bytes as usize);
         }
         let records = self.partition.read(number(&offset)?, options).or_throw()?;
-        ArrayBuffer::from_data(env, packed(&records)).or_throw()
+        let (topic, number) = (self.partition.topic(), self.partition.number());
+        ArrayBuffer::from_data(env, packed_of(&records, topic, number)).or_throw()
     }
 
     #[napi(catch_unwind)]

@@ -106,6 +106,15 @@ impl Queue {
         state.logs.push(Arc::downgrade(log));
     }
 
+    /// What was sent is written. This waits for the disk.
+    pub fn flush(&self) {
+        let logs: Vec<_> = self.lock().logs.iter().filter_map(Weak::upgrade).collect();
+        for log in logs {
+            // At the end of a process there is nobody to tell.
+            let _ = log.flush();
+        }
+    }
+
     /// The environment ends: nobody is woken any more, and what it opened is closed. This may wait for the disk, as the
     /// end of a program does.
     pub fn close(&self) {

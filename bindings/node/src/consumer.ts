@@ -29,9 +29,13 @@ export class Consumer<O extends Offsets = "bigint"> implements AsyncIterable<Rec
   #polling = false;
   /** The walk of `for await` over records of which the engine thinks that they were read. */
   #walk: RecordsIterator<O> | undefined;
-  /** Kept when a poll would answer; asked of the engine once, however many polls time out. */
-  #ready: Promise<void> | undefined;
+  /** Hears of readiness while somebody waits for it. */
+  readonly #who = hub.listen(this);
+  /** The engine will say when a poll would answer; it is asked once, however many polls time out. */
+  #asked = false;
   #stop: (() => void) | undefined;
+  /** Kept when a transaction that is bound to this has sent the positions: until then they stay. */
+  #committing: Promise<void> | undefined;
 
   /** @internal */
   constructor(native: NativeConsumer, offsets: O | undefined) {
@@ -54,6 +58,8 @@ export class Consumer<O extends Offsets = "bigint"> implements AsyncIterable<Rec
   async poll(options: PollOptions = {}): Promise<Records<O>> {
     const signal = signalOf(options);
     const timeout = amount(options.timeoutMs, "timeoutMs") ?? Infinity;
+    this.#check();
+    while (this.#committing !== undefined) await this.#committing;
     this.#check();
     this.#giveBack();
     return new Records((await this.#next(timeout, signal)) ?? null, this.#maker);
@@ -81,27 +87,30 @@ export class Consumer<O extends Offsets = "bigint"> implements AsyncIterable<Rec
 
   /** Waits until a poll would answer, the time is up, the signal is raised or the consumer is closed. */
   async #untilReady(timeout: number, signal: AbortSignal | undefined): Promise<void> {
-    this.#ready ??= new Promise<void>((resolve) => {
-      const heard = () => {
-        this.#ready = undefined;
-        resolve();
-      };
-      run(() => this.native.onReady(hub.listenOnce(heard)));
-    });
     let timer: NodeJS.Timeout | undefined;
-    const stopped = new Promise<void>((resolve) => {
+    const woken = new Promise<void>((resolve) => {
       this.#stop = resolve;
       // A timer that is set further off fires at once.
       if (timeout < 2 ** 31) timer = setTimeout(resolve, timeout);
     });
-    hub.hold();
+    hub.keep(this);
     try {
-      await until(Promise.race([this.#ready, stopped]), signal);
+      if (!this.#asked) {
+        run(() => this.native.onReady(this.#who));
+        this.#asked = true;
+      }
+      await until(woken, signal);
     } finally {
       clearTimeout(timer);
       this.#stop = undefined;
-      hub.release();
+      hub.letGo(this);
     }
+  }
+
+  /** @internal Called by the hub: a poll would answer. */
+  heard(): void {
+    this.#asked = false;
+    this.#stop?.();
   }
 
   /**
@@ -109,18 +118,19 @@ export class Consumer<O extends Offsets = "bigint"> implements AsyncIterable<Rec
    * commit in the loop commits up to it, and after a `break` the next reader goes on behind it.
    */
   [Symbol.asyncIterator](): AsyncIterator<Record<O>, undefined> {
+    const next = (): Promise<IteratorResult<Record<O>, undefined>> => {
+      if (this.#committing !== undefined) return this.#committing.then(next);
+      const walk = this.#walk;
+      if (walk === undefined) return this.#more();
+      try {
+        const given = walk.next();
+        return given.done ? this.#more() : Promise.resolve(given);
+      } catch (error) {
+        return Promise.reject(error);
+      }
+    };
     return {
-      next: () => {
-        const walk = this.#walk;
-        if (walk === undefined) return this.#more();
-        try {
-          const next = walk.next();
-          if (next.done) return this.#more();
-          return Promise.resolve(next);
-        } catch (error) {
-          return Promise.reject(error);
-        }
-      },
+      next,
       return: async () => {
         if (this.#open) this.#giveBack();
         return { done: true, value: undefined };
@@ -148,6 +158,10 @@ export class Consumer<O extends Offsets = "bigint"> implements AsyncIterable<Rec
     const name = partitionName(partition);
     const to = whole(offset, "offset");
     this.#check();
+    if (this.#committing !== undefined) {
+      const text = "a transaction that is bound to this consumer is being committed; await its commit, then seek";
+      throw new OncelogError("Busy", text);
+    }
     this.#giveBack();
     run(() => this.native.seek(name.topic, name.partition, to));
   }
@@ -277,6 +291,14 @@ export class Consumer<O extends Offsets = "bigint"> implements AsyncIterable<Rec
       if (stays) left.forEach(({ topic, partition }, n) => this.native.seek(topic, partition, ahead[n]));
       else this.#walk = undefined;
     }
+  }
+
+  /** @internal Has the positions stay until `commits` is settled. */
+  stay(commits: Promise<unknown>): void {
+    const through = () => {
+      this.#committing = undefined;
+    };
+    this.#committing = commits.then(through, through);
   }
 
   /** @internal */

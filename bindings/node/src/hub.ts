@@ -34,8 +34,10 @@ class Hub {
   readonly #free: number[] = [];
   readonly #listeners = new Map<number, WeakRef<Listener>>();
   readonly #gone = new FinalizationRegistry<number>((who) => this.#listeners.delete(who));
-  readonly #once = new Map<number, () => void>();
-  #nextListener = 0;
+  /** Those that wait themselves: kept, while others go when nobody else holds them. */
+  readonly #kept = new Set<Listener>();
+  /** Far from the numbers of those who wait: errors are kept by number, for both. */
+  #nextListener = 2 ** 31;
   #held = 0;
   readonly #known = [new Known(), new Known()];
 
@@ -81,11 +83,15 @@ class Hub {
     return who;
   }
 
-  /** A number for somebody who hears once, and for whom the process is not held. */
-  listenOnce(heard: () => void): number {
-    const who = this.#nextListener++;
-    this.#once.set(who, heard);
-    return who;
+  /** Keeps a listener, and the process, until `letGo`: somebody waits for what it hears. */
+  keep(listener: Listener): void {
+    this.#kept.add(listener);
+    this.hold();
+  }
+
+  letGo(listener: Listener): void {
+    this.#kept.delete(listener);
+    this.release();
   }
 
   /** Has the process wait until `release`. */
@@ -136,14 +142,9 @@ class Hub {
           break;
         case REFUSED:
         case LINE:
+        case READY:
           this.#tell(who, what);
           break;
-        case READY: {
-          const heard = this.#once.get(who);
-          this.#once.delete(who);
-          heard?.();
-          break;
-        }
         default:
           throw errorOf(0, `an unknown message came from the engine; report this, message=${what}`);
       }

@@ -78,6 +78,7 @@ export interface NativeEngine {
 }
 export interface NativeHub {
   hold(hold: boolean): void;
+  exits(): void;
   open(who: number, dir: string, options: object, lines?: number): void;
   drain(cells: Buffer): number;
   fail(who: number): void;

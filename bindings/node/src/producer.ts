@@ -241,7 +241,7 @@ export class Producer {
   /** @internal What is packed crosses, or stays behind what waits. */
   crossPacked(wait: boolean): void {
     this.#scheduled = false;
-    if (this.#packer.at === 0) return;
+    if (this.#packer.at === 0 && this.empty) return;
     if (wait || this.empty) this.crossBacklog(wait);
   }
 

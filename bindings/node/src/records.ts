@@ -70,7 +70,10 @@ export class Records<O extends Offsets = "bigint"> implements Iterable<Record<O>
     return this.record(group, index, this.#maker(group.first + BigInt(index - group.row)));
   }
 
-  /** The offset to read next of a partition; undefined if this holds nothing of it. */
+  /**
+   * The offset to read next of a partition; undefined if this holds nothing of it. What `Partition.read` answered
+   * names it also where nothing could be read: behind damage, or the offset that was asked for.
+   */
   nextOffset(topic: string, partition: number): OffsetOf<O> | undefined {
     const group = this.groups.findLast((g) => g.error === null && g.partition === partition && g.topic === topic);
     return group && this.#maker(group.first + BigInt(group.end - group.row));

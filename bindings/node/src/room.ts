@@ -1,4 +1,5 @@
 import type { NativeEngine } from "./native.js";
+import { waiting, type Packs } from "./schedule.js";
 
 /** How often is asked whether the engine has room again. */
 const ASK_AGAIN_MS = 1;
@@ -6,7 +7,7 @@ const ASK_AGAIN_MS = 1;
 const PATIENCE_MS = 2_000;
 
 /** Someone whose records are packed and have to wait. */
-export interface Waits {
+export interface Waits extends Packs {
   /** Sends what goes without waiting, or with `wait` everything. True if anything went. */
   crossBacklog(wait: boolean): boolean;
   /** Nothing is left. */
@@ -31,13 +32,19 @@ export class Room {
   /** Has `waits` sent when there is room. */
   wait(waits: Waits): void {
     this.#waiting.add(waits);
+    waiting.add(waits);
     this.#ask();
+  }
+
+  /** True if so many bytes would not have to wait. */
+  has(bytes: number): boolean {
+    return this.#native.hasRoom(bytes);
   }
 
   /** Waits until there is room for so many bytes at once, or until waiting for it is the engine's own affair. */
   async until(bytes: number): Promise<void> {
     const begun = performance.now();
-    while (!this.#native.hasRoom(bytes) && performance.now() - begun < PATIENCE_MS) {
+    while (!this.has(bytes) && performance.now() - begun < PATIENCE_MS) {
       await new Promise<void>((resolve) => setTimeout(resolve, ASK_AGAIN_MS));
     }
   }
@@ -60,6 +67,7 @@ export class Room {
       if (waits.crossBacklog(wait)) this.#moved = now;
       if (!waits.empty) break;
       this.#waiting.delete(waits);
+      waiting.delete(waits);
     }
     if (this.#waiting.size > 0) return;
     clearInterval(this.#timer);

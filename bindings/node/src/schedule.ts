@@ -1,7 +1,9 @@
+import { hub } from "./hub.js";
+
 // Records are packed as they come and cross together: at the end of the running task, or when there are many.
 
 /** Someone with packed records. */
-interface Packs {
+export interface Packs {
   crossPacked(wait: boolean): void;
 }
 
@@ -29,5 +31,12 @@ export function crossAll(wait: boolean): void {
   count = 0;
 }
 
+/** Those whose records wait for room, too. */
+export const waiting = new Set<Packs>();
+
 // After process.exit() no task runs any more, but what was sent before it was sent.
-process.on("exit", () => crossAll(true));
+process.on("exit", () => {
+  crossAll(true);
+  for (const packs of waiting) packs.crossPacked(true);
+  hub.native.exits();
+});

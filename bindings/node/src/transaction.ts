@@ -8,7 +8,7 @@ import type { Room } from "./room.js";
 import type { Committed, GroupMetadata, Offsets, Position, RecordInput, Waiting, Whole } from "./types.js";
 
 const SCRATCH = 64 << 10;
-let scratch = new Packer(SCRATCH);
+const scratch = new Packer(SCRATCH);
 
 /**
  * Begins transactions, one at a time, under a transactional id. Opening the id shuts its older holder out. Records of
@@ -84,8 +84,7 @@ export class Transaction {
   /** Adds a record. After an error the transaction is as it was, and may go on or be aborted. */
   send(topic: string, record: RecordInput): void {
     this.#check();
-    this.#pack(topic, record);
-    this.#cross();
+    this.#cross(this.#pack(topic, record));
   }
 
   /** Adds records. After an error those before the refused one are in the transaction, those behind it are not. */
@@ -94,26 +93,26 @@ export class Transaction {
     for (const record of iterable(records, "records")) {
       // Code of the caller runs between the records: each crosses before the next is asked for.
       this.#check();
-      this.#pack(topic, record);
-      this.#cross();
+      this.#cross(this.#pack(topic, record));
     }
   }
 
-  #pack(topic: string, record: RecordInput): void {
+  /** Answers where the record is. Code of the caller may run in here, and send as well. */
+  #pack(topic: string, record: RecordInput): Packer {
     let number = this.#topics.get(text(topic, "topic"));
     if (number === undefined) this.#topics.set(topic, (number = run(() => this.#native.topic(topic))));
     scratch.at = 0;
-    if (scratch.pack(record, number, 0, 0)) return;
+    if (scratch.pack(record, number, 0, 0)) return scratch;
     const { left, needed } = scratch;
     scratch.left = undefined;
-    scratch = new Packer(needed);
-    scratch.pack(left!, number, 0, 0);
+    const large = new Packer(needed);
+    large.pack(left!, number, 0, 0);
+    return large;
   }
 
-  #cross(): void {
-    const { bytes, at } = scratch;
-    scratch.at = 0;
-    if (bytes.length > SCRATCH) scratch = new Packer(SCRATCH);
+  #cross(packer: Packer): void {
+    const { bytes, at } = packer;
+    packer.at = 0;
     this.#bytes += at;
     try {
       native.cross(this.#slot, bytes, 0, at, false);
@@ -151,11 +150,16 @@ export class Transaction {
     const signal = signalOf(waiting);
     this.#check();
     this.#open = false;
-    return until(this.#commit(), signal);
+    if (this.#room.has(this.#bytes)) return until(this.#commit(), signal);
+    const waits = this.#room.until(this.#bytes);
+    const commits = waits.then(() => this.#commit());
+    // What is read from here on is no part of this transaction.
+    this.#consumer?.stay(waits);
+    return until(commits, signal);
   }
 
-  async #commit(): Promise<Committed> {
-    await this.#room.until(this.#bytes);
+  /** Has its place in the log, or is aborted, when this returns. */
+  #commit(): Promise<Committed> {
     const commit = (who: number) => this.#native.commit(who);
     const consumer = this.#consumer;
     return hub.wait<Committed>(consumer === undefined ? commit : (who) => consumer.atGiven(() => commit(who)));

@@ -49,6 +49,13 @@ for (const [way, status, expected] of [
   });
 }
 
+test("records that wait for room are written before the process ends", async (t) => {
+  const dir = directory(t);
+  const ended = await run([child("ends"), dir, "with records that wait for room"]);
+  assert.equal(ended.status, 7, ended.err);
+  assert.equal((await left(dir)).length, Number(ended.out));
+});
+
 test("an idle log does not hold the process, and a poll that waits does", async (t) => {
   const dir = directory(t);
   const { href } = new URL("../dist/index.mjs", import.meta.url);
@@ -119,6 +126,12 @@ test("handles that are forgotten in any order are collected, and the log with th
   const { status, out, err } = await run(["--expose-gc", child("collected"), dir]);
   assert.equal(status, 0, err);
   assert.deepEqual(JSON.parse(out), [60, 20, 20, 0]);
+});
+
+test("a consumer that waited in vain is collected and keeps nothing of its waits; one that waits stays", async (t) => {
+  const { status, out, err } = await run(["--expose-gc", child("idle"), directory(t)]);
+  assert.equal(status, 0, err);
+  assert.equal(out, "woken, small, collected");
 });
 
 test("nothing waits on libuv's threads", async (t) => {

@@ -159,3 +159,15 @@ test("handles are disposed of with await using", async (t) => {
   assert.equal(again.partition("t", 0).bounds().end, 1n);
   await again[Symbol.asyncDispose]();
 });
+
+test("a read says where it goes on also where it has nothing to give", async (t) => {
+  const { engine } = await log(t);
+  const partition = engine.partition("t", 0);
+  assert.equal((await partition.read(0)).nextOffset("t", 0), 0n);
+  await partition.append([{ value: "a" }, { value: "b" }]);
+  for (const [from, next] of [[0, 2n], [1, 2n], [2, 2n]]) {
+    const records = await partition.read(from);
+    assert.deepEqual([records.nextOffset("t", 0), records.nextOffset("t", 1)], [next, undefined]);
+    assert.equal([...records].length, records.length);
+  }
+});

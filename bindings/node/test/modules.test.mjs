@@ -45,7 +45,14 @@ test("the package has no dependencies, and packs what it needs and nothing more"
   const packed = execFileSync("npm", ["pack", "--dry-run", "--json", "--ignore-scripts"], { cwd: home, stdio: "pipe" });
   const paths = JSON.parse(packed)[0].files.map(({ path }) => path);
   assert.ok(paths.includes("dist/index.mjs") && paths.includes("dist/index.d.mts") && paths.includes("README.md"));
-  assert.ok(paths.every((path) => /^(dist\/|package.json|README.md|scripts\/install.mjs)/.test(path)), paths.join(" "));
+  const meant = /^(dist\/|package.json|README.md|LICENSE-(MIT|APACHE)$|scripts\/install.mjs)/;
+  assert.ok(paths.every((path) => meant.test(path)), paths.join(" "));
+});
+
+test("the package carries the licences of the repository", () => {
+  for (const name of ["LICENSE-MIT", "LICENSE-APACHE"]) {
+    assert.equal(readFileSync(join(home, name), "utf8"), readFileSync(join(home, "../..", name), "utf8"));
+  }
 });
 
 /** Runs the compiler over a file of test/types. */

@@ -233,3 +233,14 @@ test("a getter that sends while its record is sent runs once and disturbs nothin
   await Promise.all(inner);
   assert.deepEqual((await values(engine)).map((value) => value.split(" ")[0]), ["in", "out", "nested", "outer"]);
 });
+
+test("a post and a send that are refused together each hear of their own", async (t) => {
+  const { engine } = await log(t, { topics: [] });
+  const producers = await Promise.all([engine.producer(), engine.producer(), engine.producer()]);
+  for (const producer of producers) producer.post("posted", { value: "x" });
+  const sends = producers.map((producer) => producer.send("sent", { value: "x" }));
+  for (const send of sends) await assert.rejects(send, code("UnknownTopicOrPartition", /"sent"/));
+  for (const producer of producers) {
+    await assert.rejects(producer.flush(), code("UnknownTopicOrPartition", /"posted"/));
+  }
+});

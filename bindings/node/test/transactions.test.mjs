@@ -171,3 +171,41 @@ test("a signal stops waiting for a commit, which is made all the same", async (t
   await engine.flush();
   assert.deepEqual(await values(engine, "out"), ["there"]);
 });
+
+test("what is read behind the call of commit is no part of it, whether the log has room or not", async (t) => {
+  for (const posts of [0, 20_000]) {
+    const { engine, producer, consumer, transactional } = await pipeline(t);
+    const reader = engine.consumer({ topics: ["in"], group: "h", maxRecords: 3 });
+    const transaction = transactional.beginTransactionFor(reader);
+    for (const { value } of await reader.poll()) transaction.send("out", { value });
+    // More than the engine takes at once: the commit waits for room.
+    for (let i = 0; i < posts; i++) producer.post("in", { value: "x".repeat(1000) });
+    const committing = transaction.commit();
+    const walk = reader[Symbol.asyncIterator]();
+    assert.equal(`${(await walk.next()).value.value}`, "3");
+    await committing;
+    assert.deepEqual([reader.committed(from), reader.position(from)], [3n, 4n]);
+    await producer.close();
+    await consumer.close();
+  }
+});
+
+test("the next transaction may begin while the last is being committed", async (t) => {
+  const { engine, transactional } = await pipeline(t, 0);
+  const commits = ["a", "b", "c"].map((value) => {
+    const transaction = transactional.beginTransaction();
+    transaction.send("out", { value });
+    return transaction.commit();
+  });
+  await Promise.all(commits);
+  assert.deepEqual(await values(engine, "out"), ["a", "b", "c"]);
+});
+
+test("a getter that sends a large record into the transaction loses none", async (t) => {
+  const { engine, transactional } = await pipeline(t, 0);
+  const transaction = transactional.beginTransaction();
+  const large = "l".repeat(100_000);
+  transaction.send("out", { get value() { transaction.send("out", { value: large }); return "outer"; } });
+  await transaction.commit();
+  assert.deepEqual((await values(engine, "out")).map((value) => value[0]), ["l", "o"]);
+});

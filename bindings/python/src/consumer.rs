@@ -1,15 +1,16 @@
 //! Reads partitions from where a group stands.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use oncelog::{Offsets, TopicPartition};
+use oncelog::{ErrorKind, Offsets, TopicPartition};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
 
 use crate::arguments::Number;
 use crate::engine::{Engine, partitions_of};
-use crate::errors::{Raise, exception};
+use crate::errors::{Raise, exception, misplaced};
 use crate::hub::Ready;
 use crate::lock::Lock;
 use crate::messages::deliver;
@@ -46,6 +47,8 @@ pub struct Consumer {
     assigned: Lock<Vec<TopicPartition>>,
     /// What a loop over the consumer has polled and not handed out yet.
     ahead: Lock<Option<Ahead>>,
+    /// Somebody polls, from the look at what was polled before until the records are where they belong.
+    polling: AtomicBool,
     /// How long such a loop waits for the next record.
     timeout: Option<f64>,
     ready: Arc<Ready>,
@@ -84,12 +87,22 @@ impl Ahead {
     }
 }
 
+/// The turn to poll.
+struct Turn<'a>(&'a AtomicBool);
+
+impl Drop for Turn<'_> {
+    fn drop(&mut self) {
+        self.0.store(false, Ordering::Release);
+    }
+}
+
 impl Consumer {
     pub fn new(core: oncelog::Consumer, engine: &Bound<'_, Engine>, timeout: Option<f64>) -> PyResult<Self> {
         Patience::of(timeout)?;
         let (assigned, ahead) = (Lock::new(Vec::new()), Lock::new(None));
         let engine = engine.clone().unbind();
-        Ok(Self { core, engine, assigned, ahead, timeout, ready: Arc::default() })
+        let polling = AtomicBool::new(false);
+        Ok(Self { core, engine, assigned, ahead, polling, timeout, ready: Arc::default() })
     }
 
     pub fn core(&self) -> &oncelog::Consumer {
@@ -112,13 +125,22 @@ impl Consumer {
 
     /// Gives back what was polled and not handed out.
     pub fn give_back(&self, py: Python<'_>) -> PyResult<()> {
-        let Some(ahead) = self.ahead.take(py)?.take() else { return Ok(()) };
-        for name in ahead.begin.keys() {
-            if let Some(position) = ahead.position(name) {
-                self.core.seek(name, position).raise()?;
-            }
+        let mut lock = self.ahead.take(py)?;
+        let Some(ahead) = lock.take() else { return Ok(()) };
+        // Under the lock: a loop in another thread must not poll from where the engine thinks it is.
+        let mut places = ahead.begin.keys().filter_map(|name| Some((name, ahead.position(name)?)));
+        let sought = places.try_for_each(|(name, position)| self.core.seek(name, position));
+        drop(lock);
+        sought.raise()
+    }
+
+    /// The turn to poll, for one at a time.
+    fn turn(&self) -> PyResult<Turn<'_>> {
+        if self.polling.swap(true, Ordering::Acquire) {
+            let text = "another thread is polling this consumer; give each thread a consumer of its own";
+            return Err(misplaced(ErrorKind::Busy, text));
         }
-        Ok(())
+        Ok(Turn(&self.polling))
     }
 
     /// Forgets it: the positions go elsewhere anyway.
@@ -132,12 +154,15 @@ impl Consumer {
     #[inline]
     fn next_polled<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, Record>>> {
         // The lock is free again before an object is made: that may run the collector, and this in turn anything.
-        let next = self.ahead.take(py)?.as_mut().map(|ahead| ahead.next(py));
+        let mut lock = self.ahead.take(py)?;
+        let next = lock.as_mut().map(|ahead| ahead.next(py));
+        let walked = if matches!(next, Some(None)) { lock.take() } else { None };
+        drop(lock);
+        drop(walked);
         match next {
             Some(Some(Ok(seen))) => Bound::new(py, Record::new(seen)).map(Some),
             Some(Some(Err(error))) => Err(exception(&error)),
-            Some(None) => self.forget(py).map(|()| None),
-            None => Ok(None),
+            Some(None) | None => Ok(None),
         }
     }
 
@@ -157,6 +182,11 @@ impl Consumer {
 
     /// Polls for a loop; false if nothing came in time.
     fn poll_ahead(&self, py: Python<'_>, patience: Patience) -> PyResult<bool> {
+        let _turn = self.turn()?;
+        // Another thread may have polled since this one looked.
+        if self.ahead.take(py)?.is_some() {
+            return Ok(true);
+        }
         let begin = self.begin(py)?;
         let Some(records) = self.poll_core(py, patience)? else { return Ok(false) };
         let walk = Walk::new(&Bound::new(py, Records::new(records))?);
@@ -195,6 +225,7 @@ impl Consumer {
     #[pyo3(signature = (timeout=None))]
     fn poll(&self, py: Python<'_>, timeout: Option<f64>) -> PyResult<Records> {
         let patience = Patience::of(timeout)?;
+        let _turn = self.turn()?;
         self.give_back(py)?;
         Ok(Records::new(self.poll_core(py, patience)?.unwrap_or_default()))
     }

@@ -242,3 +242,26 @@ def test_prefork_workers_each_with_a_log_of_their_own(tmp_path: Path, oncelog_en
         children.append(pid)
     assert [os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) for pid in children] == [0, 0, 0]
     oncelog_engine.create_topic("goes-on")
+
+
+def leave_a_record_behind(directory: str) -> None:
+    global _inherited, _producer
+    _inherited = oncelog.open(directory)
+    _inherited.create_topic("t")
+    _producer = _inherited.producer(linger=60)
+    _producer.send("t", b"v")
+
+
+_producer: oncelog.Producer | None = None
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+@pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
+def test_what_a_child_has_sent_is_written_before_it_ends(tmp_path: Path, method: str) -> None:
+    context: Any = multiprocessing.get_context(method)
+    child = context.Process(target=leave_a_record_behind, args=(str(tmp_path / "log"),))
+    child.start()
+    child.join(60)
+    assert child.exitcode == 0
+    with oncelog.open(tmp_path / "log") as engine:
+        assert engine.partition("t", 0).bounds().end == 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -162,3 +163,55 @@ def test_a_storm_of_calls_and_a_close_end_in_typed_errors(
         thread.join(30)
         assert not thread.is_alive()
     assert strange == []
+
+
+def test_threads_in_one_loop_lose_nothing_and_get_nothing_twice(oncelog_engine: oncelog.Engine, topic: str) -> None:
+    count = 4000
+    oncelog_engine.producer().send_many(topic, [b"v"] * count).result()
+    consumer = oncelog_engine.consumer(topic, group="g", max_records=2, timeout=0)
+    seen: list[list[int]] = [[], [], []]
+
+    def read(mine: list[int]) -> None:
+        while consumer.position((topic, 0)) < count:
+            try:
+                mine.append(next(consumer).offset)
+            except oncelog.BusyError:
+                # Another one polls: what that finds is there at once.
+                continue
+            except StopIteration:
+                return
+
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-5)
+    try:
+        threads = [threading.Thread(target=read, args=(mine,)) for mine in seen]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    finally:
+        sys.setswitchinterval(interval)
+    assert sorted(sum(seen, [])) == list(range(count))
+
+
+def test_commits_of_another_thread_lose_nothing(oncelog_engine: oncelog.Engine, topic: str) -> None:
+    count = 20_000
+    oncelog_engine.producer().send_many(topic, [b"v"] * count).result()
+    consumer = oncelog_engine.consumer(topic, group="g", max_records=50, timeout=0)
+    through = threading.Event()
+
+    def commit() -> None:
+        while not through.is_set():
+            consumer.commit()
+
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-5)
+    committer = threading.Thread(target=commit)
+    committer.start()
+    try:
+        seen = [record.offset for record in consumer]
+    finally:
+        through.set()
+        committer.join()
+        sys.setswitchinterval(interval)
+    assert seen == list(range(count))

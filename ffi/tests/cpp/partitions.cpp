@@ -143,6 +143,45 @@ TEST("records are an input range of the standard library") {
     CHECK((*at++).value() == "a" && (*at).value() == "bb");
 }
 
+TEST("records are walked again after a rewind") {
+    Log log;
+    Partition partition = OK(log.engine.partition("t", 0));
+    Record many[100];
+    OK(partition.append(many));
+    OK(partition.append(Record("last").headers({{"h", "v"}})));
+    Records records = OK(partition.read(0));
+    std::optional<RecordView> last;
+    for (int walk = 0; walk < 3; ++walk) {
+        std::uint64_t seen = 0;
+        OK(records.each([&](RecordView record) {
+            CHECK(record.offset() == seen++);
+            last = record;
+        }));
+        CHECK(seen == 101 && !OK(records.next()));
+        OK(records.rewind());
+        CHECK(OK(last->headers())[0].value() == "v");
+        CHECK(OK(records.next())->offset() == 0); // in the middle of an array
+        OK(records.rewind());
+    }
+    Records other = std::move(records);
+    FAILS(records.rewind(), InvalidArgument);
+    OK(other.rewind());
+    CHECK(OK(other.next())->offset() == 0);
+}
+
+TEST("headers that were moved from are empty or as they were") {
+    Log log;
+    Partition partition = OK(log.engine.partition("t", 0));
+    std::vector<Header> many(7, Header("h", "v"));
+    OK(partition.append(Record().headers(many)));
+    Records records = OK(partition.read(0));
+    Headers from = OK(OK(records.next())->headers());
+    CHECK(from.size() == 7);
+    Headers to = std::move(from);
+    for (HeaderView header : from) CHECK(header.key() == "h");
+    CHECK(to.size() == 7 && to[6].value() == "v" && !from.find("other"));
+}
+
 TEST("a walk ends with the error of the function that is called") {
     Log log;
     Partition partition = OK(log.engine.partition("t", 0));

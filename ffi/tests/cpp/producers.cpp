@@ -21,6 +21,17 @@ TEST("a ticket that is asked writes nothing, one that is waited for closes its b
     CHECK(OK(ticket.wait()).first == 0);
 }
 
+TEST("a linger longer than C can say is the longest, not none") {
+    Log log({}, EngineOptions().threads(false).durability(Durability::Os));
+    OK(log.engine.create_topic("t"));
+    for (auto linger : {std::chrono::milliseconds(0), std::chrono::milliseconds::max()}) {
+        Producer producer = OK(log.engine.producer(ProducerOptions().linger(linger)));
+        Ticket<Appended> ticket = OK(producer.send("t", Record("a")));
+        OK(log.engine.drive());
+        CHECK(OK(ticket.poll()) == (linger == 0ms));
+    }
+}
+
 TEST("records sent in threes get three answers") {
     Log log;
     Producer producer = OK(log.engine.producer());

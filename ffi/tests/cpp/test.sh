@@ -60,7 +60,8 @@ compile_rest() {
     for part in include/oncelog/*.hpp; do
         echo "#include \"$part\"" | g++ -std=c++17 $warn -I. -fsyntax-only -x c++ -
     done
-    for careless in 'engine.flush()' 'engine.producer()' 'engine.producer().value().send("t", oncelog::Record())'; do
+    for careless in 'engine.flush()' 'engine.producer()' 'engine.producer().value().send("t", oncelog::Record())' \
+        'if (engine.has_room(1)) {}'; do
         if printf '#include <oncelog.hpp>\nvoid careless(oncelog::Engine &engine) { %s; }' "$careless" |
             g++ -std=c++17 $warn -fsyntax-only -x c++ - 2>/dev/null; then
             say "$careless: a result that nobody looks at must not compile"

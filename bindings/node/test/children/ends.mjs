@@ -16,6 +16,16 @@ const ways = {
     consumer.poll();
     process.exit(3);
   },
+  "with records that wait for room": () => {
+    const value = Buffer.alloc(1000);
+    let posted = 1;
+    while (producer.post("t", { value })) posted++;
+    for (let i = 0; i < 5000; i++, posted++) producer.post("t", { value });
+    setImmediate(() => {
+      console.log(posted);
+      process.exit(7);
+    });
+  },
   "in a callback": () => {
     producer.send("t", { value: "sent" }).then(() => process.exit(4));
   },

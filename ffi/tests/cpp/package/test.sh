@@ -21,6 +21,10 @@ run() {
 }
 
 cd "$work"
+# A path may hold what sed would take for its own.
+"$top/ffi/install.sh" 'a&b' >install.log 2>&1 || { cat install.log; exit 1; }
+[ "$(head -n 1 'a&b/lib/pkgconfig/oncelog.pc')" = "prefix=$work/a&b" ] || fail "the prefix is wrong in oncelog.pc"
+rm -rf 'a&b'
 "$top/ffi/install.sh" first >install.log 2>&1 || { cat install.log; exit 1; }
 for file in include/oncelog.h include/oncelog.hpp lib/liboncelog.a lib/pkgconfig/oncelog.pc; do
     [ -f "first/$file" ] || fail "$file was not installed"
