@@ -155,18 +155,21 @@ def test_the_child_may_open_the_log_when_its_parent_has_closed_it(script: Script
 transaction.abort()
 producer.flush()
 read_end, write_end = os.pipe()
+refused, refuse = os.pipe()
 pid = os.fork()
 if pid == 0:
     try:
         oncelog.open("log")
         os._exit(1)
     except oncelog.LockedError:
-        pass
+        os.write(refuse, b"!")
     os.read(read_end, 1)
     with oncelog.open("log") as own:
         own.producer().send("t", b"from the child").result()
     os._exit(0)
-time.sleep(0.1)
+# Here only the child holds the other end, so its death is heard too.
+os.close(refuse)
+os.read(refused, 1)
 engine.close()
 os.write(write_end, b"!")
 reap(pid)

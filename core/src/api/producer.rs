@@ -397,7 +397,7 @@ impl Sender {
             Kind::Named(frames) => {
                 frames.check()?;
                 let position = frames.position_of(record)?;
-                let level = level_asked(context, topic.as_deref().ok());
+                let level = level_asked(context, topic.as_ref().ok().map(|looked| &*looked.topic));
                 if let Some(repeated) = frames.repeated(context, position, level, effects) {
                     return Ok(repeated);
                 }
@@ -405,9 +405,8 @@ impl Sender {
             }
         };
         // Only now: a record that is in the log already is a duplicate even if its topic is gone.
-        topic?;
         let random = &*context.engine.machine().random;
-        let partition = router.choose(record, random, |instance| kind.holds(instance))?;
+        let partition = topic?.choose(record, random, |instance| kind.holds(instance))?;
         let timestamp = match record.timestamp {
             Some(own) => own,
             None => effects.now(context),

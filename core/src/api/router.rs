@@ -24,39 +24,36 @@ pub(super) struct Router {
 }
 
 /// A topic that was looked up, and what the answer is good for.
-struct Looked {
+pub(super) struct Looked {
     changes: u64,
-    topic: Arc<TopicHandle>,
+    pub(super) topic: Arc<TopicHandle>,
     sticky: Option<u32>,
 }
 
 impl Router {
     /// Looks a topic up, unless it is the last one's and topics have not changed.
     #[inline]
-    pub(super) fn topic(&mut self, engine: &Inner, name: &str) -> Result<&TopicHandle> {
+    pub(super) fn topic(&mut self, engine: &Inner, name: &str) -> Result<&mut Looked> {
         let changes = engine.topic_changes();
-        match &self.last {
-            Some(last) if last.changes == changes && *last.topic.name == *name => {}
-            _ => self.look(engine, name, changes)?,
-        }
-        match &self.last {
-            Some(last) => Ok(&last.topic),
-            None => Err(super::pending::lost()),
-        }
+        let looked = match self.last.take() {
+            Some(last) if last.changes == changes && *last.topic.name == *name => last,
+            other => self.look(other, engine, name, changes)?,
+        };
+        Ok(self.last.insert(looked))
     }
 
-    fn look(&mut self, engine: &Inner, name: &str, changes: u64) -> Result<()> {
-        if let Some(Looked { topic, sticky: Some(sticky), .. }) = self.last.take() {
+    fn look(&mut self, last: Option<Looked>, engine: &Inner, name: &str, changes: u64) -> Result<Looked> {
+        if let Some(Looked { topic, sticky: Some(sticky), .. }) = last {
             self.sticky.insert(topic.id, sticky);
         }
         let topic = engine.topic(name)?;
         let sticky = self.sticky.get(&topic.id).copied();
-        self.last = Some(Looked { changes, topic, sticky });
-        Ok(())
+        Ok(Looked { changes, topic, sticky })
     }
+}
 
-    /// The partition of `record` in the topic that was looked up last. `gathering` says whether a batch for a partition
-    /// is open now.
+impl Looked {
+    /// The partition of `record`. `gathering` says whether a batch for a partition is open now.
     #[inline]
     pub(super) fn choose(
         &mut self,
@@ -64,7 +61,7 @@ impl Router {
         random: &dyn Random,
         gathering: impl Fn(Instance) -> bool,
     ) -> Result<&Arc<Partition>> {
-        let Some(Looked { topic, sticky, .. }) = &mut self.last else { return Err(super::pending::lost()) };
+        let Looked { topic, sticky, .. } = self;
         let count = topic.partitions.len();
         let number = match (record.partition, record.key) {
             (Some(number), _) => number,

@@ -72,8 +72,8 @@ impl Transaction {
         }
         let machine = inner.machine();
         let Buffers { gather, router } = &mut self.buffers;
-        router.topic(inner, topic)?;
-        let partition = router.choose(&record, &*machine.random, |instance| gather.holds(instance))?;
+        let looked = router.topic(inner, topic)?;
+        let partition = looked.choose(&record, &*machine.random, |instance| gather.holds(instance))?;
         let timestamp = record.timestamp.unwrap_or_else(|| machine.clock.wall_ms().max(-1));
         let (_, all) = gather.bytes_with(partition.instance(), &record, timestamp);
         if let Err(full) = check_room(all.saturating_add(self.offsets_bytes)) {

@@ -35,7 +35,7 @@ impl Inner {
         let instance = partition.instance();
         let draft = Draft::records(instance, framed);
         let len = records_len(framed.len() - FRAME_HEADER) as u64;
-        let mut guard = if wait { self.journal.enter(len as usize)? } else { self.journal.enter_now(len as usize)? };
+        let mut guard = self.journal.enter_if(len as usize, wait)?;
         let incarnation = guard.incarnation();
         match guard.state().check_batch(instance, &batch) {
             Ok(Verdict::Accept) => {}

@@ -85,8 +85,7 @@ impl Inner {
         for part in gathered.parts {
             level = level.max(part.partition.level());
         }
-        let len = build.frame.len();
-        let mut guard = if gathered.wait { self.journal.enter(len)? } else { self.journal.enter_now(len)? };
+        let mut guard = self.journal.enter_if(build.frame.len(), gathered.wait)?;
         let incarnation = guard.incarnation();
         match self.check_gathered(&mut guard, gathered, &resolved) {
             Ok(None) => {}

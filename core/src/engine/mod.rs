@@ -193,7 +193,6 @@ impl Inner {
         Ok(Promise::durable(self.journal.look(|_, last| last), ()))
     }
 
-    /// The topic's partitions, by its name.
     /// True if a frame with so many bytes of records would be placed without waiting.
     pub fn has_room(&self, bytes: usize) -> bool {
         !self.is_forked() && self.journal.has_room(crate::format::frame::records_len(bytes))

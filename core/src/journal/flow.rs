@@ -144,9 +144,9 @@ impl<F: Fold> Journal<F> {
         self.enter_by(len, false, true)
     }
 
-    /// The same without waiting: `Busy` if something is missing.
-    pub fn enter_now(&self, len: usize) -> Result<Guard<'_, F>> {
-        self.enter_by(len, false, false)
+    /// The same for who may not always wait: without leave to, `Busy` if something is missing.
+    pub fn enter_if(&self, len: usize, wait: bool) -> Result<Guard<'_, F>> {
+        self.enter_by(len, false, wait)
     }
 
     /// True if a frame of `len` bytes would find room right now.
