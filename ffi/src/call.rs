@@ -61,6 +61,12 @@ impl<T> Out<T> {
     }
 }
 
+/// Tells a number that may not be there: `out` is 0 then, and `known` false.
+pub fn tell(out: Out<u64>, known: Out<bool>, number: Option<u64>) {
+    out.set(number.unwrap_or(0));
+    known.set(number.is_some());
+}
+
 /// A struct that may grow at its end, and begins with its size.
 ///
 /// # Safety

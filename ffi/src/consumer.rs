@@ -5,7 +5,7 @@ use std::ffi::{CString, c_char};
 
 use engine::{Consumer, ErrorKind, TopicPartition};
 
-use crate::call::{Answer, Caller, call};
+use crate::call::{Answer, Caller, call, tell};
 use crate::codes::ONCELOG_OFFSET_LEADER_EPOCH;
 use crate::engine_handle::oncelog_engine_t;
 use crate::error::{self, Fault, oncelog_error_t};
@@ -195,9 +195,7 @@ pub extern "C" fn oncelog_consumer_committed(
 ) -> *mut oncelog_error_t {
     call(|c| {
         let (reading, out, known) = (find(consumer)?, c.out(out, "out")?, c.out(known, "known")?);
-        let committed = reading.consumer.committed(&name(c, topic, partition)?)?;
-        out.set(committed.unwrap_or(0));
-        known.set(committed.is_some());
+        tell(out, known, reading.consumer.committed(&name(c, topic, partition)?)?);
         Ok(())
     })
 }

@@ -5,7 +5,7 @@ use std::ffi::c_char;
 
 use engine::Producer;
 
-use crate::call::call;
+use crate::call::{call, tell};
 use crate::engine_handle::oncelog_engine_t;
 use crate::error::oncelog_error_t;
 use crate::handle::{end, find, handle, place};
@@ -183,9 +183,7 @@ pub extern "C" fn oncelog_producer_position(
 ) -> *mut oncelog_error_t {
     call(|c| {
         let (producer, out, known) = (find(producer)?, c.out(out, "out")?, c.out(known, "known")?);
-        let position = producer.position();
-        out.set(position.unwrap_or(0));
-        known.set(position.is_some());
+        tell(out, known, producer.position());
         Ok(())
     })
 }

@@ -7,7 +7,7 @@ use std::ptr::null;
 use engine::{Error, ErrorKind, Headers, RecordView, Records, RecordsIter};
 use parking_lot::RwLock;
 
-use crate::call::{Answer, call};
+use crate::call::{Answer, call, tell};
 use crate::error::{self, Fault, oncelog_error_t};
 use crate::handle::{end, find, handle};
 use crate::structs::{oncelog_header_view_t, oncelog_record_view_t};
@@ -262,9 +262,7 @@ pub extern "C" fn oncelog_records_next_offset(
 ) -> *mut oncelog_error_t {
     call(|c| {
         let (records, out, known) = (find(records)?, c.out(out, "out")?, c.out(known, "known")?);
-        let next = records.records.next_offset(c.text(topic, "topic")?, partition);
-        out.set(next.unwrap_or(0));
-        known.set(next.is_some());
+        tell(out, known, records.records.next_offset(c.text(topic, "topic")?, partition));
         Ok(())
     })
 }

@@ -6,7 +6,7 @@ use std::ffi::c_char;
 use engine::TransactionalProducer;
 use parking_lot::Mutex;
 
-use crate::call::call;
+use crate::call::{call, tell};
 use crate::consumer::oncelog_consumer_t;
 use crate::engine_handle::oncelog_engine_t;
 use crate::error::oncelog_error_t;
@@ -109,9 +109,7 @@ pub extern "C" fn oncelog_transactional_producer_position(
 ) -> *mut oncelog_error_t {
     call(|c| {
         let (producer, out, known) = (find(producer)?, c.out(out, "out")?, c.out(known, "known")?);
-        let position = producer.position();
-        out.set(position.unwrap_or(0));
-        known.set(position.is_some());
+        tell(out, known, producer.position());
         Ok(())
     })
 }
