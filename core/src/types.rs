@@ -52,6 +52,9 @@ impl fmt::Display for TopicPartition {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum Durability {
+    /// In the engine's buffer, written to the operating system within 10 ms, or as soon as somebody reads it, and
+    /// flushed within a second: survives nothing, not even the death of the process.
+    Memory,
     /// Written to the operating system, flushed to the device within a second: survives the death of the process.
     Os,
     /// Flushed to the device: survives a power cut. The default.

@@ -34,6 +34,7 @@ fn made_for(bug: Bug) -> Option<&'static str> {
         Bug::DuplicateBeforeOriginal => "raw",
         Bug::PositionApartFromRecords => "named",
         Bug::CheckpointNewerThanLsn => "raw-between-checkpoints",
+        Bug::WeakestTopicCounts | Bug::ReadWithoutWriting => "memory",
     })
 }
 

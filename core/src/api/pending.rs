@@ -184,7 +184,7 @@ impl Many {
 
     /// The answers, in the order of the records, and the frame that all of them wait for at most.
     fn answer(&self) -> Result<(Lsn, Durability, Vec<Appended>)> {
-        let (mut lsn, mut most) = (0, Durability::Os);
+        let (mut lsn, mut most) = (0, Durability::Memory);
         let mut answers = Vec::with_capacity(self.records);
         for item in &self.items {
             match item {

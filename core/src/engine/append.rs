@@ -62,6 +62,7 @@ impl Inner {
         guard.state().apply(placed.lsn, &Payload::Records { instance, batch });
         drop(guard);
         let last = first + u64::from(batch.last_offset_delta.unsigned_abs());
+        partition.placed(last + 1);
         Ok(Placed {
             lsn: placed.lsn,
             level,

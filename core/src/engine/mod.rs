@@ -32,6 +32,7 @@ use std::thread::{JoinHandle, ThreadId};
 use parking_lot::Mutex;
 
 use crate::error::{Error, ErrorKind, Result};
+use crate::io::bugs::{Bug, planted};
 use crate::io::{DirectoryLock, Event, Machine};
 use crate::journal::{Journal, Report, Waits};
 use crate::partition::{Footers, Partition, Records};
@@ -216,7 +217,24 @@ impl Inner {
     /// Reads records of a partition from an offset on.
     pub fn read(&self, partition: &Arc<Partition>, offset: Offset, max_bytes: usize) -> Result<Records> {
         self.check_open()?;
+        if let Some(written) = partition.unwritten()
+            && let Err(error) = self.write_out()
+            && offset >= written
+        {
+            return Err(error);
+        }
         partition.read(self.journal.segments(), &self.footers, offset, max_bytes)
+    }
+
+    /// Has everything written that is placed. A reader at level `memory` comes this way: it is never shown bytes that
+    /// the disk could still refuse.
+    fn write_out(&self) -> Result<()> {
+        if planted(Bug::ReadWithoutWriting) {
+            return Ok(());
+        }
+        let last = self.journal.look(|_, last| last);
+        let written = self.journal.reach(last, Durability::Os, None);
+        written.map(drop).map_err(|error| self.journal.check().err().unwrap_or(error))
     }
 
     /// A transaction's number, never given before.

@@ -11,8 +11,8 @@ use crate::types::{Durability, GroupMetadata, OffsetAndMetadata, Offsets, TopicI
 /// Offsets with their topics' ids, encoded.
 pub struct Resolved {
     pub block: Vec<u8>,
-    /// The strongest level of the topics named.
-    pub level: Durability,
+    /// The strongest level of the topics named, if there are any.
+    pub level: Option<Durability>,
     ids: Vec<(String, TopicId)>,
 }
 
@@ -35,7 +35,7 @@ impl Resolved {
 impl Inner {
     /// Looks up the topics' ids and encodes, before any lock.
     pub(super) fn resolve(&self, offsets: &[(GroupMetadata, Offsets)]) -> Result<Resolved> {
-        let mut resolved = Resolved { block: Vec::new(), level: Durability::Os, ids: Vec::new() };
+        let mut resolved = Resolved { block: Vec::new(), level: None, ids: Vec::new() };
         if offsets.iter().all(|(_, offsets)| offsets.is_empty()) {
             return Ok(resolved);
         }
@@ -44,7 +44,7 @@ impl Inner {
             let mut entries = Vec::with_capacity(offsets.len());
             for (tp, value) in offsets {
                 let topic = self.topic(&tp.topic)?;
-                resolved.level = resolved.level.max(topic.durability.unwrap_or(self.hub.level));
+                resolved.level = resolved.level.max(topic.durability.or(Some(self.hub.level)));
                 if resolved.ids.last().is_none_or(|(name, _)| *name != tp.topic) {
                     resolved.ids.push((tp.topic.clone(), topic.id));
                 }
@@ -69,7 +69,7 @@ impl Inner {
         let whole = [(GroupMetadata { group: group.to_owned() }, offsets.clone())];
         crate::state::check_name("group", group)?;
         let resolved = self.resolve(&whole)?;
-        let level = self.settings.durability.max(resolved.level);
+        let level = resolved.level.map_or(self.settings.durability, |topics| topics.max(self.settings.durability));
         let mut bytes = Vec::with_capacity(64 + resolved.block.len());
         frame::encode(&mut bytes, Kind::Offsets, 0, &[], &resolved.block);
         let mut guard = self.journal.enter(bytes.len())?;

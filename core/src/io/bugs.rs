@@ -38,6 +38,10 @@ bugs! {
     PositionApartFromRecords,
     /// A checkpoint holds state newer than the LSN it names.
     CheckpointNewerThanLsn,
+    /// A transaction is acknowledged at the weakest level of its topics.
+    WeakestTopicCounts,
+    /// A reader at level `memory` leaves what it asks for unwritten.
+    ReadWithoutWriting,
 }
 
 #[cfg(not(feature = "sim"))]

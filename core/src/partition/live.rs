@@ -25,6 +25,8 @@ pub struct Partition {
     start: AtomicU64,
     /// Readers see what lies below. Only ever grows.
     visible: AtomicU64,
+    /// What lies below is written, its runs known here or in a footer. Less than visible only at level `memory`.
+    written: AtomicU64,
     deleted: AtomicBool,
     /// The segment that the last look-up ended in, 0 for none: where the next one is likely to look.
     hint: AtomicU64,
@@ -79,6 +81,7 @@ impl Partition {
             level,
             start: AtomicU64::new(start),
             visible: AtomicU64::new(end),
+            written: AtomicU64::new(end),
             deleted: AtomicBool::new(false),
             hint: AtomicU64::new(0),
             live: Mutex::new(Live { segments: VecDeque::new(), older }),
@@ -132,9 +135,29 @@ impl Partition {
     /// of the write in journal order.
     pub fn written(&self, segment: u64, run: Run, end: Offset) {
         self.live.lock().add(segment, run, end);
-        if self.level == Durability::Os {
+        self.written.store(end, Ordering::SeqCst);
+        if self.level != Durability::Disk {
             self.show(end);
         }
+    }
+
+    /// Records up to `end` are placed. At level `memory` that shows them; who reads them has them written first. Called
+    /// by whoever placed them, without the journal's lock.
+    #[inline]
+    pub fn placed(&self, end: Offset) {
+        if self.level == Durability::Memory {
+            self.show(end);
+        }
+    }
+
+    /// The offset up to which records are written, if some that are not written yet can be seen.
+    #[inline]
+    pub fn unwritten(&self) -> Option<Offset> {
+        if self.level != Durability::Memory {
+            return None;
+        }
+        let written = self.written.load(Ordering::SeqCst);
+        (written < self.visible.load(Ordering::SeqCst)).then_some(written)
     }
 
     /// Everything below `end` survives a power cut.
@@ -188,6 +211,8 @@ impl Partition {
         if offset < start || offset > end {
             return Err(self.out_of_range(offset));
         }
+        // What was placed since the caller had all written out is for the next read.
+        let end = end.min(self.written.load(Ordering::SeqCst)).max(offset);
         let mut plan = Plan::new(offset, end, max_bytes);
         while plan.wants_more() {
             if let Err(error) = self.plan(segments, footers, &mut plan) {

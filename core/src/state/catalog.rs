@@ -33,10 +33,11 @@ impl Topic {
     }
 }
 
-/// The level of a number in a frame. 1 stands for `memory`, which this version answers with the next stronger level.
+/// The level of a number in a frame.
 pub fn durability_of(number: u8) -> Option<Durability> {
     match number {
-        1 | 2 => Some(Durability::Os),
+        1 => Some(Durability::Memory),
+        2 => Some(Durability::Os),
         3 => Some(Durability::Disk),
         _ => None,
     }
@@ -46,6 +47,7 @@ pub fn durability_of(number: u8) -> Option<Durability> {
 pub fn durability_number(level: Option<Durability>) -> u8 {
     match level {
         None => 0,
+        Some(Durability::Memory) => 1,
         Some(Durability::Os) => 2,
         Some(Durability::Disk) => 3,
     }

@@ -94,7 +94,8 @@ impl Recorded {
     /// How many operations may be found after the first `prefix` disk calls: at least and at most. `kept`: all that was
     /// written is there, as after the death of the process.
     pub fn bounds(&self, prefix: usize, kept: bool) -> (usize, usize) {
-        let counts = |ack: &&Ack| ack.calls <= prefix && (ack.level == Durability::Disk || (kept && !self.faulty));
+        let level = if kept && !self.faulty { Durability::Os } else { Durability::Disk };
+        let counts = |ack: &&Ack| ack.calls <= prefix && ack.level >= level;
         let least = self.acks.iter().filter(counts).map(|ack| ack.op + 1).max().unwrap_or(0);
         let most = self.ops.iter().take_while(|op| op.begun < prefix.cast_signed()).count();
         (least, most)
@@ -307,6 +308,20 @@ impl Tape {
             Ok(ticket) => Ok(Some(Waiting { op, level, ticket })),
             Err(error) => self.answered::<()>(op, level, Err(error)).map(|_| None),
         }
+    }
+
+    /// Reads a whole partition. What a reader was shown is written at least, whatever the topic's level.
+    pub fn read(&mut self, topic: &str, partition: u32) -> Check {
+        let shown = super::observe::look(self.engine(), &Questions::default())?;
+        let records = &shown.topics[topic].partitions[partition as usize];
+        let owners = self.visible.get(&(topic.to_owned(), partition)).cloned().unwrap_or_default();
+        if records.len() != owners.len() {
+            return Err(format!("{topic}-{partition} shows {} records of {}", records.len(), owners.len()));
+        }
+        if let Some(last) = owners.last() {
+            self.acked(*last, Durability::Os);
+        }
+        Ok(())
     }
 
     pub fn wait(&mut self, waiting: Waiting) -> Check {

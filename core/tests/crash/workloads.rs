@@ -1,6 +1,6 @@
 //! What is played. Each workload is a page of calls that leads the journal through one thing it must survive.
 
-use oncelog::Durability::{Disk, Os};
+use oncelog::Durability::{Disk, Memory, Os};
 
 use super::Check;
 use super::tape::Tape;
@@ -23,6 +23,7 @@ macro_rules! workloads {
 
 workloads! {
     "first-open" 1 first_open,
+    "memory" 30 memory,
     "append-disk" 2 append_disk,
     "unwritten-behind-a-flush" 3 unwritten_behind_a_flush,
     "roll-unsynced" 4 roll_unsynced,
@@ -93,6 +94,32 @@ fn unwritten_behind_a_flush(tape: &mut Tape) -> Check {
         }
     }
     Ok(())
+}
+
+/// Level `memory`: of topics, of single appends, mixed with the others in transactions; written by the keeper, by a
+/// reader, and by whoever wants more.
+fn memory(tape: &mut Tape) -> Check {
+    tape.open()?;
+    tape.create("m", 2, Memory)?;
+    tape.create("d", 1, Disk)?;
+    let producer = tape.transactional("name")?;
+    for n in 0..4 {
+        tape.append("m", 0, &[300, 200 + n * 90], Memory)?;
+        tape.append("d", 0, &[100], Memory)?;
+        tape.append("m", 1, &[250], if n == 1 { Disk } else { Memory })?;
+        match n {
+            0 => tape.rest(20)?,
+            1 => tape.read("m", 0)?,
+            2 => tape.append("m", 0, &[90], Os)?,
+            _ => tape.transact(&producer, &[("m", 0, 120), ("d", 0, 130)], None, None)?,
+        }
+        tape.append("m", 0, &[400], Memory)?;
+        tape.transact(&producer, &[("m", 0, 120), ("m", 1, 70)], Some(("readers", "m", n as u64)), None)?;
+    }
+    tape.append("m", 1, &[100], Memory)?;
+    tape.kill_and_reopen()?;
+    tape.append("m", 0, &[100], Memory)?;
+    tape.append("d", 0, &[100], Disk)
 }
 
 /// At level `os` nothing is flushed, so the journal rolls with the older file unsynced; then one flush for all.

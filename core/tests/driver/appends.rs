@@ -236,7 +236,7 @@ impl Driver {
             id
         });
         // One frame takes the strongest level of all its parts.
-        let level = self.topic_level(&state).max(self.life().named[index].level.unwrap_or(Durability::Os));
+        let level = self.topic_level(&state).max(self.life().named[index].level.unwrap_or(Durability::Memory));
         let producer = &self.life().named[index].handle;
         let answer = made.with(|r| producer.send(&part.topic, r.partition(part.number).position(position)));
         match answer {
@@ -260,7 +260,7 @@ impl Driver {
                     (Some(id), _) => (Expect::New(id, least, u64::MAX), level),
                     (None, Some((.., state))) => (Expect::Passed(name, position), self.topic_level(&state)),
                     // What was never sent promises nothing of its own.
-                    (None, None) => (Expect::Passed(name, position), Durability::Os),
+                    (None, None) => (Expect::Passed(name, position), Durability::Memory),
                 };
                 self.later(Pending { expect, level, ticket: Awaited::Append(ticket) })
             }

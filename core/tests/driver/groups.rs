@@ -207,7 +207,7 @@ impl Driver {
             };
         }
         let (sets, level) = self.moved(index);
-        let level = level.unwrap_or(Durability::Os);
+        let level = level.unwrap_or(Durability::Memory);
         let what = format!("commit consumer {index}: {sets:?}");
         self.note(what.clone());
         // A consumer that did not move has nothing to commit and writes nothing.

@@ -188,7 +188,7 @@ pub fn run(seed: u64) -> Result<Driver, String> {
 impl Driver {
     fn new(seed: u64) -> Driver {
         let mut rng = Rng::new(seed ^ 0x6f6e_6365_6c6f_6721);
-        let level = if rng.chance(1, 3) { Durability::Os } else { Durability::Disk };
+        let level = [Durability::Memory, Durability::Os, Durability::Disk, Durability::Disk][rng.index(4)];
         let bulky = rng.chance(1, 3);
         Driver {
             rng,
@@ -299,7 +299,7 @@ impl Driver {
 
     /// A level for an option, or none.
     pub fn own_level(&mut self) -> Option<Durability> {
-        [None, None, Some(Durability::Os), Some(Durability::Disk)][self.rng.index(4)]
+        [None, None, None, Some(Durability::Memory), Some(Durability::Os), Some(Durability::Disk)][self.rng.index(6)]
     }
 
     /// The level at which a topic's records are acknowledged and shown.

@@ -11,7 +11,7 @@ const TOPICS: [&str; 5] = ["orders", "ledger", "audit", "transfers", "letters"];
 impl Driver {
     pub fn create_topic(&mut self) -> Check {
         let name = TOPICS[self.rng.index(TOPICS.len())];
-        let level = [None, None, Some(Durability::Os), Some(Durability::Disk)][self.rng.index(4)];
+        let level = self.own_level();
         let partitions = 1 + self.rng.below(4) as u32;
         let exists = self.history.topic(name).is_some();
         let what = format!("create {name} with {partitions} partitions, {level:?}");

@@ -226,7 +226,7 @@ impl Driver {
         if !empty && self.numbers.len() < NUMBERS_KEPT {
             open.sets.push((Cell::Decision(open.transaction.number()), Some("committed".to_owned())));
         }
-        let level = open.levels.iter().copied().max().unwrap_or(Durability::Os);
+        let level = open.levels.iter().copied().max().unwrap_or(self.level);
         // An empty transaction writes nothing, so it has no place in the history.
         let id = (!empty).then(|| {
             let id = self.history.begin(what, open.writes, open.sets);

@@ -3,6 +3,8 @@
 
 mod completions;
 mod consumers;
+#[cfg(feature = "sim")]
+mod levels;
 mod logging;
 mod names;
 mod producers;

@@ -69,7 +69,8 @@ impl TopicState {
 
     pub fn parse(text: &str) -> TopicState {
         let words: Vec<&str> = text.split(' ').collect();
-        let level = [Durability::Os, Durability::Disk].into_iter().find(|l| words[2] == format!("{:?}", Some(l)));
+        let levels = [Durability::Memory, Durability::Os, Durability::Disk];
+        let level = levels.into_iter().find(|l| words[2] == format!("{:?}", Some(l)));
         TopicState { born: words[0].parse().unwrap(), partitions: words[1].parse().unwrap(), level }
     }
 }

@@ -286,7 +286,12 @@ impl Evidence {
 
 /// True if what has reached `level` survives `loss`.
 fn survives(level: Option<Durability>, loss: Loss) -> bool {
-    level.is_some_and(|level| level == Durability::Disk || loss < Loss::Cut)
+    match level {
+        None => false,
+        Some(Durability::Memory) => loss < Loss::Kill,
+        Some(Durability::Os) => loss < Loss::Cut,
+        Some(_) => true,
+    }
 }
 
 /// Names every operation that must be there and of which something is missing.
