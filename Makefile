@@ -1,6 +1,6 @@
 # make demo [LANGUAGE=rust|c|cpp|python|node] [DELIVERY=exactly-once|at-least-once|at-most-once]
 #     the main job in that language, killed again and again, then proved
-# make test          everything, in five languages; or one part: make test-core, test-c, test-python, test-node, test-relay
+# make test          everything, in five languages; or one part: make test-core, test-instructions, test-c, test-python, test-node, test-relay
 # make lint, make soak SEEDS=n [FIRST=seed], make bench, make install PREFIX=/usr/local (the C and C++ library)
 
 LANGUAGE ?= rust
@@ -8,7 +8,7 @@ DELIVERY ?= exactly-once
 SEEDS ?= 10000
 PREFIX ?= /usr/local
 
-.PHONY: demo test test-core test-c test-python test-node test-relay lint soak bench install tools
+.PHONY: demo test test-instructions test-core test-c test-python test-node test-relay lint soak bench install tools
 
 # What the parent of the demo starts; nothing for Rust, which starts itself.
 CHILD_rust =
@@ -30,10 +30,14 @@ demo: tools
 		&& cargo run --quiet --release --package oncelog --example bank -- "$$directory" "$(DELIVERY)" \
 			$(if $(CHILD_$(LANGUAGE)),-- $(CHILD_$(LANGUAGE)))
 
-test: test-core test-c test-python test-node test-relay
+test: test-core test-instructions test-c test-python test-node test-relay
 
 test-core: tools
 	cargo test --package oncelog --package oncelog-benches --features oncelog/sim
+
+# Instructions per record, against what is known; benches/instructions.sh renew takes the new figures.
+test-instructions: tools
+	benches/instructions.sh
 
 test-c: tools
 	ffi/test.sh

@@ -11,13 +11,14 @@ const BARE: u64 = 512 << 20;
 
 fn level_name(level: Durability) -> &'static str {
     match level {
+        Durability::Memory => "memory",
         Durability::Os => "os",
         _ => "disk",
     }
 }
 
 fn append(c: &mut Criterion) {
-    for level in [Durability::Os, Durability::Disk] {
+    for level in [Durability::Memory, Durability::Os, Durability::Disk] {
         for count in [1, 100] {
             let values = values(count);
             let mut group = c.benchmark_group(format!("append {count} at a time, {}", level_name(level)));
@@ -32,6 +33,24 @@ fn append(c: &mut Criterion) {
             group.bench_function("bare pwrite", |b| b.iter(|| bare.append(&values).expect("written")));
             group.finish();
         }
+    }
+}
+
+/// Threads that append to one partition and wait each for its own.
+fn threads(c: &mut Criterion) {
+    let values = values(1);
+    for level in [Durability::Os, Durability::Disk] {
+        let mut group = c.benchmark_group(format!("appenders, {}", level_name(level)));
+        group.throughput(Throughput::Elements(1));
+        group.sample_size(10).measurement_time(Duration::from_secs(2)).warm_up_time(Duration::from_millis(500));
+        for threads in [1, 2, 8] {
+            let dir = tempfile::tempdir().expect("a directory");
+            let log = Log::open(dir.path(), level).expect("a log");
+            group.bench_function(format!("{threads}"), |b| {
+                b.iter_custom(|times| log.append_side_by_side(threads, times, &values).expect("appended"));
+            });
+        }
+        group.finish();
     }
 }
 
@@ -68,5 +87,5 @@ fn scan(c: &mut Criterion) {
     }
 }
 
-criterion_group!(benches, append, transaction, scan);
+criterion_group!(benches, append, threads, transaction, scan);
 criterion_main!(benches);

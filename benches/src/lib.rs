@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use oncelog::{
     AppendOptions, Batch, Durability, Engine, Offsets, Partition, ProducerOptions, ReadOptions, Record, Result,
@@ -32,6 +33,11 @@ impl Log {
     pub fn open(dir: &Path, level: Durability) -> Result<Log> {
         let engine = Engine::options().durability(level).open(dir)?;
         engine.create_topic("t", TopicOptions::new().partitions(2))?;
+        Log::of(engine, level)
+    }
+
+    /// On an engine that has the topic.
+    pub fn of(engine: Engine, level: Durability) -> Result<Log> {
         let partition = engine.partition("t", 0)?;
         Ok(Log { engine, partition, builder: Some(Batch::builder()), level })
     }
@@ -47,6 +53,25 @@ impl Log {
         self.partition.append_with(&batch, options)?.wait()?;
         self.builder = Some(batch.into_builder());
         Ok(())
+    }
+
+    /// Appends the values `times` times, shared out among so many threads; returns how long that took.
+    pub fn append_side_by_side(&self, threads: u64, times: u64, values: &[Vec<u8>]) -> Result<Duration> {
+        let begun = Instant::now();
+        std::thread::scope(|scope| {
+            let share = |thread: u64| times / threads + u64::from(thread < times % threads);
+            let running: Vec<_> = (0..threads)
+                .map(|thread| {
+                    scope.spawn(move || {
+                        let mut log = Log::of(self.engine.clone(), self.level)?;
+                        (0..share(thread)).try_for_each(|_| log.append(values))
+                    })
+                })
+                .collect();
+            // A thread that panics panics here.
+            running.into_iter().try_for_each(|thread| thread.join().expect("a thread that appends does not panic"))
+        })?;
+        Ok(begun.elapsed())
     }
 
     /// Reads everything once, verifying checksums; returns how many records.

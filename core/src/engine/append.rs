@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::hub::records_note;
+use super::hub::note_records;
 use super::{Inner, Placed};
 use crate::error::Result;
 use crate::format::batch::BatchHeader;
@@ -57,7 +57,7 @@ impl Inner {
                 put_i64_be(frame, FRAME_HEADER, first.cast_signed());
                 put_i32_be(frame, FRAME_HEADER + 12, 0);
             },
-            |placed, notes| notes.push(records_note(partition, placed, &batch, len)),
+            |placed, notes| note_records(notes, partition, placed, &batch, len),
         );
         guard.state().apply(placed.lsn, &Payload::Records { instance, batch });
         drop(guard);

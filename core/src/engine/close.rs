@@ -56,11 +56,11 @@ impl Inner {
         self.closed.store(true, Ordering::Release);
         self.hub.partitions().iter().for_each(|p| p.wake());
         self.journal.ring();
-        if let Some(keeper) = self.keeper.lock().take()
-            && keeper.thread().id() != std::thread::current().id()
-        {
+        self.journal.ring_flusher();
+        let background = std::mem::take(&mut *self.background.lock());
+        for thread in background.into_iter().filter(|t| t.thread().id() != std::thread::current().id()) {
             // A panic of the keeper's is caught where it calls out; there is nothing more to say here.
-            let _ = keeper.join();
+            let _ = thread.join();
         }
         let result = if self.refused.is_some() { Ok(()) } else { self.close_journal() };
         // After a failure too: the lock goes only when nobody is writing any more. The result says it all.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use rustc_hash::FxHashSet;
 
 use super::Inner;
-use super::hub::part_note;
+use super::hub::note_part;
 use super::offsets::Resolved;
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::batch::{BATCH_HEADER, BatchHeader};
@@ -110,7 +110,7 @@ impl Inner {
             |_| (),
             |placed, notes| {
                 for ((_, batch, at), part) in parts.iter().zip(gathered.parts) {
-                    notes.push(part_note(part.partition, placed, placed.place.position + *at as u64, batch));
+                    note_part(notes, part.partition, placed, placed.place.position + *at as u64, batch);
                 }
             },
         );

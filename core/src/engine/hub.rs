@@ -27,9 +27,14 @@ pub struct TopicHandle {
     pub partitions: Vec<Arc<Partition>>,
 }
 
+/// Notes of one partition that are told in one go: readers wait that long at most.
+const STRETCH: usize = 128;
+
 /// What one frame tells of one partition when it is written.
 pub struct Note {
-    partition: Arc<Partition>,
+    /// `None`: that of the note before. Who appends and who writes would fight for its counter, once a record.
+    partition: Option<Arc<Partition>>,
+    instance: Instance,
     segment: u64,
     run: Run,
     end: Offset,
@@ -121,7 +126,7 @@ impl Hub {
         match frame.payload() {
             Ok(Payload::Records { instance, batch }) => {
                 if let Some(partition) = self.partition(instance) {
-                    notes.push(records_note(&partition, placed, &batch, frame.header.len()));
+                    note_records(notes, &partition, placed, &batch, frame.header.len());
                 }
             }
             Ok(Payload::Transaction { head, .. }) => {
@@ -129,7 +134,7 @@ impl Hub {
                 for item in head.batches(frame.body).flatten() {
                     let (part, batch, _) = item;
                     if let Some(partition) = self.partition(part.instance) {
-                        notes.push(part_note(&partition, placed, at, &batch));
+                        note_part(notes, &partition, placed, at, &batch);
                     }
                     at += u64::from(part.len);
                 }
@@ -139,28 +144,32 @@ impl Hub {
     }
 }
 
-/// The note of a records frame.
+/// Notes a records frame.
 #[inline]
-pub fn records_note(partition: &Arc<Partition>, placed: Placed, batch: &BatchHeader, len: u64) -> Note {
-    note(partition, placed, placed.place.position, len, false, batch)
+pub fn note_records(notes: &mut Vec<Note>, p: &Arc<Partition>, placed: Placed, batch: &BatchHeader, len: u64) {
+    note(notes, p, placed, (placed.place.position, len, false), batch);
 }
 
-/// The note of a batch inside a transaction frame.
-pub fn part_note(partition: &Arc<Partition>, placed: Placed, position: u64, batch: &BatchHeader) -> Note {
-    note(partition, placed, position, batch.size() as u64, true, batch)
+/// Notes a batch inside a transaction frame.
+pub fn note_part(notes: &mut Vec<Note>, p: &Arc<Partition>, placed: Placed, position: u64, batch: &BatchHeader) {
+    note(notes, p, placed, (position, batch.size() as u64, true), batch);
 }
 
 #[inline]
-fn note(p: &Arc<Partition>, placed: Placed, position: u64, len: u64, bare: bool, batch: &BatchHeader) -> Note {
+fn note(notes: &mut Vec<Note>, p: &Arc<Partition>, placed: Placed, at: (u64, u64, bool), batch: &BatchHeader) {
     let first_offset = batch.base_offset.max(0).unsigned_abs();
-    Note {
-        partition: p.clone(),
+    let instance = p.instance();
+    let known = notes.last().is_some_and(|last| last.instance == instance);
+    let (position, len, bare) = at;
+    notes.push(Note {
+        partition: if known { None } else { Some(p.clone()) },
+        instance,
         segment: placed.place.segment,
         // Segments are at most 2 GiB, so a position fits.
         run: Run { position: position as u32, len: len as u32, bare, first_offset, max_timestamp: batch.max_timestamp },
         end: first_offset + u64::from(batch.last_offset_delta.max(0).unsigned_abs()) + 1,
         lsn: placed.lsn,
-    }
+    });
 }
 
 impl Fold for Hub {
@@ -170,22 +179,23 @@ impl Fold for Hub {
 
     fn written(&self, notes: &mut Vec<Note>) {
         let mut unflushed = None;
-        for note in notes.drain(..) {
-            note.partition.written(note.segment, note.run, note.end);
-            if note.partition.level() == Durability::Disk {
-                let queue = unflushed.get_or_insert_with(|| (self.unflushed.lock(), 0));
-                // Flushes end between groups, so within one group the last end of a partition says it all.
-                match queue.0.back_mut() {
-                    Some((lsn, partition, end)) if queue.1 > 0 && Arc::ptr_eq(partition, &note.partition) => {
-                        (*lsn, *end) = (note.lsn, note.end);
-                    }
-                    _ => {
-                        queue.0.push_back((note.lsn, note.partition, note.end));
-                        queue.1 += 1;
-                    }
-                }
+        let mut rest = notes.as_mut_slice();
+        while let Some(partition) = rest.first_mut().and_then(|first| first.partition.take()) {
+            let same = rest.iter().position(|note| note.partition.is_some()).unwrap_or(rest.len());
+            let (stretch, others) = rest.split_at_mut(same);
+            for some in stretch.chunks(STRETCH) {
+                partition.written(some.iter().map(|note| (note.segment, note.run, note.end)));
             }
+            if partition.level() == Durability::Disk
+                && let Some(last) = stretch.last()
+            {
+                // Flushes end between groups, so of a stretch the last end says it all.
+                let queue = unflushed.get_or_insert_with(|| self.unflushed.lock());
+                queue.push_back((last.lsn, partition, last.end));
+            }
+            rest = others;
         }
+        notes.clear();
     }
 
     fn durable(&self, lsn: Lsn) {

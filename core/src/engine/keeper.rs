@@ -1,7 +1,9 @@
-//! The keeper: one thread, or the caller of `drive`, that does what nobody waits for.
+//! What nobody waits for: two threads, the keeper, who writes and calls back, and the flusher, so that a flush holds up
+//! neither; or the caller of `drive`.
 
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
+use std::thread::JoinHandle;
 
 use super::Inner;
 use crate::error::{Error, ErrorKind, Result};
@@ -15,53 +17,88 @@ pub trait Lingering: Send + Sync {
     fn linger(&self, now: u64) -> Option<u64>;
 }
 
+fn spawn(name: &str, run: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>> {
+    std::thread::Builder::new().name(name.into()).spawn(run).map_err(|e| {
+        let text = "a background thread could not be started; free some or open with threads(false)";
+        Error::with_source(ErrorKind::Io, text, e)
+    })
+}
+
 impl Inner {
-    pub(super) fn start_keeper(self: &Arc<Self>) -> Result<()> {
-        let weak = Arc::downgrade(self);
-        let journal = self.journal.clone();
-        let run = move || {
+    /// Starts the two threads. Between rounds neither holds the engine, so that the last handle can go.
+    pub(super) fn start_threads(self: &Arc<Self>) -> Result<()> {
+        let (weak, journal) = (Arc::downgrade(self), self.journal.clone());
+        let keeper = spawn("oncelog-keeper", move || {
             loop {
                 let seen = journal.bell();
-                // Between rounds the thread holds no engine, so that the last handle can go.
                 let due = match weak.upgrade() {
-                    Some(inner) if !inner.closed.load(Ordering::Acquire) => inner.round(),
+                    Some(inner) if !inner.closed.load(Ordering::Acquire) => inner.keep(),
                     _ => return,
                 };
                 journal.sleep(seen, due);
             }
-        };
-        let thread = std::thread::Builder::new().name("oncelog-keeper".into()).spawn(run).map_err(|e| {
-            Error::with_source(
-                ErrorKind::Io,
-                "the keeper thread could not be started; free some or open with threads(false)",
-                e,
-            )
         })?;
-        let _ = self.keeper_id.set(thread.thread().id());
-        *self.keeper.lock() = Some(thread);
+        let _ = self.keeper_id.set(keeper.thread().id());
+        self.background.lock().push(keeper);
+        let (weak, journal) = (Arc::downgrade(self), self.journal.clone());
+        let flusher = spawn("oncelog-flusher", move || {
+            loop {
+                let seen = journal.flusher_bell();
+                let due = match weak.upgrade() {
+                    Some(inner) if !inner.closed.load(Ordering::Acquire) => inner.flush_and_tidy(),
+                    _ => return,
+                };
+                journal.rest(seen, due);
+            }
+        })?;
+        self.background.lock().push(flusher);
         Ok(())
     }
 
     /// Does what is due and says when the next round is, in monotonic nanoseconds.
     pub fn drive(&self) -> Result<Option<u64>> {
         self.check_open()?;
-        Ok(self.round())
+        let keep = self.keep();
+        let tidy = self.flush_and_tidy();
+        // What the flushes have shown and settled is seen in the same round.
+        if let Some(_one) = self.rounds.try_lock() {
+            self.journal.tend_callbacks();
+            self.attend();
+        }
+        Ok(keep.into_iter().chain(tidy).min())
     }
 
-    fn round(&self) -> Option<u64> {
+    /// The keeper's round: gathered batches whose time has come, writes, callbacks, looks.
+    fn keep(&self) -> Option<u64> {
         let Some(_one) = self.rounds.try_lock() else {
             // Somebody else is at it; what that round leaves due is not known here, so look again soon.
             return Some(self.machine.clock.monotonic() + LOOK_AGAIN);
         };
+        let mut next = None;
+        if self.refused.is_none() {
+            let lingering = self.linger(self.machine.clock.monotonic());
+            let due = self.journal.tend_writes();
+            next = lingering.into_iter().chain(due).min();
+            self.awake_at.store(next.unwrap_or(u64::MAX), Ordering::SeqCst);
+        }
+        // Behind the writes, so that what they have shown is seen in the same round.
+        self.journal.tend_callbacks();
+        self.attend();
+        next
+    }
+
+    /// The flusher's round: flushes, footers, checkpoints, expiry.
+    fn flush_and_tidy(&self) -> Option<u64> {
         if self.refused.is_some() {
-            self.journal.tend_callbacks();
-            self.attend();
             return None;
         }
-        let lingering = self.linger(self.machine.clock.monotonic());
-        let due = self.journal.tend();
-        // Behind the writes and flushes, so that what they have shown is seen in the same round.
-        self.attend();
+        let Some(_one) = self.chores.try_lock() else {
+            return Some(self.machine.clock.monotonic() + LOOK_AGAIN);
+        };
+        let due = self.journal.tend_flushes();
+        if self.journal.has_enlisted() {
+            self.journal.ring();
+        }
         self.settle_footers();
         if self.journal.checkpoint_is_due() {
             // A failure to write poisons; one for lack of space is tried again next round.
@@ -69,9 +106,7 @@ impl Inner {
         }
         // A look that fails is repeated with the next round.
         let expiry = self.expire().ok();
-        let next = [lingering, due, expiry].into_iter().flatten().min();
-        self.awake_at.store(next.unwrap_or(u64::MAX), Ordering::SeqCst);
-        next
+        due.into_iter().chain(expiry).min()
     }
 
     /// Segments that never change again get their footers.

@@ -48,7 +48,7 @@ pub struct Settings {
     pub segment_bytes: u64,
     /// Nothing is written.
     pub read_only: bool,
-    /// Whether a keeper thread runs; without it the caller calls `drive`.
+    /// Whether two background threads run; without them the caller calls `drive`.
     pub threads: bool,
     /// Whether sealed segments are mapped.
     pub mappings: bool,
@@ -107,10 +107,13 @@ pub struct Inner {
     refused: Option<Error>,
     closed: AtomicBool,
     lock: Mutex<Option<Box<dyn DirectoryLock>>>,
-    keeper: Mutex<Option<JoinHandle<()>>>,
+    /// The keeper and the flusher.
+    background: Mutex<Vec<JoinHandle<()>>>,
     keeper_id: OnceLock<ThreadId>,
-    /// One round at a time.
+    /// One round of the keeper's at a time.
     rounds: Mutex<()>,
+    /// One round of the flusher's at a time.
+    chores: Mutex<()>,
     lingering: Mutex<Vec<Weak<dyn Lingering>>>,
     attention: Arc<Attention>,
     expiry: Mutex<expiry::Expiry>,
@@ -165,7 +168,7 @@ impl Inner {
         self.incarnation
     }
 
-    /// Whether a keeper thread runs.
+    /// Whether background threads run.
     pub fn threads(&self) -> bool {
         self.settings.threads
     }

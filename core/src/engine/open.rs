@@ -65,9 +65,10 @@ impl Inner {
             refused,
             closed: AtomicBool::new(false),
             lock: Mutex::new(Some(lock)),
-            keeper: Mutex::new(None),
+            background: Mutex::default(),
             keeper_id: OnceLock::new(),
             rounds: Mutex::new(()),
+            chores: Mutex::new(()),
             lingering: Mutex::default(),
             expiry: Mutex::default(),
             awake_at: AtomicU64::new(0),
@@ -81,7 +82,7 @@ impl Inner {
         }
         // A log that is only read has callbacks too.
         if inner.settings.threads {
-            inner.start_keeper()?;
+            inner.start_threads()?;
         }
         Ok(inner)
     }

@@ -67,6 +67,13 @@ impl Kind {
     }
 }
 
+/// Bytes that the checksum of a records frame covers.
+const RECORDS_COVERED: usize = FRAME_HEADER - 4 + BATCH_HEADER;
+
+/// A position and what is covered, aligned as the sum reads it.
+#[repr(align(8))]
+struct Joined([u8; 8 + RECORDS_COVERED]);
+
 /// Where a frame lies: its checksum depends on it, so no copy of it validates elsewhere.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Seal {
@@ -84,6 +91,13 @@ impl Seal {
     /// The checksum of the frame that starts with `covered` (bytes 4.. up to the end of its head) at `position`.
     #[inline]
     pub fn checksum(self, position: u64, covered: &[u8]) -> u32 {
+        if let Ok(covered) = <&[u8; RECORDS_COVERED]>::try_from(covered) {
+            // Most frames by far: one sum over a copy takes half as long as two short ones.
+            let mut joined = Joined([0; 8 + RECORDS_COVERED]);
+            joined.0[..8].copy_from_slice(&position.to_le_bytes());
+            joined.0[8..].copy_from_slice(covered);
+            return crc32c::crc32c_append(self.seed, &joined.0);
+        }
         crc32c::crc32c_append(crc32c::crc32c_append(self.seed, &position.to_le_bytes()), covered)
     }
 }

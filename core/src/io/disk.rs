@@ -1,4 +1,4 @@
-//! A real directory. One of the four files with unsafe code.
+//! A real directory. One of the five files with unsafe code.
 //!
 //! The directory is opened once and everything in it is reached through that handle, so a directory that is moved, or
 //! another one put in its place, can not divert a write from the directory whose lock is held.

@@ -1,4 +1,4 @@
-//! What a fork does to an open log. One of the four files with unsafe code.
+//! What a fork does to an open log. One of the five files with unsafe code.
 //!
 //! A forked child shares its parent's open files, and a lock taken with flock belongs to the open file: a child that
 //! merely inherits it keeps the directory locked after its parent is dead. So every lock is noted in a static table,

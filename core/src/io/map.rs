@@ -1,4 +1,4 @@
-//! A file's bytes for reading, mapped or on the heap. One of the four files with unsafe code.
+//! A file's bytes for reading, mapped or on the heap. One of the five files with unsafe code.
 #![allow(unsafe_code)]
 
 use std::fs;

@@ -1,4 +1,4 @@
-//! A descriptor that an event loop can watch: readable while it is raised. One of the four files with unsafe code.
+//! A descriptor that an event loop can watch: readable while it is raised. One of the five files with unsafe code.
 //!
 //! An eventfd where there is one; elsewhere a pair of sockets, which unlike a pipe can be made non-blocking and closed
 //! on exec by the standard library, and raises no signal.

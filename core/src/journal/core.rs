@@ -17,6 +17,10 @@ use crate::types::{Durability, Incarnation, Lsn};
 /// Frames of at least this many bytes are handed over as they are; smaller ones are copied into the group.
 const HAND_OVER: usize = 64 << 10;
 
+/// Emptied buffers that a group keeps; the large ones of a burst are given back.
+const BUFFERS: usize = 4;
+const BUFFER_MAX: usize = 1 << 20;
+
 /// Bytes of one segment, one frame behind the other, to be written at once.
 pub struct Chunk {
     pub segment: Arc<Segment>,
@@ -33,11 +37,29 @@ pub struct Group<N> {
     pub bytes: usize,
     /// LSN of its last frame.
     pub last_lsn: Lsn,
+    /// The keeper was woken to write it, because it is large.
+    pub rung: bool,
+    /// Emptied buffers, used again.
+    free: Vec<Vec<u8>>,
 }
 
 impl<N> Default for Group<N> {
     fn default() -> Self {
-        Group { chunks: Vec::new(), notes: Vec::new(), bytes: 0, last_lsn: 0 }
+        Group { chunks: Vec::new(), notes: Vec::new(), bytes: 0, last_lsn: 0, rung: false, free: Vec::new() }
+    }
+}
+
+impl<N> Group<N> {
+    /// Empty again; its buffers serve the next frames.
+    pub fn clear(&mut self) {
+        for mut chunk in self.chunks.drain(..) {
+            if !chunk.whole && self.free.len() < BUFFERS && chunk.data.capacity() <= BUFFER_MAX {
+                chunk.data.clear();
+                self.free.push(chunk.data);
+            }
+        }
+        self.notes.clear();
+        (self.bytes, self.last_lsn, self.rung) = (0, 0, false);
     }
 }
 
@@ -70,12 +92,11 @@ pub struct Core<F: Fold> {
     /// Greatest LSN that somebody wants on the device.
     pub wanted: Lsn,
     pub spare: Option<Arc<Segment>>,
-    /// The keeper was woken to make the spare.
+    /// The flusher was woken to make the spare.
     pub spare_asked: bool,
+    /// The journal has rolled, and the flusher is to hear of it.
+    pub rolled: bool,
     pub group: Group<F::Note>,
-    /// Emptied groups and buffers, used again.
-    pub free: Vec<Group<F::Note>>,
-    pub free_data: Vec<Vec<u8>>,
     /// Oldest first; the last one is the segment being written.
     pub unsynced: Vec<Unsynced>,
     /// Newest and older durable checkpoint.
@@ -208,7 +229,7 @@ impl<F: Fold> Core<F> {
                 !c.whole && c.segment.header.number == number && c.position + c.data.len() as u64 == position
             });
         if !extends {
-            let data = if large { Vec::new() } else { self.free_data.pop().unwrap_or_default() };
+            let data = if large { Vec::new() } else { self.group.free.pop().unwrap_or_default() };
             let segment = self.segment.clone();
             self.group.chunks.push(Chunk { segment, position, data, whole: large });
         }
@@ -233,7 +254,7 @@ impl<F: Fold> Core<F> {
         }
         self.unsynced.push(Unsynced { segment: self.segment.clone(), sealed_at: None });
         drop(old);
-        self.spare_asked = false;
+        (self.spare_asked, self.rolled) = (false, true);
         self.position = super::scan::FIRST;
         self.place_link(&link, durable);
     }

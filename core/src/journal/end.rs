@@ -84,8 +84,10 @@ impl<F: Fold> Journal<F> {
             None => Ok(()),
         };
         segment.end_zeros();
-        for baton in [&self.write, &self.flush, &self.prepare] {
-            while !baton.retire() {
+        let batons: [&dyn Fn() -> bool; 3] =
+            [&|| self.write.retire(), &|| self.flush.retire(), &|| self.prepare.retire()];
+        for retire in batons {
+            while !retire() {
                 // Who gives a baton back after a failure tells nobody, so look again soon.
                 let soon = self.machine.clock.monotonic() + LOOK_AGAIN;
                 self.machine.park.park(&self.progress, self.progress.seen(), Some(soon));

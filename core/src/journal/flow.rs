@@ -21,6 +21,9 @@ use crate::io::{Event, Machine, fork};
 use crate::limits::FRAME_MAX;
 use crate::types::{Durability, Lsn};
 
+/// Bytes of a group that the keeper is woken to write at once.
+const LARGE: usize = 256 << 10;
+
 /// What hears of the failure that ends a journal. Runs in the middle of the call that failed.
 pub type Alarm = Box<dyn Fn(&Error) + Send + Sync>;
 
@@ -55,7 +58,8 @@ pub struct Journal<F: Fold> {
     pub(super) durable: AtomicU64,
     poison: OnceLock<Error>,
     alarm: OnceLock<Alarm>,
-    pub(super) write: Baton,
+    /// Carries the group that is written next time, empty, with its buffers.
+    pub(super) write: Baton<Group<F::Note>>,
     pub(super) flush: Baton,
     pub(super) prepare: Baton,
     /// Moves whenever a group was written or flushed, room was made, or the journal was poisoned.
@@ -67,6 +71,9 @@ pub struct Journal<F: Fold> {
     /// The keeper's bell, and whether it sleeps without a deadline.
     pub(super) bell: Event,
     pub(super) idle: AtomicBool,
+    /// The flusher's bell, and whether it knows of nothing that is to be flushed.
+    pub(super) flusher_bell: Event,
+    pub(super) rested: AtomicBool,
     pub(super) upkeep: Mutex<Upkeep>,
     /// Who may still place frames; changes under the core's lock.
     pub(super) door: AtomicU8,
@@ -99,6 +106,8 @@ impl<F: Fold> Journal<F> {
             next_number: AtomicU64::new(next_number),
             bell: Event::default(),
             idle: AtomicBool::new(false),
+            flusher_bell: Event::default(),
+            rested: AtomicBool::new(false),
             upkeep: Mutex::new(Upkeep::new(now)),
             door: AtomicU8::new(OPEN),
             core: Mutex::new(core),
@@ -232,6 +241,7 @@ impl<F: Fold> Journal<F> {
         }
         self.progress.happen();
         self.bell.happen();
+        self.flusher_bell.happen();
         self.indeterminate()
     }
 
@@ -287,23 +297,22 @@ impl<F: Fold> Journal<F> {
 
     /// Writes the open group, unless somebody is writing right now.
     pub(super) fn lead_write(&self) -> Result<bool> {
-        let Some(baton) = self.write.take() else { return Ok(false) };
+        let Some(mut baton) = self.write.take() else { return Ok(false) };
         self.check().map_err(|_| self.indeterminate())?;
-        let result = self.write_group();
+        let result = self.write_group(&mut baton);
         // The event comes after the baton is free: whoever it wakes can lead.
         drop(baton);
         self.progress.happen();
         result.map(|()| true)
     }
 
-    fn write_group(&self) -> Result<()> {
+    fn write_group(&self, spare: &mut Group<F::Note>) -> Result<()> {
         let mut group = {
             let mut core = self.core.lock();
             if core.group.chunks.is_empty() {
                 return Ok(());
             }
-            let next = core.free.pop().unwrap_or_default();
-            std::mem::replace(&mut core.group, next)
+            std::mem::replace(&mut core.group, std::mem::take(spare))
         };
         for chunk in &group.chunks {
             chunk.segment.write(&chunk.data, chunk.position).map_err(|e| self.poison("a write failed", e))?;
@@ -316,25 +325,9 @@ impl<F: Fold> Journal<F> {
         self.fold.written(&mut group.notes);
         self.written.store(group.last_lsn, Ordering::Release);
         self.counters.groups.fetch_add(1, Ordering::Relaxed);
-        self.recycle(group);
+        group.clear();
+        *spare = group;
         Ok(())
-    }
-
-    fn recycle(&self, mut group: Group<F::Note>) {
-        let mut core = self.core.lock();
-        for mut chunk in group.chunks.drain(..) {
-            // A few buffers serve for ever; a burst's large ones are given back.
-            if !chunk.whole && core.free_data.len() < 4 && chunk.data.capacity() <= 1 << 20 {
-                chunk.data.clear();
-                core.free_data.push(chunk.data);
-            }
-        }
-        group.notes.clear();
-        group.bytes = 0;
-        group.last_lsn = 0;
-        if core.free.len() < 2 {
-            core.free.push(group);
-        }
     }
 
     /// Flushes all that is written, unless somebody is flushing right now.
@@ -394,6 +387,9 @@ impl<F: Fold> Journal<F> {
             return call(Err(error));
         }
         self.enlisted.lock().push(Enlisted { lsn, level, call });
+        if level == Durability::Disk {
+            self.flusher_bell.happen();
+        }
         self.bell.happen();
         // The close sets the flag first and empties the list then: one of the two sees this call.
         if self.is_shut() {
@@ -401,17 +397,21 @@ impl<F: Fold> Journal<F> {
         }
     }
 
-    /// Wakes the keeper if it sleeps without a deadline and there is something to write, or if it is time to make the
-    /// next segment.
+    /// Wakes the keeper if it sleeps without a deadline and there is something to write, or if there is so much that it
+    /// should be written while it is still in the processor's cache; and the flusher if it is time to make the next
+    /// segment, or to flush the one that is full.
     #[inline]
     pub(super) fn stir(&self, core: &mut Core<F>) {
-        if self.idle.load(Ordering::Relaxed) && !core.group.chunks.is_empty() {
+        let large = core.group.bytes >= LARGE && !core.group.rung;
+        if large || (self.idle.load(Ordering::Relaxed) && !core.group.chunks.is_empty()) {
+            core.group.rung = true;
             self.idle.store(false, Ordering::Relaxed);
             self.bell.happen();
         }
-        if !core.spare_asked && core.wants_spare() {
-            core.spare_asked = true;
-            self.bell.happen();
+        if core.rolled || (!core.spare_asked && core.wants_spare()) {
+            core.spare_asked |= core.wants_spare();
+            core.rolled = false;
+            self.flusher_bell.happen();
         }
     }
 }

@@ -1,8 +1,10 @@
-//! The bytes just written, kept for readers at the end of the log. Only the holder of the write baton adds; a reader
-//! takes the lock for as long as it takes to clone an `Arc`.
+//! The bytes just written, kept for readers at the end of the log, if there are any: without one nothing is copied, and
+//! the first that comes reads from the file. Only the holder of the write baton adds; a reader takes the lock for as
+//! long as it takes to clone an `Arc`.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use parking_lot::Mutex;
 
@@ -31,12 +33,25 @@ impl Block {
 #[derive(Default)]
 pub struct Tail {
     blocks: Mutex<(VecDeque<Block>, usize)>,
+    /// Bytes to come that are kept although nobody asks again: as much as is kept at all.
+    wanted: AtomicUsize,
 }
 
 impl Tail {
-    /// Copies bytes behind what is there. A block that a reader still holds is left as it is and a new one begun.
+    /// Copies bytes behind what is there, if somebody has read here lately. A block that a reader still holds is left
+    /// as it is and a new one begun.
     pub fn add(&self, segment: u64, position: u64, bytes: &[u8]) {
+        let wanted = self.wanted.load(Ordering::Relaxed);
+        if wanted == 0 {
+            return;
+        }
+        // A reader that asks at the same moment asks again.
+        self.wanted.store(wanted.saturating_sub(bytes.len()), Ordering::Relaxed);
         let mut held = self.blocks.lock();
+        if wanted <= bytes.len() {
+            *held = Default::default();
+            return;
+        }
         let (blocks, total) = &mut *held;
         *total += bytes.len();
         if let Some(last) = blocks.back_mut()
@@ -73,6 +88,7 @@ impl Tail {
 
     /// The bytes of a range, if they all lie in one block.
     pub fn get(&self, segment: u64, position: u64, len: usize) -> Option<Bytes> {
+        self.wanted.store(KEEP, Ordering::Relaxed);
         let held = self.blocks.lock();
         let block = held.0.iter().rev().find(|b| b.segment == segment && b.start <= position)?;
         let from = (position - block.start) as usize;

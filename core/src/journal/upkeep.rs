@@ -1,5 +1,5 @@
-//! What the journal does besides appends, on the keeper's thread or in `drive`: groups nobody waits for, marks, the
-//! next segment, zeros ahead, callbacks.
+//! What the journal does besides appends: on the keeper's thread groups nobody waits for, zeros ahead and callbacks, on
+//! the flusher's flushes, marks and the next segment; all of it in `drive`.
 
 use std::sync::atomic::Ordering;
 
@@ -63,19 +63,44 @@ impl Upkeep {
 }
 
 impl<F: Fold> Journal<F> {
-    /// One round. Returns when the next one is due at the latest, in monotonic nanoseconds; `None`: not before the
-    /// bell rings.
-    pub fn tend(&self) -> Option<u64> {
+    /// The keeper's part: groups nobody waits for, and zeros ahead of the load. Returns when the next round is due.
+    pub fn tend_writes(&self) -> Option<u64> {
         if self.check().is_err() {
-            self.call_back();
             return None;
         }
+        let now = self.machine.clock.monotonic();
+        let (last, marked) = {
+            let core = self.core.lock();
+            (core.next_lsn - 1, core.marked)
+        };
         // A failure poisons the journal and reaches every caller by that; the keeper has nobody to tell.
-        let due = self.tend_groups().unwrap_or(None);
-        let busy = self.tend_segments().unwrap_or(false);
-        self.call_back();
+        if self.written_lsn() < last && self.lead_write().is_err() {
+            return None;
+        }
+        let busy = self.zeros_ahead().unwrap_or(false);
+        let durable = self.durable_lsn();
+        // A mark is not flushed for itself.
+        let dirty = durable < last && !(marked && durable + 1 == last);
+        if dirty && self.rested.swap(false, Ordering::Relaxed) {
+            self.flusher_bell.happen();
+        }
+        let due = dirty.then_some(now + WRITE_WITHIN);
         let soon = busy.then(|| self.machine.clock.monotonic() + LOOK_AGAIN);
         due.into_iter().chain(soon).min()
+    }
+
+    /// The flusher's part: flushes that somebody wants or that are due, marks, the next segment. A flush holds up no
+    /// write, if this runs on a thread of its own.
+    pub fn tend_flushes(&self) -> Option<u64> {
+        if self.check().is_err() {
+            return None;
+        }
+        let due = self.tend_groups().unwrap_or(None);
+        if self.core.lock().wants_spare() {
+            // For lack of space it is tried again when somebody needs it.
+            let _ = self.prepare_spare(0);
+        }
+        due
     }
 
     fn tend_groups(&self) -> Result<Option<u64>> {
@@ -84,10 +109,10 @@ impl<F: Fold> Journal<F> {
             let core = self.core.lock();
             (core.next_lsn - 1, core.wanted, core.stated, core.marked, core.unsynced.len() > 1)
         };
-        if self.written_lsn() < last {
+        let durable = self.durable_lsn();
+        if self.written_lsn() < wanted {
             self.lead_write()?;
         }
-        let durable = self.durable_lsn();
         // The older of two unsynced segments is flushed before the newer one is full, or appends would have to wait.
         if durable < wanted || rolled {
             self.lead_flush()?;
@@ -101,7 +126,9 @@ impl<F: Fold> Journal<F> {
                 self.lead_flush()?;
                 self.upkeep.lock().dirty_since = None;
             }
-            return Ok(Some((now + WRITE_WITHIN).min(since + self.options.flush_every)));
+            // Who holds the baton flushes what was written before it began; what is wanted may have come since.
+            let again = self.durable_lsn() < wanted;
+            return Ok(Some(if again { now + LOOK_AGAIN } else { since + self.options.flush_every }));
         }
         upkeep.dirty_since = None;
         if upkeep.last_written != last {
@@ -129,16 +156,13 @@ impl<F: Fold> Journal<F> {
         Ok(placed)
     }
 
-    /// Has the next segment ready before this one is three quarters full, and zeros ahead of the load, into the next
-    /// segment too. Returns whether the load is such that it should look again soon.
-    fn tend_segments(&self) -> Result<bool> {
-        let (segment, position, wants_spare) = {
+    /// Has zeros ahead of the load, in the next segment too. Returns whether the load is such that it should look again
+    /// soon.
+    fn zeros_ahead(&self) -> Result<bool> {
+        let (segment, position) = {
             let core = self.core.lock();
-            (core.segment.clone(), core.position, core.wants_spare())
+            (core.segment.clone(), core.position)
         };
-        if wants_spare {
-            self.prepare_spare(0)?;
-        }
         let (distance, moved) = {
             let mut upkeep = self.upkeep.lock();
             let written = segment.header.number * segment.header.size + position;
@@ -212,13 +236,35 @@ impl<F: Fold> Journal<F> {
         self.idle.store(false, Ordering::Relaxed);
     }
 
+    /// The same for the flusher, which hears from the keeper of what was written since it rested.
+    pub fn rest(&self, seen: u64, due: Option<u64>) {
+        self.rested.store(self.upkeep.lock().dirty_since.is_none(), Ordering::Relaxed);
+        self.machine.park.park(&self.flusher_bell, seen, due);
+        self.rested.store(false, Ordering::Relaxed);
+    }
+
     /// The keeper's bell as it stands; taken before a round, so that no ring is lost.
     pub fn bell(&self) -> u64 {
         self.bell.seen()
     }
 
+    /// The flusher's bell as it stands.
+    pub fn flusher_bell(&self) -> u64 {
+        self.flusher_bell.seen()
+    }
+
+    /// True if somebody waits for a call back.
+    pub fn has_enlisted(&self) -> bool {
+        !self.enlisted.lock().is_empty()
+    }
+
     /// Wakes the keeper.
     pub fn ring(&self) {
         self.bell.happen();
+    }
+
+    /// Wakes the flusher.
+    pub fn ring_flusher(&self) {
+        self.flusher_bell.happen();
     }
 }

@@ -131,11 +131,18 @@ impl Partition {
         &self.watchers
     }
 
-    /// A frame or part is written: `run` says where, `end` is the offset behind its last record. Called by the leader
-    /// of the write in journal order.
-    pub fn written(&self, segment: u64, run: Run, end: Offset) {
-        self.live.lock().add(segment, run, end);
-        self.written.store(end, Ordering::SeqCst);
+    /// Frames or parts are written: for each the segment, the run that says where, and the offset behind its last
+    /// record. Called by the leader of the write in journal order.
+    pub fn written(&self, frames: impl IntoIterator<Item = (u64, Run, Offset)>) {
+        let mut end = 0;
+        {
+            let mut live = self.live.lock();
+            for (segment, run, behind) in frames {
+                live.add(segment, run, behind);
+                end = behind;
+            }
+        }
+        self.written.fetch_max(end, Ordering::SeqCst);
         if self.level != Durability::Disk {
             self.show(end);
         }
