@@ -8,7 +8,7 @@ use std::time::Instant;
 pub trait Clock: Send + Sync + 'static {
     /// Nanoseconds since some moment before the open; never steps back.
     fn monotonic(&self) -> u64;
-    /// Milliseconds since 1970 as of the last tick, 1 to 10 ms ago; may jump either way, so nothing but record timestamps
+    /// Milliseconds since 1970 as of the last tick, up to 10 ms ago. May jump either way, so nothing but records' times
     /// may depend on it.
     fn wall_ms(&self) -> i64;
 }

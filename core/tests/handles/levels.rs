@@ -120,7 +120,9 @@ fn readers_follow_the_level_of_the_topic_and_not_of_the_append() {
     assert_eq!(seen(), [2, 1, 0], "written");
     engine.flush().unwrap();
     assert_eq!(seen(), [2, 1, 1], "flushed");
-    tickets.into_iter().for_each(|ticket| drop(ticket.wait().unwrap()));
+    for ticket in tickets {
+        ticket.wait().unwrap();
+    }
 }
 
 #[test]
@@ -214,7 +216,9 @@ fn a_reader_that_waits_is_woken_by_an_append_at_level_memory() {
             }
             seen
         });
-        (0..200).for_each(|_| drop(append(&t, None).wait().unwrap()));
+        for _ in 0..200 {
+            append(&t, None).wait().unwrap();
+        }
         assert_eq!(reader.join().unwrap(), 200);
     });
 }
