@@ -33,7 +33,7 @@ demo: tools
 test: test-core test-instructions test-c test-python test-node test-relay
 
 test-core: tools
-	cargo test --package oncelog --package oncelog-benches --features oncelog/sim
+	cargo test --package oncelog --package oncelog-benches --features oncelog/sim,oncelog/tracing
 
 # Instructions per record, against what is known; benches/instructions.sh renew takes the new figures.
 test-instructions: tools

@@ -198,6 +198,9 @@ typedef struct oncelog_producer_t oncelog_producer_t;
  */
 typedef struct oncelog_records_t oncelog_records_t;
 
+/* A text that the library made. */
+typedef struct oncelog_text_t oncelog_text_t;
+
 /*
  * The answer to a call, on its way. Freeing a ticket cancels nothing: what was sent is sent. One thread waits at a
  * time.
@@ -327,19 +330,55 @@ typedef struct {
     bool created;
 } oncelog_opening_t;
 
-/* What the journal has done since the log was opened. */
+/* How often values fell into each of a few ranges. */
 typedef struct {
-    /* sizeof(oncelog_counters_t), set by the caller. */
+    /* How many values there were. */
+    uint64_t count;
+    /* Their sum. */
+    uint64_t sum;
+    /* The greatest value of each bucket, growing. */
+    uint64_t bounds[16];
+    /* How many values fell into each bucket. The last one takes what lies above all bounds. */
+    uint64_t counts[17];
+} oncelog_histogram_t;
+
+/* How an open log stands and what it has done. Counts begin with 0 at each open and only grow. */
+typedef struct {
+    /* sizeof(oncelog_metrics_t), set by the caller. */
     uint32_t struct_size;
-    /* Groups of frames written, each by one call or few. */
-    uint64_t groups_written;
-    /* Flushes to the device. */
-    uint64_t flushes;
-    /* Rolls to the next segment that had to wait. */
+    /* 1 once a write or flush has failed: nothing is written until the log is opened again. */
+    uint32_t poisoned;
+    /* Batches written, those of transactions included. */
+    uint64_t appends;
+    /* Records written. */
+    uint64_t records;
+    /* Bytes of all frames written: batches and what the log keeps about them. */
+    uint64_t bytes;
+    /* Appends and sends that were there already, so that nothing was written. */
+    uint64_t duplicates;
+    /* Calls refused because a newer holder of their name or producer id had taken over. */
+    uint64_t fenced;
+    /* Transactions committed. */
+    uint64_t transactions_committed;
+    /* Transactions aborted, by their owner or by what befell them. */
+    uint64_t transactions_aborted;
+    /* Transactions open now. */
+    uint64_t transactions_open;
+    /* Rolls to the next segment that had to wait for it. */
     uint64_t late_rolls;
     /* Checkpoints completed. */
     uint64_t checkpoints;
-} oncelog_counters_t;
+    /* Segment files now. */
+    uint64_t segments;
+    /* Bytes that the segment files hold on the disk, with the room ahead of the frames. */
+    uint64_t disk_used;
+    /* Bytes of it that are frames. Nothing is cleaned away in this version, so frames of deleted topics count too. */
+    uint64_t disk_live;
+    /* Frames of each group that was written: how many appends share a write. `count` is the number of groups. */
+    oncelog_histogram_t group_frames;
+    /* How long each flush to the device took, nanoseconds. `count` is the number of flushes. */
+    oncelog_histogram_t flush_nanos;
+} oncelog_metrics_t;
 
 /* A header of a record to send. */
 typedef struct {
@@ -929,8 +968,37 @@ ONCELOG_MUST_USE
 oncelog_error_t *oncelog_opening(const oncelog_engine_t *engine,
                                  const oncelog_opening_t **out);
 
-/* What the journal has done since the log was opened. Set `out->struct_size` first. */
-ONCELOG_MUST_USE oncelog_error_t *oncelog_counters(const oncelog_engine_t *engine, oncelog_counters_t *out);
+/* ---- Metrics: what is counted ---------------------------------------------------------------------------- */
+
+/*
+ * How the log stands and what it has done since it was opened: a snapshot that takes microseconds, waits for nobody
+ * and reads nothing from the disk. Set `out->struct_size` first. How far consumers are behind is told by
+ * `oncelog_openmetrics` and, of one consumer, by `oncelog_consumer_lag`.
+ */
+ONCELOG_MUST_USE
+oncelog_error_t *oncelog_metrics(const oncelog_engine_t *engine,
+                                 oncelog_metrics_t *out);
+
+/*
+ * The same, and the lag of each group's open consumers, in the OpenMetrics text format 1.0, which Prometheus reads:
+ * answer it with the media type `application/openmetrics-text; version=1.0.0; charset=utf-8`. Read the text with
+ * `oncelog_text_get`, free it with `oncelog_text_free`.
+ */
+ONCELOG_MUST_USE
+oncelog_error_t *oncelog_openmetrics(const oncelog_engine_t *engine,
+                                     oncelog_text_t **out);
+
+/*
+ * The bytes of a text, UTF-8 and with a NUL behind them, which `size` does not count; `size` may be NULL. They live
+ * until the text is freed.
+ */
+ONCELOG_MUST_USE
+oncelog_error_t *oncelog_text_get(const oncelog_text_t *text,
+                                  const char **out,
+                                  size_t *size);
+
+/* Frees a text. NULL is no error. */
+oncelog_error_t *oncelog_text_free(oncelog_text_t *text);
 
 /* ---- Partitions: the log itself -------------------------------------------------------------------------- */
 

@@ -31,7 +31,7 @@ export PYTHONDONTWRITEBYTECODE=1 PIP_DISABLE_PIP_VERSION_CHECK=1
 bin=$environment/bin
 "$bin/pip" install --quiet --force-reinstall --no-deps "$here"
 [ "${1:-}" != build ] || exit 0
-"$bin/pip" install --quiet 'pytest>=8' 'mypy>=1.11'
+"$bin/pip" install --quiet 'pytest>=8' 'mypy>=1.11' 'prometheus-client>=0.20'
 # The columns are read with these where they can be had; their tests are left out where not.
 "$bin/pip" install --quiet --only-binary :all: numpy pyarrow || echo "without numpy and pyarrow"
 

@@ -1,5 +1,7 @@
 //! One error type: what happened, what to do next, and Kafka's three questions.
 
+mod kafka;
+
 use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
@@ -100,41 +102,6 @@ kinds! {
     Panic = 36,
 }
 
-impl ErrorKind {
-    /// The code by which a Kafka broker would say the same to its clients: what a broker that embeds the log answers.
-    /// Kinds that no Kafka client knows are UNKNOWN_SERVER_ERROR (-1).
-    pub fn kafka_code(self) -> i16 {
-        use ErrorKind::*;
-        match self {
-            OffsetOutOfRange | Truncated => 1,
-            Corrupt => 2,
-            UnknownTopicOrPartition => 3,
-            TimedOut | Indeterminate => 7,
-            RecordTooLarge => 10,
-            StaleGroupMember => 22,
-            Rebalancing => 27,
-            UnsupportedVersion => 35,
-            TopicExists => 36,
-            InvalidArgument | LimitExceeded => 42,
-            ReadOnly => 44,
-            OutOfOrderSequence => 45,
-            StaleEpoch => 47,
-            InvalidState | InvalidTransactionState => 48,
-            Busy => 51,
-            Io | Full | Poisoned | Closed | Forked | Locked => 56,
-            UnknownProducer => 59,
-            GroupNotEmpty => 68,
-            UnknownGroup => 69,
-            InvalidRecord => 87,
-            UnstableOffsets => 88,
-            ProducerFenced => 90,
-            UnknownTransactionalId => 105,
-            TransactionAborted | TransactionTimedOut => 120,
-            Internal | Panic => -1,
-        }
-    }
-}
-
 struct Inner {
     kind: ErrorKind,
     message: Cow<'static, str>,
@@ -230,12 +197,5 @@ mod tests {
         assert_eq!(format!("{error:?}"), "Io: reading failed; try again, file=x (no such device)");
         assert!(std::error::Error::source(&error).is_some());
         assert!(error.is_retriable() && !error.is_fatal() && !error.requires_abort());
-    }
-
-    #[test]
-    fn a_kafka_client_hears_codes_it_knows() {
-        assert_eq!(ErrorKind::OutOfOrderSequence.kafka_code(), 45);
-        assert_eq!(ErrorKind::ProducerFenced.kafka_code(), 90);
-        assert!(ErrorKind::ALL.iter().all(|kind| (-1..=120).contains(&kind.kafka_code())));
     }
 }

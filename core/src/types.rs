@@ -1,5 +1,11 @@
 //! Words that every floor uses: offsets, ids, what a call answers.
 
+mod metrics;
+mod openmetrics;
+
+pub(crate) use metrics::{BOUNDS, FLUSH_NANOS, GROUP_FRAMES};
+pub use metrics::{ConsumerLag, Histogram, Metrics};
+
 use std::collections::BTreeMap;
 use std::fmt;
 
@@ -236,18 +242,4 @@ pub struct Damage {
     pub position: u64,
     /// Only records are lost, no decision: appends go on.
     pub records_only: bool,
-}
-
-/// What the journal has done since the log was opened.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
-#[non_exhaustive]
-pub struct Counters {
-    /// Groups of frames written, each by one call or few.
-    pub groups_written: u64,
-    /// Flushes to the device.
-    pub flushes: u64,
-    /// Rolls to the next segment that had to wait.
-    pub late_rolls: u64,
-    /// Checkpoints completed.
-    pub checkpoints: u64,
 }

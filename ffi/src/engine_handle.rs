@@ -6,14 +6,13 @@ use std::time::Duration;
 
 use engine::{Engine, Identity};
 
-use crate::call::{Answer, call};
+use crate::call::call;
 use crate::error::oncelog_error_t;
 use crate::handle::{end, find, handle, make};
 use crate::kept::Kept;
 use crate::options::{oncelog_engine_options_t, oncelog_topic_options_t};
 use crate::structs::{
-    durability_number, oncelog_counters_t, oncelog_damage_t, oncelog_identity_t, oncelog_opening_t,
-    oncelog_topic_info_t,
+    durability_number, oncelog_damage_t, oncelog_identity_t, oncelog_opening_t, oncelog_topic_info_t,
 };
 use crate::ticket::{Pending, Wanted, oncelog_ticket_t};
 
@@ -394,20 +393,6 @@ pub extern "C" fn oncelog_opening(
     call(|c| {
         let (open, out) = (find(engine)?, c.out(out, "out")?);
         out.set(&raw const open.opening.opening);
-        Ok(())
-    })
-}
-
-/// What the journal has done since the log was opened. Set `out->struct_size` first.
-#[unsafe(no_mangle)]
-#[must_use]
-pub extern "C" fn oncelog_counters(
-    engine: *const oncelog_engine_t,
-    out: *mut oncelog_counters_t,
-) -> *mut oncelog_error_t {
-    call(|c| -> Answer {
-        let (open, out) = (find(engine)?, c.sized_out(out)?);
-        out.set(open.engine.counters().into());
         Ok(())
     })
 }

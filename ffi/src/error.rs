@@ -116,6 +116,7 @@ about! {
     Offsets "list of offsets";
     Ticket "ticket";
     Completions "completion queue";
+    Text "text";
 }
 
 const fn c(text: &'static str) -> &'static CStr {
@@ -125,7 +126,7 @@ const fn c(text: &'static str) -> &'static CStr {
     }
 }
 
-const KINDS: [Kind; 12] = [
+const KINDS: [Kind; 13] = [
     Kind::Error,
     Kind::Engine,
     Kind::Topics,
@@ -138,6 +139,7 @@ const KINDS: [Kind; 12] = [
     Kind::Offsets,
     Kind::Ticket,
     Kind::Completions,
+    Kind::Text,
 ];
 
 impl Fixed {

@@ -35,6 +35,7 @@ pub enum Kind {
     Offsets,
     Ticket,
     Completions,
+    Text,
 }
 
 /// Declares where the values of a type of handle are.

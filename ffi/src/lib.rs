@@ -13,6 +13,8 @@ mod error;
 
 mod engine_handle;
 
+mod metrics;
+
 mod partition;
 
 mod records;

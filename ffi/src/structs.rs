@@ -5,8 +5,8 @@ use std::ffi::{c_char, c_void};
 use std::time::Duration;
 
 use engine::{
-    Appended, Bounds, Committed, Counters, Durability, ErrorKind, Identity, Isolation, OffsetAndMetadata, Offsets,
-    Start, TopicPartition,
+    Appended, Bounds, Committed, Durability, ErrorKind, Identity, Isolation, OffsetAndMetadata, Offsets, Start,
+    TopicPartition,
 };
 
 use crate::call::{Answer, Caller};
@@ -256,29 +256,6 @@ pub struct oncelog_topic_info_t {
     pub durability: u32,
 }
 
-/// What the journal has done since the log was opened.
-#[repr(C)]
-#[derive(Clone, Copy)]
-pub struct oncelog_counters_t {
-    /// sizeof(oncelog_counters_t), set by the caller.
-    pub struct_size: u32,
-    /// Groups of frames written, each by one call or few.
-    pub groups_written: u64,
-    /// Flushes to the device.
-    pub flushes: u64,
-    /// Rolls to the next segment that had to wait.
-    pub late_rolls: u64,
-    /// Checkpoints completed.
-    pub checkpoints: u64,
-}
-
-impl From<Counters> for oncelog_counters_t {
-    fn from(counters: Counters) -> Self {
-        let Counters { groups_written, flushes, late_rolls, checkpoints, .. } = counters;
-        Self { struct_size: 0, groups_written, flushes, late_rolls, checkpoints }
-    }
-}
-
 /// Durable frames that are damaged on disk.
 #[repr(C)]
 #[derive(Clone, Copy)]
@@ -397,5 +374,4 @@ pub(crate) use sized;
 
 sized! {
     oncelog_group_metadata_t from 16;
-    oncelog_counters_t from 40;
 }

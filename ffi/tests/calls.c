@@ -22,9 +22,10 @@ void call_engine(struct source *source, struct shared *shared)
         char later[64];
     } options = {.known = {.struct_size = sizeof options.known, .partitions = below(source, 4)}};
     const oncelog_topic_info_t *infos = NULL;
+    const char *text = NULL;
     size_t count = 0;
     options.known.struct_size += below(source, 8) == 0 ? below(source, 64) - 16 : 0;
-    switch (below(source, 16)) {
+    switch (below(source, 19)) {
     case 0: seen(source, oncelog_create_topic(PICK(ENGINE), name(source), &options.known)); break;
     case 1: seen(source, oncelog_create_topic_ticket(PICK(ENGINE), name(source), NULL, MADE(ticket))); break;
     case 2:
@@ -48,8 +49,8 @@ void call_engine(struct source *source, struct shared *shared)
         break;
     }
     case 12: {
-        oncelog_counters_t counters = {.struct_size = sizeof counters};
-        seen(source, oncelog_counters(PICK(ENGINE), &counters));
+        oncelog_metrics_t metrics = {.struct_size = sizeof metrics};
+        seen(source, oncelog_metrics(PICK(ENGINE), &metrics));
         break;
     }
     case 13: {
@@ -58,6 +59,12 @@ void call_engine(struct source *source, struct shared *shared)
         break;
     }
     case 14:
+        seen(source, oncelog_openmetrics(PICK(ENGINE), MADE(text)));
+        share(source, shared, TEXT, made);
+        return;
+    case 15: seen(source, oncelog_text_get(PICK(TEXT), &text, below(source, 2) ? &count : NULL)); break;
+    case 16: RARELY(oncelog_text_free(PICK(TEXT))); break;
+    case 17:
         if (below(source, 64) == 0)
             seen(source, oncelog_engine_close(PICK(ENGINE)));
         break;

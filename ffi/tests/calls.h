@@ -37,7 +37,7 @@ static inline unsigned below(struct source *source, unsigned limit)
 
 enum kind {
     ENGINE, TOPICS, PARTITION, RECORDS, PRODUCER, TICKET, TRANSACTIONAL, TRANSACTION, CONSUMER, OFFSETS, COMPLETIONS,
-    KINDS
+    TEXT, KINDS
 };
 
 #define PLACES 16
@@ -71,6 +71,7 @@ static inline oncelog_error_t *free_one(enum kind kind, void *handle)
     switch (kind) {
     case ENGINE: return oncelog_engine_close(handle);
     case TOPICS: return oncelog_topics_free(handle);
+    case TEXT: return oncelog_text_free(handle);
     case PARTITION: return oncelog_partition_free(handle);
     case RECORDS: return oncelog_records_free(handle);
     case PRODUCER: return oncelog_producer_free(handle);

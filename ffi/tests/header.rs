@@ -4,10 +4,11 @@
 use std::path::Path;
 
 /// Functions before which a part of the header begins, and its title.
-const PARTS: [(&str, &str); 12] = [
+const PARTS: [(&str, &str); 13] = [
     ("oncelog_version_number", "Version"),
     ("oncelog_error_code", "Errors"),
     ("oncelog_open", "The engine: where everything begins"),
+    ("oncelog_metrics", "Metrics: what is counted"),
     ("oncelog_partition_open", "Partitions: the log itself"),
     ("oncelog_records_next", "Records that were read"),
     ("oncelog_producer_open", "Producers"),

@@ -23,7 +23,9 @@ static void null_is_answered_with_an_error_and_freed_without_one(void)
     FAILS(INVALID_ARGUMENT, oncelog_ticket_wait(NULL));
     FAILS(INVALID_ARGUMENT, oncelog_transaction_commit(NULL, NULL));
     FAILS(INVALID_ARGUMENT, oncelog_completions_drain(NULL, NULL));
-    FAILS(INVALID_ARGUMENT, oncelog_counters(engine, NULL));
+    FAILS(INVALID_ARGUMENT, oncelog_metrics(engine, NULL));
+    FAILS(INVALID_ARGUMENT, oncelog_openmetrics(engine, NULL));
+    OK(oncelog_text_free(NULL));
     OK(oncelog_topics_free(NULL));
     OK(oncelog_partition_free(NULL));
     OK(oncelog_records_free(NULL));
@@ -107,7 +109,7 @@ static void sizes_of_structs_are_checked(void)
         uint32_t later[4];
     } options = {.known = {.struct_size = sizeof options, .partitions = 2}};
     oncelog_topic_options_t none = {0};
-    oncelog_counters_t counters = {0};
+    oncelog_metrics_t metrics = {0};
     OK(oncelog_create_topic(engine, "later", &options.known));
     oncelog_producer_options_t reserved = {.struct_size = sizeof reserved, .reserved = 1};
     oncelog_producer_t *none_made = NULL;
@@ -122,10 +124,10 @@ static void sizes_of_structs_are_checked(void)
     none.struct_size = sizeof none;
     none.durability = 99;
     FAILS(INVALID_ARGUMENT, oncelog_create_topic(engine, "later2", &none));
-    FAILS(INVALID_ARGUMENT, oncelog_counters(engine, &counters));
-    counters.struct_size = sizeof counters;
-    OK(oncelog_counters(engine, &counters));
-    CHECK(counters.struct_size == sizeof counters && counters.groups_written > 0);
+    FAILS(INVALID_ARGUMENT, oncelog_metrics(engine, &metrics));
+    metrics.struct_size = sizeof metrics;
+    OK(oncelog_metrics(engine, &metrics));
+    CHECK(metrics.struct_size == sizeof metrics && metrics.group_frames.count > 0);
 }
 
 static void texts_and_bytes_are_checked(void)

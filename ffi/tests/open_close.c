@@ -69,6 +69,14 @@ static void topics_are_made_listed_grown_and_deleted(void)
     CHECK(memcmp(infos[0].id, infos[1].id, 16) != 0);
     OK(oncelog_topics_free(topics));
     FAILS(CLOSED, oncelog_topics_get(topics, &infos, &count));
+    oncelog_text_t *text = NULL;
+    const char *bytes = NULL;
+    OK(oncelog_openmetrics(engine, &text));
+    OK(oncelog_text_get(text, &bytes, &count));
+    CHECK(strlen(bytes) == count && strncmp(bytes, "# TYPE oncelog_appends counter\n", 30) == 0);
+    CHECK(strcmp(bytes + count - 6, "# EOF\n") == 0);
+    OK(oncelog_text_free(text));
+    FAILS(CLOSED, oncelog_text_get(text, &bytes, NULL));
     FAILS(UNKNOWN_TOPIC_OR_PARTITION, oncelog_delete_topic(engine, "a"));
     OK(oncelog_engine_close(engine));
     drop_directory(directory);

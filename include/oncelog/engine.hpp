@@ -230,10 +230,21 @@ public:
         return to;
     }
 
-    /// What the journal has done since the log was opened.
-    Result<Counters> counters() const {
-        auto counters = detail::sized<Counters>();
-        return detail::answer(oncelog_counters(c_.get(), &counters), [&] { return counters; });
+    /// How the log stands and what it has done since it was opened: a snapshot that takes microseconds.
+    Result<Metrics> metrics() const {
+        auto metrics = detail::sized<Metrics>();
+        return detail::answer(oncelog_metrics(c_.get(), &metrics), [&] { return metrics; });
+    }
+
+    /// The same, and the lag of each group's open consumers, in the OpenMetrics text format 1.0.
+    Result<std::string> openmetrics() const {
+        oncelog_text_t *made = nullptr;
+        if (auto *error = oncelog_openmetrics(c_.get(), &made)) return Error(error);
+        detail::Handle<oncelog_text_t, oncelog_text_free> text(made);
+        const char *bytes = nullptr;
+        std::size_t size = 0;
+        auto *error = oncelog_text_get(text.get(), &bytes, &size);
+        return detail::answer(error, [&] { return std::string(bytes, size); });
     }
 
     /// Takes over an engine of the C interface.

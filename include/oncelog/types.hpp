@@ -167,8 +167,10 @@ using Committed = oncelog_committed_t;
 using Bounds = oncelog_bounds_t;
 /// A raw producer's identity, for callers that keep sequences themselves.
 using Identity = oncelog_identity_t;
-/// What the journal has done since the log was opened.
-using Counters = oncelog_counters_t;
+/// How often values fell into each of a few ranges: count, sum, bounds, counts.
+using Histogram = oncelog_histogram_t;
+/// How an open log stands and what it has done; its members are told in oncelog.h.
+using Metrics = oncelog_metrics_t;
 
 /// A partition by its name.
 struct TopicPartition {

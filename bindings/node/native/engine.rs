@@ -10,6 +10,7 @@ use crate::arguments::{durability, durability_name, milliseconds, number};
 use crate::consumer::Consumer;
 use crate::errors::{OrThrow, Result, refused};
 use crate::hub::{panicked, start_thread};
+use crate::metrics::MetricsRow;
 use crate::open_log::OpenLog;
 use crate::partition::Partition;
 use crate::producer::{Producer, TransactionalProducer};
@@ -153,15 +154,6 @@ pub struct OpeningRow {
     pub damage: Vec<DamageRow>,
 }
 
-/// What the journal has done.
-#[napi(object)]
-pub struct CountersRow {
-    pub groups_written: BigInt,
-    pub flushes: BigInt,
-    pub late_rolls: BigInt,
-    pub checkpoints: BigInt,
-}
-
 /// An open log.
 #[napi]
 pub struct Engine {
@@ -303,13 +295,12 @@ impl Engine {
     }
 
     #[napi(catch_unwind)]
-    pub fn counters(&self) -> CountersRow {
-        let counters = self.log.counters();
-        CountersRow {
-            groups_written: counters.groups_written.into(),
-            flushes: counters.flushes.into(),
-            late_rolls: counters.late_rolls.into(),
-            checkpoints: counters.checkpoints.into(),
-        }
+    pub fn metrics(&self) -> MetricsRow {
+        self.log.metrics().into()
+    }
+
+    #[napi(catch_unwind)]
+    pub fn openmetrics(&self) -> String {
+        self.log.metrics().to_openmetrics()
     }
 }

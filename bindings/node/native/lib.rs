@@ -20,6 +20,7 @@ mod engine;
 mod errors;
 mod hub;
 mod layout;
+mod metrics;
 mod open_log;
 mod partition;
 mod producer;

@@ -12,7 +12,7 @@ import { Room } from "./room.js";
 import { crossAll } from "./schedule.js";
 import { TransactionalProducer } from "./transaction.js";
 import type {
-  ConsumerOptions, Counters, EngineOptions, LogLevel, Offsets, Opening, ProducerOptions, TopicInfo, TopicOptions,
+  ConsumerOptions, EngineOptions, LogLevel, Metrics, Offsets, Opening, ProducerOptions, TopicInfo, TopicOptions,
   TopicPartition, TransactionalOptions, Waiting, Whole,
 } from "./types.js";
 
@@ -153,9 +153,20 @@ export class Engine {
     return { ...opening, cut: opening.cut ?? null };
   }
 
-  /** What the journal has done since the log was opened. */
-  counters(): Counters {
-    return run(() => this.#native.counters()) as Counters;
+  /**
+   * How the log stands and what it has done since it was opened: a snapshot that takes microseconds, waits for nobody
+   * and reads nothing from the disk.
+   */
+  metrics(): Metrics {
+    return run(() => this.#native.metrics()) as Metrics;
+  }
+
+  /**
+   * The metrics in the OpenMetrics text format 1.0, which Prometheus reads. Answer it with the header `Content-Type:
+   * application/openmetrics-text; version=1.0.0; charset=utf-8`.
+   */
+  openmetrics(): string {
+    return run(() => this.#native.openmetrics());
   }
 
   /** Closes the log for all its handles: what was sent is flushed first. Every later call answers `Closed`. */

@@ -74,7 +74,8 @@ export interface NativeEngine {
   consumer(choice: object): NativeConsumer;
   hasRoom(bytes: number): boolean;
   opening(): object;
-  counters(): object;
+  metrics(): object;
+  openmetrics(): string;
 }
 export interface NativeHub {
   hold(hold: boolean): void;

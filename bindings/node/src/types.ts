@@ -220,12 +220,64 @@ export interface Opening {
   damage: { firstLsn: bigint; lastLsn: bigint; file: string; position: bigint; recordsOnly: boolean }[];
 }
 
-/** What the journal has done since the log was opened. */
-export interface Counters {
-  groupsWritten: bigint;
-  flushes: bigint;
+/** How often values fell into each of a few ranges. */
+export interface Histogram {
+  /** How many values there were. */
+  count: bigint;
+  /** Their sum. */
+  sum: bigint;
+  /** The greatest value of each bucket, growing. */
+  bounds: bigint[];
+  /** How many values fell into each bucket; one more than there are bounds, for what lies above all of them. */
+  counts: bigint[];
+}
+
+/** How far a group is behind in a partition, by the position of its open consumer. */
+export interface ConsumerLag {
+  group: string;
+  topic: string;
+  partition: number;
+  /** The offset to read next. Of several consumers in one group, the least. */
+  position: bigint;
+  /** Records between the position and the end that the consumer sees. */
+  lag: bigint;
+}
+
+/** How an open log stands and what it has done. Counts begin with 0 at each open and only grow. */
+export interface Metrics {
+  /** Batches written, those of transactions included. */
+  appends: bigint;
+  /** Records written. */
+  records: bigint;
+  /** Bytes of all frames written: batches and what the log keeps about them. */
+  bytes: bigint;
+  /** Appends and sends that were there already, so that nothing was written. */
+  duplicates: bigint;
+  /** Calls refused because a newer holder of their name or producer id had taken over. */
+  fenced: bigint;
+  transactionsCommitted: bigint;
+  /** Transactions aborted, by their owner or by what befell them. */
+  transactionsAborted: bigint;
+  /** Transactions open now. */
+  transactionsOpen: bigint;
+  /** Frames of each group that was written: how many appends share a write. */
+  groupFrames: Histogram;
+  /** How long each flush to the device took, nanoseconds. */
+  flushNanos: Histogram;
+  /** Rolls to the next segment that had to wait for it. */
   lateRolls: bigint;
+  /** Checkpoints completed. */
   checkpoints: bigint;
+  /** Segment files now. */
+  segments: bigint;
+  /** Bytes that the segment files hold on the disk, with the room ahead of the frames. */
+  diskUsed: bigint;
+  /** Bytes of it that are frames. Frames of deleted topics count too: nothing is cleaned away in this version. */
+  diskLive: bigint;
+  /** A write or flush has failed: nothing is written until the log is opened again. */
+  poisoned: boolean;
+  /** How far the groups of open consumers are behind, where they have a position. */
+  lags: ConsumerLag[];
 }
 
 /** Stops the waiting, never the write. */

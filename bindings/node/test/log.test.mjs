@@ -82,18 +82,39 @@ test("numbers instead of bigints are given out where asked for", async (t) => {
   assert.equal(record.offset, 0);
 });
 
-test("opening tells what it found, counters what was done, and the log function hears of it", async (t) => {
+test("opening tells what it found, metrics what was done, and the log function hears of it", async (t) => {
   const path = directory(t);
   const heard = [];
   const engine = await open(path, { log: (level, message) => heard.push([level, message]) });
   assert.deepEqual(engine.opening(), { created: true, incarnation: 1n, framesCopied: 0n, cut: null, damage: [] });
   await engine.createTopic("t");
-  assert.ok(engine.counters().flushes > 0n);
+  assert.ok(engine.metrics().flushNanos.count > 0n);
   await engine.close();
   const again = await open(path);
   assert.equal(again.opening().incarnation, 2n);
   await again.close();
   assert.match(heard[0].join(" "), /^info opened the log/);
+});
+
+test("metrics are numbers of one moment, and a text that ends", async (t) => {
+  const { engine } = await log(t);
+  await engine.createTopic("counted");
+  const producer = await engine.producer();
+  await producer.sendMany("counted", [{ value: "a" }, { value: "b" }]);
+  const consumer = engine.consumer({ topics: ["counted"], group: 'a "group"' });
+  assert.equal((await consumer.poll({ timeoutMs: 60_000 })).length, 2);
+  await producer.send("counted", { value: "c" });
+  const metrics = engine.metrics();
+  assert.ok(metrics.records >= 3n && metrics.appends >= 2n && metrics.bytes > 100n);
+  assert.equal(metrics.poisoned, false);
+  assert.equal(metrics.groupFrames.counts.length, metrics.groupFrames.bounds.length + 1);
+  assert.equal(metrics.groupFrames.counts.reduce((a, b) => a + b), metrics.groupFrames.count);
+  assert.ok(metrics.flushNanos.sum > 0n && metrics.segments >= 1n && metrics.diskUsed >= metrics.diskLive);
+  const lag = { group: 'a "group"', topic: "counted", partition: 0, position: 2n, lag: 1n };
+  assert.deepEqual(metrics.lags, [lag]);
+  const text = engine.openmetrics();
+  assert.ok(text.includes('\noncelog_consumer_lag{group="a \\"group\\"",topic="counted",partition="0"} 1\n'), text);
+  assert.ok(text.endsWith("\n# EOF\n"));
 });
 
 test("a second open is locked out and says by whom, and reading is not", async (t) => {

@@ -324,9 +324,16 @@ impl Engine {
         values::opening(py, &self.core().opening())
     }
 
-    /// What the journal has done since the log was opened.
-    fn counters<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        values::counters(py, self.core().counters())
+    /// How the log stands and what it has done since it was opened: a snapshot that takes microseconds, waits for
+    /// nobody and reads nothing from the disk.
+    fn metrics<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        values::metrics(py, &self.core().metrics())
+    }
+
+    /// The metrics in the OpenMetrics text format 1.0, which Prometheus reads. Answer it with the media type
+    /// `application/openmetrics-text; version=1.0.0; charset=utf-8`.
+    fn openmetrics(&self) -> String {
+        self.core().metrics().to_openmetrics()
     }
 
     /// Closes the log for all handles: what was sent is flushed, the lock is given back. A second close does nothing.

@@ -2,7 +2,7 @@
 
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
-use pyo3::types::PyBytes;
+use pyo3::types::{PyBytes, PyDict, PyTuple};
 
 use crate::options;
 
@@ -24,10 +24,12 @@ impl Class {
 
 static BOUNDS: Class = Class::new("Bounds");
 static COMMITTED: Class = Class::new("Committed");
-static COUNTERS: Class = Class::new("Counters");
+static CONSUMER_LAG: Class = Class::new("ConsumerLag");
 static DAMAGE: Class = Class::new("Damage");
 static GROUP_METADATA: Class = Class::new("GroupMetadata");
+static HISTOGRAM: Class = Class::new("Histogram");
 static LOST: Class = Class::new("Lost");
+static METRICS: Class = Class::new("Metrics");
 static OFFSET_AND_METADATA: Class = Class::new("OffsetAndMetadata");
 static OPENING: Class = Class::new("Opening");
 static TOPIC_INFO: Class = Class::new("TopicInfo");
@@ -41,8 +43,38 @@ pub fn committed<'py>(py: Python<'py>, committed: oncelog::Committed) -> PyResul
     COMMITTED.make(py, (committed.number, committed.lsn, committed.incarnation))
 }
 
-pub fn counters<'py>(py: Python<'py>, counters: oncelog::Counters) -> PyResult<Bound<'py, PyAny>> {
-    COUNTERS.make(py, (counters.groups_written, counters.flushes, counters.late_rolls, counters.checkpoints))
+fn histogram<'py>(py: Python<'py>, of: &oncelog::Histogram) -> PyResult<Bound<'py, PyAny>> {
+    HISTOGRAM.make(py, (of.count(), of.sum(), PyTuple::new(py, of.bounds())?, PyTuple::new(py, of.counts())?))
+}
+
+pub fn metrics<'py>(py: Python<'py>, metrics: &oncelog::Metrics) -> PyResult<Bound<'py, PyAny>> {
+    let lags = metrics.lags.iter().map(|lag| {
+        let (at, values) = (&lag.partition, (lag.position, lag.lag));
+        CONSUMER_LAG.make(py, (&lag.group, &at.topic, at.partition, values.0, values.1))
+    });
+    let fields = PyDict::new(py);
+    for (name, number) in [
+        ("appends", metrics.appends),
+        ("records", metrics.records),
+        ("bytes", metrics.bytes),
+        ("duplicates", metrics.duplicates),
+        ("fenced", metrics.fenced),
+        ("transactions_committed", metrics.transactions_committed),
+        ("transactions_aborted", metrics.transactions_aborted),
+        ("transactions_open", metrics.transactions_open),
+        ("late_rolls", metrics.late_rolls),
+        ("checkpoints", metrics.checkpoints),
+        ("segments", metrics.segments),
+        ("disk_used", metrics.disk_used),
+        ("disk_live", metrics.disk_live),
+    ] {
+        fields.set_item(name, number)?;
+    }
+    fields.set_item("group_frames", histogram(py, &metrics.group_frames)?)?;
+    fields.set_item("flush_nanos", histogram(py, &metrics.flush_nanos)?)?;
+    fields.set_item("poisoned", metrics.poisoned)?;
+    fields.set_item("lags", PyTuple::new(py, lags.collect::<PyResult<Vec<_>>>()?)?)?;
+    METRICS.class.import(py, "oncelog._types", METRICS.name)?.call((), Some(&fields))
 }
 
 pub fn group_metadata<'py>(py: Python<'py>, group: &oncelog::GroupMetadata) -> PyResult<Bound<'py, PyAny>> {

@@ -108,10 +108,10 @@ def test_an_empty_batch_is_refused(oncelog_engine: oncelog.Engine, topic: str) -
 
 
 def test_what_was_answered_can_be_waited_for_at_disk_level(oncelog_engine: oncelog.Engine, topic: str) -> None:
-    flushes = oncelog_engine.counters().flushes
+    flushes = oncelog_engine.metrics().flush_nanos.count
     appended = oncelog_engine.producer().send(topic, b"v").result()
     oncelog_engine.wait_durable(appended.lsn)
-    assert oncelog_engine.counters().flushes > flushes
+    assert oncelog_engine.metrics().flush_nanos.count > flushes
     with pytest.raises(oncelog.ArgumentError):
         oncelog_engine.wait_durable(1 << 40)
 

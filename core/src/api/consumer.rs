@@ -54,6 +54,10 @@ impl Consumer {
             open.inner.check_offsets(group, &Offsets::new())?;
         }
         let reader = Reader::new(open.inner.clone(), options);
+        if reader.options.group.is_some() {
+            let lagging: std::sync::Weak<Reader> = Arc::downgrade(&reader);
+            open.inner.on_metrics(lagging);
+        }
         Ok(Self { open, reader })
     }
 

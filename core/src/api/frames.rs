@@ -76,9 +76,11 @@ impl Frames {
         if let Some((placed, lsn)) = self.positions.last()
             && position <= placed
         {
+            context.engine.duplicate_met();
             return Some(Added::Known(duplicate(lsn, context.engine.incarnation()), level));
         }
         let open = self.open.as_ref().filter(|open| position <= open.position)?;
+        context.engine.duplicate_met();
         effects.join(&open.pending);
         Some(Added::Seat(Seat { timestamp: -1, repeats: Some(level), ..Seat::default() }))
     }

@@ -1,5 +1,7 @@
 //! What is behind a consumer: what it is assigned, and where it stands in each partition.
 
+mod lag;
+
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};

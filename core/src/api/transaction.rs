@@ -39,6 +39,7 @@ impl Transaction {
         buffers: Buffers,
         bound: Option<Bound>,
     ) -> Self {
+        open.inner.transaction_begun();
         Self {
             open,
             holder,
@@ -186,7 +187,8 @@ impl Transaction {
                 if let Some(bound) = self.bound.take() {
                     bound.committed(placed.as_ref().map(|placed| (placed.lsn, placed.level)));
                 }
-                self.end(None);
+                self.open.inner.transaction_committed();
+                self.over(None);
             }
             Err(error) => self.end(Some(error)),
         }
@@ -218,10 +220,19 @@ impl Transaction {
         inner.append_gathered(gathered).map(Some)
     }
 
-    /// The transaction is over: the consumer goes back unless it was committed, and the producer may begin the next.
+    /// The transaction is over and was not committed.
     fn end(&mut self, error: Option<&Error>) {
+        if !self.ended {
+            self.open.inner.transaction_failed(self.number, self.holder.identity, error);
+            self.over(error);
+        }
+    }
+
+    /// The consumer goes back unless the transaction was committed, and the producer may begin the next.
+    fn over(&mut self, error: Option<&Error>) {
+        self.ended = true;
         // In a forked child the locks below may be held by a thread that is not there.
-        if std::mem::replace(&mut self.ended, true) || self.open.inner.is_forked() {
+        if self.open.inner.is_forked() {
             return;
         }
         if let Some(bound) = self.bound.take() {

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::hub::note_records;
+use super::promise::Refusal;
 use super::{Inner, Placed};
 use crate::error::Result;
 use crate::format::batch::BatchHeader;
@@ -40,11 +41,14 @@ impl Inner {
         match guard.state().check_batch(instance, &batch) {
             Ok(Verdict::Accept) => {}
             Ok(Verdict::Duplicate { first, last, timestamp, lsn }) => {
+                self.duplicate_met();
                 let lsn = if planted(Bug::DuplicateBeforeOriginal) { 0 } else { lsn };
                 return Ok(Placed { lsn, level, first, last, timestamp, duplicate: true, incarnation });
             }
             Err(error) => {
-                return self.refuse(guard, error);
+                let refusal = Refusal::of(error, (batch.producer_id, batch.epoch));
+                let end = guard.state().end(instance);
+                return self.refuse(guard, refusal.at(partition, end));
             }
         }
         let first = guard.state().end(instance).unwrap_or(0);

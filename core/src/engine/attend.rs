@@ -40,10 +40,10 @@ impl Inner {
         &self.attention
     }
 
-    /// Has everybody look who was asked to, and says what was noted for the log. What comes meanwhile is for the next
+    /// Has everybody look who was asked to, and tells what was noted. What comes meanwhile is for the next
     /// round.
     pub fn attend(&self) {
-        self.settings.log.say_noted();
+        self.teller.tell_noted();
         let asked = std::mem::take(&mut *self.attention.asked.lock());
         asked.iter().filter_map(Weak::upgrade).for_each(|who| who.attend());
     }

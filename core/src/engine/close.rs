@@ -2,7 +2,8 @@
 
 use std::sync::atomic::Ordering;
 
-use super::{Inner, LogLevel};
+use super::Inner;
+use super::event::Event;
 use crate::error::Result;
 
 /// How far a close has come.
@@ -72,7 +73,7 @@ impl Inner {
         // Whoever still waits is answered: with the flush behind them, or with the failure.
         self.journal.tend_callbacks();
         self.attend();
-        self.settings.log.say(LogLevel::Debug, || format!("closed the log, incarnation={}", self.incarnation));
+        self.teller.tell(&Event::Closed { incarnation: self.incarnation });
         drop(self.lock.lock().take());
         result
     }

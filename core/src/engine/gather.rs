@@ -7,6 +7,7 @@ use rustc_hash::FxHashSet;
 use super::Inner;
 use super::hub::note_part;
 use super::offsets::Resolved;
+use super::promise::Refusal;
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::batch::{BATCH_HEADER, BatchHeader};
 use crate::format::bytes::{align8, put_i32_be, put_i64_be};
@@ -90,10 +91,11 @@ impl Inner {
         match self.check_gathered(&mut guard, gathered, &resolved) {
             Ok(None) => {}
             Ok(Some(lsn)) => {
+                self.duplicate_met();
                 return Ok(PlacedGroup { lsn, level, incarnation, firsts: Vec::new(), duplicate: true });
             }
             Err(error) => {
-                return self.refuse(guard, error);
+                return self.refuse(guard, Refusal::of(error, gathered.producer));
             }
         }
         if let Err(error) = build.assign(|instance| guard.state().end(instance).unwrap_or(0)) {

@@ -10,8 +10,8 @@ use rustc_hash::FxHashMap;
 use crate::format::batch::BatchHeader;
 use crate::format::footer::Run;
 use crate::format::frame::{FRAME_HEADER, Frame, Payload};
-use crate::journal::{Fold, Parts, Placed};
-use crate::partition::Partition;
+use crate::journal::{Fold, Parts, Placed, raise};
+use crate::partition::{Partition, Witness};
 use crate::state::{Snapshot, State, Topic};
 use crate::types::{Durability, Instance, Lsn, Offset, TopicId};
 
@@ -45,21 +45,29 @@ pub struct Note {
 pub struct Hub {
     /// Level of topics that name none.
     pub level: Durability,
+    /// Hears of records that cannot be read.
+    witness: Arc<dyn Witness>,
     topics: RwLock<FxHashMap<Arc<str>, Arc<TopicHandle>>>,
     /// Raised by every change of `topics`, so that who has looked one up need not look again.
     changes: AtomicU64,
     partitions: RwLock<FxHashMap<Instance, Arc<Partition>>>,
+    /// Batches and records written, raised by the holder of the write baton.
+    pub batches: AtomicU64,
+    pub records: AtomicU64,
     /// Written and not flushed, in journal order.
     unflushed: Mutex<VecDeque<(Lsn, Arc<Partition>, Offset)>>,
 }
 
 impl Hub {
-    pub fn new(level: Durability) -> Hub {
+    pub fn new(level: Durability, witness: Arc<dyn Witness>) -> Hub {
         Hub {
             level,
+            witness,
             topics: RwLock::default(),
             changes: AtomicU64::new(1),
             partitions: RwLock::default(),
+            batches: AtomicU64::new(0),
+            records: AtomicU64::new(0),
             unflushed: Mutex::default(),
         }
     }
@@ -71,7 +79,8 @@ impl Hub {
         let partitions = topic.instances.iter().enumerate().map(|(number, instance)| {
             let partition = known.entry(*instance).or_insert_with(|| {
                 let (start, end) = (state.start(*instance).unwrap_or(0), state.end(*instance).unwrap_or(0));
-                Arc::new(Partition::new(topic.name.clone(), number as u32, *instance, level, start, end))
+                let (name, witness) = (topic.name.clone(), self.witness.clone());
+                Arc::new(Partition::new(name, number as u32, *instance, level, start..end, witness))
             });
             partition.clone()
         });
@@ -179,10 +188,12 @@ impl Fold for Hub {
 
     fn written(&self, notes: &mut Vec<Note>) {
         let mut unflushed = None;
+        let (batches, mut records) = (notes.len() as u64, 0);
         let mut rest = notes.as_mut_slice();
         while let Some(partition) = rest.first_mut().and_then(|first| first.partition.take()) {
             let same = rest.iter().position(|note| note.partition.is_some()).unwrap_or(rest.len());
             let (stretch, others) = rest.split_at_mut(same);
+            records += stretch.iter().map(|note| note.end - note.run.first_offset).sum::<u64>();
             for some in stretch.chunks(STRETCH) {
                 partition.written(some.iter().map(|note| (note.segment, note.run, note.end)));
             }
@@ -196,6 +207,8 @@ impl Fold for Hub {
             rest = others;
         }
         notes.clear();
+        raise(&self.batches, batches);
+        raise(&self.records, records);
     }
 
     fn durable(&self, lsn: Lsn) {

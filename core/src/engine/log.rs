@@ -1,14 +1,20 @@
-//! What an engine tells beside its answers: what opening found, what ends it.
+//! What an engine tells beside its answers: what opening found, what is damaged, who was shut out, what ends it. Every
+//! event goes to the engine's `Log` and, with the feature `tracing`, to the subscriber of that crate, from one place.
 
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use parking_lot::Mutex;
 
 use super::Inner;
-use crate::error::{Error, ErrorKind};
+use super::event::Event;
+use crate::io::fork;
+use crate::partition::{Loss, Witness};
 use crate::types::Opening;
+
+/// Events that wait for a round; what comes on top is counted.
+const LATE: usize = 1000;
 
 /// How much a message matters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -25,7 +31,21 @@ pub enum LogLevel {
 }
 
 /// Where an engine's messages go; see `EngineOptions::log`. Each is one line that ends with its variables as
-/// key=value.
+/// key=value. With the feature `tracing` the same events go to the subscriber of the crate `tracing` as well, with the
+/// target `oncelog`, the names below and the variables as fields:
+///
+/// | event | level | fields | when |
+/// |---|---|---|---|
+/// | `opened` | info | incarnation, created, frames_copied, read_only | the log was opened; recovery copied frames |
+/// | `tail_cut` | warn | last_kept, last_seen, bytes | opening cut a torn tail; LSNs |
+/// | `damaged` | error | first_lsn, last_lsn, file, position, records_only | opening found durable frames damaged |
+/// | `unreadable` | error | topic, partition, offset, end_offset, file, position | a walk met damaged records |
+/// | `poisoned` | error | durable_lsn, cause | a write or flush failed, nothing more is written |
+/// | `taken_over` | debug | name, producer_id, epoch | a name that had a holder was opened: that one is fenced |
+/// | `fenced` | warn | producer_id, epoch; of a raw batch also topic, partition, offset | a fenced holder was refused |
+/// | `aborted` | debug | number, producer_id, epoch, cause | a transaction was aborted: by its `owner` or an error |
+/// | `events_dropped` | warn | events | more came between two rounds of the keeper than are kept, 1,000 |
+/// | `closed` | debug | incarnation | the log was closed |
 ///
 /// ```
 /// # let dir = tempfile::tempdir().unwrap();
@@ -47,49 +67,14 @@ pub trait Log: Send + Sync {
     fn log(&self, level: LogLevel, message: &str);
 }
 
-/// The log of an engine, if it has one.
+/// Where messages go, as options say it.
 #[derive(Clone, Default)]
-pub struct Logger(Option<Arc<Listener>>);
-
-struct Listener {
-    log: Arc<dyn Log>,
-    /// Told where locks may be held, and said in the next round.
-    late: Mutex<Vec<(LogLevel, String)>>,
-}
+pub struct Logger(Option<Arc<dyn Log>>);
 
 impl Logger {
     /// Messages go there.
     pub fn new(log: Arc<dyn Log>) -> Self {
-        Logger(Some(Arc::new(Listener { log, late: Mutex::default() })))
-    }
-
-    /// Says what `message` makes; makes nothing if nobody listens.
-    pub(super) fn say(&self, level: LogLevel, message: impl FnOnce() -> String) {
-        if let Some(listener) = &self.0 {
-            listener.say(level, &message());
-        }
-    }
-
-    /// The same from anywhere: it is said in the next round.
-    fn note(&self, level: LogLevel, message: impl FnOnce() -> String) {
-        if let Some(listener) = &self.0 {
-            let message = message();
-            listener.late.lock().push((level, message));
-        }
-    }
-
-    /// Says what was noted.
-    pub(super) fn say_noted(&self) {
-        if let Some(listener) = &self.0 {
-            let late = std::mem::take(&mut *listener.late.lock());
-            late.iter().for_each(|(level, message)| listener.say(*level, message));
-        }
-    }
-}
-
-impl Listener {
-    fn say(&self, level: LogLevel, message: &str) {
-        let _ = catch_unwind(AssertUnwindSafe(|| self.log.log(level, message)));
+        Logger(Some(log))
     }
 }
 
@@ -99,49 +84,113 @@ impl fmt::Debug for Logger {
     }
 }
 
+/// Tells what happens.
+pub struct Teller {
+    log: Logger,
+    /// The process that opened the log: its child tells nothing, for a lock of it may be held for ever.
+    forks: u32,
+    /// Noted where locks may be held, and told in the next round.
+    late: Mutex<Late>,
+    /// Has the next round come soon.
+    ring: OnceLock<Box<dyn Fn() + Send + Sync>>,
+}
+
+#[derive(Default)]
+struct Late {
+    events: Vec<Event>,
+    dropped: u64,
+}
+
+impl Teller {
+    pub(super) fn new(log: Logger) -> Arc<Teller> {
+        Arc::new(Teller { log, forks: fork::generation(), late: Mutex::default(), ring: OnceLock::new() })
+    }
+
+    /// Whether anybody could hear.
+    fn is_heard(&self) -> bool {
+        (self.log.0.is_some() || Event::is_traced()) && fork::generation() == self.forks
+    }
+
+    /// Tells it now: outside all locks only.
+    pub(super) fn tell(&self, event: &Event) {
+        if self.is_heard() {
+            let log = self.log.0.as_deref();
+            // A panic of the listener's is its own.
+            let _ = catch_unwind(AssertUnwindSafe(|| event.tell(log)));
+        }
+    }
+
+    /// The same from anywhere: it is told in the next round. Makes nothing if nobody listens.
+    pub(super) fn note(&self, event: impl FnOnce() -> Event) {
+        if !self.is_heard() {
+            return;
+        }
+        let event = event();
+        let mut late = self.late.lock();
+        // What is no trouble wakes nobody: it comes with the next round, unless there is much of it.
+        let soon = !event.is_ordinary() || late.events.len() == LATE / 2;
+        if late.events.len() < LATE {
+            late.events.push(event);
+        } else {
+            late.dropped += 1;
+        }
+        drop(late);
+        if let Some(ring) = self.ring.get().filter(|_| soon) {
+            ring();
+        }
+    }
+
+    /// Tells what was noted.
+    pub(super) fn tell_noted(&self) {
+        if !self.is_heard() {
+            return;
+        }
+        let Late { events, dropped } = std::mem::take(&mut *self.late.lock());
+        events.iter().for_each(|event| self.tell(event));
+        if dropped > 0 {
+            self.tell(&Event::Dropped { events: dropped });
+        }
+    }
+}
+
+impl Witness for Teller {
+    fn lost(&self, loss: &Loss<'_>) {
+        self.note(|| Event::Unreadable {
+            topic: loss.topic.clone(),
+            partition: loss.partition,
+            offset: loss.offsets.start,
+            end_offset: loss.offsets.end,
+            file: loss.file.to_owned(),
+            position: loss.position,
+        });
+    }
+}
+
 impl Inner {
     /// What opening found, and from now on what the journal fails at.
     pub(super) fn log_opening(&self) {
-        let log = &self.settings.log;
-        if log.0.is_none() {
-            return;
-        }
+        let (teller, journal) = (&self.teller, Arc::downgrade(&self.journal));
+        let _ = teller.ring.set(Box::new(move || {
+            if let Some(journal) = journal.upgrade() {
+                journal.ring();
+            }
+        }));
         let Opening { created, incarnation, frames_copied, cut, damage } = self.opening();
         for hole in damage {
-            log.say(LogLevel::Error, || {
-                format!(
-                    "durable frames are damaged; restore the file from a backup, first_lsn={} last_lsn={} file={} \
-                     position={} records_only={}",
-                    hole.first_lsn, hole.last_lsn, hole.file, hole.position, hole.records_only
-                )
-            });
+            let (first_lsn, last_lsn, records_only) = (hole.first_lsn, hole.last_lsn, hole.records_only);
+            let (file, position) = (hole.file, hole.position);
+            teller.tell(&Event::Damaged { first_lsn, last_lsn, file, position, records_only });
         }
         if let Some(lost) = cut {
-            log.say(LogLevel::Warn, || {
-                let (kept, seen, bytes) = (lost.last_kept, lost.last_seen, lost.bytes);
-                format!("a torn tail was cut, nothing in it was safe, last_kept={kept} last_seen={seen} bytes={bytes}")
-            });
+            let (last_kept, last_seen, bytes) = (lost.last_kept, lost.last_seen, lost.bytes);
+            teller.tell(&Event::TailCut { last_kept, last_seen, bytes });
         }
         let read_only = self.refused.is_some();
-        log.say(LogLevel::Info, || {
-            format!(
-                "opened the log, incarnation={incarnation} created={created} frames_copied={frames_copied} \
-                 read_only={read_only}"
-            )
-        });
-        let log = log.clone();
+        teller.tell(&Event::Opened { incarnation, created, frames_copied, read_only });
+        let (teller, journal) = (teller.clone(), Arc::downgrade(&self.journal));
         self.journal.on_poison(Box::new(move |cause| {
-            log.note(LogLevel::Error, || {
-                format!("the disk failed; close the log, look after the disk, open it again, cause={cause:?}")
-            });
+            let durable_lsn = journal.upgrade().map_or(0, |journal| journal.durable_lsn());
+            teller.note(|| Event::Poisoned { durable_lsn, cause: format!("{cause:?}") });
         }));
-    }
-
-    /// A refusal is the caller's, but for a fence, which somebody ought to know of.
-    pub(super) fn log_refusal(&self, error: &Error) {
-        if error.kind() == ErrorKind::ProducerFenced {
-            self.settings.log.note(LogLevel::Warn, || error.message().to_owned());
-            self.journal.ring();
-        }
     }
 }

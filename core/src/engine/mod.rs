@@ -4,11 +4,13 @@ mod admin;
 mod append;
 mod attend;
 mod close;
+mod event;
 mod expiry;
 mod gather;
 mod hub;
 mod keeper;
 mod log;
+mod metrics;
 mod offsets;
 mod open;
 mod producers;
@@ -23,6 +25,7 @@ pub use gather::{Gathered, GatheredPart, PlacedGroup};
 pub use hub::TopicHandle;
 pub use keeper::Lingering;
 pub use log::{Log, LogLevel, Logger};
+pub use metrics::Lagging;
 pub use promise::Promise;
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -32,6 +35,8 @@ use std::thread::{JoinHandle, ThreadId};
 use parking_lot::Mutex;
 
 use crate::error::{Error, ErrorKind, Result};
+use crate::format::batch::BATCH_HEADER;
+use crate::format::frame::records_len;
 use crate::io::bugs::{Bug, planted};
 use crate::io::{DirectoryLock, Event, Machine};
 use crate::journal::{Journal, Report, Waits};
@@ -115,6 +120,10 @@ pub struct Inner {
     /// One round of the flusher's at a time.
     chores: Mutex<()>,
     lingering: Mutex<Vec<Weak<dyn Lingering>>>,
+    /// Consumers with a group.
+    lagging: Mutex<Vec<Weak<dyn Lagging>>>,
+    counts: metrics::Counts,
+    teller: Arc<log::Teller>,
     attention: Arc<Attention>,
     expiry: Mutex<expiry::Expiry>,
     /// When the keeper means to wake.
@@ -199,7 +208,7 @@ impl Inner {
 
     /// True if a frame with so many bytes of records would be placed without waiting.
     pub fn has_room(&self, bytes: usize) -> bool {
-        !self.is_forked() && self.journal.has_room(crate::format::frame::records_len(bytes))
+        !self.is_forked() && self.journal.has_room(records_len(bytes.max(BATCH_HEADER)))
     }
 
     /// What a look at a topic is good for: as long as this stays the same, so does the answer.

@@ -1,6 +1,6 @@
 //! Opening, in order: the lock, the journal, the partitions, the keeper.
 
-use std::sync::atomic::{AtomicBool, AtomicU64};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use parking_lot::Mutex;
@@ -8,6 +8,8 @@ use parking_lot::Mutex;
 use super::attend::Attention;
 use super::close::Closing;
 use super::hub::Hub;
+use super::log::Teller;
+use super::metrics::Counts;
 use super::restore::Restoring;
 use super::{Inner, Settings};
 use crate::error::{Error, ErrorKind, Result};
@@ -21,7 +23,8 @@ impl Inner {
     pub fn open(machine: Machine, settings: Settings) -> Result<Arc<Inner>> {
         check(&settings)?;
         let lock = machine.storage.lock(!settings.read_only)?;
-        let hub = Arc::new(Hub::new(settings.durability));
+        let teller = Teller::new(settings.log.clone());
+        let hub = Arc::new(Hub::new(settings.durability, teller.clone()));
         let mut restoring = Restoring::new(hub.clone());
         let opening = Opening {
             options: JournalOptions {
@@ -32,14 +35,7 @@ impl Inner {
             accept_loss: settings.accept_loss,
         };
         let (journal, report) = Journal::open(machine.clone(), opening, hub.clone(), &mut restoring)?;
-        let refused = match &report.refused {
-            Some(error) => Some(error.clone()),
-            None if settings.read_only => Some(Error::new(
-                ErrorKind::ReadOnly,
-                "the log was opened for reading; open it without read_only to write",
-            )),
-            None => None,
-        };
+        let refused = report.refused.clone().or_else(|| settings.read_only.then(read_only));
         let first_written = match &refused {
             // Nothing will be written: all there is lies in segments of earlier lives.
             Some(_) => u64::MAX,
@@ -70,11 +66,17 @@ impl Inner {
             rounds: Mutex::new(()),
             chores: Mutex::new(()),
             lingering: Mutex::default(),
+            lagging: Mutex::default(),
+            counts: Counts::default(),
+            teller,
             expiry: Mutex::default(),
             awake_at: AtomicU64::new(0),
             closing: Mutex::new(Closing::Open),
             closed_event: Event::default(),
         });
+        // What recovery copied was counted by the life that wrote it.
+        inner.hub.batches.store(0, Ordering::Relaxed);
+        inner.hub.records.store(0, Ordering::Relaxed);
         inner.log_opening();
         if inner.settings.accept_loss && inner.report.holes.iter().any(|h| h.refuses()) {
             // From now on the hole lies below the newest checkpoint.
@@ -97,6 +99,11 @@ fn seed(journal: &Journal<Hub>, hub: &Hub, footers: &Footers, continued: Option<
         }
     }
     Ok(())
+}
+
+/// What a write answers to a log that was opened for reading.
+fn read_only() -> Error {
+    Error::new(ErrorKind::ReadOnly, "the log was opened for reading; open it without read_only to write")
 }
 
 fn check(settings: &Settings) -> Result<()> {

@@ -1,6 +1,8 @@
 //! Who may write under a name: opening one fences its old holder, durably, before anybody hears of it.
 
 use super::admin::place;
+use super::event::Event;
+use super::promise::Refusal;
 use super::{Inner, Promise};
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::control::{ProducerDeleted, ProducerOpened};
@@ -25,7 +27,8 @@ impl Inner {
         let text = name.unwrap_or("");
         let mut guard = self.journal.enter(192 + text.len())?;
         if let Err(error) = check_current(guard.state(), name, current) {
-            return Ok(self.refusal(guard, error));
+            let current = current.map_or((-1, -1), |c| (c.producer_id, c.epoch));
+            return Ok(self.refusal(guard, Refusal::of(error, current)));
         }
         let (producer_id, previous_id, epoch) = match name {
             Some(name) => guard.state().next_producer(name),
@@ -40,6 +43,9 @@ impl Inner {
         let lsn = place(&mut guard, Kind::ProducerOpened, &head, &body, &Payload::ProducerOpened(opened));
         let position = name.and_then(|name| guard.state().producer(name)).and_then(|p| p.position);
         drop(guard);
+        if let Some(name) = name.filter(|_| epoch > 0 || previous_id >= 0) {
+            self.teller.note(|| Event::TakenOver { name: name.to_owned(), producer_id, epoch });
+        }
         let level = if planted(Bug::FenceNotDurable) { Durability::Os } else { Durability::Disk };
         Ok(Promise { lsn, level, answer: Ok((Identity { producer_id, epoch }, position)) })
     }
@@ -50,7 +56,7 @@ impl Inner {
         self.journal.check()?;
         let (result, last) =
             self.journal.look(|state, last| (state.check_producer(identity.producer_id, identity.epoch), last));
-        result.or_else(|error| self.refuse_at(last, error))
+        result.or_else(|error| self.refuse_at(last, Refusal::of(error, (identity.producer_id, identity.epoch))))
     }
 
     /// Forgets a name: its position, its decisions. Whoever holds it is refused from then on.

@@ -1,10 +1,15 @@
 //! An answer that is known already and given later.
 
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
 use super::Inner;
+use super::event::Event;
 use super::hub::Hub;
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::journal::{Guard, Ticket};
-use crate::types::{Durability, Lsn};
+use crate::partition::Partition;
+use crate::types::{Durability, Lsn, Offset};
 
 /// What a call will answer once a frame has met its level: a success once it is safe, a refusal once that is which it
 /// was drawn from.
@@ -44,24 +49,63 @@ impl<T> Promise<T> {
 
 impl Inner {
     /// An answer that refuses was drawn from what is noted, so it is given only once that is durable.
-    pub(super) fn refusal<T>(&self, guard: Guard<'_, Hub>, error: Error) -> Promise<T> {
+    pub(super) fn refusal<T>(&self, guard: Guard<'_, Hub>, refusal: impl Into<Refusal>) -> Promise<T> {
         let lsn = guard.last_lsn();
         drop(guard);
-        self.log_refusal(&error);
+        let error = self.told(refusal.into());
         Promise { lsn, level: Durability::Disk, answer: Err(error) }
     }
 
     /// Waits until a refusal may be given, and gives it.
-    pub(super) fn refuse<T>(&self, guard: Guard<'_, Hub>, error: Error) -> Result<T> {
-        let Promise { lsn, answer, .. } = self.refusal(guard, error);
+    pub(super) fn refuse<T>(&self, guard: Guard<'_, Hub>, refusal: impl Into<Refusal>) -> Result<T> {
+        let Promise { lsn, answer, .. } = self.refusal(guard, refusal);
         self.journal.reach(lsn, Durability::Disk, None)?;
         answer
     }
 
     /// The same where the lock was held to look only.
-    pub(super) fn refuse_at<T>(&self, depends_on: Lsn, error: Error) -> Result<T> {
-        self.log_refusal(&error);
+    pub(super) fn refuse_at<T>(&self, depends_on: Lsn, refusal: impl Into<Refusal>) -> Result<T> {
+        let error = self.told(refusal.into());
         self.journal.reach(depends_on, Durability::Disk, None)?;
         Err(error)
+    }
+
+    /// A refusal is the caller's, but for a fence, which somebody ought to know of.
+    fn told(&self, refusal: Refusal) -> Error {
+        let Refusal { error, producer: (producer_id, epoch), place } = refusal;
+        if matches!(error.kind(), ErrorKind::ProducerFenced | ErrorKind::StaleEpoch) {
+            self.counts.fenced.fetch_add(1, Ordering::Relaxed);
+            let message = || error.message().to_owned();
+            self.teller.note(|| Event::Fenced { message: message(), producer_id, epoch, place });
+        }
+        error
+    }
+}
+
+/// An error that refuses, with whom and where it met.
+pub(super) struct Refusal {
+    error: Error,
+    /// Producer id and epoch, -1 for none.
+    producer: (i64, i16),
+    place: Option<(Arc<str>, u32, Offset)>,
+}
+
+impl From<Error> for Refusal {
+    fn from(error: Error) -> Self {
+        Refusal { error, producer: (-1, -1), place: None }
+    }
+}
+
+impl Refusal {
+    /// It met this producer.
+    #[cold]
+    pub fn of(error: Error, producer: (i64, i16)) -> Self {
+        Refusal { error, producer, place: None }
+    }
+
+    /// At the end of this partition.
+    pub fn at(mut self, partition: &Partition, end: Option<Offset>) -> Self {
+        self.place = Some((partition.topic().clone(), partition.number(), end.unwrap_or_default()));
+        self
     }
 }

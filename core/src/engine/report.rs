@@ -1,9 +1,7 @@
-//! What opening found, and what the journal counts, as users see it.
-
-use std::sync::atomic::Ordering;
+//! What opening found, as users see it.
 
 use super::Inner;
-use crate::types::{Counters, Damage, Lost, Opening};
+use crate::types::{Damage, Lost, Opening};
 
 impl Inner {
     /// What opening found and did.
@@ -22,17 +20,6 @@ impl Inner {
             frames_copied: report.copied,
             cut: report.cut.map(|(last_kept, last_seen, bytes)| Lost { last_kept, last_seen, bytes }),
             damage: report.holes.iter().map(damage).collect(),
-        }
-    }
-
-    /// What the journal counts.
-    pub fn counters(&self) -> Counters {
-        let counted = self.journal.counters();
-        Counters {
-            groups_written: counted.groups.load(Ordering::Relaxed),
-            flushes: counted.flushes.load(Ordering::Relaxed),
-            late_rolls: counted.late_rolls.load(Ordering::Relaxed),
-            checkpoints: counted.checkpoints.load(Ordering::Relaxed),
         }
     }
 }

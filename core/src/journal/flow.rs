@@ -129,6 +129,17 @@ impl<F: Fold> Journal<F> {
         &self.counters
     }
 
+    /// True once a write or flush has failed.
+    pub fn is_poisoned(&self) -> bool {
+        self.poison.get().is_some()
+    }
+
+    /// Where the next frame will lie: the segment's number, and the byte.
+    pub fn next_place(&self) -> (u64, u64) {
+        let core = self.core.lock();
+        (core.segment.header.number, core.position)
+    }
+
     /// Everything up to here survives a power cut.
     #[inline]
     pub fn durable_lsn(&self) -> Lsn {
@@ -323,8 +334,9 @@ impl<F: Fold> Journal<F> {
             }
         }
         self.fold.written(&mut group.notes);
+        let before = self.written_lsn();
         self.written.store(group.last_lsn, Ordering::Release);
-        self.counters.groups.fetch_add(1, Ordering::Relaxed);
+        self.counters.group(before, group.last_lsn, group.bytes);
         group.clear();
         *spare = group;
         Ok(())
@@ -346,6 +358,7 @@ impl<F: Fold> Journal<F> {
         let mut target = self.written_lsn();
         let files: Vec<Arc<Segment>> = self.core.lock().unsynced.iter().map(|u| u.segment.clone()).collect();
         let newest = files.len() - 1;
+        let began = self.machine.clock.monotonic();
         for (i, segment) in files.iter().enumerate() {
             if i < newest && planted(Bug::OlderFileNotFlushedAtRoll) {
                 continue;
@@ -355,7 +368,7 @@ impl<F: Fold> Journal<F> {
         if planted(Bug::DurableCountedAtFlushEnd) {
             target = self.core.lock().next_lsn - 1;
         }
-        self.counters.flushes.fetch_add(1, Ordering::Relaxed);
+        self.counters.flushes.add(self.machine.clock.monotonic().saturating_sub(began));
         // Shown first: who is told that a record is durable must be able to read it.
         self.fold.durable(target);
         self.durable.fetch_max(target, Ordering::AcqRel);

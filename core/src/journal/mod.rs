@@ -4,6 +4,7 @@
 mod baton;
 mod checkpoint;
 mod core;
+mod counters;
 mod end;
 mod flow;
 mod head;
@@ -20,6 +21,7 @@ mod upkeep;
 
 pub use self::checkpoint::Parts;
 pub use self::core::{Draft, Guard, Placed};
+pub use self::counters::{Counters, raise};
 pub use self::flow::{Call, Journal, JournalOptions};
 pub use self::open::{Opening, Report, Restore};
 pub use self::recovery::Hole;
@@ -43,17 +45,4 @@ pub trait Fold: Send + Sync + 'static {
     fn durable(&self, lsn: Lsn);
     /// Takes the state for a checkpoint, at most `ENTRIES_PER_HOLD` entries of work.
     fn snapshot(state: &Self::State) -> Self::Snapshot;
-}
-
-/// What the journal counts.
-#[derive(Debug, Default)]
-pub struct Counters {
-    /// Groups written.
-    pub groups: std::sync::atomic::AtomicU64,
-    /// Successful flushes.
-    pub flushes: std::sync::atomic::AtomicU64,
-    /// Rolls that had to wait for the next segment or for a flush.
-    pub late_rolls: std::sync::atomic::AtomicU64,
-    /// Checkpoints completed.
-    pub checkpoints: std::sync::atomic::AtomicU64,
 }

@@ -8,7 +8,7 @@ use parking_lot::Mutex;
 
 use super::index::Footers;
 use super::plan::Plan;
-use super::records::Records;
+use super::records::{Records, Witness};
 use super::wait::{Signal, Watch, Watchers};
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::footer::{Holding, Run, extend};
@@ -32,6 +32,7 @@ pub struct Partition {
     hint: AtomicU64,
     live: Mutex<Live>,
     watchers: Watchers,
+    witness: Arc<dyn Witness>,
 }
 
 /// The runs of the newest segments, oldest segment first. A segment leaves when its footer has been written.
@@ -70,9 +71,10 @@ impl Partition {
         number: u32,
         instance: Instance,
         level: Durability,
-        start: Offset,
-        end: Offset,
+        offsets: std::ops::Range<Offset>,
+        witness: Arc<dyn Witness>,
     ) -> Self {
+        let (start, end) = (offsets.start, offsets.end);
         let older = (end == 0).then_some(0);
         Self {
             topic,
@@ -86,7 +88,13 @@ impl Partition {
             hint: AtomicU64::new(0),
             live: Mutex::new(Live { segments: VecDeque::new(), older }),
             watchers: Watchers::default(),
+            witness,
         }
+    }
+
+    /// Who hears of records that cannot be read.
+    pub(super) fn witness(&self) -> &Arc<dyn Witness> {
+        &self.witness
     }
 
     /// The topic's name.

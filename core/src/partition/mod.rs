@@ -10,5 +10,5 @@ mod wait;
 
 pub use index::Footers;
 pub use live::Partition;
-pub use records::{RecordView, Records, RecordsIter};
+pub use records::{Loss, RecordView, Records, RecordsIter, Witness};
 pub use wait::{Signal, Watch};

@@ -105,6 +105,7 @@ impl Plan {
             from: self.from,
             end: at.clamp(self.from, self.end),
             stretches,
+            witness: partition.witness().clone(),
         };
         if self.bytes > self.max_bytes {
             share.cut(self.max_bytes);

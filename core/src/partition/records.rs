@@ -49,6 +49,23 @@ pub(super) struct Share {
     /// Records from here on are hidden: they were not visible when the read began, or are past its bounds.
     pub(super) end: Offset,
     pub(super) stretches: Vec<Stretch>,
+    pub(super) witness: Arc<dyn Witness>,
+}
+
+/// Hears of every record that a walk could not give out, each time it is walked over. May be called with any lock held.
+pub trait Witness: Send + Sync {
+    /// These are lost.
+    fn lost(&self, loss: &Loss<'_>);
+}
+
+/// Records that cannot be read.
+pub struct Loss<'a> {
+    pub topic: &'a Arc<str>,
+    pub partition: u32,
+    pub offsets: std::ops::Range<Offset>,
+    /// The file and the byte in it where their bytes should lie.
+    pub file: &'a str,
+    pub position: u64,
 }
 
 /// Adjacent bytes that hold only this partition's records.
@@ -82,6 +99,7 @@ impl Records {
             bytes: &[],
             at: 0,
             expected: 0,
+            first: 0,
             from: 0,
             end: 0,
             share: None,
@@ -197,6 +215,8 @@ pub struct RecordsIter<'a> {
     at: usize,
     /// The offset that it must begin with.
     expected: Offset,
+    /// The offset that the batch begins with.
+    first: Offset,
     batch: Option<RecordIter<'a>>,
     from: Offset,
     end: Offset,
@@ -222,7 +242,8 @@ impl<'a> Iterator for RecordsIter<'a> {
                 Some(Ok(_)) => (self.batch, self.stretches) = (None, &[]),
                 Some(Err(error)) => {
                     self.batch = None;
-                    return Some(Err(share.unreadable(self.expected, &error)));
+                    let lost = self.first.max(self.from)..self.expected.min(self.end);
+                    return Some(Err(share.unreadable(self.expected, lost, &error)));
                 }
                 None => self.batch = None,
             }
@@ -247,7 +268,7 @@ impl<'a> RecordsIter<'a> {
             }
             let found = Candidate::read(self.bytes, stretch.bare, self.at, self.expected);
             if let Some(found) = found.filter(|found| found.header.covers(found.head, found.body)) {
-                (self.at, self.expected) = (found.next, found.end);
+                (self.first, self.at, self.expected) = (self.expected, found.next, found.end);
                 if found.end > self.from {
                     self.batch = Some(RecordIter::new(&found.header, found.body));
                     return Some(Ok(()));
@@ -369,12 +390,14 @@ impl Share {
         let position = stretch.position + at as u64;
         let text = "records are damaged; read on behind them, and restore them from where they came";
         branch("corruption_below_checkpoint");
+        self.witness.lost(&Loss { topic, partition, offsets: lost, file: &file, position });
         Error::new(ErrorKind::Corrupt, format!("{text}, {offsets} segment={file} position={position}"))
     }
 
     #[cold]
-    fn unreadable(&self, batch_end: Offset, error: &Error) -> Error {
+    fn unreadable(&self, batch_end: Offset, offsets: std::ops::Range<Offset>, error: &Error) -> Error {
         let (topic, partition, what) = (&self.topic, self.partition, error.message());
+        self.witness.lost(&Loss { topic, partition, offsets, file: "none", position: 0 });
         let values = format!("topic={topic} partition={partition} batch_end={batch_end}");
         Error::new(ErrorKind::Corrupt, format!("{what}; read on at the end of the batch, {values}"))
     }

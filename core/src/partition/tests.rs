@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::records::{Records, Share, Stretch};
+use super::records::{Loss, Records, Share, Stretch, Witness};
 use crate::error::ErrorKind;
 use crate::format::batch::{BATCH_HEADER, BatchBuilder};
 use crate::format::bytes::put_i64_be;
@@ -51,7 +51,17 @@ fn stretch(bytes: Vec<u8>, bare: bool, first: u64, end: u64) -> Stretch {
 }
 
 fn records(stretches: Vec<Stretch>, from: u64, end: u64) -> Records {
-    Records::of(Share { topic: "t".into(), partition: 4, instance: INSTANCE, from, end, stretches })
+    let witness = Arc::new(Present);
+    Records::of(Share { topic: "t".into(), partition: 4, instance: INSTANCE, from, end, stretches, witness })
+}
+
+/// Hears of losses that are some.
+struct Present;
+
+impl Witness for Present {
+    fn lost(&self, loss: &Loss<'_>) {
+        assert!(!loss.offsets.is_empty());
+    }
 }
 
 /// The offsets that were given, and how many errors.
@@ -197,6 +207,7 @@ fn a_small_read_is_cut_behind_its_first_batch() {
             from,
             end,
             stretches: vec![stretch(bytes.clone(), false, 10, end)],
+            witness: Arc::new(Present),
         };
         share.cut(max_bytes);
         assert_eq!(walk(&Records::of(share)), ((from..upto).collect(), vec![]), "from {from} of {max_bytes} bytes");

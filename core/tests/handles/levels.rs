@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use oncelog::sim::{Call, Fault, World};
 use oncelog::{
-    AppendOptions, Batch, ConsumerOptions, Durability, Engine, ErrorKind, Partition, ProducerOptions, ReadOptions,
-    Record, TopicOptions, TopicPartition,
+    AppendOptions, Batch, ConsumerOptions, Durability, Engine, ErrorKind, Metrics, Partition, ProducerOptions,
+    ReadOptions, Record, TopicOptions, TopicPartition,
 };
 
 use Durability::{Disk, Memory, Os};
@@ -97,9 +97,9 @@ fn an_append_s_level_beats_its_topic_s_which_beats_the_engine_s() {
             let placed = ticket.try_wait().unwrap().is_some();
             assert_eq!(placed, level == Memory, "{name}, {own:?}: answered when it is placed");
             if !placed {
-                let flushes = engine.counters().flushes;
+                let flushes = engine.metrics().flush_nanos.count();
                 ticket.wait().unwrap();
-                assert_eq!(engine.counters().flushes > flushes, level == Disk, "{name}, {own:?}");
+                assert_eq!(engine.metrics().flush_nanos.count() > flushes, level == Disk, "{name}, {own:?}");
             }
             engine.flush().unwrap();
         }
@@ -135,10 +135,11 @@ fn transactions_and_offset_commits_take_the_strongest_level_of_their_topics_and_
     // What a commit asks of the disk: nothing, a write, a flush.
     let asked = |commit: &dyn Fn()| {
         engine.flush().unwrap();
-        let before = engine.counters();
+        let before = engine.metrics();
         commit();
-        let after = engine.counters();
-        match (after.groups_written > before.groups_written, after.flushes > before.flushes) {
+        let after = engine.metrics();
+        let grew = |of: fn(&Metrics) -> u64| of(&after) > of(&before);
+        match (grew(|m| m.group_frames.count()), grew(|m| m.flush_nanos.count())) {
             (false, false) => Memory,
             (true, false) => Os,
             (_, true) => Disk,
@@ -190,14 +191,14 @@ fn at_level_memory_a_full_group_makes_appenders_write_it() {
     let engine = open(&world, Memory);
     let t = topic(&engine, "t", None);
     let large = batch(&[7; 1 << 20 >> 1]);
-    let groups = engine.counters().groups_written;
+    let groups = engine.metrics().group_frames.count();
     for n in 0..40 {
         t.append(&large).unwrap().wait().unwrap();
         let placed = (n + 1) * large.as_bytes().len() as u64;
         let written: usize = world.files().values().map(|file| file.iter().filter(|byte| **byte == 7).count()).sum();
         assert!(placed.saturating_sub(written as u64) <= (8 << 20) + (1 << 20), "{placed} placed, {written} written");
     }
-    assert!(engine.counters().groups_written > groups);
+    assert!(engine.metrics().group_frames.count() > groups);
     assert_eq!(read(&t), 40);
 }
 

@@ -46,10 +46,14 @@ fn a_fenced_holder_is_told_of() {
     let engine = Engine::options().log(log.clone()).open(dir.path()).unwrap();
     let old = engine.transactional_producer("tp", ProducerOptions::new()).unwrap();
     let _new = engine.transactional_producer("tp", ProducerOptions::new()).unwrap();
-    log.expect(&[(LogLevel::Info, "opened the log")]);
     assert_eq!(old.begin_transaction().err().unwrap().kind(), ErrorKind::ProducerFenced);
     engine.close().unwrap();
-    log.expect(&[(LogLevel::Warn, "a newer"), (LogLevel::Debug, "closed the log")]);
+    log.expect(&[
+        (LogLevel::Info, "opened the log"),
+        (LogLevel::Debug, "a name was opened again, whoever held it is fenced, name=tp "),
+        (LogLevel::Warn, "a newer"),
+        (LogLevel::Debug, "closed the log"),
+    ]);
 }
 
 #[test]

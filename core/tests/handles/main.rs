@@ -6,6 +6,7 @@ mod consumers;
 #[cfg(feature = "sim")]
 mod levels;
 mod logging;
+mod metrics;
 mod names;
 mod producers;
 mod ready;

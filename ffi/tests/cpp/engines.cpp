@@ -77,15 +77,33 @@ TEST("names that Kafka would refuse are refused") {
 TEST("durability is waited for by frame, and counted") {
     Log log({"t"}, EngineOptions().durability(Durability::Os));
     Appended appended = OK(OK(log.engine.partition("t", 0)).append(Record("x")));
-    auto before = OK(log.engine.counters());
+    Metrics before = OK(log.engine.metrics());
     OK(log.engine.wait_durable(appended.lsn));
     OK(OK(log.engine.wait_durable_ticket(appended.lsn)).wait());
     OK(log.engine.flush());
     OK(OK(log.engine.flush_ticket()).wait());
     OK(log.engine.drive());
-    auto after = OK(log.engine.counters());
-    CHECK(after.flushes > 0 && after.flushes >= before.flushes && after.groups_written > 0);
+    Metrics after = OK(log.engine.metrics());
+    CHECK(after.flush_nanos.count > 0 && after.flush_nanos.count >= before.flush_nanos.count);
+    CHECK(after.group_frames.count > 0 && after.group_frames.sum >= after.group_frames.count);
     FAILS(log.engine.wait_durable(appended.lsn + 1000), InvalidArgument);
+}
+
+TEST("what is counted is told as numbers and as text") {
+    Log log({"t"});
+    Consumer consumer = OK(log.engine.consumer(ConsumerOptions().group("a \"group\"")));
+    OK(consumer.assign({{"t", 0}}));
+    OK(OK(OK(log.engine.producer()).send("t", Record("x"))).wait());
+    OK(log.engine.flush());
+    CHECK(OK(consumer.position({"t", 0})) == 0);
+    Metrics metrics = OK(log.engine.metrics());
+    CHECK(metrics.appends == 1 && metrics.records == 1 && metrics.bytes > 100 && metrics.poisoned == 0);
+    CHECK(metrics.segments == 1 && metrics.disk_live > 0 && metrics.disk_used >= metrics.disk_live);
+    CHECK(metrics.flush_nanos.bounds[0] == 50000 && metrics.flush_nanos.bounds[15] == 5000000000);
+    std::string text = OK(log.engine.openmetrics());
+    CHECK(text.find("\noncelog_records_total 1\n") != text.npos);
+    CHECK(text.find("{group=\"a \\\"group\\\"\",topic=\"t\",partition=\"0\"} 1\n") != text.npos);
+    CHECK(text.size() > 6 && text.substr(text.size() - 6) == "# EOF\n");
 }
 
 TEST("an identity is issued, raised, and fenced") {
@@ -105,7 +123,8 @@ TEST("a closed engine answers Closed, and closes once") {
     FAILS(log.engine.create_topic("u"), Closed);
     FAILS(log.engine.topics(), Closed);
     FAILS(log.engine.opening(), Closed);
-    FAILS(log.engine.counters(), Closed);
+    FAILS(log.engine.metrics(), Closed);
+    FAILS(log.engine.openmetrics(), Closed);
     FAILS(log.engine.completions(), Closed);
 }
 

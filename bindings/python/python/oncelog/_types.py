@@ -109,14 +109,68 @@ class Opening(NamedTuple):
     """Durable frames that are damaged."""
 
 
-class Counters(NamedTuple):
-    """What the journal has done since the log was opened."""
+class Histogram(NamedTuple):
+    """How often values fell into each of a few ranges. `count` is a field here, not the method of tuples."""
 
-    groups_written: int
-    """Groups of frames written, each by one call or few."""
-    flushes: int
-    """Flushes to the device."""
+    count: int  # type: ignore[assignment]
+    """How many values there were."""
+    sum: int
+    """Their sum."""
+    bounds: tuple[int, ...]
+    """The greatest value of each bucket, growing."""
+    counts: tuple[int, ...]
+    """How many values fell into each bucket; one more than there are bounds, for what lies above all of them."""
+
+
+class ConsumerLag(NamedTuple):
+    """How far a group is behind in a partition, by the position of its open consumer."""
+
+    group: str
+    """The group."""
+    topic: str
+    """The topic."""
+    partition: int
+    """The partition's number in the topic."""
+    position: int
+    """The offset to read next. Of several consumers in one group, the least."""
+    lag: int
+    """Records between the position and the end that the consumer sees."""
+
+
+class Metrics(NamedTuple):
+    """How an open log stands and what it has done. Counts begin with 0 at each open and only grow."""
+
+    appends: int
+    """Batches written, those of transactions included."""
+    records: int
+    """Records written."""
+    bytes: int
+    """Bytes of all frames written: batches and what the log keeps about them."""
+    duplicates: int
+    """Appends and sends that were there already, so that nothing was written."""
+    fenced: int
+    """Calls refused because a newer holder of their name or producer id had taken over."""
+    transactions_committed: int
+    """Transactions committed."""
+    transactions_aborted: int
+    """Transactions aborted, by their owner or by what befell them."""
+    transactions_open: int
+    """Transactions open now."""
+    group_frames: Histogram
+    """Frames of each group that was written: how many appends share a write."""
+    flush_nanos: Histogram
+    """How long each flush to the device took, nanoseconds."""
     late_rolls: int
-    """Rolls to the next segment that had to wait."""
+    """Rolls to the next segment that had to wait for it."""
     checkpoints: int
     """Checkpoints completed."""
+    segments: int
+    """Segment files now."""
+    disk_used: int
+    """Bytes that the segment files hold on the disk, with the room ahead of the frames."""
+    disk_live: int
+    """Bytes of it that are frames. Frames of deleted topics count too: nothing is cleaned away in this version."""
+    poisoned: bool
+    """A write or flush has failed: nothing is written until the log is opened again."""
+    lags: tuple[ConsumerLag, ...]
+    """How far the groups of open consumers are behind, where they have a position."""

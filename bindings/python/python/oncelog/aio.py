@@ -41,7 +41,7 @@ from . import _oncelog
 from ._errors import BusyError
 from ._loop import hub
 from ._oncelog import Appended, Batch, Record, Records, Ticket
-from ._types import Bounds, Committed, Counters, GroupMetadata, OffsetAndMetadata, Opening, TopicInfo, TopicPartition
+from ._types import Bounds, Committed, GroupMetadata, Metrics, OffsetAndMetadata, Opening, TopicInfo, TopicPartition
 
 if TYPE_CHECKING:
     from ._oncelog import _Durability, _Isolation, _Name, _OffsetsArgument, _Start
@@ -193,9 +193,13 @@ class Engine:
         """What opening found and did."""
         return self._core.opening
 
-    def counters(self) -> Counters:
-        """What the journal has done since the log was opened."""
-        return self._core.counters()
+    def metrics(self) -> Metrics:
+        """How the log stands and what it has done since it was opened: a snapshot that takes microseconds."""
+        return self._core.metrics()
+
+    def openmetrics(self) -> str:
+        """The metrics in the OpenMetrics text format 1.0, which Prometheus reads."""
+        return self._core.openmetrics()
 
     async def close(self) -> None:
         """Closes the log for all handles. It is closed even if this is cancelled."""

@@ -1,0 +1,168 @@
+//! What an open log has done and how it stands: numbers in a struct, and the text that scrapers read.
+#![allow(unsafe_code)]
+
+use std::ffi::{CString, c_char};
+
+use engine::{Histogram, Metrics};
+
+use crate::call::call;
+use crate::engine_handle::oncelog_engine_t;
+use crate::error::{self, oncelog_error_t};
+use crate::handle::{end, find, handle, make};
+use crate::structs::sized;
+
+/// How often values fell into each of a few ranges.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct oncelog_histogram_t {
+    /// How many values there were.
+    pub count: u64,
+    /// Their sum.
+    pub sum: u64,
+    /// The greatest value of each bucket, growing.
+    pub bounds: [u64; 16],
+    /// How many values fell into each bucket. The last one takes what lies above all bounds.
+    pub counts: [u64; 17],
+}
+
+/// How an open log stands and what it has done. Counts begin with 0 at each open and only grow.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct oncelog_metrics_t {
+    /// sizeof(oncelog_metrics_t), set by the caller.
+    pub struct_size: u32,
+    /// 1 once a write or flush has failed: nothing is written until the log is opened again.
+    pub poisoned: u32,
+    /// Batches written, those of transactions included.
+    pub appends: u64,
+    /// Records written.
+    pub records: u64,
+    /// Bytes of all frames written: batches and what the log keeps about them.
+    pub bytes: u64,
+    /// Appends and sends that were there already, so that nothing was written.
+    pub duplicates: u64,
+    /// Calls refused because a newer holder of their name or producer id had taken over.
+    pub fenced: u64,
+    /// Transactions committed.
+    pub transactions_committed: u64,
+    /// Transactions aborted, by their owner or by what befell them.
+    pub transactions_aborted: u64,
+    /// Transactions open now.
+    pub transactions_open: u64,
+    /// Rolls to the next segment that had to wait for it.
+    pub late_rolls: u64,
+    /// Checkpoints completed.
+    pub checkpoints: u64,
+    /// Segment files now.
+    pub segments: u64,
+    /// Bytes that the segment files hold on the disk, with the room ahead of the frames.
+    pub disk_used: u64,
+    /// Bytes of it that are frames. Nothing is cleaned away in this version, so frames of deleted topics count too.
+    pub disk_live: u64,
+    /// Frames of each group that was written: how many appends share a write. `count` is the number of groups.
+    pub group_frames: oncelog_histogram_t,
+    /// How long each flush to the device took, nanoseconds. `count` is the number of flushes.
+    pub flush_nanos: oncelog_histogram_t,
+}
+
+sized! {
+    oncelog_metrics_t from 672;
+}
+
+impl From<&Histogram> for oncelog_histogram_t {
+    fn from(histogram: &Histogram) -> Self {
+        let at = |values: &[u64], i: usize| values.get(i).copied().unwrap_or_default();
+        Self {
+            count: histogram.count(),
+            sum: histogram.sum(),
+            bounds: std::array::from_fn(|i| at(histogram.bounds(), i)),
+            counts: std::array::from_fn(|i| at(histogram.counts(), i)),
+        }
+    }
+}
+
+impl From<&Metrics> for oncelog_metrics_t {
+    fn from(metrics: &Metrics) -> Self {
+        Self {
+            struct_size: 0,
+            poisoned: u32::from(metrics.poisoned),
+            appends: metrics.appends,
+            records: metrics.records,
+            bytes: metrics.bytes,
+            duplicates: metrics.duplicates,
+            fenced: metrics.fenced,
+            transactions_committed: metrics.transactions_committed,
+            transactions_aborted: metrics.transactions_aborted,
+            transactions_open: metrics.transactions_open,
+            late_rolls: metrics.late_rolls,
+            checkpoints: metrics.checkpoints,
+            segments: metrics.segments,
+            disk_used: metrics.disk_used,
+            disk_live: metrics.disk_live,
+            group_frames: (&metrics.group_frames).into(),
+            flush_nanos: (&metrics.flush_nanos).into(),
+        }
+    }
+}
+
+/// A text that the library made.
+pub struct oncelog_text_t;
+
+handle!(oncelog_text_t, Text, CString);
+
+/// How the log stands and what it has done since it was opened: a snapshot that takes microseconds, waits for nobody
+/// and reads nothing from the disk. Set `out->struct_size` first. How far consumers are behind is told by
+/// `oncelog_openmetrics` and, of one consumer, by `oncelog_consumer_lag`.
+#[unsafe(no_mangle)]
+#[must_use]
+pub extern "C" fn oncelog_metrics(
+    engine: *const oncelog_engine_t,
+    out: *mut oncelog_metrics_t,
+) -> *mut oncelog_error_t {
+    call(|c| {
+        let (open, out) = (find(engine)?, c.sized_out(out)?);
+        out.set((&open.engine.metrics()).into());
+        Ok(())
+    })
+}
+
+/// The same, and the lag of each group's open consumers, in the OpenMetrics text format 1.0, which Prometheus reads:
+/// answer it with the media type `application/openmetrics-text; version=1.0.0; charset=utf-8`. Read the text with
+/// `oncelog_text_get`, free it with `oncelog_text_free`.
+#[unsafe(no_mangle)]
+#[must_use]
+pub extern "C" fn oncelog_openmetrics(
+    engine: *const oncelog_engine_t,
+    out: *mut *mut oncelog_text_t,
+) -> *mut oncelog_error_t {
+    call(|c| {
+        let (open, out) = (find(engine)?, c.out(out, "out")?);
+        out.set(make(error::text(&open.engine.metrics().to_openmetrics()))?);
+        Ok(())
+    })
+}
+
+/// The bytes of a text, UTF-8 and with a NUL behind them, which `size` does not count; `size` may be NULL. They live
+/// until the text is freed.
+#[unsafe(no_mangle)]
+#[must_use]
+pub extern "C" fn oncelog_text_get(
+    text: *const oncelog_text_t,
+    out: *mut *const c_char,
+    size: *mut usize,
+) -> *mut oncelog_error_t {
+    call(|c| {
+        let (text, out, size) = (find(text)?, c.out(out, "out")?, c.optional_out(size, "size")?);
+        out.set(text.as_ptr());
+        if let Some(size) = size {
+            size.set(text.as_bytes().len());
+        }
+        Ok(())
+    })
+}
+
+/// Frees a text. NULL is no error.
+#[unsafe(no_mangle)]
+pub extern "C" fn oncelog_text_free(text: *mut oncelog_text_t) -> *mut oncelog_error_t {
+    call(|_| if text.is_null() { Ok(()) } else { end(text) })
+}
