@@ -63,6 +63,7 @@ test-relay: tools
 lint: tools
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --all-features -- -D warnings
+	cargo clippy --package oncelog --no-default-features -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --package oncelog --all-features --no-deps
 	cargo test --quiet --package oncelog --features sim --test tidy
 

@@ -646,7 +646,7 @@ typedef void (*oncelog_release_fn)(void *context, void *memory, size_t size, siz
 /* The position was cut away by a recovery. */
 #define ONCELOG_ERROR_TRUNCATED 11
 
-/* The directory was written by a newer version. */
+/* The directory was written by a newer version, or a codec is asked for that this build leaves out. */
 #define ONCELOG_ERROR_UNSUPPORTED_VERSION 12
 
 /* The time given ran out; the outcome is not known yet, ask again. */

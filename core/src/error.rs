@@ -50,7 +50,7 @@ kinds! {
     Corrupt = 10,
     /// The position was cut away by a recovery.
     Truncated = 11,
-    /// The directory was written by a newer version.
+    /// The directory was written by a newer version, or a codec is asked for that this build leaves out.
     UnsupportedVersion = 12,
     /// The time given ran out; the outcome is not known yet, ask again.
     TimedOut = 13,

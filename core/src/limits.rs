@@ -14,6 +14,10 @@ pub const PARTITIONS_MAX: usize = 1_000_000;
 pub const OFFSET_MAX: u64 = i64::MAX as u64;
 /// Largest batch, bytes, header included (Kafka's max.message.bytes).
 pub const BATCH_MAX: usize = 1_048_588;
+/// Most bytes that the records of one compressed batch may unpack to.
+pub const UNPACKED_MAX: usize = ALLOCATION_MAX;
+/// Largest window of a zstd frame, bytes: what RFC 8878 asks every decoder to take, and no more.
+pub const ZSTD_WINDOW_MAX: u64 = 8 << 20;
 /// Memory of one buffered transaction.
 pub const TRANSACTION_BUFFER: usize = 1 << 20;
 /// Largest frame, bytes; the same as the largest allocation, since recovery holds a frame whole.

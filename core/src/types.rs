@@ -67,6 +67,49 @@ pub enum Durability {
     Disk,
 }
 
+/// How the records of a batch are compressed: Kafka's codecs, with Kafka's numbers. Each is a cargo feature of its
+/// name, on by default; reading needs no setting.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
+#[non_exhaustive]
+#[repr(u8)]
+pub enum Compression {
+    /// Not at all. The default.
+    #[default]
+    None = 0,
+    /// Deflate at its usual level: small and slow.
+    Gzip = 1,
+    /// Blocks of 32 KiB in the framing of Kafka's clients: quick, not very small.
+    Snappy = 2,
+    /// One frame of independent blocks of 64 KiB: the quickest.
+    Lz4 = 3,
+    /// Level 3: smaller than gzip and several times quicker.
+    Zstd = 4,
+}
+
+impl Compression {
+    /// All of them, in the order of their numbers.
+    pub const ALL: [Compression; 5] = [Self::None, Self::Gzip, Self::Snappy, Self::Lz4, Self::Zstd];
+
+    /// The codec of a number in a batch's attributes.
+    pub fn of(number: u8) -> Option<Self> {
+        Self::ALL.get(usize::from(number)).copied()
+    }
+    /// The name: of Kafka's `compression.type`, and of the cargo feature.
+    pub fn name(self) -> &'static str {
+        ["none", "gzip", "snappy", "lz4", "zstd"][self as usize]
+    }
+    /// True if this build has the codec.
+    pub const fn is_available(self) -> bool {
+        match self {
+            Self::None => true,
+            Self::Gzip => cfg!(feature = "gzip"),
+            Self::Snappy => cfg!(feature = "snappy"),
+            Self::Lz4 => cfg!(feature = "lz4"),
+            Self::Zstd => cfg!(feature = "zstd"),
+        }
+    }
+}
+
 /// Which records a reader sees.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
 pub enum Isolation {
@@ -95,7 +138,7 @@ pub struct Appended {
     pub first: Offset,
     /// Offset of the last record.
     pub last: Offset,
-    /// The greatest timestamp of the batch, in milliseconds.
+    /// The greatest timestamp of the batch, in milliseconds; the time of the append where the topic has that.
     pub timestamp: Timestamp,
     /// True if these records were here already and nothing was written. Not an error.
     pub duplicate: bool,
@@ -154,6 +197,17 @@ pub struct GroupMetadata {
     pub group: String,
 }
 
+/// Whose time the records of a topic carry: Kafka's `message.timestamp.type`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
+#[non_exhaustive]
+pub enum TimestampType {
+    /// The sender's: each record's own. The default.
+    #[default]
+    CreateTime,
+    /// The log's: every record of a batch has the clock's time at its append, whatever it was sent with.
+    LogAppendTime,
+}
+
 /// How a topic is made.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -162,16 +216,18 @@ pub struct TopicOptions {
     pub partitions: u32,
     /// The topic's level; without one the engine's.
     pub durability: Option<Durability>,
+    /// Whose time its records carry.
+    pub timestamp_type: TimestampType,
 }
 
 impl Default for TopicOptions {
     fn default() -> Self {
-        Self { partitions: 1, durability: None }
+        Self { partitions: 1, durability: None, timestamp_type: TimestampType::CreateTime }
     }
 }
 
 impl TopicOptions {
-    /// One partition, the engine's level.
+    /// One partition, the engine's level, the senders' timestamps.
     pub fn new() -> Self {
         Self::default()
     }
@@ -183,6 +239,11 @@ impl TopicOptions {
     /// Sets the level at which the topic's appends are acknowledged and its records become visible.
     pub fn durability(mut self, durability: Durability) -> Self {
         self.durability = Some(durability);
+        self
+    }
+    /// Sets whose time the records carry.
+    pub fn timestamp_type(mut self, timestamp_type: TimestampType) -> Self {
+        self.timestamp_type = timestamp_type;
         self
     }
 }
@@ -199,6 +260,8 @@ pub struct TopicInfo {
     pub partitions: u32,
     /// The topic's own level, if it has one.
     pub durability: Option<Durability>,
+    /// Whose time its records carry.
+    pub timestamp_type: TimestampType,
 }
 
 /// What opening a log found and did.

@@ -12,6 +12,7 @@ use oncelog::format::bytes::{align8, get_u32};
 use oncelog::format::control::{Link, OffsetEntry, OffsetsBlock, Opened, ProducerOpened, TopicCreated};
 use oncelog::format::files::{FORMAT_VERSION, FRAMES, Head, ID_FILE, Identity, SECOND, SegmentHeader};
 use oncelog::format::frame::{self, FRAME_HEADER, Frame, FrameHeader, Kind, Seal};
+use oncelog::format::topic_config::TopicConfig;
 use oncelog::format::transaction::{Decision, PART, Part, TRANSACTION_HEAD, TransactionHead};
 use oncelog::sim::World;
 use oncelog::{ConsumerOptions, Engine, ErrorKind, ProducerOptions, Record, TopicPartition};
@@ -251,6 +252,7 @@ fn example_frames() -> Vec<(u64, Vec<u8>)> {
         durability: 0,
         partition_kind: 0,
         name: "words",
+        config: TopicConfig::default(),
     };
     created.write(&mut head, &mut body);
     let created = frame_of(Kind::TopicCreated, &head, &body);

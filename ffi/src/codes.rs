@@ -28,7 +28,7 @@ pub const ONCELOG_ERROR_POISONED: oncelog_error_code_t = 9;
 pub const ONCELOG_ERROR_CORRUPT: oncelog_error_code_t = 10;
 /// The position was cut away by a recovery.
 pub const ONCELOG_ERROR_TRUNCATED: oncelog_error_code_t = 11;
-/// The directory was written by a newer version.
+/// The directory was written by a newer version, or a codec is asked for that this build leaves out.
 pub const ONCELOG_ERROR_UNSUPPORTED_VERSION: oncelog_error_code_t = 12;
 /// The time given ran out; the outcome is not known yet, ask again.
 pub const ONCELOG_ERROR_TIMED_OUT: oncelog_error_code_t = 13;

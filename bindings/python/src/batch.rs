@@ -52,7 +52,7 @@ impl Batch {
         Self { state: Lock::new(State::Open(BatchBuilder::new())) }
     }
 
-    /// Takes one batch as a Kafka client encodes it (format 2, uncompressed), and checks it.
+    /// Takes one batch as a Kafka client encodes it (format 2, of any codec), and checks it.
     #[staticmethod]
     fn from_bytes(data: Data<'_, '_>) -> PyResult<Self> {
         let batch = oncelog::Batch::from_bytes(data.bytes()).raise()?;

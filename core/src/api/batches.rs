@@ -119,13 +119,14 @@ impl Batches {
 
     fn close_one(&mut self, context: &Context, instance: Instance, effects: &mut Effects) {
         let Some(mut open) = self.open.remove(&instance) else { return };
-        let framed = open.builder.finish();
+        let framed = open.builder.compression(context.compression).finish();
         let placed = context.engine.append(&open.partition, framed, context.durability, effects.may_wait());
         if effects.held_up(&placed) {
             self.open.insert(instance, open);
             return;
         }
-        let Open { mut builder, pending, .. } = open;
+        let Open { mut builder, pending, partition, .. } = open;
+        let stamps = partition.stamps();
         match &placed {
             Ok(placed) => {
                 let level = self.last.map_or(placed.level, |(_, level)| level.max(placed.level));
@@ -139,7 +140,7 @@ impl Batches {
                 lsn: placed.lsn,
                 level: placed.level,
                 incarnation: placed.incarnation,
-                firsts: vec![placed.first],
+                firsts: vec![(placed.first, stamps.then_some(placed.timestamp))],
                 duplicate: placed.duplicate,
             }),
         );

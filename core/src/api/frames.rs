@@ -138,7 +138,7 @@ impl Frames {
             producer: (self.identity.producer_id, self.identity.epoch),
             number: 0,
             position: Some(open.position),
-            parts: &self.gather.parts(),
+            parts: &self.gather.parts(context.compression),
             offsets: &[],
             durability: context.durability,
             wait: effects.may_wait(),

@@ -9,7 +9,7 @@ use crate::error::Result;
 use crate::format::batch::BatchBuilder;
 use crate::format::record::Record;
 use crate::partition::Partition;
-use crate::types::{Instance, Timestamp};
+use crate::types::{Compression, Instance, Timestamp};
 
 /// Batches that are being filled, one per partition, in the order in which the partitions came.
 #[derive(Default)]
@@ -90,9 +90,12 @@ impl Gather {
     }
 
     /// The finished batches, for the engine.
-    pub(super) fn parts(&mut self) -> Vec<GatheredPart<'_>> {
-        let slots = self.slots.iter_mut();
-        slots.map(|(partition, builder)| GatheredPart { partition, framed: builder.finish() }).collect()
+    pub(super) fn parts(&mut self, compression: Compression) -> Vec<GatheredPart<'_>> {
+        let slots = self.slots.iter_mut().map(|(partition, builder)| {
+            let framed = builder.compression(compression).finish();
+            GatheredPart { partition, framed }
+        });
+        slots.collect()
     }
 
     /// Empty again; the buffers are kept.

@@ -6,9 +6,11 @@ use std::time::Duration;
 
 use super::Engine;
 use crate::engine::{Log, Logger, Settings};
-use crate::error::Result;
+use crate::error::{Error, ErrorKind, Result};
+use crate::format::compression::left_out;
 use crate::io::Machine;
-use crate::types::{Durability, Isolation};
+use crate::limits::BATCH_MAX;
+use crate::types::{Compression, Durability, Isolation};
 
 /// How to open a log.
 ///
@@ -111,16 +113,25 @@ pub struct ProducerOptions {
     pub linger: Duration,
     /// When sends are acknowledged; without it the level of their topic.
     pub durability: Option<Durability>,
+    /// How batches are compressed, those of transactions too. Worth it where the disk is dearer than the processor, and
+    /// for batches of many records.
+    pub compression: Compression,
 }
 
 impl Default for ProducerOptions {
     fn default() -> Self {
-        Self { name: None, batch_bytes: 16_384, linger: Duration::from_millis(5), durability: None }
+        Self {
+            name: None,
+            batch_bytes: 16_384,
+            linger: Duration::from_millis(5),
+            durability: None,
+            compression: Compression::None,
+        }
     }
 }
 
 impl ProducerOptions {
-    /// No name, batches of 16 KiB, 5 ms of linger, the level of each topic.
+    /// No name, batches of 16 KiB, 5 ms of linger, the level of each topic, no compression.
     pub fn new() -> Self {
         Self::default()
     }
@@ -143,6 +154,24 @@ impl ProducerOptions {
     pub fn durability(mut self, durability: Durability) -> Self {
         self.durability = Some(durability);
         self
+    }
+    /// Sets how batches are compressed. Bounds such as `batch_bytes` count what is not compressed yet.
+    pub fn compression(mut self, compression: Compression) -> Self {
+        self.compression = compression;
+        self
+    }
+
+    /// Refuses what no producer of this build can do.
+    pub(super) fn check(&self) -> Result<()> {
+        if self.batch_bytes > BATCH_MAX {
+            let values = format!("batch_bytes={} max={BATCH_MAX}", self.batch_bytes);
+            let text = "batches cannot be that large; ask for less";
+            return Err(Error::new(ErrorKind::InvalidArgument, format!("{text}, {values}")));
+        }
+        if !self.compression.is_available() {
+            return Err(left_out(self.compression));
+        }
+        Ok(())
     }
 }
 

@@ -4,11 +4,11 @@ use std::sync::Arc;
 
 use super::engine::Open;
 use super::options::{AppendOptions, ReadOptions};
-use crate::error::Result;
+use crate::error::{Error, ErrorKind, Result};
 use crate::format::batch::Batch;
 use crate::journal::Ticket;
 use crate::partition::{self, Records};
-use crate::types::{Appended, Bounds, Offset};
+use crate::types::{Appended, Bounds, Offset, Timestamp};
 
 /// A handle to one partition. Send and Sync; clones are handles to the same one.
 ///
@@ -46,9 +46,9 @@ impl Partition {
     ///
     /// # Errors
     /// Nothing was written: `OutOfOrderSequence`, `UnknownProducer`, `StaleEpoch` for a raw producer's batch that does
-    /// not follow; `InvalidTransactionState` for a transactional batch; `UnknownTopicOrPartition` once the topic is
-    /// deleted; `Full`, `ReadOnly`, `Poisoned`, `Closed`, `Forked`. From the ticket: `Indeterminate` if the write or
-    /// flush failed.
+    /// not follow; `InvalidTransactionState` for a transactional batch; `InvalidRecord` for a batch that came with the
+    /// append time bit where the topic sets it; `UnknownTopicOrPartition` once the topic is deleted; `Full`,
+    /// `ReadOnly`, `Poisoned`, `Closed`, `Forked`. From the ticket: `Indeterminate` if the write or flush failed.
     pub fn append(&self, batch: &Batch) -> Result<Ticket<Appended>> {
         self.append_with(batch, AppendOptions::default())
     }
@@ -60,6 +60,11 @@ impl Partition {
     pub fn append_with(&self, batch: &Batch, options: AppendOptions) -> Result<Ticket<Appended>> {
         let inner = &self.open.inner;
         inner.check_open()?;
+        if batch.claims_append_time() && self.partition.stamps() {
+            let text = "append time is not the sender's to set; clear the LogAppendTime bit";
+            let values = format!("topic={} partition={}", self.topic(), self.number());
+            return Err(Error::new(ErrorKind::InvalidRecord, format!("{text}, {values}")));
+        }
         let placed = inner.append(&self.partition, batch.framed(), options.durability, true)?;
         let appended = Appended {
             partition: self.partition.number(),
@@ -83,6 +88,47 @@ impl Partition {
         self.open.inner.check_open()?;
         // Nothing of a transaction lies in the log before its decision, so both isolations see the same.
         self.open.inner.read(&self.partition, offset, options.max_bytes)
+    }
+
+    /// The offset of the first record, by offsets, whose timestamp is `timestamp` or later; `None` if there is none
+    /// yet. As Kafka's ListOffsets (KIP-79) under read_committed: only what lies below the last stable offset counts.
+    /// Footers say which segments and which stretches of 32 KiB come into question, so little is decoded. Where
+    /// timestamps do not follow the offsets, records behind the one found may be older.
+    ///
+    /// ```
+    /// # let dir = tempfile::tempdir().unwrap();
+    /// use oncelog::{Engine, ProducerOptions, Record, TopicOptions};
+    /// let engine = Engine::open(dir.path())?;
+    /// engine.create_topic("events", TopicOptions::new())?;
+    /// let producer = engine.producer(ProducerOptions::new())?;
+    /// for hour in 0..3 {
+    ///     producer.send("events", Record::new(b"tick").timestamp(hour * 3_600_000))?.detach();
+    /// }
+    /// engine.flush()?;
+    /// let events = engine.partition("events", 0)?;
+    /// assert_eq!(events.offset_at(3_000_000)?, Some(1));
+    /// assert_eq!(events.offset_at(9_000_000)?, None);
+    /// assert_eq!(events.max_timestamp()?, Some((2, 7_200_000)));
+    /// # Ok::<(), oncelog::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// `InvalidArgument` for a negative timestamp; `Corrupt` if records are damaged that come into question; as `read`.
+    pub fn offset_at(&self, timestamp: Timestamp) -> Result<Option<Offset>> {
+        if timestamp < 0 {
+            let text = "a time to look up is in milliseconds since 1970; give 0 for the first record that has one";
+            return Err(Error::new(ErrorKind::InvalidArgument, format!("{text}, timestamp={timestamp}")));
+        }
+        self.open.inner.offset_at(&self.partition, timestamp)
+    }
+
+    /// The greatest timestamp there is, in milliseconds, and the offset of the first record that has it; `None` while
+    /// no record has one. As Kafka's ListOffsets for the greatest timestamp (KIP-734), bounded as `offset_at`.
+    ///
+    /// # Errors
+    /// As `offset_at`.
+    pub fn max_timestamp(&self) -> Result<Option<(Offset, Timestamp)>> {
+        self.open.inner.max_timestamp(&self.partition)
     }
 
     /// The first offset, the last stable one and the end, as readers see them now.

@@ -7,15 +7,15 @@ use parking_lot::Mutex;
 use super::producer::{Context, Sender};
 use crate::error::{Error, ErrorKind, Result};
 use crate::journal::{Later, PlacedCall, Seat, Waits};
-use crate::types::{Appended, Durability, Incarnation, Lsn, Offset};
+use crate::types::{Appended, Durability, Incarnation, Lsn, Offset, Timestamp};
 
 /// Where a closed batch, or a frame of several, has its place.
 pub(super) struct Outcome {
     pub(super) lsn: Lsn,
     pub(super) level: Durability,
     pub(super) incarnation: Incarnation,
-    /// Base offset of each batch.
-    pub(super) firsts: Vec<Offset>,
+    /// Base offset of each batch, and the time of its append where that counts.
+    pub(super) firsts: Vec<(Offset, Option<Timestamp>)>,
     /// The log held it already.
     pub(super) duplicate: bool,
 }
@@ -94,13 +94,13 @@ fn appended(seat: &Seat, outcome: &Outcome) -> Appended {
     if seat.repeats.is_some() || outcome.duplicate {
         return duplicate(outcome.lsn, outcome.incarnation);
     }
-    let first = outcome.firsts.get(seat.slot as usize).copied().unwrap_or(0);
+    let (first, append_time) = outcome.firsts.get(seat.slot as usize).copied().unwrap_or_default();
     let offset = first + u64::from(seat.index);
     Appended {
         partition: seat.partition,
         first: offset,
         last: offset,
-        timestamp: seat.timestamp,
+        timestamp: append_time.unwrap_or(seat.timestamp),
         duplicate: false,
         lsn: outcome.lsn,
         incarnation: outcome.incarnation,

@@ -14,8 +14,7 @@ use crate::engine::{Inner, Lingering, Promise, TopicHandle};
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::record::Record;
 use crate::journal::{Seat, Ticket, Waits};
-use crate::limits::BATCH_MAX;
-use crate::types::{Appended, Durability, Instance, Timestamp};
+use crate::types::{Appended, Compression, Durability, Instance, Timestamp};
 
 /// Sends records to topics. Send and Sync: threads may share one; each partition's records keep the order of the sends.
 ///
@@ -65,13 +64,7 @@ impl Producer {
     pub(super) fn open(open: Arc<Open>, options: ProducerOptions) -> Result<Ticket<Self>> {
         let engine = &open.inner;
         engine.check_writable()?;
-        if options.batch_bytes > BATCH_MAX {
-            let values = format!("batch_bytes={} max={BATCH_MAX}", options.batch_bytes);
-            return Err(Error::new(
-                ErrorKind::InvalidArgument,
-                format!("batches cannot be that large; ask for less, {values}"),
-            ));
-        }
+        options.check()?;
         let kind = match options.name.clone() {
             None => Promise::kept(Kind::Plain(Batches::default())),
             Some(name) => engine
@@ -92,6 +85,7 @@ impl Producer {
                 batch_bytes: options.batch_bytes,
                 linger: u64::try_from(options.linger.as_nanos()).unwrap_or(u64::MAX),
                 durability: options.durability,
+                compression: options.compression,
             };
             Sender { context, state: Mutex::new(State { router: Router::default(), kind }) }
         });
@@ -283,6 +277,7 @@ pub(super) struct Context {
     /// Nanoseconds.
     pub(super) linger: u64,
     pub(super) durability: Option<Durability>,
+    pub(super) compression: Compression,
 }
 
 /// What became of a record.

@@ -212,7 +212,7 @@ impl Transaction {
             producer: (identity.producer_id, identity.epoch),
             number: self.number,
             position: self.position,
-            parts: &self.buffers.gather.parts(),
+            parts: &self.buffers.gather.parts(self.holder.compression),
             offsets: &self.offsets,
             durability: self.holder.durability,
             wait: true,

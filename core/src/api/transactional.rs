@@ -13,7 +13,7 @@ use super::router::Router;
 use super::transaction::Transaction;
 use crate::error::{Error, ErrorKind, Result};
 use crate::journal::{Ticket, Waits};
-use crate::types::{Durability, Identity, Lsn};
+use crate::types::{Compression, Durability, Identity, Lsn};
 
 /// Begins transactions, one at a time, under a transactional id. Opening the id fences its older holder.
 ///
@@ -40,6 +40,7 @@ impl TransactionalProducer {
     pub(super) fn open(open: Arc<Open>, id: &str, options: ProducerOptions) -> Result<Ticket<Self>> {
         let engine = &open.inner;
         engine.check_writable()?;
+        options.check()?;
         if let Some(name) = options.name {
             let text = "a transactional id is the producer's name; leave ProducerOptions::name out";
             return Err(Error::new(ErrorKind::InvalidArgument, format!("{text}, id={id} name={name}")));
@@ -53,6 +54,7 @@ impl TransactionalProducer {
                 id: id.to_owned(),
                 identity,
                 durability: options.durability,
+                compression: options.compression,
                 waits: engine.waits(),
                 state: Mutex::new(state),
             };
@@ -118,6 +120,7 @@ pub(super) struct Holder {
     pub(super) id: String,
     pub(super) identity: Identity,
     pub(super) durability: Option<Durability>,
+    pub(super) compression: Compression,
     pub(super) waits: Arc<dyn Waits>,
     state: Mutex<HolderState>,
 }

@@ -7,6 +7,7 @@ use super::hub::Hub;
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::control::{PartitionsAdded, TopicCreated, TopicDeleted};
 use crate::format::frame::{self, Kind, Payload};
+use crate::format::topic_config::TopicConfig;
 use crate::journal::{Call, Draft, Guard, Journal, Ticket, Waits};
 use crate::state::durability_number;
 use crate::types::{Durability, Instance, Lsn, TopicId, TopicInfo, TopicOptions};
@@ -26,8 +27,9 @@ impl Inner {
             durability: durability_number(options.durability),
             partition_kind: 0,
             name,
+            config: TopicConfig { timestamp_type: options.timestamp_type },
         };
-        let room = 128 + name.len();
+        let room = 256 + name.len();
         let mut guard = self.journal.enter(room)?;
         if let Err(error) = guard.state().check_create_topic(name, options) {
             let there = guard.state().topic(name).map(|topic| topic.id);
@@ -113,6 +115,7 @@ impl Inner {
             id: t.id,
             partitions: t.partitions.len() as u32,
             durability: t.durability,
+            timestamp_type: t.timestamp_type,
         };
         Ok(self.hub.topics().iter().map(|t| info(t)).collect())
     }

@@ -6,16 +6,23 @@ use super::hub::note_records;
 use super::promise::Refusal;
 use super::{Inner, Placed};
 use crate::error::Result;
-use crate::format::batch::BatchHeader;
+use crate::format::batch::{BATCH_HEADER, BatchHeader};
 use crate::format::bytes::{put_i32_be, put_i64_be};
 use crate::format::frame::{FRAME_HEADER, Payload, records_len};
 use crate::io::bugs::{Bug, planted};
 use crate::journal::Draft;
 use crate::partition::Partition;
 use crate::state::Verdict;
-use crate::types::Durability;
+use crate::types::{Durability, Timestamp};
+
+const RECORDS_AT: usize = FRAME_HEADER + BATCH_HEADER;
 
 impl Inner {
+    /// What records get that carry the time of their append.
+    pub(super) fn append_time(&self) -> Timestamp {
+        self.machine.clock.wall_ms().max(0)
+    }
+
     /// Places a batch that lies behind 40 free bytes. It is noted when this returns, and acknowledged only when its
     /// frame has met the level of the answer. Waits for room, or answers `Busy` if it may not.
     pub fn append(
@@ -34,6 +41,10 @@ impl Inner {
         };
         let level = durability.unwrap_or(partition.level());
         let instance = partition.instance();
+        let stamped = partition.stamps();
+        if stamped {
+            batch.stamp(&framed[RECORDS_AT..], self.append_time());
+        }
         let draft = Draft::records(instance, framed);
         let len = records_len(framed.len() - FRAME_HEADER) as u64;
         let mut guard = self.journal.enter_if(len as usize, wait)?;
@@ -60,6 +71,9 @@ impl Inner {
             |frame| {
                 put_i64_be(frame, FRAME_HEADER, first.cast_signed());
                 put_i32_be(frame, FRAME_HEADER + 12, 0);
+                if stamped {
+                    batch.write(&mut frame[FRAME_HEADER..]);
+                }
             },
             |placed, notes| note_records(notes, partition, placed, &batch, len),
         );

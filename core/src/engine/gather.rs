@@ -16,7 +16,9 @@ use crate::format::transaction::{Decision, PART, Part, TRANSACTION_HEAD, Transac
 use crate::io::bugs::{Bug, planted};
 use crate::journal::{Draft, Guard};
 use crate::partition::Partition;
-use crate::types::{Durability, GroupMetadata, Incarnation, Instance, Lsn, Offset, Offsets, TransactionNumber};
+use crate::types::{
+    Durability, GroupMetadata, Incarnation, Instance, Lsn, Offset, Offsets, Timestamp, TransactionNumber,
+};
 
 use super::hub::Hub;
 
@@ -55,8 +57,8 @@ pub struct PlacedGroup {
     pub level: Durability,
     /// The life that answers.
     pub incarnation: Incarnation,
-    /// Offset of each part's first record.
-    pub firsts: Vec<Offset>,
+    /// Offset of each part's first record, and the time of the append where it counts.
+    pub firsts: Vec<(Offset, Option<Timestamp>)>,
     /// Its position was there already; nothing was written.
     pub duplicate: bool,
 }
@@ -81,7 +83,7 @@ impl Inner {
 
     fn place_gathered(&self, gathered: &Gathered<'_>) -> Result<PlacedGroup> {
         let resolved = self.resolve(gathered.offsets)?;
-        let mut build = Build::new(gathered, &resolved)?;
+        let mut build = Build::new(gathered, &resolved, self.append_time())?;
         let topics = gathered.parts.iter().map(|part| part.partition.level()).chain(resolved.level);
         let topics = if planted(Bug::WeakestTopicCounts) { topics.min() } else { topics.max() };
         // What names no topic, a position alone, has the engine's level.
@@ -125,7 +127,8 @@ impl Inner {
         for ((part, ..), gathered) in parts.iter().zip(gathered.parts) {
             gathered.partition.placed(part.base_offset + u64::from(part.last_offset_delta) + 1);
         }
-        let firsts = parts.iter().map(|(part, _, _)| part.base_offset).collect();
+        let time = |batch: &BatchHeader| batch.is_log_append_time().then_some(batch.max_timestamp);
+        let firsts = parts.iter().map(|(part, batch, _)| (part.base_offset, time(batch))).collect();
         Ok(PlacedGroup { lsn: placed.lsn, level, incarnation, firsts, duplicate: false })
     }
 
@@ -160,7 +163,7 @@ impl Inner {
 
 impl Build {
     /// Everything but offsets, LSN and checksum, before any lock.
-    fn new(gathered: &Gathered<'_>, resolved: &Resolved) -> Result<Build> {
+    fn new(gathered: &Gathered<'_>, resolved: &Resolved, append_time: Timestamp) -> Result<Build> {
         let n = gathered.parts.len();
         let bodies: usize = gathered.parts.iter().map(|p| p.framed.len().saturating_sub(FRAME_HEADER)).sum();
         let head_len = TRANSACTION_HEAD + n * PART;
@@ -174,10 +177,16 @@ impl Build {
         let mut seen = FxHashSet::default();
         for part in gathered.parts {
             let bytes = part.framed.get(FRAME_HEADER..).unwrap_or_default();
-            let batch = BatchHeader::read(bytes)
+            let mut batch = BatchHeader::read(bytes)
                 .ok_or_else(|| Error::new(ErrorKind::Internal, "a gathered batch is shorter than its header"))?;
             if n > 1 && !seen.insert(part.partition.instance()) {
                 return Err(Error::new(ErrorKind::Internal, "two batches of one partition were gathered; report this"));
+            }
+            let at = out.len();
+            out.extend_from_slice(bytes);
+            if part.partition.stamps() {
+                batch.stamp(&bytes[BATCH_HEADER..], append_time);
+                batch.write(&mut out[at..]);
             }
             let entry = Part {
                 instance: part.partition.instance(),
@@ -187,8 +196,7 @@ impl Build {
                 leader_epoch: 0,
                 last_offset_delta: batch.last_offset_delta.unsigned_abs(),
             };
-            parts.push((entry, batch, out.len()));
-            out.extend_from_slice(bytes);
+            parts.push((entry, batch, at));
         }
         out.extend_from_slice(&resolved.block);
         frame::write_header(&mut out, Kind::Transaction, 0, head_len, body_len, 0, 0);

@@ -13,7 +13,7 @@ use crate::format::frame::{FRAME_HEADER, Frame, Payload};
 use crate::journal::{Fold, Parts, Placed, raise};
 use crate::partition::{Partition, Witness};
 use crate::state::{Snapshot, State, Topic};
-use crate::types::{Durability, Instance, Lsn, Offset, TopicId};
+use crate::types::{Durability, Instance, Lsn, Offset, TimestampType, TopicId};
 
 /// A topic with its partitions as they are now.
 pub struct TopicHandle {
@@ -23,6 +23,8 @@ pub struct TopicHandle {
     pub id: TopicId,
     /// The topic's own level, if it has one.
     pub durability: Option<Durability>,
+    /// Whose time its records carry.
+    pub timestamp_type: TimestampType,
     /// By number.
     pub partitions: Vec<Arc<Partition>>,
 }
@@ -75,17 +77,19 @@ impl Hub {
     /// Takes a topic in, or its new partitions.
     pub fn adopt(&self, topic: &Topic, state: &State) -> Arc<TopicHandle> {
         let level = topic.durability().unwrap_or(self.level);
+        let timestamp_type = state.topic_config(topic.id).timestamp_type;
         let mut known = self.partitions.write();
         let partitions = topic.instances.iter().enumerate().map(|(number, instance)| {
             let partition = known.entry(*instance).or_insert_with(|| {
                 let (start, end) = (state.start(*instance).unwrap_or(0), state.end(*instance).unwrap_or(0));
                 let (name, witness) = (topic.name.clone(), self.witness.clone());
-                Arc::new(Partition::new(name, number as u32, *instance, level, start..end, witness))
+                Arc::new(Partition::new(name, number as u32, *instance, (level, timestamp_type), start..end, witness))
             });
             partition.clone()
         });
         let (name, id, durability) = (topic.name.clone(), topic.id, topic.durability());
-        let handle = Arc::new(TopicHandle { name, id, durability, partitions: partitions.collect() });
+        let partitions = partitions.collect();
+        let handle = Arc::new(TopicHandle { name, id, durability, timestamp_type, partitions });
         drop(known);
         self.topics.write().insert(topic.name.clone(), handle.clone());
         self.changes.fetch_add(1, Ordering::Release);

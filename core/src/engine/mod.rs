@@ -41,7 +41,7 @@ use crate::io::bugs::{Bug, planted};
 use crate::io::{DirectoryLock, Event, Machine};
 use crate::journal::{Journal, Report, Waits};
 use crate::partition::{Footers, Partition, Records};
-use crate::types::{Durability, Incarnation, Lsn, Offset, TransactionNumber};
+use crate::types::{Durability, Incarnation, Lsn, Offset, Timestamp, TransactionNumber};
 use hub::Hub;
 
 /// How an engine is opened.
@@ -247,6 +247,25 @@ impl Inner {
         let last = self.journal.look(|_, last| last);
         let written = self.journal.reach(last, Durability::Os, None);
         written.map(drop).map_err(|error| self.journal.check().err().unwrap_or(error))
+    }
+
+    /// Has what can be seen of a partition written.
+    fn write_for(&self, partition: &Partition) -> Result<()> {
+        partition.unwritten().map_or(Ok(()), |_| self.write_out())
+    }
+
+    /// Offset of the first record with such a timestamp or a greater one.
+    pub fn offset_at(&self, partition: &Partition, timestamp: Timestamp) -> Result<Option<Offset>> {
+        self.check_open()?;
+        self.write_for(partition)?;
+        partition.offset_at(self.journal.segments(), &self.footers, timestamp)
+    }
+
+    /// The greatest timestamp, and offset of the first record that has it.
+    pub fn max_timestamp(&self, partition: &Partition) -> Result<Option<(Offset, Timestamp)>> {
+        self.check_open()?;
+        self.write_for(partition)?;
+        partition.max_timestamp(self.journal.segments(), &self.footers)
     }
 
     /// A transaction's number, never given before.

@@ -9,14 +9,17 @@
 //! Attributes: 0-2 compression, 3 append time, 4 transactional, 5 control, 6 base timestamp is a delete horizon.
 
 use std::fmt;
+use std::sync::OnceLock;
 
 use super::batch_checks::{check_envelope, check_records};
 pub use super::builder::BatchBuilder;
 use super::bytes::{get_i16_be, get_i32_be, get_i64_be, get_u32_be};
 use super::bytes::{put_i16_be, put_i32_be, put_i64_be, put_u32_be};
+use super::compression::unpack_records;
 use super::frame::FRAME_HEADER;
 use super::record_iter::RecordIter;
 use crate::error::Result;
+use crate::types::Timestamp;
 
 /// Bytes before the records.
 pub const BATCH_HEADER: usize = 61;
@@ -26,7 +29,7 @@ pub(super) const CRC_AT: usize = 17;
 /// The batch length does not count itself and the base offset.
 const LENGTH_FROM: usize = 12;
 
-const COMPRESSION: i16 = 0b111;
+pub(super) const COMPRESSION: i16 = 0b111;
 pub(super) const APPEND_TIME: i16 = 1 << 3;
 pub(super) const TRANSACTIONAL: i16 = 1 << 4;
 pub(super) const CONTROL: i16 = 1 << 5;
@@ -120,6 +123,15 @@ impl BatchHeader {
             && crc32c::crc32c_append(crc32c::crc32c(&head[CRC_FROM..]), body) == self.crc
     }
 
+    /// Gives every record of the batch the time of its append. `body` is what follows the header: the crc is computed
+    /// again.
+    pub fn stamp(&mut self, body: &[u8], append_time: Timestamp) {
+        (self.attributes, self.max_timestamp) = (self.attributes | APPEND_TIME, append_time);
+        let mut head = [0; BATCH_HEADER];
+        self.write(&mut head);
+        self.crc = crc32c::crc32c_append(crc32c::crc32c(&head[CRC_FROM..]), body);
+    }
+
     /// Compression codec: 0 none, 1 gzip, 2 snappy, 3 lz4, 4 zstd, others unknown.
     #[inline]
     pub fn compression(&self) -> u8 {
@@ -173,12 +185,25 @@ impl BatchHeader {
 /// assert_eq!(values, [Some(&b"first"[..]), Some(b"second")]);
 /// # Ok::<(), oncelog::Error>(())
 /// ```
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone)]
 pub struct Batch {
     /// Room for a frame's header, then the batch: it becomes a frame without a copy.
     buf: Vec<u8>,
     header: BatchHeader,
+    /// Its sender had set the append time bit, which is not set any more.
+    claims_append_time: bool,
+    /// The records of a compressed batch, once somebody asked for them.
+    unpacked: OnceLock<Vec<u8>>,
 }
+
+impl PartialEq for Batch {
+    /// The same bytes.
+    fn eq(&self, other: &Self) -> bool {
+        self.buf == other.buf
+    }
+}
+
+impl Eq for Batch {}
 
 impl fmt::Debug for Batch {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -193,22 +218,26 @@ impl Batch {
     }
 
     /// Takes one batch as a Kafka client encodes it, and checks everything that does not depend on the log. A wrong
-    /// maximal timestamp is set right, as Kafka does.
+    /// maximal timestamp is set right, and the append time bit cleared, as Kafka does; a topic whose timestamps are
+    /// those of the append refuses a batch that came with that bit.
     ///
     /// # Errors
-    /// `RecordTooLarge` past `limits::BATCH_MAX`. `Corrupt` if the bytes are not what they claim: cut, wrong crc,
-    /// records that cannot be read or whose offsets do not count 0, 1, 2... `InvalidRecord` if they can be read but no
-    /// append may carry them: bytes behind the batch, an old format, compression, a base offset, a count that does not
-    /// fit, control or append time bits, a producer id without epoch or sequence.
+    /// `RecordTooLarge` past `limits::BATCH_MAX`, or if it unpacks to more than `limits::UNPACKED_MAX`. `Corrupt` if
+    /// the bytes are not what they claim: cut, wrong crc, an unknown codec, records that do not unpack or cannot be
+    /// read or whose offsets do not count 0, 1, 2... `InvalidRecord` if they can be read but no append may carry them:
+    /// bytes behind the batch, an old format, a base offset, a count that does not fit, a control bit, a
+    /// producer id without epoch or sequence. `UnsupportedVersion` if this build lacks the codec.
     pub fn from_bytes(bytes: &[u8]) -> Result<Batch> {
-        let header = check_envelope(bytes)?;
-        header.check_append()?;
+        let sent = check_envelope(bytes)?;
+        sent.check_append()?;
+        let header = BatchHeader { attributes: sent.attributes & !APPEND_TIME, ..sent };
         let max_timestamp = check_records(&header, &bytes[BATCH_HEADER..])?;
         let mut buf = Vec::with_capacity(FRAME_HEADER + bytes.len());
         buf.resize(FRAME_HEADER, 0);
         buf.extend_from_slice(bytes);
-        let mut batch = Batch { buf, header };
-        if max_timestamp != header.max_timestamp {
+        let mut batch = Batch::from_framed(buf, header);
+        batch.claims_append_time = sent.is_log_append_time();
+        if max_timestamp != header.max_timestamp || batch.claims_append_time {
             batch.header.max_timestamp = max_timestamp;
             batch.header.crc = seal(&BatchHeader { max_timestamp, ..header }, &mut batch.buf[FRAME_HEADER..]);
         }
@@ -219,6 +248,10 @@ impl Batch {
     pub fn as_bytes(&self) -> &[u8] {
         &self.buf[FRAME_HEADER..]
     }
+    /// True if its sender had set the append time bit.
+    pub(crate) fn claims_append_time(&self) -> bool {
+        self.claims_append_time
+    }
     /// The batch's bytes behind 40 free ones.
     pub fn framed(&self) -> &[u8] {
         &self.buf
@@ -227,9 +260,15 @@ impl Batch {
     pub fn header(&self) -> &BatchHeader {
         &self.header
     }
-    /// The records, with offsets from 0.
+    /// The records, with offsets from 0. Those of a compressed batch are unpacked once, and kept with the batch.
     pub fn records(&self) -> RecordIter<'_> {
-        RecordIter::new(&self.header, &self.buf[FRAME_HEADER + BATCH_HEADER..])
+        let body = &self.buf[FRAME_HEADER + BATCH_HEADER..];
+        if self.header.compression() == 0 {
+            return RecordIter::new(&self.header, body);
+        }
+        // It was unpacked to be checked, or packed here.
+        let unpacked = self.unpacked.get_or_init(|| unpack_records(&self.header, body).unwrap_or_default());
+        RecordIter::unpacked(&self.header, unpacked)
     }
 
     /// An empty builder that goes on with this batch's buffer, so that a loop of batches allocates once.
@@ -239,7 +278,7 @@ impl Batch {
 
     /// A batch from a builder's buffer: the free bytes and a batch that `check_append` passes.
     pub(super) fn from_framed(buf: Vec<u8>, header: BatchHeader) -> Batch {
-        Batch { buf, header }
+        Batch { buf, header, claims_append_time: false, unpacked: OnceLock::new() }
     }
 }
 

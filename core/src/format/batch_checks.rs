@@ -2,17 +2,21 @@
 //! that Kafka leaves out and a log without holes needs.
 
 use super::batch::{BATCH_HEADER, BatchHeader, CRC_FROM};
-use super::record_iter::{RecordIter, compressed};
+use super::compression::{self, Fault};
+use super::record_iter::RecordIter;
 use crate::error::{Error, ErrorKind, Result};
-use crate::limits::BATCH_MAX;
+use crate::limits::{BATCH_MAX, UNPACKED_MAX};
+use crate::types::Compression;
 
 impl BatchHeader {
     /// What no append may carry, whoever encoded it: the fields alone, not the records.
     pub(super) fn check_append(&self) -> Result<()> {
         let refuse = |text: String| Err(Error::new(ErrorKind::InvalidRecord, text));
         let Self { base_offset, count, last_offset_delta, producer_id, epoch, base_sequence, .. } = *self;
-        if self.compression() != 0 {
-            return Err(compressed(self.compression()));
+        match Compression::of(self.compression()) {
+            Some(codec) if codec.is_available() => {}
+            Some(codec) => return Err(compression::left_out(codec)),
+            None => return Err(unpackable(self, Fault::Unknown(self.compression()))),
         }
         if base_offset != 0 {
             return refuse(format!("the log gives the offsets; send base offset 0, base_offset={base_offset}"));
@@ -28,9 +32,6 @@ impl BatchHeader {
         }
         if self.is_control() {
             return refuse("control batches are the log's own; clear the control bit".into());
-        }
-        if self.is_log_append_time() {
-            return refuse("append time is not the sender's to set; clear the LogAppendTime bit".into());
         }
         if producer_id < -1 {
             return refuse(format!(
@@ -83,13 +84,31 @@ pub(super) fn check_envelope(bytes: &[u8]) -> Result<BatchHeader> {
     Ok(header)
 }
 
-/// Reads every record; returns their greatest timestamp, -1 for none.
+/// Reads every record, unpacked if need be; returns their greatest timestamp, -1 for none.
 pub(super) fn check_records(header: &BatchHeader, body: &[u8]) -> Result<i64> {
+    if header.compression() == 0 {
+        return check_unpacked(header, body);
+    }
+    let unpacked = compression::unpack(header.compression(), body, UNPACKED_MAX);
+    check_unpacked(header, &unpacked.map_err(|fault| unpackable(header, fault))?)
+}
+
+#[cold]
+fn unpackable(header: &BatchHeader, fault: Fault) -> Error {
+    let what = fault.text(header.compression());
+    match fault {
+        Fault::LeftOut(codec) => compression::left_out(codec),
+        Fault::TooLarge(_) => Error::new(ErrorKind::RecordTooLarge, format!("the batch is too large: {what}")),
+        _ => Error::new(ErrorKind::Corrupt, format!("the batch does not unpack; encode it again: {what}")),
+    }
+}
+
+fn check_unpacked(header: &BatchHeader, body: &[u8]) -> Result<i64> {
     let refuse = |index: u32, what: &str| {
         let text = format!("the batch cannot be read: {what}; encode it again, record={index}");
         Err(Error::new(ErrorKind::Corrupt, text))
     };
-    let mut records = RecordIter::new(header, body);
+    let mut records = RecordIter::unpacked(header, body);
     let mut max_timestamp = -1;
     loop {
         let index = records.index();
@@ -176,6 +195,13 @@ mod tests {
     }
 
     #[test]
+    fn the_append_time_bit_of_a_sender_is_cleared_and_the_senders_timestamps_count() {
+        let batch = Batch::from_bytes(&with(|h| (h.attributes, h.max_timestamp) = (APPEND_TIME, 5_000))).unwrap();
+        assert_eq!(batch.as_bytes(), two());
+        assert!(batch.claims_append_time() && !Batch::from_bytes(&two()).unwrap().claims_append_time());
+    }
+
+    #[test]
     fn bytes_that_are_no_whole_batch_are_refused() {
         let bytes = two();
         for end in 0..bytes.len() {
@@ -214,14 +240,23 @@ mod tests {
         invalid(|h| h.last_offset_delta = 0, "last_offset_delta=0 count=2");
         invalid(|h| h.last_offset_delta = i32::MAX, "count less one");
         invalid(|h| h.attributes = CONTROL, "control bit");
-        invalid(|h| h.attributes = APPEND_TIME, "LogAppendTime");
         invalid(|h| h.producer_id = -2, "producer_id=-2");
         invalid(|h| h.base_sequence = -1, "base_sequence=-1");
         invalid(|h| h.epoch = -1, "epoch=-1");
         invalid(|h| (h.producer_id, h.attributes) = (-1, TRANSACTIONAL), "transactional");
-        for codec in 1..8 {
-            let bytes = with(|h| h.attributes = codec);
-            refused(&bytes, ErrorKind::InvalidRecord, "compression is not supported by this version");
+        for codec in 5..8 {
+            refused(&with(|h| h.attributes = codec), ErrorKind::Corrupt, "not one of Kafka's, codec=");
+        }
+    }
+
+    #[test]
+    fn records_that_do_not_unpack_are_corrupt_and_a_codec_that_was_left_out_is_named() {
+        for codec in [Compression::Gzip, Compression::Snappy, Compression::Lz4, Compression::Zstd] {
+            let bytes = with(|h| h.attributes = codec as i16);
+            match codec.is_available() {
+                true => refused(&bytes, ErrorKind::Corrupt, "does not unpack"),
+                false => refused(&bytes, ErrorKind::UnsupportedVersion, &format!("cargo feature {}", codec.name())),
+            }
         }
     }
 

@@ -2,12 +2,13 @@
 
 use super::batch::{BATCH_HEADER, Batch, BatchHeader, TRANSACTIONAL, seal};
 use super::batch_checks::too_large;
+use super::compression::{left_out, pack, packed_room};
 use super::frame::FRAME_HEADER;
 use super::record::Record;
 use super::varint;
 use crate::error::{Error, ErrorKind, Result};
 use crate::limits::BATCH_MAX;
-use crate::types::{Identity, Timestamp};
+use crate::types::{Compression, Identity, Timestamp};
 
 const RECORDS_AT: usize = FRAME_HEADER + BATCH_HEADER;
 /// What the buffer starts with: a few small records.
@@ -37,6 +38,9 @@ pub struct BatchBuilder {
     producer: Identity,
     base_sequence: i32,
     transactional: bool,
+    compression: Compression,
+    /// Where a compressed batch is put together, in the same form; nothing before the first one.
+    packed: Vec<u8>,
 }
 
 impl Default for BatchBuilder {
@@ -64,12 +68,22 @@ impl BatchBuilder {
             producer: Self::NOBODY,
             base_sequence: -1,
             transactional: false,
+            compression: Compression::None,
+            packed: Vec::new(),
         }
     }
 
-    /// As new, but the buffer is kept.
+    /// As new, but the buffers are kept.
     pub fn reset(&mut self) {
-        *self = Self { buf: std::mem::take(&mut self.buf), ..Self::new() };
+        let (buf, packed) = (std::mem::take(&mut self.buf), std::mem::take(&mut self.packed));
+        *self = Self { buf, packed, ..Self::new() };
+    }
+
+    /// Says how the batch is to be compressed when it is finished. It stays uncompressed where compressing would not
+    /// make it smaller. Bounds and sizes count what is not compressed yet. Default: not at all.
+    pub fn compression(&mut self, compression: Compression) -> &mut Self {
+        self.compression = compression;
+        self
     }
 
     /// Sets who sends the batch and the sequence number of its first record.
@@ -154,19 +168,32 @@ impl BatchBuilder {
         self.max_timestamp
     }
 
-    /// Writes the header, with base offset and leader epoch 0, and returns 40 free bytes and the batch. More records
-    /// may follow; then finish again. Without a record it is a batch that no append takes.
+    /// Writes the header, with base offset and leader epoch 0, and returns 40 free bytes and the batch, compressed if
+    /// it is to be. More records may follow; then finish again. Without a record it is a batch that no append takes.
     pub fn finish(&mut self) -> &[u8] {
-        self.seal();
-        &self.buf[..self.end]
+        match self.pack() {
+            Some((_, end)) => &self.packed[..end],
+            None => {
+                self.seal();
+                &self.buf[..self.end]
+            }
+        }
     }
 
-    /// The batch as a value.
+    /// The batch.
     ///
     /// # Errors
-    /// `InvalidRecord` if there is no record, or the producer's id, epoch or sequence is out of range.
+    /// `InvalidRecord` without a record, or if the producer's id, epoch and sequence do not go together;
+    /// `UnsupportedVersion` if this build lacks the codec.
     pub fn build(mut self) -> Result<Batch> {
         self.header().check_append()?;
+        if !self.compression.is_available() {
+            return Err(left_out(self.compression));
+        }
+        if let Some((header, end)) = self.pack() {
+            self.packed.truncate(end);
+            return Ok(Batch::from_framed(self.packed, header));
+        }
         let header = self.seal();
         self.buf.truncate(self.end);
         Ok(Batch::from_framed(self.buf, header))
@@ -180,6 +207,25 @@ impl BatchBuilder {
         let header = self.header();
         let crc = seal(&header, &mut self.buf[FRAME_HEADER..self.end]);
         BatchHeader { crc, ..header }
+    }
+
+    /// Puts the compressed batch together, if it is to be compressed and is smaller then; answers its header and where
+    /// it ends.
+    fn pack(&mut self) -> Option<(BatchHeader, usize)> {
+        if self.compression == Compression::None || self.count == 0 {
+            return None;
+        }
+        let records = &self.buf[RECORDS_AT..self.end];
+        let room = RECORDS_AT + packed_room(self.compression, records.len());
+        if self.packed.len() < room {
+            self.packed.resize(room, 0);
+        }
+        let end = RECORDS_AT + pack(self.compression, records, &mut self.packed[RECORDS_AT..room])?;
+        let header = self.header();
+        let attributes = header.attributes | self.compression as i16;
+        let header = BatchHeader { batch_len: (end - FRAME_HEADER - 12) as i32, attributes, ..header };
+        let crc = seal(&header, &mut self.packed[FRAME_HEADER..end]);
+        Some((BatchHeader { crc, ..header }, end))
     }
 
     /// The header but for its crc.

@@ -2,6 +2,7 @@
 //! fields is the order of the bytes (FORMAT.md section 5).
 
 use super::bytes::{Put, Reader};
+use super::topic_config::TopicConfig;
 
 macro_rules! heads {
     ($($(#[$doc:meta])* $name:ident { $($(#[$fdoc:meta])* $field:ident: $t:ident),* $(,)? })*) => {$(
@@ -182,6 +183,7 @@ pub struct TopicCreated<'a> {
     /// 0 native, 1 mirrored.
     pub partition_kind: u8,
     pub name: &'a str,
+    pub config: TopicConfig,
 }
 
 impl<'a> TopicCreated<'a> {
@@ -194,13 +196,15 @@ impl<'a> TopicCreated<'a> {
             durability: head.u8()?,
             partition_kind: head.u8()?,
             name: body.text()?,
+            config: TopicConfig::read(body)?,
         })
     }
-    /// Appends head and body. The body goes on, in later versions, with options as pairs of texts.
+    /// Appends head and body.
     pub fn write(&self, head: &mut Vec<u8>, body: &mut Vec<u8>) {
         head.raw(&self.topic).u32(self.first_instance).u32(self.partitions);
         head.u8(self.durability).u8(self.partition_kind).raw(&[0; 6]);
         body.text(self.name);
+        self.config.write(body);
     }
 }
 
@@ -382,6 +386,7 @@ mod tests {
             durability: 1,
             partition_kind: 0,
             name: "orders",
+            config: TopicConfig::default(),
         };
         let (mut head, mut body) = (Vec::new(), Vec::new());
         created.write(&mut head, &mut body);

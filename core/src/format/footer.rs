@@ -223,6 +223,21 @@ impl<B: AsRef<[u8]>> Held<'_, B> {
     }
 }
 
+/// The number of the first of a partition's runs in a segment that may hold a record with such a timestamp or a greater
+/// one: `run` answers runs by number, whose greatest timestamps only grow. `len` if none does.
+pub fn seek_time(len: usize, run: impl Fn(usize) -> Run, timestamp: i64) -> usize {
+    let (mut low, mut high) = (0, len);
+    while low < high {
+        let middle = low + (high - low) / 2;
+        if run(middle).max_timestamp < timestamp {
+            low = middle + 1;
+        } else {
+            high = middle;
+        }
+    }
+    low
+}
+
 /// The runs of one partition as they grow with each frame or part.
 pub fn extend(runs: &mut Vec<Run>, next: Run) {
     let before = runs.last().map_or(i64::MIN, |r| r.max_timestamp);
@@ -300,5 +315,7 @@ mod tests {
         (0..3).for_each(|i| extend(&mut runs, frame(i)));
         assert_eq!(runs.iter().map(|r| (r.first_offset, r.len)).collect::<Vec<_>>(), [(0, 32_768), (2, 16_384)]);
         assert!(runs.iter().all(|r| r.max_timestamp == 50), "the greatest timestamp so far goes on");
+        extend(&mut runs, Run { max_timestamp: 70, ..frame(9) });
+        assert_eq!([-1, 50, 51, 70, 71].map(|time| seek_time(runs.len(), |i| runs[i], time)), [0, 0, 2, 2, 3]);
     }
 }

@@ -20,7 +20,7 @@ pub(super) enum Defect {
     Missing,
     Trailing,
     Header,
-    Compressed(u8),
+    Packed,
 }
 
 impl From<Bad> for Defect {
@@ -44,7 +44,7 @@ impl Defect {
             Defect::Missing => "the batch holds fewer records than it declares",
             Defect::Trailing => "bytes follow the last record",
             Defect::Header => "the batch header's count or offsets are out of range",
-            Defect::Compressed(_) => "its batch is compressed",
+            Defect::Packed => "its batch is compressed and was not unpacked",
         }
     }
 }
@@ -155,9 +155,21 @@ pub struct RecordIter<'a> {
 }
 
 impl<'a> RecordIter<'a> {
-    /// The records of the batch of `header`; `body` is what follows the header's 61 bytes.
+    /// The records of the batch of `header`; `body` is what follows the header's 61 bytes. Records that are compressed
+    /// are an error here: `Batch::records` and every read unpack them.
     #[inline]
     pub fn new(header: &BatchHeader, body: &'a [u8]) -> Self {
+        let mut records = Self::unpacked(header, body);
+        if header.compression() != 0 && records.fault.is_none() {
+            records.stop(Some(Defect::Packed));
+        }
+        records
+    }
+
+    /// The same for a body that was unpacked, if it had to be.
+    #[doc(hidden)]
+    #[inline]
+    pub fn unpacked(header: &BatchHeader, body: &'a [u8]) -> Self {
         let count = u32::try_from(header.count).unwrap_or(0);
         let mut records = Self {
             body,
@@ -175,8 +187,6 @@ impl<'a> RecordIter<'a> {
         let last = header.base_offset.checked_add(i64::from(header.last_offset_delta));
         if header.count < 0 || header.base_offset < 0 || last.is_none() {
             records.stop(Some(Defect::Header));
-        } else if header.compression() != 0 {
-            records.stop(Some(Defect::Compressed(header.compression())));
         }
         records
     }
@@ -264,17 +274,8 @@ impl std::iter::FusedIterator for RecordIter<'_> {}
 
 #[cold]
 fn unreadable(defect: Defect, index: u32) -> Error {
-    if let Defect::Compressed(codec) = defect {
-        return compressed(codec);
-    }
     let what = defect.text();
     Error::new(ErrorKind::Corrupt, format!("a record cannot be read: {what}; verify the log, record={index}"))
-}
-
-#[cold]
-pub(super) fn compressed(codec: u8) -> Error {
-    let text = format!("compression is not supported by this version; send the batch uncompressed, codec={codec}");
-    Error::new(ErrorKind::InvalidRecord, text)
 }
 
 #[cold]
@@ -441,7 +442,7 @@ mod tests {
         for codec in 1..8 {
             let header = BatchHeader { attributes: codec, ..header(1, 0) };
             let mut records = RecordIter::new(&header, &[1, 2, 3]);
-            assert_eq!(records.next().unwrap().unwrap_err().kind(), ErrorKind::InvalidRecord);
+            assert!(records.next().unwrap().unwrap_err().message().contains("was not unpacked"));
             assert!(records.next().is_none());
         }
     }

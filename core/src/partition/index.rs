@@ -1,5 +1,6 @@
 //! Where a partition's older records lie: the footers of sealed segments, looked up, kept, rebuilt where they are gone.
 
+use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -15,7 +16,7 @@ use crate::format::frame::{FRAME_HEADER, Frame, Kind};
 use crate::format::transaction::TransactionHead;
 use crate::journal::{Bytes, SegmentInfo, Segments};
 use crate::limits::OFFSET_MAX;
-use crate::types::{Instance, Offset};
+use crate::types::{Instance, Offset, Timestamp};
 
 /// Verified footers that are kept.
 const SHELF: usize = 64;
@@ -116,6 +117,32 @@ impl Footers {
             }
         }
         Ok(Some(number))
+    }
+
+    /// Where a settled segment holds records of a partition: from the run on that is the first to have a record with
+    /// such a timestamp or a greater one, up to its end there. `None` if it has none.
+    pub(super) fn at_time(
+        &self,
+        segments: &Segments,
+        instance: Instance,
+        number: u64,
+        timestamp: Timestamp,
+    ) -> Result<Option<Range<Offset>>> {
+        let Some(footer) = self.get(segments, number)? else { return Ok(None) };
+        let Some(held) = footer.find(instance) else { return Ok(None) };
+        let run = footer::seek_time(held.len(), |i| held.run(i), timestamp);
+        Ok((run < held.len()).then(|| held.run(run).first_offset..held.end_offset()))
+    }
+
+    /// The greatest timestamp that a settled segment holds of a partition.
+    pub(super) fn greatest_time(
+        &self,
+        segments: &Segments,
+        instance: Instance,
+        number: u64,
+    ) -> Result<Option<Timestamp>> {
+        let Some(footer) = self.get(segments, number)? else { return Ok(None) };
+        Ok(footer.find(instance).map(|held| held.run(held.len() - 1).max_timestamp))
     }
 
     /// The footer of a settled segment; `None` if the segment is gone.

@@ -1,6 +1,7 @@
 //! A partition while the log is open: its ends, and the runs of the segments that have no footer yet.
 
 use std::collections::VecDeque;
+use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
@@ -9,11 +10,12 @@ use parking_lot::Mutex;
 use super::index::Footers;
 use super::plan::Plan;
 use super::records::{Records, Witness};
+use super::time;
 use super::wait::{Signal, Watch, Watchers};
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::footer::{Holding, Run, extend};
 use crate::journal::Segments;
-use crate::types::{Bounds, Durability, Instance, Offset};
+use crate::types::{Bounds, Durability, Instance, Offset, Timestamp, TimestampType};
 
 /// One partition. The lock inside is taken by the leader of a write, by whoever writes a footer and by readers, each
 /// for moments; an append under the journal's lock never takes it.
@@ -22,6 +24,7 @@ pub struct Partition {
     number: u32,
     instance: Instance,
     level: Durability,
+    timestamp_type: TimestampType,
     start: AtomicU64,
     /// Readers see what lies below. Only ever grows.
     visible: AtomicU64,
@@ -70,7 +73,7 @@ impl Partition {
         topic: Arc<str>,
         number: u32,
         instance: Instance,
-        level: Durability,
+        (level, timestamp_type): (Durability, TimestampType),
         offsets: std::ops::Range<Offset>,
         witness: Arc<dyn Witness>,
     ) -> Self {
@@ -81,6 +84,7 @@ impl Partition {
             number,
             instance,
             level,
+            timestamp_type,
             start: AtomicU64::new(start),
             visible: AtomicU64::new(end),
             written: AtomicU64::new(end),
@@ -112,6 +116,11 @@ impl Partition {
     /// The level at which appends are acknowledged unless they say otherwise, and at which records become visible.
     pub fn level(&self) -> Durability {
         self.level
+    }
+    /// True if every batch gets the time of its append.
+    #[inline]
+    pub fn stamps(&self) -> bool {
+        self.timestamp_type == TimestampType::LogAppendTime
     }
     /// What can be read now.
     pub fn bounds(&self) -> Bounds {
@@ -240,6 +249,20 @@ impl Partition {
         plan.read(self, segments)
     }
 
+    /// Where the live segments may hold a record with such a timestamp or a greater one.
+    pub(super) fn live_at_time(&self, timestamp: Timestamp) -> time::Live<Option<Range<Offset>>> {
+        let live = self.live.lock();
+        let segments = live.segments.iter().map(|s| time::at_time(&s.runs, s.end, timestamp)).collect();
+        time::Live { below: live.below(), segments }
+    }
+
+    /// The greatest timestamps that the live segments hold below `seen`.
+    pub(super) fn live_greatest(&self, seen: Offset) -> time::Live<time::Greatest> {
+        let live = self.live.lock();
+        let segments = live.segments.iter().map(|s| time::greatest(&s.runs, s.end, seen)).collect();
+        time::Live { below: live.below(), segments }
+    }
+
     /// Plans the next piece: from the live runs, or from the one sealed segment that holds it.
     fn plan(&self, segments: &Segments, footers: &Footers, plan: &mut Plan) -> Result<()> {
         let older = match self.live.lock().plan(plan) {
@@ -286,6 +309,11 @@ impl Live {
                 self.segments.push_back(LiveSegment { number: segment, previous, end, runs: vec![run] });
             }
         }
+    }
+
+    /// The number below which segments hold what is older than all of this.
+    fn below(&self) -> u64 {
+        self.segments.front().map_or(u64::MAX, |first| first.previous.saturating_add(1))
     }
 
     /// Plans runs from the plan's offset on, through all live segments.

@@ -6,6 +6,7 @@ mod plan;
 mod records;
 #[cfg(test)]
 mod tests;
+mod time;
 mod wait;
 
 pub use index::Footers;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::Partition;
-use super::records::{Records, Share, Stretch};
+use super::records::{Chain, Records, Share, Stretch};
 use crate::error::{ErrorKind, Result};
 use crate::format::footer::Run;
 use crate::format::frame::Seal;
@@ -130,6 +130,7 @@ impl Piece {
             position: self.position,
             first: self.first,
             end: self.end,
+            unpacked: Chain::new(),
         })
     }
 }

@@ -1,10 +1,11 @@
 //! What a read answers: bytes as they lie in the log, decoded and verified as they are walked.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::batch::{BATCH_HEADER, BatchHeader};
 use crate::format::bytes::align8;
+use crate::format::compression::unpack_records;
 use crate::format::files::SegmentHeader;
 use crate::format::frame::{FRAME_HEADER, Frame, FrameHeader, Kind, Seal};
 use crate::format::record::{Headers, RecordIter, RecordRef};
@@ -16,7 +17,9 @@ use crate::types::{Instance, Offset, Timestamp};
 ///
 /// They own their bytes (or share the mapping of the file), so they may be kept, sent to another thread and walked as
 /// often as needed. Each walk verifies every batch by its checksum before it gives out a record of it. Where bytes
-/// are damaged the walk yields one `Corrupt` error that names the offsets, and goes on behind them.
+/// are damaged the walk yields one `Corrupt` error that names the offsets, and goes on behind them. A compressed batch
+/// is unpacked when the first walk comes to it, and what it unpacked to, at most `limits::UNPACKED_MAX`, is kept as
+/// long as this is.
 ///
 /// ```
 /// # let dir = tempfile::tempdir().unwrap();
@@ -83,6 +86,29 @@ pub(super) struct Stretch {
     pub(super) first: Offset,
     /// Offset of the first record behind, as the index knows it.
     pub(super) end: Offset,
+    /// The compressed batches that walks came to.
+    pub(super) unpacked: Chain,
+}
+
+/// What compressed batches unpacked to, in the order of the batches. Every walk comes to the same ones in the same
+/// order, so each finds the next one's at the end of its own chain, or puts it there.
+pub(super) type Chain = OnceLock<Box<Unpacked>>;
+
+pub(super) struct Unpacked {
+    /// Where the batch begins in the stretch.
+    at: usize,
+    records: Vec<u8>,
+    next: Chain,
+}
+
+impl Drop for Unpacked {
+    /// One by one: a chain may be longer than the stack is deep.
+    fn drop(&mut self) {
+        let mut next = self.next.take();
+        while let Some(mut unpacked) = next {
+            next = unpacked.next.take();
+        }
+    }
 }
 
 impl Records {
@@ -97,11 +123,13 @@ impl Records {
             stretches: &[],
             batch: None,
             bytes: &[],
+            unpacked: None,
             at: 0,
             expected: 0,
             first: 0,
             from: 0,
             end: 0,
+            least: Timestamp::MIN,
             share: None,
         }
     }
@@ -211,6 +239,8 @@ pub struct RecordsIter<'a> {
     stretches: &'a [Stretch],
     /// The stretch's bytes.
     bytes: &'a [u8],
+    /// Where its next compressed batch is kept.
+    unpacked: Option<&'a Chain>,
     /// Where the next batch begins in them.
     at: usize,
     /// The offset that it must begin with.
@@ -220,6 +250,8 @@ pub struct RecordsIter<'a> {
     batch: Option<RecordIter<'a>>,
     from: Offset,
     end: Offset,
+    /// Batches whose records are all older are stepped over.
+    least: Timestamp,
 }
 
 impl<'a> Iterator for RecordsIter<'a> {
@@ -254,6 +286,13 @@ impl<'a> Iterator for RecordsIter<'a> {
 impl std::iter::FusedIterator for RecordsIter<'_> {}
 
 impl<'a> RecordsIter<'a> {
+    /// Steps over batches that hold no record with such a timestamp or a greater one. For a walk over records that
+    /// nobody walks otherwise: walks come to the same batches, or their unpacked records are not found again.
+    pub(super) fn at_least(mut self, timestamp: Timestamp) -> Self {
+        self.least = timestamp;
+        self
+    }
+
     /// Steps to the next batch that is whole, or to what is damaged. `None` at the end.
     fn advance(&mut self) -> Option<Result<()>> {
         loop {
@@ -268,10 +307,10 @@ impl<'a> RecordsIter<'a> {
             }
             let found = Candidate::read(self.bytes, stretch.bare, self.at, self.expected);
             if let Some(found) = found.filter(|found| found.header.covers(found.head, found.body)) {
+                let at = self.at;
                 (self.first, self.at, self.expected) = (self.expected, found.next, found.end);
-                if found.end > self.from {
-                    self.batch = Some(RecordIter::new(&found.header, found.body));
-                    return Some(Ok(()));
+                if found.end > self.from && found.header.max_timestamp >= self.least {
+                    return Some(self.open(share, &found, at));
                 }
                 continue;
             }
@@ -290,6 +329,35 @@ impl<'a> RecordsIter<'a> {
         }
     }
 
+    /// Begins with the records of a batch that is whole.
+    #[inline]
+    fn open(&mut self, share: &Share, found: &Candidate<'a>, at: usize) -> Result<()> {
+        self.batch = Some(if found.header.compression() == 0 {
+            RecordIter::new(&found.header, found.body)
+        } else {
+            let lost = self.first.max(self.from)..self.expected.min(self.end);
+            let records = self.unpack(found, at).map_err(|error| share.unreadable(found.end, lost, &error))?;
+            RecordIter::unpacked(&found.header, records)
+        });
+        Ok(())
+    }
+
+    #[cold]
+    fn unpack(&mut self, found: &Candidate<'a>, at: usize) -> Result<&'a [u8]> {
+        let lost = || Error::new(ErrorKind::Internal, "a walk over records came to a batch out of turn; report this");
+        let place = self.unpacked.ok_or_else(lost)?;
+        let kept = match place.get() {
+            Some(kept) if kept.at == at => kept,
+            // One that does not unpack is not kept: in its place may be the one behind it.
+            _ => {
+                let records = unpack_records(&found.header, found.body)?;
+                place.get_or_init(|| Box::new(Unpacked { at, records, next: Chain::new() }))
+            }
+        };
+        self.unpacked = Some(&kept.next);
+        if kept.at == at { Ok(&kept.records) } else { Err(lost()) }
+    }
+
     fn enter(&mut self, share: &'a Share) {
         self.share = Some(share);
         self.stretches = &share.stretches;
@@ -303,6 +371,7 @@ impl<'a> RecordsIter<'a> {
             // What one stretch gave the next never gives again, whatever the index says.
             self.from = self.from.max(self.expected);
             (self.bytes, self.at, self.expected) = (&stretch.bytes, 0, stretch.first);
+            self.unpacked = Some(&stretch.unpacked);
         }
     }
 }
@@ -397,8 +466,15 @@ impl Share {
     #[cold]
     fn unreadable(&self, batch_end: Offset, offsets: std::ops::Range<Offset>, error: &Error) -> Error {
         let (topic, partition, what) = (&self.topic, self.partition, error.message());
-        self.witness.lost(&Loss { topic, partition, offsets, file: "none", position: 0 });
+        // Nothing is wrong with a batch whose codec this build lacks.
+        let kind = match error.kind() {
+            ErrorKind::UnsupportedVersion => ErrorKind::UnsupportedVersion,
+            _ => ErrorKind::Corrupt,
+        };
+        if kind == ErrorKind::Corrupt {
+            self.witness.lost(&Loss { topic, partition, offsets, file: "none", position: 0 });
+        }
         let values = format!("topic={topic} partition={partition} batch_end={batch_end}");
-        Error::new(ErrorKind::Corrupt, format!("{what}; read on at the end of the batch, {values}"))
+        Error::new(kind, format!("{what}; read on at the end of the batch, {values}"))
     }
 }

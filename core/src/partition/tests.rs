@@ -2,13 +2,17 @@
 
 use std::sync::Arc;
 
-use super::records::{Loss, Records, Share, Stretch, Witness};
+use super::records::{Chain, Loss, Records, Share, Stretch, Witness};
 use crate::error::ErrorKind;
 use crate::format::batch::{BATCH_HEADER, BatchBuilder};
 use crate::format::bytes::put_i64_be;
 use crate::format::frame::{self, FRAME_HEADER, Kind, Seal};
 use crate::format::record::Record;
+#[cfg(feature = "lz4")]
+use crate::format::{batch::BatchHeader, record::Header};
 use crate::journal::Bytes;
+#[cfg(feature = "lz4")]
+use crate::types::Compression;
 
 const SEGMENT: u64 = 3;
 const POSITION: u64 = 8192;
@@ -47,7 +51,8 @@ fn frames(first: u64, count: u64) -> (Vec<u8>, Vec<(usize, u64)>) {
 fn stretch(bytes: Vec<u8>, bare: bool, first: u64, end: u64) -> Stretch {
     let len = bytes.len();
     let bytes = Bytes::heap(Arc::new(bytes), 0, len);
-    Stretch { bytes, bare, segment: SEGMENT, generation: 0, seal: seal(), position: POSITION, first, end }
+    let (seal, unpacked) = (seal(), Chain::new());
+    Stretch { bytes, bare, segment: SEGMENT, generation: 0, seal, position: POSITION, first, end, unpacked }
 }
 
 fn records(stretches: Vec<Stretch>, from: u64, end: u64) -> Records {
@@ -224,4 +229,65 @@ fn records_are_cut_to_a_count_and_joined() {
     first.join(records(vec![stretch(bytes, false, 10, end)], 15, end));
     assert_eq!(walk(&first), ((12..end).collect(), vec![]));
     assert_eq!(first.next_offset("t", 4), Some(end), "the last answer counts");
+}
+
+/// A batch of ten records, compressed or not; one that is `broken` has a right crc and does not unpack.
+#[cfg(feature = "lz4")]
+fn compressed(base: u64, compression: Compression, broken: bool) -> Vec<u8> {
+    let mut builder = BatchBuilder::new();
+    builder.compression(compression);
+    for i in 0..10 {
+        let value = (base + i).to_string();
+        let headers = [Header { key: "same in all of them", value: Some(&[7; 100]) }];
+        builder.push(&Record::new(value.as_bytes()).headers(&headers), 5).unwrap();
+    }
+    let mut bytes = builder.finish()[FRAME_HEADER..].to_vec();
+    assert_eq!(BatchHeader::read(&bytes).unwrap().compression(), compression as u8);
+    if broken {
+        // The frame's magic.
+        bytes[BATCH_HEADER] ^= 1;
+        let crc = crc32c::crc32c(&bytes[21..]);
+        bytes[17..21].copy_from_slice(&crc.to_be_bytes());
+    }
+    put_i64_be(&mut bytes, 0, base as i64);
+    bytes
+}
+
+#[test]
+#[cfg(feature = "lz4")]
+fn compressed_batches_are_unpacked_once_by_whoever_walks_first_and_one_that_is_broken_costs_itself() {
+    use Compression::{Lz4, None};
+    let kinds = [(Lz4, false), (None, false), (Lz4, true), (Lz4, false), (Lz4, true), (None, false), (Lz4, false)];
+    let batches: Vec<u8> =
+        kinds.iter().zip(0u64..).flat_map(|((codec, broken), n)| compressed(10 * n, *codec, *broken)).collect();
+    let all =
+        records(vec![stretch(batches.clone(), true, 0, 70), stretch(compressed(70, Lz4, false), true, 70, 80)], 3, 78);
+    let expected: Vec<u64> =
+        (3..78).filter(|offset| !(20..30).contains(offset) && !(40..50).contains(offset)).collect();
+    // Walks that stop anywhere, then whole ones at once from several threads.
+    for stop in [0, 1, 7, 8, 30, 31] {
+        assert_eq!(all.iter().filter_map(Result::ok).take(stop).count(), stop);
+    }
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                let (offsets, errors) = walk(&all);
+                assert_eq!((offsets, errors.len()), (expected.clone(), 2));
+                assert!(
+                    errors[0].contains("it is no frame, codec=lz4") && errors[0].contains("batch_end=30"),
+                    "{errors:?}"
+                );
+            });
+        }
+    });
+    let (first, again) = (all.iter().next().unwrap().unwrap(), all.iter().next().unwrap().unwrap());
+    assert_eq!(first.value().unwrap().as_ptr(), again.value().unwrap().as_ptr(), "it was unpacked once");
+}
+
+#[test]
+#[cfg(feature = "lz4")]
+fn a_chain_of_many_unpacked_batches_is_let_go_without_deep_calls() {
+    let batches: Vec<u8> = (0..20_000).flat_map(|n| compressed(10 * n, Compression::Lz4, false)).collect();
+    let all = records(vec![stretch(batches, true, 0, 200_000)], 0, 200_000);
+    assert_eq!(all.iter().filter(|record| record.is_ok()).count(), 200_000);
 }

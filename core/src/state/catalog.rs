@@ -8,6 +8,7 @@ use super::names::check_topic_name;
 use super::paged::Paged;
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::control::{PartitionsAdded, TopicCreated};
+use crate::format::topic_config::TopicConfig;
 use crate::limits::{OFFSET_MAX, PARTITIONS_MAX, TOPIC_PARTITIONS_MAX};
 use crate::types::{Durability, Instance, Offset, TopicId, TopicOptions};
 
@@ -100,6 +101,8 @@ pub fn unknown_instance(instance: Instance) -> Error {
 #[derive(Debug, Default)]
 pub struct Catalog {
     pub(super) topics: Paged<Arc<Topic>>,
+    /// Of topics that have options, by their slot.
+    pub(super) configs: Paged<TopicConfig>,
     /// By instance: the one table that every append goes through.
     pub(super) partitions: Paged<PartitionState>,
     pub(super) next_instance: Instance,
@@ -111,11 +114,15 @@ impl Catalog {
     /// Takes loaded tables; `None` if they contradict each other. `counts` holds the partitions of each topic, by slot.
     pub(super) fn load(
         topics: Paged<Arc<Topic>>,
+        configs: Paged<TopicConfig>,
         partitions: Paged<PartitionState>,
         counts: &FxHashMap<u32, u32>,
         next_instance: Instance,
     ) -> Option<Self> {
-        let mut catalog = Catalog { topics, partitions, next_instance, ..Catalog::default() };
+        if configs.iter().any(|(slot, _)| topics.get(slot).is_none()) {
+            return None;
+        }
+        let mut catalog = Catalog { topics, configs, partitions, next_instance, ..Catalog::default() };
         let mut numbered: FxHashMap<u32, Vec<(u32, Instance)>> = FxHashMap::default();
         for (instance, partition) in catalog.partitions.iter() {
             if instance >= next_instance || partition.start > partition.end {
@@ -161,6 +168,12 @@ impl Catalog {
     pub fn partition_of(&self, instance: Instance) -> Option<(&Topic, u32)> {
         let partition = self.partitions.get(instance)?;
         Some((self.topics.get(partition.topic)?, partition.number))
+    }
+
+    /// The options of a topic.
+    pub fn config(&self, id: TopicId) -> TopicConfig {
+        let slot = self.by_id.get(&id);
+        slot.and_then(|slot| self.configs.get(*slot)).copied().unwrap_or_default()
     }
 
     /// Refuses a topic that cannot be created.
@@ -230,6 +243,9 @@ impl Catalog {
         }));
         self.by_name.insert(name, slot);
         self.by_id.insert(id, slot);
+        if created.config != TopicConfig::default() {
+            self.configs.set(slot, created.config);
+        }
         self.extend(slot, created.first_instance, created.partitions);
     }
 
@@ -265,7 +281,9 @@ impl Catalog {
 
     /// Forgets a topic and its partitions; returns it, so that the other tables can follow.
     pub fn delete(&mut self, id: TopicId) -> Option<Arc<Topic>> {
-        let topic = self.topics.remove(self.by_id.remove(&id)?)?;
+        let slot = self.by_id.remove(&id)?;
+        self.configs.remove(slot);
+        let topic = self.topics.remove(slot)?;
         self.by_name.remove(&topic.name);
         for instance in &topic.instances {
             self.partitions.remove(*instance);

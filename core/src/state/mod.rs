@@ -27,6 +27,7 @@ use crate::format::batch::BatchHeader;
 use crate::format::control::{OffsetsBlock, TopicDeleted};
 use crate::format::control::{Opened, ProducerDeleted, ProducerOpened};
 use crate::format::frame::Payload;
+use crate::format::topic_config::TopicConfig;
 use crate::format::transaction::TransactionHead;
 use crate::types::{Instance, Lsn, Offset, Offsets, Timestamp, TopicId, TopicOptions, TransactionNumber};
 use catalog::{Catalog, unknown_instance};
@@ -283,6 +284,11 @@ impl State {
     /// The topic of a name.
     pub fn topic(&self, name: &str) -> Option<&Topic> {
         self.catalog.topic(name)
+    }
+
+    /// The options of a topic.
+    pub fn topic_config(&self, id: TopicId) -> TopicConfig {
+        self.catalog.config(id)
     }
 
     #[cfg(test)]

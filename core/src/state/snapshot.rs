@@ -13,6 +13,7 @@
 //!   5 sequence    producer id u64, instance u32, epoch u16, batches u32, per batch, oldest first,
 //!                 first sequence u32, last sequence u32, first offset u64, timestamp u64, lsn u64
 //!   6 committed   topic id 16 bytes, partition u32, offset u64, leader epoch u32, lsn u64, group text, metadata text
+//!  12 options     (slot = the topic's) length u32, pairs of texts
 //! ```
 //! Tables ascend, and slots within a table, over all parts; a text is a u16 length and UTF-8. The same state always
 //! gives the same bytes, so they serve as its digest.
@@ -29,6 +30,7 @@ use super::paged::Paged;
 use super::producers::{Named, Producers, Registration};
 use super::sequences::{CachedBatch, Sequence, Sequences};
 use crate::format::bytes::{Put, Reader, put_u32};
+use crate::format::topic_config::TopicConfig;
 use crate::limits::{CACHED_BATCHES, DECISIONS_KEPT, ENTRIES_PER_HOLD};
 use crate::types::TopicId;
 
@@ -68,6 +70,25 @@ impl Entry for Arc<Topic> {
         aside.counts.insert(slot, from.u32()?);
         let (durability, partition_kind, name) = (from.u8()?, from.u8()?, from.text()?.into());
         Some(Arc::new(Topic { name, id, durability, partition_kind, instances: Vec::new() }))
+    }
+}
+
+impl Entry for TopicConfig {
+    const TABLE: u32 = 12;
+    fn weight(&self) -> usize {
+        48
+    }
+    fn write(&self, to: &mut Vec<u8>) {
+        let head = to.len();
+        to.u32(0);
+        TopicConfig::write(self, to);
+        // A few short texts.
+        let len = (to.len() - head - 4) as u32;
+        put_u32(to, head, len);
+    }
+    fn read(from: &mut Reader<'_>, _slot: u32, _aside: &mut Aside) -> Option<Self> {
+        let len = from.u32()? as usize;
+        TopicConfig::read(&mut Reader::new(from.bytes(len)?))
     }
 }
 
@@ -207,6 +228,7 @@ struct Tables {
     next_producer_id: u64,
     next_instance: u32,
     topics: Paged<Arc<Topic>>,
+    configs: Paged<TopicConfig>,
     partitions: Paged<PartitionState>,
     raw: Paged<Registration>,
     named: Paged<Arc<Named>>,
@@ -233,6 +255,7 @@ impl Snapshot {
             next_producer_id: state.producers.next_id.cast_unsigned(),
             next_instance: state.catalog.next_instance,
             topics: state.catalog.topics.clone(),
+            configs: state.catalog.configs.clone(),
             partitions: state.catalog.partitions.clone(),
             raw: state.producers.raw.clone(),
             named: state.producers.named.clone(),
@@ -266,6 +289,7 @@ impl Snapshot {
         write_section(&t.named, from, until, out);
         write_section(&t.sequences, from, until, out);
         write_section(&t.offsets, from, until, out);
+        write_section(&t.configs, from, until, out);
         // At most 1,000 entries of at most three texts of 64 KiB.
         let len = u32::try_from(out.len() - head).unwrap_or(u32::MAX);
         put_u32(out, head + 4, len);
@@ -280,6 +304,7 @@ impl Snapshot {
             plan.add(&self.tables.named);
             plan.add(&self.tables.sequences);
             plan.add(&self.tables.offsets);
+            plan.add(&self.tables.configs);
             plan.starts
         })
     }
@@ -385,6 +410,7 @@ impl Loader {
                 4 => t.named.set(slot, Entry::read(from, slot, aside)?),
                 5 => t.sequences.set(slot, Entry::read(from, slot, aside)?),
                 6 => t.offsets.set(slot, Entry::read(from, slot, aside)?),
+                12 => t.configs.set(slot, Entry::read(from, slot, aside)?),
                 _ => return None,
             }
         }
@@ -400,7 +426,7 @@ impl Loader {
         let state = State {
             incarnation: t.incarnation,
             first_number: t.first_number,
-            catalog: Catalog::load(t.topics, t.partitions, &counts, t.next_instance)?,
+            catalog: Catalog::load(t.topics, t.configs, t.partitions, &counts, t.next_instance)?,
             producers: Producers::load(t.raw, t.named, i64::try_from(t.next_producer_id).ok()?)?,
             sequences: Sequences::load(t.sequences)?,
             offsets: CommittedOffsets::load(t.offsets)?,

@@ -132,7 +132,7 @@ class CorruptError(StorageError):
 
 
 class UnsupportedVersionError(StorageError):
-    """The directory was written by a newer version."""
+    """The directory was written by a newer version, or a codec is asked for that this build leaves out."""
 
     KIND = "UnsupportedVersion"
 

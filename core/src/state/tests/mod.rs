@@ -8,6 +8,7 @@ mod snapshots;
 
 use super::*;
 use crate::format::control::{OffsetEntry, TopicCreated};
+use crate::format::topic_config::TopicConfig;
 use crate::format::transaction::{Decision, PART, Part, TRANSACTION_HEAD};
 
 /// A state with the LSN of its next frame.
@@ -133,7 +134,15 @@ fn with_offsets(entries: &[OffsetEntry<'_>], f: impl FnOnce(OffsetsBlock<'_>)) {
 }
 
 fn created(name: &str, first_instance: Instance, partitions: u32) -> TopicCreated<'_> {
-    TopicCreated { topic: id(name).0, first_instance, partitions, durability: 2, partition_kind: 0, name }
+    TopicCreated {
+        topic: id(name).0,
+        first_instance,
+        partitions,
+        durability: 2,
+        partition_kind: 0,
+        name,
+        config: TopicConfig::default(),
+    }
 }
 
 fn id(name: &str) -> TopicId {

@@ -3,6 +3,7 @@
 
 use super::*;
 use crate::format::control::{PartitionsAdded, Recovered};
+use crate::types::TimestampType;
 
 /// A small generator (splitmix64), so that a seed repeats a run for ever.
 struct Dice(u64);
@@ -106,7 +107,10 @@ fn random_step(dice: &mut Dice, state: &State) -> Step {
             let partitions = if dice.one_in(10) { dice.u32(3_000) } else { dice.below(6) };
             let (durability, partition_kind) = (dice.below(5) as u8, dice.below(2) as u8);
             let first_instance = sane(dice);
-            Payload::TopicCreated(TopicCreated { topic, first_instance, partitions, durability, partition_kind, name })
+            let timestamp_type = [TimestampType::CreateTime, TimestampType::LogAppendTime][dice.below(2) as usize];
+            let config = TopicConfig { timestamp_type };
+            let head = TopicCreated { topic, first_instance, partitions, durability, partition_kind, name, config };
+            Payload::TopicCreated(head)
         }
         2 if dice.one_in(3) => Payload::TopicDeleted(TopicDeleted { topic: id(NAMES[dice.below(7) as usize]).0 }),
         3 => {
