@@ -16,7 +16,7 @@ case $libs in /*) ;; *) libs=$top/$libs ;; esac
 out=$top/target/c
 flags="-std=c11 -D_GNU_SOURCE -Wall -Wextra -Werror -g -Iinclude"
 link="-L$libs -loncelog -lpthread -Wl,-rpath,$libs"
-tests="open_close append_read producer transactions consumer misuse completions hooks fork"
+tests="open_close append_read producer transactions consumer misuse completions hooks faults fork"
 
 say() {
     echo "ffi: $*"
@@ -140,7 +140,7 @@ check_install
 
 runner=
 export CALLS=100000 INPUTS=200
-if [ "$mode" = long ]; then CALLS=2000000 INPUTS=2000; fi
+if [ "$mode" = long ]; then export CALLS=2000000 INPUTS=2000 FORKS=1000; fi
 compile gcc gcc -O2
 run gcc $tests random_calls fuzz_calls
 compile clang clang -O1

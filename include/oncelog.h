@@ -119,6 +119,12 @@
 /* Acknowledged when flushed to the device: survives a power cut. The default of the engine. */
 #define ONCELOG_DURABILITY_DISK 2
 
+/*
+ * Acknowledged when placed in the engine's buffer, written to the operating system within 10 ms or as soon as somebody
+ * reads it, flushed within a second: survives nothing, not even the death of the process. The weakest of the three.
+ */
+#define ONCELOG_DURABILITY_MEMORY 3
+
 /* Everything visible, records of open and aborted streaming transactions included. */
 #define ONCELOG_ISOLATION_READ_UNCOMMITTED 1
 
@@ -1072,7 +1078,10 @@ oncelog_error_t *oncelog_partition_read(const oncelog_partition_t *partition,
                                         const oncelog_read_options_t *options,
                                         oncelog_records_t **out);
 
-/* The first offset, the last stable one and the end, as readers see them now. */
+/*
+ * The first offset, the last stable one and the end, as readers see them now; in a forked child as they were at the
+ * fork.
+ */
 ONCELOG_MUST_USE
 oncelog_error_t *oncelog_partition_bounds(const oncelog_partition_t *partition,
                                           oncelog_bounds_t *out);
@@ -1233,7 +1242,7 @@ oncelog_error_t *oncelog_producer_flush_ticket(const oncelog_producer_t *produce
 
 /*
  * The position of a named producer: everything sent up to it has met its level, and nothing beyond it is promised.
- * `known` is false, and `out` 0, before the first, and without a name.
+ * `known` is false, and `out` 0, before the first, without a name, and in a forked child, which may not send either.
  */
 ONCELOG_MUST_USE
 oncelog_error_t *oncelog_producer_position(const oncelog_producer_t *producer,
@@ -1545,8 +1554,8 @@ oncelog_error_t *oncelog_consumer_position(const oncelog_consumer_t *consumer,
                                            uint64_t *out);
 
 /*
- * The positions of all assigned partitions that have one: what was polled, sought or asked for. Read them with
- * `oncelog_offsets_get`, free the list with `oncelog_offsets_free`.
+ * The positions of all assigned partitions that have one: what was polled, sought or asked for; none in a forked
+ * child. Read them with `oncelog_offsets_get`, free the list with `oncelog_offsets_free`.
  */
 ONCELOG_MUST_USE
 oncelog_error_t *oncelog_consumer_positions(const oncelog_consumer_t *consumer,
@@ -1704,7 +1713,8 @@ oncelog_error_t *oncelog_completions_watch_consumer(const oncelog_completions_t 
  * and may be NULL. Never waits, but does the background work that is due where the engine was opened with
  * `.threads = ONCELOG_NO`, as `oncelog_drive` does.
  *
- * Errors: of that background work; the callbacks have run all the same.
+ * Errors: FORKED in a forked child, whose parent owns the queue; else those of that background work: the callbacks
+ * have run all the same.
  */
 ONCELOG_MUST_USE
 oncelog_error_t *oncelog_completions_drain(const oncelog_completions_t *completions,

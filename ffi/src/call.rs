@@ -96,7 +96,9 @@ impl Caller {
         let bytes: &'c CStr = unsafe { CStr::from_ptr(text) };
         match bytes.to_str() {
             Ok(text) => Ok(Some(text)),
-            Err(_) => Err(invalid(format!("{what} is not UTF-8; encode it as UTF-8"))),
+            Err(_) => {
+                Err(invalid(format!("{what} is not UTF-8, or in C++ holds a NUL; encode it as UTF-8 without one")))
+            }
         }
     }
 
@@ -223,11 +225,10 @@ pub struct Room<'c, T> {
 
 impl<T: Copy> Room<'_, T> {
     /// Writes as many items as there is room for.
-    pub fn fill(self, items: &[T]) {
-        let count = items.len().min(self.count);
-        if count > 0 {
-            // SAFETY: the caller promises room for so many; the items are the library's own and lie elsewhere.
-            unsafe { std::ptr::copy_nonoverlapping(items.as_ptr(), self.out, count) };
+    pub fn fill(self, items: impl Iterator<Item = T>) {
+        for (at, item) in items.take(self.count).enumerate() {
+            // SAFETY: aligned, not NULL unless `count` is 0; the caller promises room for `count` items.
+            unsafe { self.out.add(at).write(item) };
         }
     }
 }

@@ -102,6 +102,9 @@ pub const ONCELOG_NO: u32 = 2;
 pub const ONCELOG_DURABILITY_OS: u32 = 1;
 /// Acknowledged when flushed to the device: survives a power cut. The default of the engine.
 pub const ONCELOG_DURABILITY_DISK: u32 = 2;
+/// Acknowledged when placed in the engine's buffer, written to the operating system within 10 ms or as soon as somebody
+/// reads it, flushed within a second: survives nothing, not even the death of the process. The weakest of the three.
+pub const ONCELOG_DURABILITY_MEMORY: u32 = 3;
 
 /// Everything visible, records of open and aborted streaming transactions included.
 pub const ONCELOG_ISOLATION_READ_UNCOMMITTED: u32 = 1;

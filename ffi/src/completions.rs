@@ -182,7 +182,8 @@ pub extern "C" fn oncelog_completions_watch_consumer(
 /// and may be NULL. Never waits, but does the background work that is due where the engine was opened with
 /// `.threads = ONCELOG_NO`, as `oncelog_drive` does.
 ///
-/// Errors: of that background work; the callbacks have run all the same.
+/// Errors: FORKED in a forked child, whose parent owns the queue; else those of that background work: the callbacks
+/// have run all the same.
 #[unsafe(no_mangle)]
 #[must_use]
 pub extern "C" fn oncelog_completions_drain(
@@ -194,7 +195,7 @@ pub extern "C" fn oncelog_completions_drain(
         let driven = if queue.threads { Ok(()) } else { queue.engine.drive() };
         // A callback may drain too: it finds another list.
         let mut done = queue.spare.try_lock().map(|mut spare| std::mem::take(&mut *spare)).unwrap_or_default();
-        queue.completions.drain(&mut done);
+        queue.completions.drain(&mut done)?;
         let mut count = 0;
         for one in done.drain(..) {
             if queue.freed.load(Acquire) {

@@ -134,8 +134,8 @@ pub extern "C" fn oncelog_consumer_position(
     })
 }
 
-/// The positions of all assigned partitions that have one: what was polled, sought or asked for. Read them with
-/// `oncelog_offsets_get`, free the list with `oncelog_offsets_free`.
+/// The positions of all assigned partitions that have one: what was polled, sought or asked for; none in a forked
+/// child. Read them with `oncelog_offsets_get`, free the list with `oncelog_offsets_free`.
 #[unsafe(no_mangle)]
 #[must_use]
 pub extern "C" fn oncelog_consumer_positions(

@@ -50,7 +50,7 @@ impl Opened {
             }
             let now = match record.timestamp {
                 Some(_) => 0,
-                None => *now.get_or_insert_with(record::now),
+                None => *now.get_or_insert_with(BatchBuilder::now),
             };
             Ok(builder.push(record, now)?)
         })?;
@@ -190,7 +190,8 @@ pub extern "C" fn oncelog_partition_read(
     })
 }
 
-/// The first offset, the last stable one and the end, as readers see them now.
+/// The first offset, the last stable one and the end, as readers see them now; in a forked child as they were at the
+/// fork.
 #[unsafe(no_mangle)]
 #[must_use]
 pub extern "C" fn oncelog_partition_bounds(

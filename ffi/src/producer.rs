@@ -173,7 +173,7 @@ pub extern "C" fn oncelog_producer_flush_ticket(
 }
 
 /// The position of a named producer: everything sent up to it has met its level, and nothing beyond it is promised.
-/// `known` is false, and `out` 0, before the first, and without a name.
+/// `known` is false, and `out` 0, before the first, without a name, and in a forked child, which may not send either.
 #[unsafe(no_mangle)]
 #[must_use]
 pub extern "C" fn oncelog_producer_position(

@@ -1,7 +1,5 @@
 //! Records on their way in: the header's structs become the engine's.
 
-use std::time::{SystemTime, UNIX_EPOCH};
-
 use engine::{Header, Record};
 
 use crate::call::{Answer, Caller};
@@ -67,10 +65,4 @@ pub fn all<T>(caller: &Caller, given: &[oncelog_record_t], take: impl FnOnce(&[R
         rest = others;
     }
     take(&records)
-}
-
-/// Milliseconds since 1970, for records without a timestamp.
-pub fn now() -> i64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since.as_millis()).unwrap_or(-1)
 }

@@ -4,7 +4,7 @@
 use std::ffi::{CString, c_char};
 use std::ptr::null;
 
-use engine::{Error, ErrorKind, Headers, RecordView, Records, RecordsIter};
+use engine::{Error, ErrorKind, Header, Headers, RecordView, Records, RecordsIter};
 use parking_lot::RwLock;
 
 use crate::call::{Answer, call, tell};
@@ -111,25 +111,28 @@ impl Walk {
         (self.iter, self.passed, self.error) = (self.all.iter(), 0, None);
     }
 
-    fn headers_of(&self, view: &oncelog_record_view_t) -> Answer<Vec<oncelog_header_view_t>> {
+    /// The headers of one of the views, each of which was looked at.
+    fn headers_of(&self, view: &oncelog_record_view_t) -> Answer<Headers<'static>> {
         if view.header_count == 0 {
-            return Ok(Vec::new());
+            return Ok(Headers::default());
         }
         let headers = view.headers.checked_sub(1).and_then(|at| self.headers.get(at));
         let Some(headers) = headers.filter(|headers| headers.len() == view.header_count as usize) else {
             let text = "this view is none of these records'; give one that oncelog_records_next answered";
             return Err(Fault::new(ErrorKind::InvalidArgument, text));
         };
-        let header = |header: engine::Result<engine::Header<'static>>| {
-            let header = header?;
-            Ok(oncelog_header_view_t {
-                key: header.key.as_ptr().cast(),
-                key_size: header.key.len(),
-                value: header.value.map_or(null(), |value| value.as_ptr().cast()),
-                value_size: header.value.map_or(0, <[u8]>::len),
-            })
-        };
-        headers.clone().map(header).collect()
+        // Nothing may be written before it is known that all can be.
+        headers.clone().try_for_each(|header| header.map(drop))?;
+        Ok(headers.clone())
+    }
+}
+
+fn header_of(header: Header<'_>) -> oncelog_header_view_t {
+    oncelog_header_view_t {
+        key: header.key.as_ptr().cast(),
+        key_size: header.key.len(),
+        value: header.value.map_or(null(), |value| value.as_ptr().cast()),
+        value_size: header.value.map_or(0, <[u8]>::len),
     }
 }
 
@@ -233,7 +236,7 @@ pub extern "C" fn oncelog_records_headers(
             let text = "there is no room for all headers; give an array for header_count of them";
             return Err(Fault::new(ErrorKind::InvalidArgument, format!("{text}, {values}")));
         }
-        room.fill(&headers);
+        room.fill(headers.filter_map(Result::ok).map(header_of));
         Ok(())
     })
 }

@@ -301,6 +301,7 @@ pub fn durability(level: u32) -> Answer<Option<Durability>> {
         ONCELOG_DEFAULT => Ok(None),
         ONCELOG_DURABILITY_OS => Ok(Some(Durability::Os)),
         ONCELOG_DURABILITY_DISK => Ok(Some(Durability::Disk)),
+        ONCELOG_DURABILITY_MEMORY => Ok(Some(Durability::Memory)),
         _ => Err(bad_choice("durability", level)),
     }
 }
@@ -310,6 +311,7 @@ pub fn durability_number(level: Option<Durability>) -> u32 {
     match level {
         None => ONCELOG_DEFAULT,
         Some(Durability::Os) => ONCELOG_DURABILITY_OS,
+        Some(Durability::Memory) => ONCELOG_DURABILITY_MEMORY,
         Some(_) => ONCELOG_DURABILITY_DISK,
     }
 }

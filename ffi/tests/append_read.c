@@ -288,8 +288,36 @@ static void what_is_const_may_be_asked_by_many_threads_at_once(void)
     drop_directory(directory);
 }
 
+/* Written by nobody yet, and read all the same: the read has it written first. */
+static void what_is_acknowledged_in_memory_is_seen_at_once(void)
+{
+    char *directory = new_directory();
+    oncelog_engine_t *engine = NULL;
+    oncelog_topic_options_t memory = {.struct_size = sizeof memory, .durability = ONCELOG_DURABILITY_MEMORY};
+    oncelog_append_options_t disk = {.struct_size = sizeof disk, .durability = ONCELOG_DURABILITY_DISK};
+    oncelog_partition_t *partition = NULL;
+    oncelog_records_t *records = NULL;
+    oncelog_record_t record = text_record("v");
+    uint64_t count = 0;
+    OK(oncelog_open(directory, NULL, &engine));
+    OK(oncelog_create_topic(engine, "t", &memory));
+    OK(oncelog_partition_open(engine, "t", 0, &partition));
+    OK(oncelog_partition_append(partition, &record, 1, NULL, NULL));
+    OK(oncelog_partition_read(partition, 0, NULL, &records));
+    OK(oncelog_records_count(records, &count));
+    CHECK(count == 1);
+    OK(oncelog_records_free(records));
+    /* An append's own level beats its topic's. */
+    OK(oncelog_partition_append(partition, &record, 1, &disk, NULL));
+    CHECK(end_of(engine, "t") == 2);
+    OK(oncelog_partition_free(partition));
+    OK(oncelog_engine_close(engine));
+    drop_directory(directory);
+}
+
 int main(void)
 {
+    what_is_acknowledged_in_memory_is_seen_at_once();
     what_is_appended_is_read_back_field_by_field();
     many_records_come_in_arrays_and_outlive_the_engine();
     a_read_outside_the_log_names_its_bounds();

@@ -78,7 +78,7 @@ void call_partition(struct source *source, struct shared *shared)
     oncelog_record_t records[RECORDS_MOST];
     oncelog_header_t headers[2];
     oncelog_bounds_t bounds;
-    oncelog_append_options_t options = {.struct_size = sizeof options, .durability = below(source, 4)};
+    oncelog_append_options_t options = {.struct_size = sizeof options, .durability = below(source, 5)};
     oncelog_read_options_t read = {.struct_size = sizeof read, .max_bytes = below(source, 5000)};
     void *made = NULL;
     size_t count = make_records(source, records, headers);

@@ -51,8 +51,79 @@ static int wait_for(pid_t pid)
     return status;
 }
 
+/* A thread that sends, waits, polls, and takes and gives back handles, until it is told to stop. */
+static int stopped;
+
+static void *work(void *given)
+{
+    oncelog_engine_t *engine = given;
+    oncelog_producer_t *producer = NULL;
+    oncelog_consumer_t *consumer = NULL;
+    oncelog_topic_partition_t name = {"t", 0};
+    oncelog_record_t record = text_record("busy");
+    OK(oncelog_producer_open(engine, NULL, &producer));
+    OK(oncelog_consumer_open(engine, NULL, &consumer));
+    OK(oncelog_consumer_assign(consumer, &name, 1));
+    while (!__atomic_load_n(&stopped, __ATOMIC_SEQ_CST)) {
+        oncelog_partition_t *partition = NULL;
+        oncelog_records_t *records = NULL;
+        oncelog_ticket_t *ticket = NULL;
+        OK(oncelog_producer_send(producer, "t", &record, &ticket));
+        OK(oncelog_ticket_wait(ticket));
+        OK(oncelog_ticket_free(ticket));
+        OK(oncelog_consumer_poll(consumer, 0, &records));
+        OK(oncelog_records_free(records));
+        OK(oncelog_partition_open(engine, "t", 0, &partition));
+        OK(oncelog_partition_free(partition));
+    }
+    OK(oncelog_consumer_free(consumer));
+    OK(oncelog_producer_free(producer));
+    return NULL;
+}
+
+/* Forks come at any moment of what the parent's threads and its keeper do: each child is told and ends; the
+ * parent loses nothing. FORKS says how many. */
+static void children_of_a_busy_parent_end(void)
+{
+    char *directory = new_directory();
+    oncelog_engine_t *engine = open_with_topic(directory, 1);
+    oncelog_completions_t *completions = NULL;
+    pthread_t threads[3];
+    uint64_t before = 0;
+    int forks = getenv("FORKS") ? atoi(getenv("FORKS")) : 20;
+    OK(oncelog_completions_open(engine, &completions));
+    for (int i = 0; i < 3; i++)
+        CHECK(pthread_create(&threads[i], NULL, work, engine) == 0);
+    for (int i = 0; i < forks; i++) {
+        pid_t pid = fork();
+        CHECK(pid >= 0);
+        if (pid == 0) {
+            oncelog_topics_t *topics = NULL;
+            alarm(60);
+            FAILS(FORKED, oncelog_topics(engine, &topics));
+            FAILS(FORKED, oncelog_completions_drain(completions, NULL));
+            OK(oncelog_completions_free(completions));
+            oncelog_error_free(oncelog_engine_close(engine));
+            _exit(0);
+        }
+        CHECK(wait_for(pid) == 0);
+    }
+    __atomic_store_n(&stopped, 1, __ATOMIC_SEQ_CST);
+    for (int i = 0; i < 3; i++)
+        CHECK(pthread_join(threads[i], NULL) == 0);
+    before = end_of(engine, "t");
+    CHECK(before > 0);
+    OK(oncelog_completions_free(completions));
+    OK(oncelog_engine_close(engine));
+    OK(oncelog_open(directory, NULL, &engine));
+    CHECK(end_of(engine, "t") == before);
+    OK(oncelog_engine_close(engine));
+    drop_directory(directory);
+}
+
 int main(void)
 {
+    children_of_a_busy_parent_end();
     char *directory = new_directory();
     oncelog_engine_t *engine = open_with_topic(directory, 1);
     oncelog_partition_t *partition = NULL;

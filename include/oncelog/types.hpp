@@ -139,6 +139,9 @@ enum class Durability : std::uint32_t {
     Os = ONCELOG_DURABILITY_OS,
     /// When flushed to the device: survives a power cut. The default of the engine.
     Disk = ONCELOG_DURABILITY_DISK,
+    /// When placed in the engine's buffer, written within 10 ms or as soon as somebody reads it, flushed within a
+    /// second: survives nothing, not even the death of the process. The weakest of the three.
+    Memory = ONCELOG_DURABILITY_MEMORY,
 };
 
 /// Which records are seen.

@@ -1,12 +1,11 @@
 //! One partition: the log itself.
 
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use napi::Env;
 use napi::bindgen_prelude::{ArrayBuffer, BigInt};
 use napi_derive::napi;
-use oncelog::{AppendOptions, Batch, ReadOptions};
+use oncelog::{AppendOptions, Batch, BatchBuilder, ReadOptions};
 
 use crate::arguments::{BoundsRow, durability, number};
 use crate::batch::packed_of;
@@ -38,7 +37,7 @@ impl Partition {
     pub fn append(&self, who: u32, bytes: &[u8], level: Option<String>) -> Result<()> {
         let mut options = AppendOptions::new();
         options.durability = durability(level.as_deref())?;
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(-1, |now| now.as_millis() as i64);
+        let now = BatchBuilder::now();
         let (mut batch, mut entries) = (Batch::builder(), Entries::new(bytes));
         while let Some(entry) = entries.next()? {
             let record = entry.record(&entries.headers);

@@ -26,12 +26,6 @@ enum State {
     Built(Arc<oncelog::Batch>),
 }
 
-/// Milliseconds since 1970.
-pub fn now_ms() -> i64 {
-    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-    since.ok().and_then(|since| i64::try_from(since.as_millis()).ok()).unwrap_or(-1)
-}
-
 impl Batch {
     /// The batch, finished.
     pub fn finished(&self, py: Python<'_>) -> PyResult<Arc<oncelog::Batch>> {
@@ -75,7 +69,9 @@ impl Batch {
         record.key = key.as_ref().map(Data::bytes);
         record.value = value.as_ref().map(Data::bytes);
         match &mut *self.state.take(py)? {
-            State::Open(builder) => builder.push(&record, number(timestamp_ms).unwrap_or_else(now_ms)).raise(),
+            State::Open(builder) => {
+                builder.push(&record, number(timestamp_ms).unwrap_or_else(BatchBuilder::now)).raise()
+            }
             State::Built(_) => {
                 Err(misplaced(ErrorKind::InvalidState, "the batch is finished; put more records into another one"))
             }

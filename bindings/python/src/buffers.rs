@@ -1,4 +1,4 @@
-//! Memory shown to Python without a copy. One of the two files with unsafe code.
+//! Memory shown to Python without a copy. One of the three files with unsafe code.
 #![allow(unsafe_code)]
 
 use std::ffi::c_int;

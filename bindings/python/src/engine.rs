@@ -60,7 +60,8 @@ impl Drop for Engine {
 /// Opens the log in a directory; makes it if there is none. Use it in `with`, or `close` it.
 ///
 /// durability: when a write is acknowledged: "disk", the default, once it survives a power cut; "os" once it is written
-/// to the operating system, flushed within `flush_interval` seconds (default 1).
+/// to the operating system, flushed within `flush_interval` seconds (default 1), which survives the death of the
+/// process; "memory" at once, written within 10 ms or when somebody reads it, which survives nothing.
 /// read_only: nothing is written. Any number of readers, as long as nobody has the log open for writing.
 /// segment_bytes: size of a file, 64 KiB to 512 MiB; default 64 MiB. create=False: an error if there is no log.
 /// threads=False: the engine starts no thread; whoever waits, or `Engine.drive`, does its work. Not for asyncio.

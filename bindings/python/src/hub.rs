@@ -109,7 +109,7 @@ impl Hub {
     fn drain(&self, py: Python<'_>) -> PyResult<()> {
         deliver(py);
         let mut numbers = Vec::new();
-        self.completions.drain(&mut numbers);
+        self.completions.drain(&mut numbers).raise()?;
         for number in numbers {
             let Some(Waiting { future, ticket }) = self.waiting.take(py)?.remove(&number) else { continue };
             let future = future.bind(py);

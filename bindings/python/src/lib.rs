@@ -8,6 +8,7 @@
 
 use pyo3::prelude::*;
 
+mod alone;
 mod arguments;
 mod batch;
 mod buffers;

@@ -16,7 +16,8 @@ fn choose<T: Copy>(option: &str, word: &str, words: &[(&str, T)]) -> PyResult<T>
     }
 }
 
-const DURABILITY: [(&str, Durability); 2] = [("os", Durability::Os), ("disk", Durability::Disk)];
+const DURABILITY: [(&str, Durability); 3] =
+    [("memory", Durability::Memory), ("os", Durability::Os), ("disk", Durability::Disk)];
 
 pub fn durability(word: &str) -> PyResult<Durability> {
     choose("durability", word, &DURABILITY)

@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use oncelog::{Header, Record};
 use pyo3::prelude::*;
-use pyo3::types::{PyList, PyTuple};
+use pyo3::types::{PyBytes, PyList, PyTuple};
 
-use crate::arguments::{Data, Headers, Number, number};
+use crate::arguments::{Data, Headers, Number, copy, number};
 use crate::engine::Engine;
 use crate::errors::{Raise, refused};
 use crate::ticket::{Ticket, through};
@@ -34,12 +34,24 @@ pub struct Producer {
     /// Before the engine, which is to go last.
     core: Arc<oncelog::Producer>,
     process: u32,
+    /// A ticket that is given out again while nobody else holds it, as `zip` does with its tuples: most are dropped at
+    /// once, and to make and free an object costs as much as to write the record.
+    spare: Py<Ticket>,
     _engine: Py<Engine>,
 }
 
 impl Producer {
-    pub fn new(core: Arc<oncelog::Producer>, engine: Py<Engine>) -> Self {
-        Self { core, process: std::process::id(), _engine: engine }
+    pub fn new(py: Python<'_>, core: Arc<oncelog::Producer>, engine: Py<Engine>) -> PyResult<Self> {
+        let process = std::process::id();
+        Ok(Self { core, process, spare: Py::new(py, Ticket::spare(process))?, _engine: engine })
+    }
+
+    #[inline]
+    fn ticket<'py>(&self, py: Python<'py>, ticket: oncelog::Ticket<oncelog::Appended>) -> PyResult<Bound<'py, Ticket>> {
+        match Ticket::again(&self.spare, py, ticket) {
+            Ok(again) => Ok(again),
+            Err(ticket) => Bound::new(py, Ticket::of_record(self.process, ticket)),
+        }
     }
 
     /// A send that was refused, or must wait. Giving the interpreter lock up costs as much as the copy that a send
@@ -96,7 +108,7 @@ impl Producer {
         let headers = headers.as_ref().map(Headers::borrowed);
         let record = record.headers(headers.as_deref().unwrap_or_default());
         match self.core.try_send(topic, record) {
-            Ok(Some(ticket)) => Bound::new(py, Ticket::of_record(self.process, ticket)),
+            Ok(Some(ticket)) => self.ticket(py, ticket),
             other => self.send_otherwise(py, topic, record, other.err()),
         }
     }
@@ -130,25 +142,24 @@ impl Producer {
         let headers = Headers::of(headers)?;
         let headers: Vec<Header<'_>> = headers.borrowed();
 
+        let values = bytes(&values)?;
         let values = column(&values)?;
+        let keys = keys.as_ref().map(bytes).transpose()?;
         let keys = keys.as_ref().map(column).transpose()?;
-        let mut records: Vec<Record<'_>> = Vec::with_capacity(len);
-        for value in &values {
-            let mut record = Record::default().headers(&headers);
-            record.value = value.as_ref().map(Data::bytes);
-            record.partition = number(partition);
-            records.push(record);
-        }
-        for (record, key) in records.iter_mut().zip(keys.iter().flatten()) {
-            record.key = key.as_ref().map(Data::bytes);
-        }
-        for (record, time) in records.iter_mut().zip(timestamps.iter().flatten()) {
-            record.timestamp = number(time.extract()?);
-        }
-        for (record, position) in records.iter_mut().zip(positions.iter().flatten()) {
-            record.position = number(position.extract()?);
-        }
-        let sent = py.detach(|| self.core.send_many(topic, &records));
+        let timestamps = timestamps.as_ref().map(numbers).transpose()?;
+        let positions = positions.as_ref().map(numbers).transpose()?;
+        let mut plain = Record::default().headers(&headers);
+        plain.partition = number(partition);
+        // Made one by one on their way: a list of records would be larger than the nearest cache.
+        let record = |at: usize| {
+            let mut record = plain;
+            record.value = values[at];
+            record.key = keys.as_ref().and_then(|keys| keys[at]);
+            record.timestamp = timestamps.as_ref().and_then(|times| times[at]);
+            record.position = positions.as_ref().and_then(|positions| positions[at]);
+            record
+        };
+        let sent = py.detach(|| self.core.send_many(topic, (0..len).map(record)));
         let ticket = outlast(py, sent)?;
         Ok(Ticket::of(ticket))
     }
@@ -186,11 +197,30 @@ fn as_many<'py>(name: &str, items: Bound<'py, PyTuple>, len: usize) -> PyResult<
     Err(refused(format!("{text}, values={len} {name}={}", items.len())))
 }
 
-/// The bytes of each item.
-fn column<'a, 'py>(items: &'a Bound<'py, PyTuple>) -> PyResult<Vec<Option<Data<'a, 'py>>>> {
+/// The same items, of what is no `bytes` or None a copy: it might change while the interpreter lock is given up.
+fn bytes<'py>(items: &Bound<'py, PyTuple>) -> PyResult<Bound<'py, PyTuple>> {
+    let others = |item: Borrowed<'_, 'py, PyAny>| !item.is_instance_of::<PyBytes>() && !item.is_none();
+    if !items.iter_borrowed().any(others) {
+        return Ok(items.clone());
+    }
+    let copies =
+        items.iter().map(|item| if others(item.as_borrowed()) { Ok(copy(&item)?.into_any()) } else { Ok(item) });
+    PyTuple::new(items.py(), copies.collect::<PyResult<Vec<_>>>()?)
+}
+
+/// The bytes of each item, which are `bytes` or None.
+fn column<'a>(items: &'a Bound<'_, PyTuple>) -> PyResult<Vec<Option<&'a [u8]>>> {
     let mut column = Vec::with_capacity(items.len());
     for item in items.iter_borrowed() {
         column.push(item.extract()?);
     }
     Ok(column)
+}
+
+/// The number of each item, where there is one.
+fn numbers<'py, T>(items: &Bound<'py, PyTuple>) -> PyResult<Vec<Option<T>>>
+where
+    T: for<'a> FromPyObject<'a, 'py, Error = PyErr>,
+{
+    items.iter_borrowed().map(|item| Ok(number(item.extract()?))).collect()
 }

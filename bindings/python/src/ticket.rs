@@ -9,6 +9,7 @@ use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyList, PyType};
 
+use crate::alone::alone;
 use crate::engine::Engine;
 use crate::errors::{Raise, misplaced};
 use crate::hub::Call;
@@ -222,6 +223,28 @@ impl Ticket {
         Self { state: Lock::of(process, State::Record(ticket)), engine: None }
     }
 
+    /// A ticket that a producer keeps, with nothing in it yet.
+    pub fn spare(process: u32) -> Self {
+        Self { state: Lock::of(process, State::Done(Ok(Answer::Nothing))), engine: None }
+    }
+
+    /// Puts the ticket of another record into `spare`, if nobody but its owner holds that.
+    #[inline]
+    pub fn again<'py>(
+        spare: &Py<Self>,
+        py: Python<'py>,
+        ticket: oncelog::Ticket<oncelog::Appended>,
+    ) -> Result<Bound<'py, Self>, oncelog::Ticket<oncelog::Appended>> {
+        if !alone(py, spare) {
+            return Err(ticket);
+        }
+        match spare.get().state.try_take() {
+            Some(mut state) => *state = State::Record(ticket),
+            None => return Err(ticket),
+        }
+        Ok(spare.bind(py).clone())
+    }
+
     pub fn of<T>(ticket: oncelog::Ticket<T>) -> Self
     where
         T: Into<Answer> + Send + 'static,
@@ -246,7 +269,7 @@ impl Ticket {
             }
             (Answer::Committed(committed), _) => values::committed(py, committed),
             (Answer::Producer(core), Some(engine)) => {
-                Ok(Bound::new(py, Producer::new(core, engine.clone_ref(py)))?.into_any())
+                Ok(Bound::new(py, Producer::new(py, core, engine.clone_ref(py))?)?.into_any())
             }
             (Answer::Transactional(core), Some(engine)) => {
                 Ok(Bound::new(py, TransactionalProducer::new(core, engine.clone_ref(py)))?.into_any())

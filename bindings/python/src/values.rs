@@ -33,6 +33,7 @@ static METRICS: Class = Class::new("Metrics");
 static OFFSET_AND_METADATA: Class = Class::new("OffsetAndMetadata");
 static OPENING: Class = Class::new("Opening");
 static TOPIC_INFO: Class = Class::new("TopicInfo");
+static UUID: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
 static TOPIC_PARTITION: Class = Class::new("TopicPartition");
 
 pub fn bounds<'py>(py: Python<'py>, bounds: oncelog::Bounds) -> PyResult<Bound<'py, PyAny>> {
@@ -91,7 +92,9 @@ pub fn topic_partition<'py>(py: Python<'py>, name: &oncelog::TopicPartition) -> 
 
 pub fn topic_info<'py>(py: Python<'py>, info: &oncelog::TopicInfo) -> PyResult<Bound<'py, PyAny>> {
     let level = info.durability.and_then(options::durability_word);
-    TOPIC_INFO.make(py, (&info.name, PyBytes::new(py, &info.id.0), info.partitions, level))
+    // UUID(hex=None, bytes=...)
+    let id = UUID.import(py, "uuid", "UUID")?.call1((py.None(), PyBytes::new(py, &info.id.0)))?;
+    TOPIC_INFO.make(py, (&info.name, id, info.partitions, level))
 }
 
 pub fn opening<'py>(py: Python<'py>, opening: &oncelog::Opening) -> PyResult<Bound<'py, PyAny>> {

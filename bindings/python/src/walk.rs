@@ -1,4 +1,4 @@
-//! The walk over records together with what it walks. One of the two files with unsafe code.
+//! The walk over records together with what it walks. One of the three files with unsafe code.
 //!
 //! The engine's iterator and its records borrow the `Records` they come from. Here they lie beside a reference to the
 //! Python object that owns these, which never moves and never changes, and nothing is handed out for longer than that

@@ -19,6 +19,10 @@ import oncelog
 def interrupt_soon(after=0.3):
     subprocess.Popen(["sh", "-c", f"sleep {after}; kill -INT {os.getpid()}"])
 
+def await_flush():
+    while not os.path.exists("flushing"):
+        time.sleep(0.001)
+
 engine = oncelog.open("log")
 engine.create_topic("t")
 """
@@ -81,16 +85,24 @@ print("fine")
 
 @pytest.fixture
 def slow_disk(tmp_path: Path) -> dict[str, str]:
-    """An environment in which every flush takes a second and a half while a file called `slow` is there."""
+    """An environment in which every flush takes a second and a half while a file called `slow` is there; it says that it
+    has begun with a file called `flushing`."""
     cc = shutil.which("cc")
     if cc is None:
         pytest.skip("needs a C compiler")
     source, library = tmp_path / "slow.c", tmp_path / "slow.so"
     source.write_text(
         """
+#include <fcntl.h>
 #include <time.h>
 #include <unistd.h>
-static void slow(void) { if (access("slow", F_OK) == 0) nanosleep(&(struct timespec){1, 500000000}, 0); }
+static void slow(void)
+{
+    if (access("slow", F_OK) != 0)
+        return;
+    close(open("flushing", O_CREAT | O_WRONLY, 0600));
+    nanosleep(&(struct timespec){1, 500000000}, 0);
+}
 int fdatasync(int fd) { (void)fd; slow(); return 0; }
 int fsync(int fd) { (void)fd; slow(); return 0; }
 """
@@ -116,7 +128,7 @@ open("slow", "w").close()
 # Somebody else leads the flush, so that the commit waits for it.
 leader = threading.Thread(target=lambda: producer.send("t", b"other").result())
 leader.start()
-time.sleep(0.2)
+await_flush()
 interrupt_soon()
 try:
     transaction.commit()
@@ -144,7 +156,7 @@ producer, transactional = engine.producer(), engine.transactional_producer("x")
 open("slow", "w").close()
 leader = threading.Thread(target=lambda: producer.send("t", b"other").result())
 leader.start()
-time.sleep(0.2)
+await_flush()
 interrupt_soon()
 try:
     with transactional.begin_transaction() as transaction:
@@ -171,7 +183,7 @@ producer = engine.producer(linger=0)
 open("slow", "w").close()
 leader = threading.Thread(target=lambda: producer.send("t", b"other").result())
 leader.start()
-time.sleep(0.2)
+await_flush()
 ticket = producer.send("t", b"v")
 try:
     ticket.result(timeout=0.1)

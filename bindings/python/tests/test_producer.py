@@ -29,6 +29,35 @@ def test_a_record_comes_back_as_it_was_sent(oncelog_engine: oncelog.Engine, topi
     assert (record.key, record.value, record.headers) == (b"k", b"v", tuple(headers))
 
 
+def test_a_ticket_that_is_kept_is_nobody_elses(oncelog_engine: oncelog.Engine, topic: str) -> None:
+    producer = oncelog_engine.producer(linger=3600)
+    kept, expected = [], []
+    for offset in range(200):
+        ticket = producer.send(topic, b"v")
+        if offset % 3 != 1:
+            kept.append(ticket)
+            expected.append(offset)
+        if offset % 7 == 0:
+            del ticket
+    assert [ticket.result().offset for ticket in kept] == expected
+    assert len({id(ticket) for ticket in kept}) == len(kept)
+
+
+def test_a_ticket_that_a_thread_waits_for_is_nobody_elses(oncelog_engine: oncelog.Engine, topic: str) -> None:
+    producer = oncelog_engine.producer(linger=3600)
+    offsets: list[int] = []
+
+    def wait(ticket: oncelog.Ticket[oncelog.Appended]) -> None:
+        offsets.append(ticket.result().offset)
+
+    for _ in range(20):
+        waiting = threading.Thread(target=wait, args=[producer.send(topic, b"v")])
+        waiting.start()
+        producer.send(topic, b"other")
+        waiting.join()
+    assert offsets == list(range(0, 40, 2))
+
+
 def test_none_and_empty_are_different_things(oncelog_engine: oncelog.Engine, topic: str) -> None:
     producer = oncelog_engine.producer()
     for value, key in [(None, b""), (b"", None)]:

@@ -28,7 +28,7 @@ use crate::journal::Ticket;
 /// engine.drive()?; // with threads the engine does this by itself; wait for `descriptor` to become readable
 ///
 /// let mut done = Vec::new();
-/// assert_eq!(completions.drain(&mut done), 3);
+/// assert_eq!(completions.drain(&mut done)?, 3);
 /// assert!(done.iter().all(|(call, offset)| matches!(offset, Ok(offset) if *offset == u64::from(*call))));
 /// # Ok::<(), oncelog::Error>(())
 /// ```
@@ -75,11 +75,14 @@ impl<D: Send + 'static> Completions<D> {
     }
 
     /// Moves all that is queued behind what `into` holds, in the order in which it came, and answers how much it was.
-    /// Clears the descriptor. In a forked child there is nothing: the queue is its parent's.
-    pub fn drain(&self, into: &mut Vec<D>) -> usize {
+    /// Clears the descriptor.
+    ///
+    /// # Errors
+    /// `Forked`: what is queued is the parent's, and stays with it.
+    pub fn drain(&self, into: &mut Vec<D>) -> Result<usize> {
         let Queue { done, wake } = &*self.queue;
         if wake.is_forked() {
-            return 0;
+            return Err(Error::new(ErrorKind::Forked, FORKED));
         }
         let mut done = done.lock();
         let count = done.len();
@@ -87,7 +90,7 @@ impl<D: Send + 'static> Completions<D> {
             wake.lower();
             into.append(&mut done);
         }
-        count
+        Ok(count)
     }
 
     /// What to watch for reading: readable while something is queued. Read nothing from it, `drain` does.
@@ -95,6 +98,8 @@ impl<D: Send + 'static> Completions<D> {
         self.queue.wake.descriptor()
     }
 }
+
+const FORKED: &str = "this queue is the parent process's; make one of its own in the child";
 
 impl<D> Queue<D> {
     fn push(&self, done: D) {

@@ -179,7 +179,8 @@ impl Consumer {
         Ok(self.reader.settle(place)?.position.unwrap_or_default())
     }
 
-    /// The positions of all assigned partitions that have one: what was polled, sought or asked for.
+    /// The positions of all assigned partitions that have one: what was polled, sought or asked for. None in a forked
+    /// child.
     pub fn positions(&self) -> Offsets {
         if self.open.inner.is_forked() {
             return Offsets::new();

@@ -281,7 +281,7 @@ impl Engine {
     }
 
     /// True if an append or commit of so many bytes would not wait for room right now: for event loops, which come
-    /// again later if it would.
+    /// again later if it would. In a forked child, whose writes answer `Forked`, it means nothing.
     pub fn has_room(&self, bytes: usize) -> bool {
         self.open.inner.has_room(bytes)
     }

@@ -5,10 +5,29 @@ use std::sync::Arc;
 use super::engine::Open;
 use super::options::{AppendOptions, ReadOptions};
 use crate::error::{Error, ErrorKind, Result};
-use crate::format::batch::Batch;
+use crate::format::batch::{Batch, BatchBuilder};
+use crate::io::clock::wall_ms;
 use crate::journal::Ticket;
 use crate::partition::{self, Records};
 use crate::types::{Appended, Bounds, Offset, Timestamp};
+
+impl BatchBuilder {
+    /// The time for records that carry none, as producers read it: milliseconds since 1970; -1, no time at all, where a
+    /// clock stands before that. One reading does for all records of a batch.
+    ///
+    /// ```
+    /// use oncelog::{Batch, BatchBuilder, Record};
+    /// let mut batch = Batch::builder();
+    /// let now = BatchBuilder::now();
+    /// batch.push(&Record::new(b"one"), now)?;
+    /// batch.push(&Record::new(b"two"), now)?;
+    /// assert_eq!(batch.max_timestamp(), now);
+    /// # Ok::<(), oncelog::Error>(())
+    /// ```
+    pub fn now() -> Timestamp {
+        wall_ms().max(-1)
+    }
+}
 
 /// A handle to one partition. Send and Sync; clones are handles to the same one.
 ///
@@ -131,7 +150,8 @@ impl Partition {
         self.open.inner.max_timestamp(&self.partition)
     }
 
-    /// The first offset, the last stable one and the end, as readers see them now.
+    /// The first offset, the last stable one and the end, as readers see them now; in a forked child as they were when
+    /// it was forked.
     pub fn bounds(&self) -> Bounds {
         self.partition.bounds()
     }

@@ -1,5 +1,6 @@
 //! The producer: gathers records into batches, and says when they are safe.
 
+use std::borrow::Borrow;
 use std::sync::{Arc, Weak};
 
 use parking_lot::{Mutex, MutexGuard};
@@ -154,11 +155,15 @@ impl Producer {
     }
 
     /// Sends records in order; one ticket for all, with an answer for each. Records of other threads do not come
-    /// between them.
+    /// between them: while the records are walked, the producer is locked, so what walks them must not call it.
     ///
     /// # Errors
     /// As `send`. The records before the refused one are sent.
-    pub fn send_many(&self, topic: &str, records: &[Record<'_>]) -> Result<Ticket<Vec<Appended>>> {
+    pub fn send_many<'a>(
+        &self,
+        topic: &str,
+        records: impl IntoIterator<Item: Borrow<Record<'a>>>,
+    ) -> Result<Ticket<Vec<Appended>>> {
         self.sender.context.engine.check_writable()?;
         let SentMany { ticket, refused, .. } =
             self.send_all(self.sender.state.lock(), topic, records, Effects::default());
@@ -170,7 +175,11 @@ impl Producer {
     ///
     /// # Errors
     /// `Closed`, `Forked`, `ReadOnly`, `Poisoned`: nothing was sent.
-    pub fn try_send_many(&self, topic: &str, records: &[Record<'_>]) -> Result<SentMany> {
+    pub fn try_send_many<'a>(
+        &self,
+        topic: &str,
+        records: impl IntoIterator<Item: Borrow<Record<'a>>>,
+    ) -> Result<SentMany> {
         self.sender.context.engine.check_writable()?;
         let effects = Effects { impatient: true, ..Effects::default() };
         match self.sender.state.try_lock() {
@@ -179,17 +188,17 @@ impl Producer {
         }
     }
 
-    fn send_all(
+    fn send_all<'a>(
         &self,
         mut state: MutexGuard<'_, State>,
         topic: &str,
-        records: &[Record<'_>],
+        records: impl IntoIterator<Item: Borrow<Record<'a>>>,
         mut effects: Effects,
     ) -> SentMany {
         let mut many = self.many();
         let mut refused = None;
         for record in records {
-            match (self.sender.send(&mut state, topic, record, &mut effects), &effects.pending) {
+            match (self.sender.send(&mut state, topic, record.borrow(), &mut effects), &effects.pending) {
                 (Ok(Added::Seat(seat)), Some(pending)) => many.sent(pending, seat),
                 (Ok(Added::Known(appended, level)), _) => many.known(appended, level),
                 (Ok(Added::Seat(_)), None) => refused = Some(lost()),
@@ -240,7 +249,7 @@ impl Producer {
     }
 
     /// The position of a named producer: everything sent up to it has met its level, and nothing beyond it is promised.
-    /// `None` before the first, and without a name.
+    /// `None` before the first, without a name, and in a forked child, which may not send either.
     pub fn position(&self) -> Option<u64> {
         if self.sender.context.engine.is_forked() {
             return None;

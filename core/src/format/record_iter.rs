@@ -64,7 +64,7 @@ pub struct RecordRef<'a> {
 }
 
 /// Headers whose lengths were checked to end exactly with their record.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 struct HeaderBytes<'a> {
     bytes: &'a [u8],
     count: u32,
@@ -78,7 +78,7 @@ impl<'a> RecordRef<'a> {
 }
 
 /// The headers of a record, decoded as they are asked for.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Headers<'a> {
     rest: HeaderBytes<'a>,
 }

@@ -39,17 +39,23 @@ impl Clock for SystemClock {
 
     #[inline]
     fn wall_ms(&self) -> i64 {
-        // The coarse clock is a load; the fine one, read for every record, was a tenth of a send.
-        #[cfg(any(target_os = "linux", target_os = "android"))]
-        const WALL: libc::clockid_t = libc::CLOCK_REALTIME_COARSE;
-        #[cfg(not(any(target_os = "linux", target_os = "android")))]
-        const WALL: libc::clockid_t = libc::CLOCK_REALTIME;
-        let mut now = libc::timespec { tv_sec: 0, tv_nsec: 0 };
-        // SAFETY: the call writes one timespec, to one that is ours. On failure it stays 0, the year 1970.
-        unsafe { libc::clock_gettime(WALL, &mut now) };
-        // Seconds since 1970 times a thousand fit for 292 million years.
-        now.tv_sec.saturating_mul(1000) + now.tv_nsec / 1_000_000
+        wall_ms()
     }
+}
+
+/// The machine's wall clock, milliseconds since 1970.
+#[inline]
+pub fn wall_ms() -> i64 {
+    // The coarse clock is a load; the fine one, read for every record, was a tenth of a send.
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    const WALL: libc::clockid_t = libc::CLOCK_REALTIME_COARSE;
+    #[cfg(not(any(target_os = "linux", target_os = "android")))]
+    const WALL: libc::clockid_t = libc::CLOCK_REALTIME;
+    let mut now = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: the call writes one timespec, to one that is ours. On failure it stays 0, the year 1970.
+    unsafe { libc::clock_gettime(WALL, &mut now) };
+    // Seconds since 1970 times a thousand fit for 292 million years.
+    now.tv_sec.saturating_mul(1000) + now.tv_nsec / 1_000_000
 }
 
 #[cfg(test)]

@@ -20,7 +20,7 @@ fn readable(descriptor: RawFd, milliseconds: i32) -> bool {
 
 fn drained<D: Send + 'static>(completions: &Completions<D>) -> Vec<D> {
     let mut all = Vec::new();
-    let count = completions.drain(&mut all);
+    let count = completions.drain(&mut all).unwrap();
     assert_eq!(count, all.len());
     all
 }
@@ -36,9 +36,9 @@ fn the_descriptor_is_readable_exactly_while_something_is_queued() {
         assert!(readable(completions.descriptor(), 0));
         completions.push(2);
         let mut all = vec![0];
-        assert_eq!(clone.drain(&mut all), 2);
+        assert_eq!(clone.drain(&mut all).unwrap(), 2);
         assert_eq!(all, [0, 1, 2], "behind what was there, in order");
-        assert_eq!(completions.drain(&mut all), 0);
+        assert_eq!(completions.drain(&mut all).unwrap(), 0);
     }
 }
 
@@ -73,7 +73,7 @@ fn an_event_loop_hears_of_everything_through_one_descriptor() {
         completions.watch(topic, move |answer| answer.map(|()| 10_000 + round));
         while done.len() < before + 101 {
             assert!(readable(completions.descriptor(), -1));
-            completions.drain(&mut done);
+            completions.drain(&mut done).unwrap();
         }
     }
     let mut numbers: Vec<u32> = done.into_iter().map(Result::unwrap).collect();
@@ -93,7 +93,7 @@ fn threads_that_push_and_drain_at_once_lose_nothing() {
         while found.len() < 20_000 {
             // Whoever sleeps here although something is queued sleeps for ever.
             assert!(readable(completions.descriptor(), LONG.as_millis() as i32));
-            completions.drain(&mut found);
+            completions.drain(&mut found).unwrap();
         }
     });
     found.sort_unstable();
@@ -159,7 +159,7 @@ fn completions_that_are_dropped_leave_nothing_behind() {
 
 #[test]
 #[allow(unsafe_code)]
-fn a_forked_child_finds_nothing_and_disturbs_nothing() {
+fn a_forked_child_is_told_so_and_disturbs_nothing() {
     let (_dir, engine) = engine(&[("t", 1)]);
     let completions = Completions::new().unwrap();
     completions.push(7);
@@ -172,7 +172,8 @@ fn a_forked_child_finds_nothing_and_disturbs_nothing() {
     let child = unsafe { libc::fork() };
     if child == 0 {
         let mut all = Vec::new();
-        let mut wrong = i32::from(completions.drain(&mut all) != 0 || !all.is_empty());
+        let drained = completions.drain(&mut all).map_err(|error| error.kind());
+        let mut wrong = i32::from(drained != Err(ErrorKind::Forked) || !all.is_empty());
         completions.push(8);
         let called = asked.clone();
         reader.on_ready(move || called.store(1, Ordering::SeqCst));

@@ -131,10 +131,10 @@ fn a_failed_flush_completes_every_watched_ticket_with_its_error() {
     completions.watch(reader.commit_ticket().unwrap(), |answer| answer);
     completions.watch(engine.flush_ticket().unwrap(), |answer| answer);
     let mut done = Vec::new();
-    assert_eq!(completions.drain(&mut done), 0);
+    assert_eq!(completions.drain(&mut done).unwrap(), 0);
     world.fail(Call::Sync, 0, Fault::Eio, false);
     engine.drive().unwrap();
-    assert_eq!(completions.drain(&mut done), 7);
+    assert_eq!(completions.drain(&mut done).unwrap(), 7);
     assert!(done.iter().all(|answer| answer.as_ref().err().unwrap().kind() == ErrorKind::Indeterminate), "{done:?}");
     assert_eq!(reader.commit_ticket().err().unwrap().kind(), ErrorKind::Poisoned, "not: nothing to commit");
 }
@@ -149,12 +149,12 @@ fn without_threads_everything_completes_in_drive_and_in_the_close() {
     }
     let mut done = Vec::new();
     engine.flush().unwrap();
-    assert_eq!(completions.drain(&mut done), 0, "nobody has driven");
+    assert_eq!(completions.drain(&mut done).unwrap(), 0, "nobody has driven");
     engine.drive().unwrap();
-    assert_eq!(completions.drain(&mut done), 3);
+    assert_eq!(completions.drain(&mut done).unwrap(), 3);
     completions.watch(engine.delete_topic_ticket("a").unwrap(), |answer| answer.map(|()| "gone"));
     engine.close().unwrap();
-    completions.drain(&mut done);
+    completions.drain(&mut done).unwrap();
     let done: Vec<_> = done.into_iter().map(Result::unwrap).collect();
     assert_eq!(done, ["a", "b", "c", "gone"]);
 }

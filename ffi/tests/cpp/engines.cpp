@@ -55,6 +55,9 @@ TEST("topics are created, listed, widened and deleted") {
     CHECK(topics.size() == 2 && topics[0].name == "a" && topics[1].name == "b");
     CHECK(topics[0].partitions == 1 && topics[0].durability == Durability::Default);
     CHECK(topics[1].partitions == 3 && topics[1].durability == Durability::Os && topics[0].id != topics[1].id);
+    OK(log.engine.create_topic("m", TopicOptions().durability(Durability::Memory)));
+    CHECK(OK(log.engine.topics())[2].durability == Durability::Memory);
+    OK(log.engine.delete_topic("m"));
     OK(log.engine.add_partitions("a", 2));
     OK(OK(log.engine.add_partitions_ticket("a", 4)).wait());
     OK(log.engine.partition("a", 3));

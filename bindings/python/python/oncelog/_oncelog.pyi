@@ -33,7 +33,7 @@ VERSION: str
 
 _T_co = TypeVar("_T_co", covariant=True)
 
-_Durability: TypeAlias = Literal["os", "disk"]
+_Durability: TypeAlias = Literal["memory", "os", "disk"]
 _Isolation: TypeAlias = Literal["read_committed", "read_uncommitted"]
 _Start: TypeAlias = Literal["earliest", "latest", "none"]
 _Name: TypeAlias = tuple[str, int]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import NamedTuple
+from uuid import UUID
 
 
 class TopicPartition(NamedTuple):
@@ -42,8 +43,8 @@ class TopicInfo(NamedTuple):
 
     name: str
     """The name."""
-    id: bytes
-    """16 bytes; a topic created again under the same name gets another."""
+    id: UUID
+    """A topic created again under the same name gets another."""
     partitions: int
     """Number of partitions."""
     durability: str | None
