@@ -58,6 +58,9 @@ pub use error::{Error, ErrorKind, Result};
 pub use format::batch::{Batch, BatchBuilder, BatchHeader};
 pub use format::record::{Header, Headers, Record, RecordIter, RecordRef};
 pub use journal::Ticket;
+#[cfg(feature = "holds")]
+#[doc(hidden)]
+pub use journal::{holds, reset_holds};
 pub use partition::{RecordView, Records, RecordsIter};
 pub use types::*;
 

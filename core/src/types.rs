@@ -278,6 +278,14 @@ pub struct Opening {
     pub cut: Option<Lost>,
     /// Durable frames that are damaged.
     pub damage: Vec<Damage>,
+    /// Time it took to read the newest checkpoint and build the state from it.
+    pub loading: std::time::Duration,
+    /// Time it took to read and fold the frames behind that checkpoint.
+    pub folding: std::time::Duration,
+    /// Those frames.
+    pub frames_folded: u64,
+    /// Their bytes.
+    pub bytes_folded: u64,
 }
 
 /// A torn tail that was cut. Nothing in it had been acknowledged at level `disk`.

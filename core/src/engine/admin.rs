@@ -8,7 +8,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::format::control::{PartitionsAdded, TopicCreated, TopicDeleted};
 use crate::format::frame::{self, Kind, Payload};
 use crate::format::topic_config::TopicConfig;
-use crate::journal::{Call, Draft, Guard, Journal, Ticket, Waits};
+use crate::journal::{Call, Claim, Draft, Guard, Journal, Ticket, Waits};
 use crate::state::durability_number;
 use crate::types::{Durability, Instance, Lsn, TopicId, TopicInfo, TopicOptions};
 
@@ -55,7 +55,7 @@ impl Inner {
     /// Deletes a topic, its records and everything committed for it.
     pub fn delete_topic(&self, name: &str) -> Result<Ticket<()>> {
         self.check_writable()?;
-        let mut guard = self.journal.enter(128)?;
+        let mut guard = self.journal.enter_for(128, Claim::Decision, true)?;
         let Some((id, instances)) = guard.state().topic(name).map(|t| (t.id, t.instances.clone())) else {
             return Ok(self.refusal(guard, unknown(name)).ticket(self));
         };

@@ -5,15 +5,15 @@ use std::sync::Arc;
 use super::hub::note_records;
 use super::promise::Refusal;
 use super::{Inner, Placed};
-use crate::error::Result;
+use crate::error::{Error, ErrorKind, Result};
 use crate::format::batch::{BATCH_HEADER, BatchHeader};
 use crate::format::bytes::{put_i32_be, put_i64_be};
 use crate::format::frame::{FRAME_HEADER, Payload, records_len};
 use crate::io::bugs::{Bug, planted};
-use crate::journal::Draft;
+use crate::journal::{Claim, Draft};
 use crate::partition::Partition;
 use crate::state::Verdict;
-use crate::types::{Durability, Timestamp};
+use crate::types::{Durability, Instance, Timestamp};
 
 const RECORDS_AT: usize = FRAME_HEADER + BATCH_HEADER;
 
@@ -34,8 +34,8 @@ impl Inner {
     ) -> Result<Placed> {
         self.check_writable()?;
         let Some(mut batch) = BatchHeader::read(framed.get(FRAME_HEADER..).unwrap_or_default()) else {
-            return Err(crate::error::Error::new(
-                crate::error::ErrorKind::InvalidRecord,
+            return Err(Error::new(
+                ErrorKind::InvalidRecord,
                 "a batch is shorter than its header; build it with BatchBuilder",
             ));
         };
@@ -47,7 +47,10 @@ impl Inner {
         }
         let draft = Draft::records(instance, framed);
         let len = records_len(framed.len() - FRAME_HEADER) as u64;
-        let mut guard = self.journal.enter_if(len as usize, wait)?;
+        let mut guard = match self.journal.enter_for(len as usize, Claim::Growth, wait) {
+            Ok(guard) => guard,
+            Err(error) => return self.without_room(error, instance, &batch, level),
+        };
         let incarnation = guard.incarnation();
         match guard.state().check_batch(instance, &batch) {
             Ok(Verdict::Accept) => {}
@@ -90,5 +93,17 @@ impl Inner {
             duplicate: false,
             incarnation,
         })
+    }
+
+    /// What is here already needs no room: on a full disk a repeated batch is still answered as one.
+    #[cold]
+    fn without_room(&self, error: Error, instance: Instance, batch: &BatchHeader, level: Durability) -> Result<Placed> {
+        match self.journal.look(|state, _| state.check_batch(instance, batch)) {
+            Ok(Verdict::Duplicate { first, last, timestamp, lsn }) if error.kind() == ErrorKind::Full => {
+                let incarnation = self.incarnation;
+                Ok(Placed { lsn, level, first, last, timestamp, duplicate: true, incarnation })
+            }
+            _ => Err(error),
+        }
     }
 }

@@ -14,7 +14,7 @@ use crate::format::bytes::{align8, put_i32_be, put_i64_be};
 use crate::format::frame::{self, FRAME_HEADER, Kind, Payload};
 use crate::format::transaction::{Decision, PART, Part, TRANSACTION_HEAD, TransactionHead};
 use crate::io::bugs::{Bug, planted};
-use crate::journal::{Draft, Guard};
+use crate::journal::{Claim, Draft, Guard};
 use crate::partition::Partition;
 use crate::types::{
     Durability, GroupMetadata, Incarnation, Instance, Lsn, Offset, Offsets, Timestamp, TransactionNumber,
@@ -88,7 +88,7 @@ impl Inner {
         let topics = if planted(Bug::WeakestTopicCounts) { topics.min() } else { topics.max() };
         // What names no topic, a position alone, has the engine's level.
         let level = topics.unwrap_or(self.settings.durability).max(gathered.durability.unwrap_or(Durability::Memory));
-        let mut guard = self.journal.enter_if(build.frame.len(), gathered.wait)?;
+        let mut guard = self.journal.enter_for(build.frame.len(), claim(gathered), gathered.wait)?;
         let incarnation = guard.incarnation();
         match self.check_gathered(&mut guard, gathered, &resolved) {
             Ok(None) => {}
@@ -158,6 +158,15 @@ impl Inner {
         }
         resolved.check(state, gathered.offsets)?;
         Ok(None)
+    }
+}
+
+/// A commit ends something, so on a full disk it may use the reserve; plain sends may not.
+fn claim(gathered: &Gathered<'_>) -> Claim {
+    match (gathered.number, gathered.parts) {
+        (0, _) => Claim::Growth,
+        (_, []) => Claim::Decision,
+        _ => Claim::Commit,
     }
 }
 

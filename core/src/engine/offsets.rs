@@ -4,7 +4,7 @@ use super::{Inner, Promise};
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::control::{OffsetEntry, OffsetsBlock};
 use crate::format::frame::{self, Kind, Payload};
-use crate::journal::Draft;
+use crate::journal::{Claim, Draft};
 use crate::state::State;
 use crate::types::{Durability, GroupMetadata, OffsetAndMetadata, Offsets, TopicId, TopicPartition};
 
@@ -72,7 +72,7 @@ impl Inner {
         let level = resolved.level.map_or(self.settings.durability, |topics| topics.max(self.settings.durability));
         let mut bytes = Vec::with_capacity(64 + resolved.block.len());
         frame::encode(&mut bytes, Kind::Offsets, 0, &[], &resolved.block);
-        let mut guard = self.journal.enter(bytes.len())?;
+        let mut guard = self.journal.enter_for(bytes.len(), Claim::Decision, true)?;
         if let Err(error) = resolved.check(guard.state(), &whole) {
             return Ok(self.refusal(guard, error));
         }

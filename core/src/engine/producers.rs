@@ -8,6 +8,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::format::control::{ProducerDeleted, ProducerOpened};
 use crate::format::frame::{Kind, Payload};
 use crate::io::bugs::{Bug, planted};
+use crate::journal::Claim;
 use crate::state::State;
 use crate::types::{Durability, Identity, Lsn};
 
@@ -25,7 +26,10 @@ impl Inner {
             crate::state::check_name("producer", name)?;
         }
         let text = name.unwrap_or("");
-        let mut guard = self.journal.enter(192 + text.len())?;
+        // Taking a name over is a fence and may use the reserve; a new name or registration may not.
+        let fences = name.is_some_and(|name| self.journal.look(|state, _| state.producer(name).is_some()));
+        let claim = if fences { Claim::Decision } else { Claim::Growth };
+        let mut guard = self.journal.enter_for(192 + text.len(), claim, true)?;
         if let Err(error) = check_current(guard.state(), name, current) {
             let current = current.map_or((-1, -1), |c| (c.producer_id, c.epoch));
             return Ok(self.refusal(guard, Refusal::of(error, current)));
@@ -62,7 +66,7 @@ impl Inner {
     /// Forgets a name: its position, its decisions. Whoever holds it is refused from then on.
     pub fn delete_producer(&self, name: &str) -> Result<Promise<()>> {
         self.check_writable()?;
-        let mut guard = self.journal.enter(128)?;
+        let mut guard = self.journal.enter_for(128, Claim::Decision, true)?;
         let Some(id) = guard.state().producer(name).map(|p| p.producer_id) else {
             let message = format!("no such producer; names are made by opening them, name={name:?}");
             return Ok(self.refusal(guard, Error::new(ErrorKind::UnknownTransactionalId, message)));

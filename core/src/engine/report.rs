@@ -20,6 +20,10 @@ impl Inner {
             frames_copied: report.copied,
             cut: report.cut.map(|(last_kept, last_seen, bytes)| Lost { last_kept, last_seen, bytes }),
             damage: report.holes.iter().map(damage).collect(),
+            loading: std::time::Duration::from_nanos(report.loading),
+            folding: std::time::Duration::from_nanos(report.folding),
+            frames_folded: report.folded.0,
+            bytes_folded: report.folded.1,
         }
     }
 }

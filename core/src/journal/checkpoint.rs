@@ -10,6 +10,7 @@ use crate::limits::{ALLOCATION_MAX, ENTRIES_PER_HOLD};
 use crate::types::{Durability, Lsn};
 
 use super::core::{CheckpointRef, Draft};
+use super::reserve::Claim;
 use super::segments::SegmentInfo;
 use super::{Fold, Journal};
 
@@ -38,6 +39,8 @@ impl<F: Fold> Journal<F> {
     }
 
     fn write_checkpoint(&self) -> Result<()> {
+        // A full disk is found before anything is done.
+        drop(self.enter_inside(frame::FRAME_HEADER, Claim::Growth)?);
         let (snapshot, lsn, next, infos) = {
             let mut core = self.core.lock();
             core.since_checkpoint = 0;
@@ -79,7 +82,7 @@ impl<F: Fold> Journal<F> {
         head.write(&mut head_bytes);
         let mut bytes = Vec::with_capacity(128 + body.len());
         frame::encode(&mut bytes, Kind::Checkpoint, 0, &head_bytes, body);
-        let mut guard = self.enter_inside(bytes.len())?;
+        let mut guard = self.enter_inside(bytes.len(), Claim::Growth)?;
         let placed = guard.place(Draft::Owned(bytes), Durability::Os, |_| (), |_, _| ());
         Ok((placed.lsn, placed.place))
     }

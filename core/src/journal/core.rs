@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use parking_lot::MutexGuard;
-
+use super::hold::Hold;
+use super::reserve::Claim;
 use super::segment::Segment;
 use super::{Fold, Journal};
 use crate::format::batch::BATCH_HEADER;
@@ -173,20 +173,23 @@ pub enum NoRoom {
 }
 
 impl<F: Fold> Core<F> {
-    /// True if a frame of `len` bytes can be placed now; rolls to the next segment if that is what it takes.
-    pub fn room(&mut self, len: usize, late: &mut bool) -> Result<(), NoRoom> {
+    /// True if a frame of `len` bytes can be placed now; rolls to the next segment if that is what it takes. With the
+    /// next segment ready all of this one may be used; without it each claim ends before the reserve of those above it.
+    pub fn room(&mut self, len: usize, claim: Claim, late: &mut bool) -> Result<(), NoRoom> {
         if self.group.bytes > GROUP_MAX {
             return Err(NoRoom::Group);
         }
-        if self.position + len as u64 <= self.segment.header.size {
+        let size = self.segment.header.size;
+        let limit = if self.spare.is_some() { size } else { claim.limit(size) };
+        if self.position + len as u64 <= limit {
             return Ok(());
         }
         let needed = super::roll::room_for(len);
         match &self.spare {
-            Some(spare) if spare.header.size >= needed => {}
+            Some(spare) if claim.limit(spare.header.size) >= needed => {}
             _ => {
                 *late = true;
-                return Err(NoRoom::Spare(needed));
+                return Err(NoRoom::Spare(super::reserve::with_reserve(needed)));
             }
         }
         if self.unsynced.len() >= 2 {
@@ -309,7 +312,7 @@ impl<F: Fold> Core<F> {
 /// The journal's lock, held.
 pub struct Guard<'a, F: Fold> {
     pub(super) journal: &'a Journal<F>,
-    pub(super) core: MutexGuard<'a, Core<F>>,
+    pub(super) core: Hold<'a, Core<F>>,
 }
 
 impl<F: Fold> Guard<'_, F> {

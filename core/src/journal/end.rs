@@ -3,6 +3,7 @@
 
 use std::sync::atomic::Ordering;
 
+use super::reserve::Claim;
 use super::{Fold, Journal};
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::control::Place;
@@ -49,19 +50,33 @@ impl<F: Fold> Journal<F> {
     /// segment that the next life may go on in, sealed for now.
     pub fn finish(&self) -> Result<u64> {
         if self.core.lock().since_checkpoint > 0 {
-            self.checkpoint()?;
+            match self.checkpoint() {
+                // On a full disk the next open folds instead. Parts that found room are flushed all the same: behind a
+                // clean close nothing but its mark is not known durable.
+                Err(error) if error.kind() == ErrorKind::Full => self.flush_all()?,
+                other => other?,
+            }
         }
-        let mark = self.mark()?;
-        let slipped_in = self.end(mark.lsn)?;
+        let mark = match self.mark(Claim::LastWords) {
+            Err(error) if error.kind() == ErrorKind::Full => None,
+            other => Some(other?),
+        };
+        let slipped_in = self.end(mark.map_or(0, |mark| mark.lsn))?;
         let spare = self.core.lock().spare.take();
         if let Some(spare) = spare {
             // A file that stays is swept away at the next open.
             let _ = self.machine.storage.remove(&SegmentHeader::name(spare.header.number, 0));
         }
-        let (last, end) = match slipped_in {
+        let (last, end) = match (slipped_in, mark) {
+            (Some(behind), _) => behind,
             // The next life writes over the mark, so the segment ends before it.
-            None => (mark.lsn - 1, mark.place),
-            Some(behind) => behind,
+            (None, Some(mark)) => (mark.lsn - 1, mark.place),
+            // Somebody else has ended it.
+            (None, None) => {
+                let core = self.core.lock();
+                let (next_lsn, end) = core.next();
+                (next_lsn - 1, end)
+            }
         };
         self.segments.seal(end.segment, last, end.position);
         Ok(end.segment)

@@ -9,7 +9,9 @@ use parking_lot::Mutex;
 use super::baton::Baton;
 use super::core::{Core, Group, Guard, NoRoom};
 use super::end::OPEN;
+use super::hold::Lock;
 use super::open::Opener;
+use super::reserve::Claim;
 use super::segment::Segment;
 use super::segments::Segments;
 use super::upkeep::Upkeep;
@@ -53,7 +55,7 @@ pub struct Journal<F: Fold> {
     /// The process that opened it: no other writes its files.
     forks: u32,
     pub(super) fold: Arc<F>,
-    pub(super) core: Mutex<Core<F>>,
+    pub(super) core: Lock<Core<F>>,
     pub(super) written: AtomicU64,
     pub(super) durable: AtomicU64,
     poison: OnceLock<Error>,
@@ -110,7 +112,7 @@ impl<F: Fold> Journal<F> {
             rested: AtomicBool::new(false),
             upkeep: Mutex::new(Upkeep::new(now)),
             door: AtomicU8::new(OPEN),
-            core: Mutex::new(core),
+            core: Lock::new(core),
             machine,
             uuid,
             options: opening.options,
@@ -161,25 +163,26 @@ impl<F: Fold> Journal<F> {
     /// Takes the lock with room for a frame of `len` bytes. Waits, without the lock, for a full group to be written,
     /// the next segment, or a flush, whichever is missing; space is part of the check, so it may answer `Full`.
     pub fn enter(&self, len: usize) -> Result<Guard<'_, F>> {
-        self.enter_by(len, false, true)
+        self.enter_by(len, Claim::Growth, false, true)
     }
 
-    /// The same for who may not always wait: without leave to, `Busy` if something is missing.
-    pub fn enter_if(&self, len: usize, wait: bool) -> Result<Guard<'_, F>> {
-        self.enter_by(len, false, wait)
+    /// The same for a frame that may use the reserve; and for who may not always wait: without leave to, `Busy` if
+    /// something is missing.
+    pub fn enter_for(&self, len: usize, claim: Claim, wait: bool) -> Result<Guard<'_, F>> {
+        self.enter_by(len, claim, false, wait)
     }
 
     /// True if a frame of `len` bytes would find room right now.
     pub fn has_room(&self, len: usize) -> bool {
-        self.core.lock().room(len, &mut false).is_ok()
+        self.core.lock().room(len, Claim::Growth, &mut false).is_ok()
     }
 
     /// The same for the journal's own frames, which still come when callers are shut out.
-    pub(super) fn enter_inside(&self, len: usize) -> Result<Guard<'_, F>> {
-        self.enter_by(len, true, true)
+    pub(super) fn enter_inside(&self, len: usize, claim: Claim) -> Result<Guard<'_, F>> {
+        self.enter_by(len, claim, true, true)
     }
 
-    fn enter_by(&self, len: usize, inside: bool, wait: bool) -> Result<Guard<'_, F>> {
+    fn enter_by(&self, len: usize, claim: Claim, inside: bool, wait: bool) -> Result<Guard<'_, F>> {
         if len > FRAME_MAX {
             let message = format!("a frame would be too large; write less at once; bytes={len} most={FRAME_MAX}");
             return Err(Error::new(ErrorKind::LimitExceeded, message));
@@ -189,7 +192,7 @@ impl<F: Fold> Journal<F> {
             let mut core = self.core.lock();
             self.check_door(inside)?;
             let mut late = false;
-            let missing = match core.room(len, &mut late) {
+            let missing = match core.room(len, claim, &mut late) {
                 Ok(()) => return Ok(Guard { journal: self, core }),
                 Err(missing) => missing,
             };

@@ -4,8 +4,11 @@
 use crate::format::files::{HEAD_FILE, Head, RECORD, SECOND};
 use crate::io::Machine;
 
-/// Writes the next slot.
+/// Writes the next slot, behind those of earlier lives.
 pub fn write(machine: &Machine, sequence: &mut u64, head: Head) {
+    if *sequence == 0 {
+        *sequence = read(machine, head.uuid).first().map_or(0, |newest| newest.sequence);
+    }
     let storage = &machine.storage;
     let file = storage.open(HEAD_FILE).or_else(|_| storage.create(HEAD_FILE, 2 * SECOND));
     if let Ok(file) = file {

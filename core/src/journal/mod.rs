@@ -8,8 +8,10 @@ mod counters;
 mod end;
 mod flow;
 mod head;
+mod hold;
 mod open;
 mod recovery;
+mod reserve;
 mod resume;
 mod roll;
 mod scan;
@@ -23,8 +25,11 @@ pub use self::checkpoint::Parts;
 pub use self::core::{Draft, Guard, Placed};
 pub use self::counters::{Counters, raise};
 pub use self::flow::{Call, Journal, JournalOptions};
+#[cfg(feature = "holds")]
+pub use self::hold::{histogram as holds, reset as reset_holds};
 pub use self::open::{Opening, Report, Restore};
 pub use self::recovery::Hole;
+pub use self::reserve::Claim;
 pub use self::segments::{Bytes, SegmentInfo, Segments};
 pub use self::ticket::{Later, PlacedCall, Seat, Ticket, Waits};
 

@@ -66,6 +66,12 @@ pub struct Report {
     pub cut: Option<(Lsn, Lsn, u64)>,
     /// Durable frames that are damaged.
     pub holes: Vec<Hole>,
+    /// Nanoseconds that the newest checkpoint took.
+    pub loading: u64,
+    /// Nanoseconds that the frames behind it took.
+    pub folding: u64,
+    /// Those frames, and their bytes.
+    pub folded: (u64, u64),
     /// The segment that goes on behind a clean close.
     pub continued: Option<u64>,
     /// Set if the log was opened for reading only because of damage: what appends answer.
@@ -193,7 +199,10 @@ impl<F: Fold> Opener<F> {
         let segments = Arc::new(Segments::new(self.machine.clone(), []));
         segments.begin(begun(&segment.header, 1), segment.file.clone());
         let report = Report { created: true, ..Report::default() };
-        Ok((self.journal(uuid, core, segments, number + 1, 1), report))
+        let journal = self.journal(uuid, core, segments, number + 1, 1);
+        // Made while there is room for it: without it no close is known to have been clean.
+        journal.write_head(false)?;
+        Ok((journal, report))
     }
 
     pub fn core(
@@ -238,7 +247,9 @@ impl<F: Fold> Opener<F> {
 
     fn recover(self, identity: Identity, restore: &mut dyn Restore<F>) -> Result<(Journal<F>, Report)> {
         let heads = head::read(&self.machine, identity.uuid);
+        let began = self.machine.clock.monotonic();
         let mut base = self.base(&heads, restore)?;
+        let loaded = self.machine.clock.monotonic();
         let known: BTreeMap<u64, SegmentInfo> = base.segments.iter().map(|i| (i.number, *i)).collect();
         self.check_listed(&base)?;
         let start = if base.next.segment == 0 { self.numbers[0] } else { base.next.segment };
@@ -264,7 +275,13 @@ impl<F: Fold> Opener<F> {
                 format!("another version wrote this log; open it with that version; frame kind={kind} lsn={lsn}");
             return Err(Error::new(ErrorKind::UnsupportedVersion, message));
         }
-        let mut report = Report { holes: walked.holes.clone(), ..Report::default() };
+        let mut report = Report {
+            holes: walked.holes.clone(),
+            loading: loaded - began,
+            folding: self.machine.clock.monotonic() - loaded,
+            folded: walked.folded,
+            ..Report::default()
+        };
         if walked.cut_bytes > 0 {
             report.cut = Some((walked.last_lsn, walked.cut_lsn, walked.cut_bytes));
         }

@@ -210,6 +210,8 @@ pub struct Walked {
     pub cut_bytes: u64,
     /// Greatest LSN seen behind the end.
     pub cut_lsn: Lsn,
+    /// Frames, and their bytes.
+    pub folded: (u64, u64),
     /// Kind and LSN of the first frame that this version cannot read and may not step over.
     pub unknown: Option<(u8, Lsn)>,
 }
@@ -330,6 +332,7 @@ impl<'a> Walk<'a> {
 
     fn pass(&mut self, found: Found, segment: u64) {
         let header = found.header;
+        self.out.folded = (self.out.folded.0 + 1, self.out.folded.1 + header.len());
         self.out.last_lsn = header.lsn;
         self.out.end = Place { segment, position: found.end() };
         self.out.declared = self.out.declared.max(header.durable_lsn);

@@ -6,8 +6,9 @@ use std::sync::Arc;
 use super::core::{CheckpointRef, Core, Draft, Placed};
 use super::open::{Base, Opener, Report, Restore};
 use super::recovery::{FoundSegment, Walked, last_incarnation, read_tail, whole};
-use super::roll::{begun, creation_error};
-use super::scan::FIRST;
+use super::reserve::with_reserve;
+use super::roll::{begun, creation_error, is_full};
+use super::scan::{FIRST, Scanner};
 use super::segment::Segment;
 use super::segments::{SegmentInfo, Segments};
 use super::{Fold, Journal};
@@ -17,6 +18,7 @@ use crate::format::files::{Head, Identity, SegmentHeader};
 use crate::format::frame::{self, Kind, Payload};
 use crate::io::branches::branch;
 use crate::io::bugs::{Bug, planted};
+use crate::limits::LAST_WORDS;
 use crate::types::{Incarnation, Lsn};
 
 pub fn put_opened<F: Fold>(core: &mut Core<F>, opened: &Opened, durable: Lsn) {
@@ -155,11 +157,8 @@ impl<F: Fold> Recovery<F> {
         let opened = restore.opened(incarnation, machine.clock.wall_ms().max(0) as u64);
         restore.frame(lsn + 1, &Payload::Opened(opened));
         let tail_bytes: u64 = walked.tail.iter().map(|t| t.len).sum();
-        let size = (self.found[&durable_end.segment].header.size.max(FIRST + tail_bytes * 2 + 8192))
-            .min(self.opener.opening.options.segment_bytes.max(FIRST + tail_bytes + 8192))
-            .next_multiple_of(4096);
         let number = self.last_number() + 1;
-        let segment = Segment::create(&machine, self.identity.uuid, number, size).map_err(creation_error)?;
+        let segment = self.make_copy(number, durable_end.segment, tail_bytes).map_err(creation_error)?;
         let io = |e| Error::with_source(ErrorKind::Io, "recovery could not write; nothing is lost, open again", e);
         // A header is durable before the first frame: a file with frames and no header is damaged, not unfinished.
         segment.file.sync().map_err(io)?;
@@ -194,6 +193,37 @@ impl<F: Fold> Recovery<F> {
         fold.written(&mut notes);
         fold.durable(lsn + 1);
         Ok((journal, report))
+    }
+
+    /// The segment that the tail is copied into: as large as any, or, on a disk that is nearly full, as large as it must
+    /// be with its reserve, or without.
+    fn make_copy(&self, number: u64, old: u64, tail_bytes: u64) -> std::io::Result<Arc<Segment>> {
+        let least = FIRST + tail_bytes + 8192;
+        let usual = (self.found[&old].header.size.max(FIRST + tail_bytes * 2 + 8192))
+            .min(self.opener.opening.options.segment_bytes.max(least));
+        let machine = &self.opener.machine;
+        let mut sizes = [with_reserve(usual.max(least)), with_reserve(least + LAST_WORDS), least].into_iter();
+        loop {
+            let size = sizes.next().unwrap_or(least).next_multiple_of(4096);
+            match Segment::create(machine, self.identity.uuid, number, size) {
+                Err(error) if is_full(&error) && size > least.next_multiple_of(4096) => {
+                    branch("full_disk_in_recovery");
+                    let _ = machine.storage.remove(&SegmentHeader::name(number, 0));
+                    self.sweep_unused();
+                }
+                made => return made,
+            }
+        }
+    }
+
+    /// Gives back segments that were prepared and never written: on a full disk they are in the way.
+    fn sweep_unused(&self) {
+        for (number, segment) in self.found.iter().filter(|(n, s)| s.link.is_none() && !self.chain.contains(n)) {
+            let mut scanner = Scanner::new(&*segment.file, segment.seal(), FIRST, segment.header.size);
+            if matches!(scanner.last_byte(), Ok(FIRST)) {
+                let _ = self.opener.machine.storage.remove(&SegmentHeader::name(*number, 0));
+            }
+        }
     }
 
     fn place_tail(

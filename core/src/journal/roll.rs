@@ -37,9 +37,14 @@ pub fn begun(header: &SegmentHeader, first_lsn: Lsn) -> SegmentInfo {
     }
 }
 
+/// True if a file cannot be made for want of space: the device's, the user's quota, or the greatest size of a file.
+pub fn is_full(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge)
+}
+
 /// An operating system's failure to make a file, as the caller can act on it.
 pub fn creation_error(error: io::Error) -> Error {
-    if error.kind() == io::ErrorKind::StorageFull || error.kind() == io::ErrorKind::QuotaExceeded {
+    if is_full(&error) {
         let message = "no space for the next segment; free some and go on, the log stays open";
         return Error::with_source(ErrorKind::Full, message, error);
     }
@@ -72,24 +77,28 @@ impl<F: Fold> Journal<F> {
     }
 
     fn make_spare(&self, needed: u64) -> Result<()> {
-        let (size, small) = {
-            let mut core = self.core.lock();
+        let size = {
+            let core = self.core.lock();
             if core.spare.as_ref().is_some_and(|s| s.header.size >= needed) {
                 return Ok(());
             }
             let next = (core.segment.header.size * 2).min(self.options.segment_bytes);
-            (next.max(needed).next_multiple_of(4096), core.spare.take())
+            next.max(needed).next_multiple_of(4096)
         };
         if size > SEGMENT_MAX {
             return Err(Error::new(ErrorKind::LimitExceeded, format!("a segment would be too large; bytes={size}")));
         }
-        if let Some(small) = small {
-            let name = SegmentHeader::name(small.header.number, small.header.generation);
-            self.machine.storage.remove(&name).map_err(creation_error)?;
-        }
         let number = self.next_number.fetch_add(1, Ordering::Relaxed);
         match self.create(number, size) {
-            Ok(spare) => self.core.lock().spare = Some(spare),
+            Ok(spare) => {
+                // One that was too small stays until there is another: relying on it, frames may have used the reserve.
+                let small = self.core.lock().spare.replace(spare);
+                if let Some(small) = small {
+                    let name = SegmentHeader::name(small.header.number, small.header.generation);
+                    // A file that stays is swept away at the next open.
+                    let _ = self.machine.storage.remove(&name);
+                }
+            }
             Err(error) => {
                 // Nothing refers to it yet; what is left of it is swept away at the next open.
                 let _ = self.machine.storage.remove(&SegmentHeader::name(number, 0));

@@ -4,6 +4,7 @@
 use std::sync::atomic::Ordering;
 
 use super::core::{Draft, Placed};
+use super::reserve::Claim;
 use super::segment::ZERO_PIECE;
 use super::{Fold, Journal};
 use crate::error::Result;
@@ -141,17 +142,19 @@ impl<F: Fold> Journal<F> {
             return Ok(None);
         }
         if now >= quiet + MARK_AFTER {
-            self.mark()?;
+            self.mark(Claim::Decision)?;
             return Ok(None);
         }
         Ok(Some(quiet + MARK_AFTER))
     }
 
     /// Places an empty frame that states the durable LSN, and writes it; it is not flushed for itself.
-    pub(super) fn mark(&self) -> Result<Placed> {
+    pub(super) fn mark(&self, claim: Claim) -> Result<Placed> {
         let mut bytes = Vec::with_capacity(frame::FRAME_HEADER);
         frame::encode(&mut bytes, Kind::Mark, 0, &[], &[]);
-        let placed = self.enter_inside(bytes.len())?.place(Draft::Copied(&bytes), Durability::Os, |_| (), |_, _| ());
+        let mut guard = self.enter_inside(bytes.len(), claim)?;
+        let placed = guard.place(Draft::Copied(&bytes), Durability::Os, |_| (), |_, _| ());
+        drop(guard);
         self.reach(placed.lsn, Durability::Os, None)?;
         Ok(placed)
     }

@@ -52,6 +52,8 @@ workloads! {
     "failed-flush-at-roll" 26 failed_flush_at_roll,
     "failed-write" 27 failed_write,
     "failed-opening" 28 failed_opening,
+    "full-disk" 31 full_disk,
+    "full-disk-at-death" 32 full_disk_at_death,
 }
 
 /// An empty directory becomes a log.

@@ -126,3 +126,45 @@ pub fn failed_opening(tape: &mut Tape) -> Check {
     tape.kill_and_reopen()?;
     tape.append("a", 0, &[300], Disk)
 }
+
+/// Somebody fills the disk: nothing is left of what is refused, and offsets go on from the reserve.
+fn fill_up(tape: &mut Tape) -> Check {
+    let used: u64 = tape.world.files().values().map(|image| image.len() as u64).sum();
+    tape.faulty = true;
+    tape.world.set_capacity(Some(used));
+    for n in 0..8 {
+        tape.append("b", 0, &[4000, 900 + n * 70], Os)?;
+    }
+    for n in 0..4 {
+        tape.commit("readers", &[("b", 0, n)])?;
+        tape.append("a", 0, &[4000], Disk)?;
+    }
+    Ok(())
+}
+
+/// The disk fills up and is freed, twice: once the same life goes on, once there is a close between.
+pub fn full_disk(tape: &mut Tape) -> Check {
+    some_work(tape)?;
+    fill_up(tape)?;
+    tape.rest(60)?;
+    tape.world.set_capacity(None);
+    tape.append("a", 0, &[300], Disk)?;
+    tape.append("b", 0, &[9000], Os)?;
+    fill_up(tape)?;
+    tape.close()?;
+    tape.open()?;
+    tape.commit("readers", &[("a", 0, 1)])?;
+    tape.append("b", 0, &[9000], Os)?;
+    tape.world.set_capacity(None);
+    tape.append("a", 0, &[300], Disk)
+}
+
+/// Dies on a full disk.
+pub fn full_disk_at_death(tape: &mut Tape) -> Check {
+    some_work(tape)?;
+    fill_up(tape)?;
+    tape.world.set_capacity(None);
+    tape.kill_and_reopen()?;
+    tape.append("a", 0, &[300], Disk)?;
+    tape.append("b", 0, &[300], Os)
+}

@@ -242,7 +242,7 @@ impl Driver {
         match answer {
             Err(error) if fenced => self.failed(id, &error, &FENCED),
             // After a send that was refused for want of space a name's handle is finished.
-            Err(error) if self.armed => self.failed(id, &error, &[ErrorKind::Closed]),
+            Err(error) if self.armed || self.filled => self.failed(id, &error, &[ErrorKind::Closed]),
             Err(error) => self.failed(id, &error, &[]),
             // The handle may not have heard of the fence; its ticket must.
             Ok(ticket) if fenced => match ticket.wait() {
@@ -358,7 +358,7 @@ impl Driver {
                 let allowed: &[ErrorKind] = match (op.to, topic_gone, fenced) {
                     (None, true, _) => &[ErrorKind::UnknownTopicOrPartition],
                     (None, _, true) => &FENCED,
-                    (None, ..) if self.armed => &[ErrorKind::Closed],
+                    (None, ..) if self.armed || self.filled => &[ErrorKind::Closed],
                     _ => &[],
                 };
                 self.failed(Some(id), &error, allowed)

@@ -92,7 +92,7 @@ impl Driver {
         let used: usize = self.world.files().values().map(Vec::len).sum();
         let left = self.rng.below(100_000);
         self.note(format!("the disk has {left} bytes left"));
-        (self.full, self.armed) = (true, true);
+        (self.full, self.filled) = (true, true);
         self.world.set_capacity(Some(used as u64 + left));
         Ok(())
     }
@@ -164,8 +164,12 @@ impl Driver {
     pub fn reopen(&mut self, mut loss: Loss) -> Check {
         for attempt in 0.. {
             self.world.heal();
-            self.world.set_capacity(None);
-            self.full = false;
+            // Some lives begin on the full disk that another one left.
+            self.full &= attempt == 0 && self.rng.chance(1, 2);
+            if !self.full {
+                self.world.set_capacity(None);
+            }
+            self.filled = self.full;
             self.armed = attempt < 4 && self.lives > 0 && self.rng.chance(1, 3);
             if self.armed {
                 for _ in 0..1 + self.rng.below(2) {
@@ -199,6 +203,7 @@ impl Driver {
         let engine = match options(self.level).open_on(self.world.machine()) {
             Ok(engine) => engine,
             Err(error) if self.armed && error.kind() != ErrorKind::Corrupt => return Ok(Err(error)),
+            Err(error) if self.full && error.kind() == ErrorKind::Full => return Ok(Err(error)),
             Err(error) => return Err(format!("I1: the log does not open after {loss:?}: {error}")),
         };
         self.world.heal();

@@ -163,6 +163,8 @@ pub struct Driver {
     pub armed: bool,
     /// The disk is nearly full.
     pub full: bool,
+    /// It was in this life: what was refused then may be told of later.
+    pub filled: bool,
     pub crashes: usize,
     pub lives: usize,
     /// Records are large in this run, so that segments fill faster than they are flushed.
@@ -203,6 +205,7 @@ impl Driver {
             counter: 0,
             armed: false,
             full: false,
+            filled: false,
             crashes: 0,
             lives: 0,
             bulky,
@@ -331,13 +334,18 @@ impl Driver {
             self.history.poisoned.get_or_insert(self.history.step);
         }
         let by_fault = matches!(kind, ErrorKind::Indeterminate | ErrorKind::Poisoned | ErrorKind::Io | ErrorKind::Full);
+        // A full disk alone refuses, and breaks nothing.
+        let by_full_disk = self.filled && kind == ErrorKind::Full;
         // A topic whose creation failed half-way is noted by the model and not shown by the engine, until both die.
         let half_made = kind == ErrorKind::UnknownTopicOrPartition && self.history.poisoned.is_some();
-        if allowed.contains(&kind) || (self.armed && (by_fault || half_made)) {
+        if allowed.contains(&kind) || by_full_disk || (self.armed && (by_fault || half_made)) {
             return Ok(());
         }
         let what = id.map_or(String::new(), |id| self.history.name(id));
-        Err(format!("unexpected error {error} for {what}, expected one of {allowed:?}, faults armed: {}", self.armed))
+        Err(format!(
+            "unexpected error {error} for {what}, expected one of {allowed:?}, faults armed: {}, disk full: {}",
+            self.armed, self.filled
+        ))
     }
 
     /// Answers name the life they come from: one for all of them, greater than any before.
