@@ -46,5 +46,7 @@ pub const ALLOCATION_MAX: usize = 64 << 20;
 pub const PRODUCER_EPOCH_MAX: i16 = 32_766;
 /// Batches remembered per producer and partition, so that a retry is known (Kafka's own number).
 pub const CACHED_BATCHES: usize = 5;
+/// Cuts by recoveries that are remembered one by one.
+pub const CUTS_KEPT: usize = 256;
 /// Decisions remembered per transactional id.
 pub const DECISIONS_KEPT: usize = 64;

@@ -110,6 +110,29 @@ impl Compression {
     }
 }
 
+/// What of the records that were appended readers see.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
+#[non_exhaustive]
+pub enum Visibility {
+    /// A record has met its topic's level. The default.
+    #[default]
+    Level,
+    /// A record is durable, whatever its topic's level: no reader sees what a power cut could take back.
+    Durable,
+}
+
+/// Where a reader stands: behind the records below an offset, as one life of the log showed them. Good for as long as
+/// the frame that holds the last of them is kept; `ErrorKind::Truncated` if a crash took it, never other records.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Place {
+    /// The life of the log that showed them.
+    pub incarnation: Incarnation,
+    /// The frame that holds the last of them, or one that was no less safe; 0 for none.
+    pub lsn: Lsn,
+    /// The offset to read next.
+    pub offset: Offset,
+}
+
 /// Which records a reader sees.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
 pub enum Isolation {

@@ -10,7 +10,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::format::compression::left_out;
 use crate::io::Machine;
 use crate::limits::BATCH_MAX;
-use crate::types::{Compression, Durability, Isolation};
+use crate::types::{Compression, Durability, Isolation, Place, Visibility};
 
 /// How to open a log.
 ///
@@ -37,6 +37,11 @@ impl EngineOptions {
     /// The level of topics that have none of their own. Default: `Disk`.
     pub fn durability(mut self, durability: Durability) -> Self {
         self.settings.durability = durability;
+        self
+    }
+    /// What readers see: records that have met their topic's level, or only what is durable. Default: `Level`.
+    pub fn visibility(mut self, visibility: Visibility) -> Self {
+        self.settings.visibility = visibility;
         self
     }
     /// Size of a segment in bytes, `limits::SEGMENT_MIN` to `limits::SEGMENT_OPTION_MAX`. Default: 64 MiB.
@@ -255,11 +260,13 @@ pub struct ReadOptions {
     pub max_bytes: usize,
     /// Which records are seen.
     pub isolation: Isolation,
+    /// Where the reader stands.
+    pub place: Option<Place>,
 }
 
 impl Default for ReadOptions {
     fn default() -> Self {
-        Self { max_bytes: 1 << 20, isolation: Isolation::ReadCommitted }
+        Self { max_bytes: 1 << 20, isolation: Isolation::ReadCommitted, place: None }
     }
 }
 
@@ -276,6 +283,26 @@ impl ReadOptions {
     /// Sets which records are seen.
     pub fn isolation(mut self, isolation: Isolation) -> Self {
         self.isolation = isolation;
+        self
+    }
+    /// Says where the reader stands, by `Records::next_place` of this life of the log or an earlier one: the read answers
+    /// `Truncated` if a crash took records that this place stands behind. The offset to read must be the place's.
+    ///
+    /// ```
+    /// # let dir = tempfile::tempdir().unwrap();
+    /// use oncelog::{Durability, Engine, ProducerOptions, ReadOptions, Record, TopicOptions};
+    /// let engine = Engine::open(dir.path())?;
+    /// engine.create_topic("events", TopicOptions::new().durability(Durability::Os))?;
+    /// engine.producer(ProducerOptions::new())?.send("events", Record::new(b"one"))?.wait()?;
+    /// let events = engine.partition("events", 0)?;
+    /// let place = events.read(0, ReadOptions::new())?.next_place("events", 0).unwrap();
+    /// // Kept somewhere by the reader, and used again after a restart.
+    /// let more = events.read(place.offset, ReadOptions::new().from(place))?;
+    /// assert!(more.is_empty());
+    /// # Ok::<(), oncelog::Error>(())
+    /// ```
+    pub fn from(mut self, place: Place) -> Self {
+        self.place = Some(place);
         self
     }
 }

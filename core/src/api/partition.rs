@@ -98,13 +98,18 @@ impl Partition {
     }
 
     /// Reads from an offset on, up to about `max_bytes`: what is visible now, nothing if that is nothing yet. Records
-    /// become visible when they have met the topic's level. Go on with `Records::next_offset`.
+    /// become visible when they have met the topic's level. Go on with `Records::next_offset`, or, over lives of the log,
+    /// with `Records::next_place`.
     ///
     /// # Errors
+    /// `Truncated` if a crash took records that `ReadOptions::from` stands behind: others may have their offsets;
     /// `OffsetOutOfRange` below the start or above the end; `UnknownTopicOrPartition` once the topic is deleted; `Io`;
     /// `Closed`, `Forked`. Damaged records are reported by the `Records`, where they lie.
     pub fn read(&self, offset: Offset, options: ReadOptions) -> Result<Records> {
         self.open.inner.check_open()?;
+        if let Some(place) = &options.place {
+            self.open.inner.check_place(&self.partition, place, offset)?;
+        }
         // Nothing of a transaction lies in the log before its decision, so both isolations see the same.
         self.open.inner.read(&self.partition, offset, options.max_bytes)
     }

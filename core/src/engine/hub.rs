@@ -13,7 +13,7 @@ use crate::format::frame::{FRAME_HEADER, Frame, Payload};
 use crate::journal::{Fold, Parts, Placed, raise};
 use crate::partition::{Partition, Witness};
 use crate::state::{Snapshot, State, Topic};
-use crate::types::{Durability, Instance, Lsn, Offset, TimestampType, TopicId};
+use crate::types::{Durability, Instance, Lsn, Offset, TimestampType, TopicId, Visibility};
 
 /// A topic with its partitions as they are now.
 pub struct TopicHandle {
@@ -49,6 +49,8 @@ pub struct Hub {
     pub level: Durability,
     /// Hears of records that cannot be read.
     witness: Arc<dyn Witness>,
+    /// Readers see nothing that is not durable, whatever the topic's level.
+    durable_only: bool,
     topics: RwLock<FxHashMap<Arc<str>, Arc<TopicHandle>>>,
     /// Raised by every change of `topics`, so that who has looked one up need not look again.
     changes: AtomicU64,
@@ -61,9 +63,10 @@ pub struct Hub {
 }
 
 impl Hub {
-    pub fn new(level: Durability, witness: Arc<dyn Witness>) -> Hub {
+    pub fn new(level: Durability, visibility: Visibility, witness: Arc<dyn Witness>) -> Hub {
         Hub {
             level,
+            durable_only: visibility == Visibility::Durable,
             witness,
             topics: RwLock::default(),
             changes: AtomicU64::new(1),
@@ -78,12 +81,15 @@ impl Hub {
     pub fn adopt(&self, topic: &Topic, state: &State) -> Arc<TopicHandle> {
         let level = topic.durability().unwrap_or(self.level);
         let timestamp_type = state.topic_config(topic.id).timestamp_type;
+        let shown = if self.durable_only { Durability::Disk } else { level };
         let mut known = self.partitions.write();
         let partitions = topic.instances.iter().enumerate().map(|(number, instance)| {
             let partition = known.entry(*instance).or_insert_with(|| {
                 let (start, end) = (state.start(*instance).unwrap_or(0), state.end(*instance).unwrap_or(0));
                 let (name, witness) = (topic.name.clone(), self.witness.clone());
-                Arc::new(Partition::new(name, number as u32, *instance, (level, timestamp_type), start..end, witness))
+                let levels = (level, shown);
+                let offsets = start..end;
+                Arc::new(Partition::new(name, number as u32, *instance, levels, timestamp_type, offsets, witness))
             });
             partition.clone()
         });
@@ -199,9 +205,9 @@ impl Fold for Hub {
             let (stretch, others) = rest.split_at_mut(same);
             records += stretch.iter().map(|note| note.end - note.run.first_offset).sum::<u64>();
             for some in stretch.chunks(STRETCH) {
-                partition.written(some.iter().map(|note| (note.segment, note.run, note.end)));
+                partition.written(some.iter().map(|note| ((note.segment, note.lsn), note.run, note.end)));
             }
-            if partition.level() == Durability::Disk
+            if partition.shown() == Durability::Disk
                 && let Some(last) = stretch.last()
             {
                 // Flushes end between groups, so of a stretch the last end says it all.

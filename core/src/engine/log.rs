@@ -175,7 +175,7 @@ impl Inner {
                 journal.ring();
             }
         }));
-        let Opening { created, incarnation, frames_copied, cut, damage } = self.opening();
+        let Opening { created, incarnation, frames_copied, cut, damage, .. } = self.opening();
         for hole in damage {
             let (first_lsn, last_lsn, records_only) = (hole.first_lsn, hole.last_lsn, hole.records_only);
             let (file, position) = (hole.file, hole.position);

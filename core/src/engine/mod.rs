@@ -41,7 +41,8 @@ use crate::io::bugs::{Bug, planted};
 use crate::io::{DirectoryLock, Event, Machine};
 use crate::journal::{Journal, Report, Waits};
 use crate::partition::{Footers, Partition, Records};
-use crate::types::{Durability, Incarnation, Lsn, Offset, Timestamp, TransactionNumber};
+use crate::state::{Cut, cut_behind};
+use crate::types::{Durability, Incarnation, Lsn, Offset, Place, Timestamp, TransactionNumber, Visibility};
 use hub::Hub;
 
 /// How an engine is opened.
@@ -49,6 +50,8 @@ use hub::Hub;
 pub struct Settings {
     /// Level of topics that name none.
     pub durability: Durability,
+    /// What readers see.
+    pub visibility: Visibility,
     /// Size that segments grow to, bytes.
     pub segment_bytes: u64,
     /// Nothing is written.
@@ -69,6 +72,7 @@ impl Default for Settings {
     fn default() -> Self {
         Settings {
             durability: Durability::Disk,
+            visibility: Visibility::default(),
             segment_bytes: crate::limits::SEGMENT_DEFAULT,
             read_only: false,
             threads: true,
@@ -108,6 +112,8 @@ pub struct Inner {
     footers: Footers,
     report: Report,
     incarnation: Incarnation,
+    /// What recoveries have cut before this life.
+    cuts: Vec<Cut>,
     /// What a write answers if this engine may not write.
     refused: Option<Error>,
     closed: AtomicBool,
@@ -235,7 +241,40 @@ impl Inner {
         {
             return Err(error);
         }
-        partition.read(self.journal.segments(), &self.footers, offset, max_bytes)
+        let mut records = partition.read(self.journal.segments(), &self.footers, offset, max_bytes)?;
+        // Behind the read: nothing that it shows lies behind what is written, or durable where only that is shown.
+        let most = match partition.shown() {
+            Durability::Disk => self.journal.durable_lsn(),
+            _ => self.journal.written_lsn(),
+        };
+        records.seen_by(self.incarnation, most);
+        Ok(records)
+    }
+
+    /// Whether the records that a place stands behind are still there.
+    pub fn check_place(&self, partition: &Partition, place: &Place, offset: Offset) -> Result<()> {
+        self.check_open()?;
+        let (topic, number) = (partition.topic(), partition.number());
+        let values = format!("topic={topic} partition={number} place={place:?}");
+        if place.offset != offset {
+            let message = format!("a place is read on from its own offset, {values} offset={offset}");
+            return Err(Error::new(ErrorKind::InvalidArgument, message));
+        }
+        if place.incarnation > self.incarnation {
+            let text = "the place is of a life that this log never had, it was put back to an older state; begin anew";
+            return Err(Error::new(ErrorKind::Truncated, format!("{text}, {values} incarnation={}", self.incarnation)));
+        }
+        match cut_behind(&self.cuts, place.incarnation, place.lsn) {
+            None => Ok(()),
+            Some(Cut { incarnation, kept }) => {
+                let text =
+                    "records before this place were lost with a crash, others may have their offsets; begin anew";
+                Err(Error::new(
+                    ErrorKind::Truncated,
+                    format!("{text}, {values} kept={kept} by_incarnation={incarnation}"),
+                ))
+            }
+        }
     }
 
     /// Has everything written that is placed. A reader at level `memory` comes this way: it is never shown bytes that

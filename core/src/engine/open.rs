@@ -24,7 +24,7 @@ impl Inner {
         check(&settings)?;
         let lock = machine.storage.lock(!settings.read_only)?;
         let teller = Teller::new(settings.log.clone());
-        let hub = Arc::new(Hub::new(settings.durability, teller.clone()));
+        let hub = Arc::new(Hub::new(settings.durability, settings.visibility, teller.clone()));
         let mut restoring = Restoring::new(hub.clone());
         let opening = Opening {
             options: JournalOptions {
@@ -42,7 +42,7 @@ impl Inner {
             None => journal.segments().newest(),
         };
         let opened = restoring.opened.unwrap_or_default();
-        let incarnation = journal.look(|state, _| state.incarnation);
+        let (incarnation, cuts) = journal.look(|state, _| (state.incarnation, state.cuts()));
         let footers = Footers::new(first_written);
         let journal = Arc::new(journal);
         // Before there is an engine to close: its footers would leave out what was not seeded.
@@ -50,6 +50,7 @@ impl Inner {
         let inner = Arc::new(Inner {
             footers,
             incarnation,
+            cuts,
             next_number: AtomicU64::new(opened.first_number),
             last_number: opened.first_number.saturating_add(opened.numbers),
             attention: Attention::new(journal.clone()),
@@ -95,7 +96,7 @@ fn seed(journal: &Journal<Hub>, hub: &Hub, footers: &Footers, continued: Option<
     let Some(segment) = continued else { return Ok(()) };
     for holding in footers.holdings(journal.segments(), segment)? {
         if let Some(partition) = hub.partition(holding.instance) {
-            partition.seed(segment, holding);
+            partition.seed((segment, journal.durable_lsn()), holding);
         }
     }
     Ok(())

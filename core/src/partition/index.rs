@@ -107,11 +107,13 @@ impl Footers {
             plan.lose(search.next);
             return Ok(None);
         };
+        // All of a settled segment is durable.
+        let lsn = segments.info(number).map_or(0, |info| info.last_lsn);
         if let Some(held) = footer.find(instance) {
             for i in held.seek(offset)..held.len() {
                 let last = i + 1 == held.len();
                 let end = if last { held.end_offset() } else { held.run(i + 1).first_offset };
-                if !plan.add(number, held.run(i), end) {
+                if !plan.add((number, lsn), held.run(i), end) {
                     break;
                 }
             }

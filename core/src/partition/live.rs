@@ -15,7 +15,7 @@ use super::wait::{Signal, Watch, Watchers};
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::footer::{Holding, Run, extend};
 use crate::journal::Segments;
-use crate::types::{Bounds, Durability, Instance, Offset, Timestamp, TimestampType};
+use crate::types::{Bounds, Durability, Instance, Lsn, Offset, Timestamp, TimestampType};
 
 /// One partition. The lock inside is taken by the leader of a write, by whoever writes a footer and by readers, each
 /// for moments; an append under the journal's lock never takes it.
@@ -25,6 +25,8 @@ pub struct Partition {
     instance: Instance,
     level: Durability,
     timestamp_type: TimestampType,
+    /// The level at which records become visible.
+    shown: Durability,
     start: AtomicU64,
     /// Readers see what lies below. Only ever grows.
     visible: AtomicU64,
@@ -51,6 +53,8 @@ struct LiveSegment {
     previous: u64,
     end: Offset,
     runs: Vec<Run>,
+    /// By run: the last frame in it.
+    lsns: Vec<Lsn>,
 }
 
 impl LiveSegment {
@@ -68,12 +72,14 @@ struct Older {
 }
 
 impl Partition {
-    /// A partition as recovery or its creation found it; `level` is the topic's or else the engine's.
+    /// A partition as recovery or its creation found it; `level` is the topic's or else the engine's, `shown` the one at
+    /// which records become visible.
     pub fn new(
         topic: Arc<str>,
         number: u32,
         instance: Instance,
-        (level, timestamp_type): (Durability, TimestampType),
+        (level, shown): (Durability, Durability),
+        timestamp_type: TimestampType,
         offsets: std::ops::Range<Offset>,
         witness: Arc<dyn Witness>,
     ) -> Self {
@@ -85,6 +91,7 @@ impl Partition {
             instance,
             level,
             timestamp_type,
+            shown,
             start: AtomicU64::new(start),
             visible: AtomicU64::new(end),
             written: AtomicU64::new(end),
@@ -113,7 +120,7 @@ impl Partition {
     pub fn instance(&self) -> Instance {
         self.instance
     }
-    /// The level at which appends are acknowledged unless they say otherwise, and at which records become visible.
+    /// The level at which appends are acknowledged unless they say otherwise.
     pub fn level(&self) -> Durability {
         self.level
     }
@@ -121,6 +128,11 @@ impl Partition {
     #[inline]
     pub fn stamps(&self) -> bool {
         self.timestamp_type == TimestampType::LogAppendTime
+    }
+
+    /// The level at which records become visible.
+    pub fn shown(&self) -> Durability {
+        self.shown
     }
     /// What can be read now.
     pub fn bounds(&self) -> Bounds {
@@ -148,19 +160,19 @@ impl Partition {
         &self.watchers
     }
 
-    /// Frames or parts are written: for each the segment, the run that says where, and the offset behind its last
+    /// Frames or parts are written: for each the segment and the LSN, the run that says where, and the offset behind its last
     /// record. Called by the leader of the write in journal order.
-    pub fn written(&self, frames: impl IntoIterator<Item = (u64, Run, Offset)>) {
+    pub fn written(&self, frames: impl IntoIterator<Item = ((u64, Lsn), Run, Offset)>) {
         let mut end = 0;
         {
             let mut live = self.live.lock();
-            for (segment, run, behind) in frames {
-                live.add(segment, run, behind);
+            for (place, run, behind) in frames {
+                live.add(place, run, behind);
                 end = behind;
             }
         }
         self.written.fetch_max(end, Ordering::SeqCst);
-        if self.level != Durability::Disk {
+        if self.shown != Durability::Disk {
             self.show(end);
         }
     }
@@ -169,7 +181,7 @@ impl Partition {
     /// by whoever placed them, without the journal's lock.
     #[inline]
     pub fn placed(&self, end: Offset) {
-        if self.level == Durability::Memory {
+        if self.shown == Durability::Memory {
             self.show(end);
         }
     }
@@ -177,7 +189,7 @@ impl Partition {
     /// The offset up to which records are written, if some that are not written yet can be seen.
     #[inline]
     pub fn unwritten(&self) -> Option<Offset> {
-        if self.level != Durability::Memory {
+        if self.shown != Durability::Memory {
             return None;
         }
         let written = self.written.load(Ordering::SeqCst);
@@ -186,7 +198,7 @@ impl Partition {
 
     /// Everything below `end` survives a power cut.
     pub fn durable(&self, end: Offset) {
-        if self.level == Durability::Disk {
+        if self.shown == Durability::Disk {
             self.show(end);
         }
     }
@@ -197,10 +209,12 @@ impl Partition {
         }
     }
 
-    /// What an earlier life left of this partition in the segment that goes on; before anything is written.
-    pub fn seed(&self, segment: u64, holding: Holding) {
+    /// What an earlier life left of this partition in the segment that goes on, all of it durable at `lsn`; before
+    /// anything is written.
+    pub fn seed(&self, (segment, lsn): (u64, Lsn), holding: Holding) {
         let Holding { previous, end_offset: end, runs, .. } = holding;
-        self.live.lock().segments.push_front(LiveSegment { number: segment, previous, end, runs });
+        let lsns = vec![lsn; runs.len()];
+        self.live.lock().segments.push_front(LiveSegment { number: segment, previous, end, runs, lsns });
     }
 
     /// What the segment holds of this partition, for its footer.
@@ -246,7 +260,21 @@ impl Partition {
                 break;
             }
         }
-        plan.read(self, segments)
+        let before = match plan.is_empty() {
+            true => self.lsn_below(segments, footers, offset),
+            false => 0,
+        };
+        plan.read(self, segments, before)
+    }
+
+    /// A frame at or behind the one that holds the record before an offset, as near as the index knows.
+    fn lsn_below(&self, segments: &Segments, footers: &Footers, offset: Offset) -> Lsn {
+        if offset == 0 {
+            return 0;
+        }
+        let live = self.live.lock().lsn_below(offset);
+        // Else it is older than all live runs, so it lies in a segment that is settled, and durable.
+        live.or_else(|| segments.info(segments.before(footers.unsettled())?).map(|info| info.last_lsn)).unwrap_or(0)
     }
 
     /// Where the live segments may hold a record with such a timestamp or a greater one.
@@ -296,17 +324,21 @@ impl Partition {
 }
 
 impl Live {
-    fn add(&mut self, segment: u64, run: Run, end: Offset) {
+    fn add(&mut self, (segment, lsn): (u64, Lsn), run: Run, end: Offset) {
         match self.segments.back_mut() {
             Some(last) if last.number == segment => {
                 last.end = end;
                 extend(&mut last.runs, run);
+                // One for each run, that of its newest frame.
+                last.lsns.truncate(last.runs.len() - 1);
+                last.lsns.push(lsn);
             }
             _ => {
                 // Unknown means: it may be any segment before this one. A look-up steps over those that hold nothing.
                 let unknown = self.older.unwrap_or_else(|| segment.saturating_sub(1));
                 let previous = self.segments.back().map_or(unknown, |last| last.number);
-                self.segments.push_back(LiveSegment { number: segment, previous, end, runs: vec![run] });
+                let (runs, lsns) = (vec![run], vec![lsn]);
+                self.segments.push_back(LiveSegment { number: segment, previous, end, runs, lsns });
             }
         }
     }
@@ -314,6 +346,13 @@ impl Live {
     /// The number below which segments hold what is older than all of this.
     fn below(&self) -> u64 {
         self.segments.front().map_or(u64::MAX, |first| first.previous.saturating_add(1))
+    }
+
+    /// The last frame of the run that holds the record before an offset.
+    fn lsn_below(&self, offset: Offset) -> Option<Lsn> {
+        let segment = self.segments.iter().rev().find(|segment| segment.first() < offset)?;
+        let run = segment.runs.partition_point(|run| run.first_offset < offset).checked_sub(1)?;
+        segment.lsns.get(run).copied()
     }
 
     /// Plans runs from the plan's offset on, through all live segments.
@@ -329,7 +368,8 @@ impl Live {
             let skip = runs.partition_point(|run| run.first_offset <= at).saturating_sub(1);
             for (i, run) in runs.iter().enumerate().skip(skip) {
                 let end = runs.get(i + 1).map_or(segment.end, |next| next.first_offset);
-                if !plan.add(segment.number, *run, end) {
+                let lsn = segment.lsns.get(i).copied().unwrap_or(0);
+                if !plan.add((segment.number, lsn), *run, end) {
                     return Ok(());
                 }
             }

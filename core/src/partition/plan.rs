@@ -8,7 +8,7 @@ use crate::error::{ErrorKind, Result};
 use crate::format::footer::Run;
 use crate::format::frame::Seal;
 use crate::journal::{Bytes, Segments};
-use crate::types::Offset;
+use crate::types::{Lsn, Offset};
 
 /// Most bytes of one read, whatever the caller asks for.
 const READ_MAX: usize = 32 << 20;
@@ -35,6 +35,8 @@ struct Piece {
     bare: bool,
     first: Offset,
     end: Offset,
+    /// Its last frame, or one behind it.
+    lsn: Lsn,
 }
 
 impl Plan {
@@ -55,7 +57,7 @@ impl Plan {
     }
 
     /// Takes a run that reaches up to offset `end`, unless the read is full: false.
-    pub(super) fn add(&mut self, segment: u64, run: Run, end: Offset) -> bool {
+    pub(super) fn add(&mut self, (segment, lsn): (u64, Lsn), run: Run, end: Offset) -> bool {
         let len = run.len as usize;
         if run.first_offset >= self.end || (self.bytes > 0 && self.bytes + len > self.max_bytes) {
             self.full = true;
@@ -73,8 +75,9 @@ impl Plan {
             {
                 last.len += len;
                 last.end = end;
+                last.lsn = lsn;
             }
-            _ => self.pieces.push(Piece { segment, position, len, bare: run.bare, first: run.first_offset, end }),
+            _ => self.pieces.push(Piece { segment, position, len, bare: run.bare, first: run.first_offset, end, lsn }),
         }
         self.wants_more()
     }
@@ -82,12 +85,12 @@ impl Plan {
     /// No segment holds the next offsets: their frames' heads are destroyed. The next known offset is `next`.
     pub(super) fn lose(&mut self, next: Option<Offset>) {
         let end = next.filter(|next| *next > self.at).unwrap_or(self.end);
-        self.pieces.push(Piece { segment: 0, position: 0, len: 0, bare: true, first: self.at, end });
+        self.pieces.push(Piece { segment: 0, position: 0, len: 0, bare: true, first: self.at, end, lsn: 0 });
         self.at = end;
     }
 
     /// Fetches what is planned.
-    pub(super) fn read(self, partition: &Partition, segments: &Segments) -> Result<Records> {
+    pub(super) fn read(self, partition: &Partition, segments: &Segments, before: Lsn) -> Result<Records> {
         let mut stretches = Vec::with_capacity(self.pieces.len());
         let mut at = self.from;
         for piece in &self.pieces {
@@ -106,6 +109,7 @@ impl Plan {
             end: at.clamp(self.from, self.end),
             stretches,
             witness: partition.witness().clone(),
+            seen: (0, before),
         };
         if self.bytes > self.max_bytes {
             share.cut(self.max_bytes);
@@ -131,6 +135,7 @@ impl Piece {
             first: self.first,
             end: self.end,
             unpacked: Chain::new(),
+            lsn: self.lsn,
         })
     }
 }

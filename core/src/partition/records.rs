@@ -11,7 +11,7 @@ use crate::format::frame::{FRAME_HEADER, Frame, FrameHeader, Kind, Seal};
 use crate::format::record::{Headers, RecordIter, RecordRef};
 use crate::io::branches::branch;
 use crate::journal::Bytes;
-use crate::types::{Instance, Offset, Timestamp};
+use crate::types::{Incarnation, Instance, Lsn, Offset, Place, Timestamp};
 
 /// Records as a read or a poll answered them, of one partition or of several.
 ///
@@ -53,6 +53,8 @@ pub(super) struct Share {
     pub(super) end: Offset,
     pub(super) stretches: Vec<Stretch>,
     pub(super) witness: Arc<dyn Witness>,
+    /// The life that read, and, where nothing was read, a frame at or behind the record before `from`.
+    pub(super) seen: (Incarnation, Lsn),
 }
 
 /// Hears of every record that a walk could not give out, each time it is walked over. May be called with any lock held.
@@ -88,6 +90,8 @@ pub(super) struct Stretch {
     pub(super) end: Offset,
     /// The compressed batches that walks came to.
     pub(super) unpacked: Chain,
+    /// The last frame of them, or one behind it.
+    pub(super) lsn: Lsn,
 }
 
 /// What compressed batches unpacked to, in the order of the batches. Every walk comes to the same ones in the same
@@ -154,6 +158,21 @@ impl Records {
     pub fn next_offset(&self, topic: &str, partition: u32) -> Option<Offset> {
         let mut shares = self.shares.iter().rev();
         shares.find(|s| s.partition == partition && &*s.topic == topic).map(|share| share.end)
+    }
+
+    /// Where a reader of a partition stands behind these records; `None` if this holds nothing of it. Read on from there,
+    /// in this life of the log or a later one, with `ReadOptions::from`.
+    pub fn next_place(&self, topic: &str, partition: u32) -> Option<Place> {
+        let mut shares = self.shares.iter().rev();
+        shares.find(|s| s.partition == partition && &*s.topic == topic).map(Share::place)
+    }
+
+    /// Notes which life read, and a frame that nothing shown lies behind.
+    pub(crate) fn seen_by(&mut self, incarnation: Incarnation, most: Lsn) {
+        for share in &mut self.shares {
+            share.seen = (incarnation, share.seen.1.min(most));
+            share.stretches.iter_mut().for_each(|stretch| stretch.lsn = stretch.lsn.min(most));
+        }
     }
 
     /// Keeps the first `records` of what one read gave.
@@ -406,6 +425,19 @@ impl<'a> Candidate<'a> {
 }
 
 impl Stretch {
+    /// The frame that holds the record before an offset; where frames are damaged one behind it.
+    fn lsn_below(&self, end: Offset) -> Lsn {
+        let (mut at, mut expected, mut lsn) = (0, self.first, self.lsn);
+        while !self.bare
+            && expected < end
+            && let Some(batch) = Candidate::read(&self.bytes, false, at, expected)
+        {
+            lsn = FrameHeader::read(&self.bytes[at..]).lsn.min(self.lsn);
+            (at, expected) = (batch.next, batch.end);
+        }
+        if expected < end { self.lsn } else { lsn }
+    }
+
     /// Where to go on behind damage: the next frame whose head is right, or the stretch's end. Bare batches have no
     /// head of their own that could be told from a copy in somebody's value.
     #[cold]
@@ -432,6 +464,13 @@ impl Stretch {
 }
 
 impl Share {
+    fn place(&self) -> Place {
+        let (incarnation, before) = self.seen;
+        let last = self.stretches.iter().rfind(|stretch| stretch.first < self.end);
+        let lsn = last.map_or(before, |stretch| stretch.lsn_below(self.end));
+        Place { incarnation, lsn, offset: self.end }
+    }
+
     /// Hides what lies past `max_bytes` of the first stretch, keeping at least the batch with the first offset.
     pub(super) fn cut(&mut self, max_bytes: usize) {
         let Some(stretch) = self.stretches.first() else { return };

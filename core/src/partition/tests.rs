@@ -52,12 +52,21 @@ fn stretch(bytes: Vec<u8>, bare: bool, first: u64, end: u64) -> Stretch {
     let len = bytes.len();
     let bytes = Bytes::heap(Arc::new(bytes), 0, len);
     let (seal, unpacked) = (seal(), Chain::new());
-    Stretch { bytes, bare, segment: SEGMENT, generation: 0, seal, position: POSITION, first, end, unpacked }
+    Stretch { bytes, bare, segment: SEGMENT, generation: 0, seal, position: POSITION, first, end, unpacked, lsn: 99 }
 }
 
 fn records(stretches: Vec<Stretch>, from: u64, end: u64) -> Records {
     let witness = Arc::new(Present);
-    Records::of(Share { topic: "t".into(), partition: 4, instance: INSTANCE, from, end, stretches, witness })
+    Records::of(Share {
+        topic: "t".into(),
+        partition: 4,
+        instance: INSTANCE,
+        from,
+        end,
+        stretches,
+        witness,
+        seen: (0, 0),
+    })
 }
 
 /// Hears of losses that are some.
@@ -213,6 +222,7 @@ fn a_small_read_is_cut_behind_its_first_batch() {
             end,
             stretches: vec![stretch(bytes.clone(), false, 10, end)],
             witness: Arc::new(Present),
+            seen: (0, 0),
         };
         share.cut(max_bytes);
         assert_eq!(walk(&Records::of(share)), ((from..upto).collect(), vec![]), "from {from} of {max_bytes} bytes");

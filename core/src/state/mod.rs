@@ -5,6 +5,7 @@
 //! change nothing, before a frame gets its place.
 
 pub mod catalog;
+pub mod cuts;
 pub mod names;
 pub mod offsets;
 pub mod paged;
@@ -15,6 +16,7 @@ pub mod snapshot;
 mod tests;
 
 pub use catalog::{Topic, durability_number};
+pub use cuts::{Cut, cut_behind};
 pub use names::{check_name, check_topic_name};
 pub use offsets::{CommittedOffset, check_value as check_offset};
 pub use producers::Named;
@@ -31,6 +33,7 @@ use crate::format::topic_config::TopicConfig;
 use crate::format::transaction::TransactionHead;
 use crate::types::{Instance, Lsn, Offset, Offsets, Timestamp, TopicId, TopicOptions, TransactionNumber};
 use catalog::{Catalog, unknown_instance};
+use cuts::Cuts;
 use offsets::{CommittedOffsets, check_value};
 use producers::Producers;
 use sequences::Sequences;
@@ -64,6 +67,7 @@ pub struct State {
     producers: Producers,
     sequences: Sequences,
     offsets: CommittedOffsets,
+    cuts: Cuts,
 }
 
 impl Default for State {
@@ -76,6 +80,7 @@ impl Default for State {
             producers: Producers::default(),
             sequences: Sequences::default(),
             offsets: CommittedOffsets::default(),
+            cuts: Cuts::default(),
         }
     }
 }
@@ -112,6 +117,7 @@ impl State {
             Payload::Transaction { head, offsets } => self.apply_transaction(lsn, head, offsets),
             Payload::Offsets(offsets) => self.apply_offsets(lsn, offsets),
             Payload::Opened(opened) => self.apply_opened(opened),
+            Payload::Recovered(recovered) => self.cuts.note(recovered),
             Payload::TopicCreated(created) => self.catalog.create(created),
             Payload::TopicDeleted(deleted) => self.apply_topic_deleted(deleted),
             Payload::PartitionsAdded(added) => self.catalog.add(added),
@@ -121,7 +127,6 @@ impl State {
             Payload::Records { .. }
             | Payload::Mark
             | Payload::Link(_)
-            | Payload::Recovered(_)
             | Payload::Replaced(_)
             | Payload::Retired(_)
             | Payload::Checkpoint(_)
@@ -373,6 +378,11 @@ impl State {
     /// The next id for a producer: above all that were ever issued.
     pub fn next_producer_id(&self) -> i64 {
         self.producers.next_id
+    }
+
+    /// What recoveries have cut, oldest first.
+    pub fn cuts(&self) -> Vec<Cut> {
+        self.cuts.all()
     }
 
     /// The first transaction number that the next life may reserve.

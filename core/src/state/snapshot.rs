@@ -14,6 +14,7 @@
 //!                 first sequence u32, last sequence u32, first offset u64, timestamp u64, lsn u64
 //!   6 committed   topic id 16 bytes, partition u32, offset u64, leader epoch u32, lsn u64, group text, metadata text
 //!  12 options     (slot = the topic's) length u32, pairs of texts
+//!  13 cut         incarnation u64, last lsn kept u64
 //! ```
 //! Tables ascend, and slots within a table, over all parts; a text is a u16 length and UTF-8. The same state always
 //! gives the same bytes, so they serve as its digest.
@@ -25,6 +26,7 @@ use rustc_hash::FxHashMap;
 
 use super::State;
 use super::catalog::{Catalog, PartitionState, Topic};
+use super::cuts::{Cut, Cuts};
 use super::offsets::{CommittedOffset, CommittedOffsets};
 use super::paged::Paged;
 use super::producers::{Named, Producers, Registration};
@@ -215,6 +217,19 @@ impl Entry for CommittedOffset {
     }
 }
 
+impl Entry for Cut {
+    const TABLE: u32 = 13;
+    fn weight(&self) -> usize {
+        20
+    }
+    fn write(&self, to: &mut Vec<u8>) {
+        to.u64(self.incarnation).u64(self.kept);
+    }
+    fn read(from: &mut Reader<'_>, _slot: u32, _aside: &mut Aside) -> Option<Self> {
+        Some(Self { incarnation: from.u64()?, kept: from.u64()? })
+    }
+}
+
 /// A number of items that a file claims, if there may be so many.
 fn bounded(count: u32, greatest: usize) -> Option<u32> {
     (count as usize <= greatest).then_some(count)
@@ -234,6 +249,7 @@ struct Tables {
     named: Paged<Arc<Named>>,
     sequences: Paged<Sequence>,
     offsets: Paged<CommittedOffset>,
+    cuts: Paged<Cut>,
 }
 
 /// Where a part begins: table and slot. It ends where the next one begins.
@@ -261,6 +277,7 @@ impl Snapshot {
             named: state.producers.named.clone(),
             sequences: state.sequences.table.clone(),
             offsets: state.offsets.table.clone(),
+            cuts: state.cuts.table.clone(),
         };
         Self { tables, plan: OnceLock::new() }
     }
@@ -290,6 +307,7 @@ impl Snapshot {
         write_section(&t.sequences, from, until, out);
         write_section(&t.offsets, from, until, out);
         write_section(&t.configs, from, until, out);
+        write_section(&t.cuts, from, until, out);
         // At most 1,000 entries of at most three texts of 64 KiB.
         let len = u32::try_from(out.len() - head).unwrap_or(u32::MAX);
         put_u32(out, head + 4, len);
@@ -305,6 +323,7 @@ impl Snapshot {
             plan.add(&self.tables.sequences);
             plan.add(&self.tables.offsets);
             plan.add(&self.tables.configs);
+            plan.add(&self.tables.cuts);
             plan.starts
         })
     }
@@ -411,6 +430,7 @@ impl Loader {
                 5 => t.sequences.set(slot, Entry::read(from, slot, aside)?),
                 6 => t.offsets.set(slot, Entry::read(from, slot, aside)?),
                 12 => t.configs.set(slot, Entry::read(from, slot, aside)?),
+                13 => t.cuts.set(slot, Entry::read(from, slot, aside)?),
                 _ => return None,
             }
         }
@@ -430,6 +450,7 @@ impl Loader {
             producers: Producers::load(t.raw, t.named, i64::try_from(t.next_producer_id).ok()?)?,
             sequences: Sequences::load(t.sequences)?,
             offsets: CommittedOffsets::load(t.offsets)?,
+            cuts: Cuts::load(t.cuts)?,
         };
         let owned =
             |s: &Sequence| state.producers.is_raw(s.producer_id) && state.catalog.partition(s.instance).is_some();

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use oncelog::sim::{Call, Fault, World};
-use oncelog::{EngineOptions, ErrorKind};
+use oncelog::{EngineOptions, ErrorKind, Visibility};
 
 use super::look::observe;
 use super::*;
@@ -200,7 +200,8 @@ impl Driver {
 
     /// One opening: the outer error is a violation, the inner one a planned fault.
     fn open_once(&mut self, loss: Loss) -> Result<Result<(), oncelog::Error>, String> {
-        let engine = match options(self.level).open_on(self.world.machine()) {
+        let visibility = if self.durable_only { Visibility::Durable } else { Visibility::Level };
+        let engine = match options(self.level).visibility(visibility).open_on(self.world.machine()) {
             Ok(engine) => engine,
             Err(error) if self.armed && error.kind() != ErrorKind::Corrupt => return Ok(Err(error)),
             Err(error) if self.full && error.kind() == ErrorKind::Full => return Ok(Err(error)),
@@ -217,6 +218,7 @@ impl Driver {
             Err(fault) => return Err(fault),
         };
         recovered(&mut self.history, loss, &seen).map_err(|faults| faults.join("\n"))?;
+        self.check_places(&engine)?;
         self.life = Some(Life {
             engine,
             plain: None,

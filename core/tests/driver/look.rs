@@ -92,9 +92,11 @@ impl Driver {
         self.note(format!("read {part} from {from} of {bounds:?}"));
         self.check_bounds(&part, &state, bounds)?;
         let max = 1 + self.rng.below(10_000) as usize;
-        match read_once(&partition, from, isolation, max) {
+        let answer = partition.read(from, ReadOptions::new().isolation(isolation).max_bytes(max));
+        match answer.and_then(|read| Ok((take(&read)?, read.next_place(&part.topic, part.number)))) {
             Err(error) => self.failed(None, &error, &[])?,
-            Ok(records) => {
+            Ok((records, place)) => {
+                self.stand(&part, from, &records, place)?;
                 if records.is_empty() != (from == bounds.end) {
                     return Err(format!("I3: {} records from {from} of {part} within {bounds:?}", records.len()));
                 }
@@ -110,7 +112,7 @@ impl Driver {
     /// What was shown must be without a hole, and must stay.
     pub fn show(&mut self, part: &Part, state: &TopicState, from: Offset, records: &Records) -> Check {
         // Whoever reads at level memory has what it reads written.
-        let level = self.topic_level(state).max(Durability::Os);
+        let level = self.shown_level(state).max(Durability::Os);
         for (n, (offset, bytes)) in records.iter().enumerate() {
             if *offset != from + n as u64 {
                 return Err(format!("I3: {part} was read from {from}; record {n} has offset {offset}"));
@@ -122,7 +124,7 @@ impl Driver {
 
     /// I6, and: what was acknowledged at the topic's level can be read.
     pub fn check_bounds(&self, part: &Part, state: &TopicState, bounds: oncelog::Bounds) -> Check {
-        let level = self.topic_level(state);
+        let level = self.shown_level(state);
         let shown = |(op, write): (&crate::model::Op, &crate::model::Write)| {
             let visible = op.acked >= Some(level) && op.acked.is_some();
             Some(write.first.filter(|_| visible)? + write.records.len() as u64)

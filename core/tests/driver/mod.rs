@@ -6,6 +6,7 @@ mod appends;
 mod groups;
 mod lives;
 mod look;
+mod places;
 mod rot;
 mod topics;
 mod transactions;
@@ -14,8 +15,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use oncelog::sim::{Rng, World};
 use oncelog::{
-    Appended, Committed, Consumer, Durability, Engine, Error, ErrorKind, Header, Identity, Producer, Record, Ticket,
-    Transaction, TransactionalProducer,
+    Appended, Committed, Consumer, Durability, Engine, Error, ErrorKind, Header, Identity, Place, Producer, Record,
+    Ticket, Transaction, TransactionalProducer,
 };
 
 use crate::model::oracle::Loss;
@@ -153,6 +154,10 @@ pub struct Driver {
     pub life: Option<Life>,
     pub pending: Vec<Pending>,
     pub level: Durability,
+    /// Readers see only what is durable in this run.
+    pub durable_only: bool,
+    /// Where readers stand, with the record before it.
+    pub places: Vec<(Part, Place, Vec<u8>)>,
     pub identities: Vec<Identity>,
     /// Numbers of transactions that were begun: none may come twice.
     pub numbers: BTreeSet<u64>,
@@ -199,6 +204,8 @@ impl Driver {
             life: None,
             pending: Vec::new(),
             level,
+            durable_only: seed % 5 == 0,
+            places: Vec::new(),
             identities: Vec::new(),
             numbers: BTreeSet::new(),
             incarnation: (0, false),
@@ -308,6 +315,11 @@ impl Driver {
     /// The level at which a topic's records are acknowledged and shown.
     pub fn topic_level(&self, topic: &TopicState) -> Durability {
         topic.level.unwrap_or(self.level)
+    }
+
+    /// The level at which a topic's records are shown.
+    pub fn shown_level(&self, topic: &TopicState) -> Durability {
+        if self.durable_only { Durability::Disk } else { self.topic_level(topic) }
     }
 
     /// A partition that exists, of a topic that exists.
