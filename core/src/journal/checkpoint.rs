@@ -1,5 +1,7 @@
 //! Checkpoints: the state as of one LSN, as frames between the others. Written by the keeper, loaded part by part.
 
+use std::sync::Arc;
+
 use crate::error::Result;
 use crate::format::bytes::{Put, Reader};
 use crate::format::control::{CheckpointHead, Place};
@@ -14,6 +16,8 @@ use super::reserve::Claim;
 use super::segments::SegmentInfo;
 use super::{Fold, Journal};
 
+/// Bytes of a part's head.
+const CHECKPOINT_HEAD: usize = 48;
 /// First byte of a part's body: whose entries follow.
 const SEGMENTS: u8 = 1;
 const STATE: u8 = 2;
@@ -41,13 +45,15 @@ impl<F: Fold> Journal<F> {
     fn write_checkpoint(&self) -> Result<()> {
         // A full disk is found before anything is done.
         drop(self.enter_inside(frame::FRAME_HEADER, Claim::Growth)?);
-        let (snapshot, lsn, next, infos) = {
+        let (snapshot, lsn, next) = {
             let mut core = self.core.lock();
             core.since_checkpoint = 0;
             let (next_lsn, next) = core.next();
             let (lsn, next) = self.upkeep.lock().label(next_lsn - 1, next);
-            (F::snapshot(&core.state), lsn, next, self.segments.all())
+            (F::snapshot(&core.state), lsn, next)
         };
+        // Outside of the lock, for there may be many: what lies below the place never changes.
+        let infos = self.segments.up_to(next.segment);
         let tables: Vec<&[SegmentInfo]> = infos.chunks(ENTRIES_PER_HOLD).collect();
         let parts = tables.len() as u32 + snapshot.parts();
         let mut previous = Place::default();
@@ -132,6 +138,8 @@ fn decode_segments(body: &[u8], out: &mut Vec<SegmentInfo>) -> Option<()> {
 /// A checkpoint that was found whole.
 pub struct Loaded {
     pub next: Place,
+    /// Of its parts' bodies.
+    pub bytes: u64,
     pub segments: Vec<SegmentInfo>,
 }
 
@@ -155,18 +163,34 @@ pub fn frame_at(file: &dyn File, seal: Seal, position: u64) -> Option<Vec<u8>> {
     Some(bytes)
 }
 
+/// The head of a checkpoint's part, without its body.
+fn head_at(file: &dyn File, seal: Seal, position: u64) -> Option<CheckpointHead> {
+    let mut bytes = [0; frame::FRAME_HEADER + CHECKPOINT_HEAD];
+    if file.read_at(&mut bytes, position).ok()? < bytes.len() {
+        return None;
+    }
+    let header = frame::FrameHeader::read(&bytes);
+    if header.head_len as usize != CHECKPOINT_HEAD {
+        return head_of(&frame_at(file, seal, position)?);
+    }
+    let head_end = frame::FRAME_HEADER + CHECKPOINT_HEAD;
+    let checksum = seal.checksum(position, &bytes[4..head_end]);
+    (checksum == header.checksum).then(|| head_of(&bytes))?
+}
+
 /// Loads the checkpoint whose last part lies at `reference`, feeding the state's parts to `part` in order. `None` if
-/// any part is missing or damaged.
+/// any part is missing or damaged. `open` finds the file of a segment.
 pub fn load(
     reference: CheckpointRef,
-    read: &mut dyn FnMut(Place) -> Option<Vec<u8>>,
+    open: &mut dyn FnMut(u64) -> Option<(Arc<dyn File>, Seal)>,
     part: &mut dyn FnMut(&[u8]) -> Option<()>,
 ) -> Option<Loaded> {
     let mut places = Vec::new();
     let mut at = reference.last_part;
     let mut expected: Option<CheckpointHead> = None;
     loop {
-        let head = head_of(&read(at)?)?;
+        let (file, seal) = open(at.segment)?;
+        let head = head_at(&*file, seal, at.position)?;
         let fits = match expected {
             None => head.part == head.parts,
             Some(e) => head.part + 1 == e.part && (head.lsn, head.parts, head.next) == (e.lsn, e.parts, e.next),
@@ -181,19 +205,21 @@ pub fn load(
         }
         at = head.previous;
     }
-    let mut segments = Vec::new();
+    let (mut segments, mut total) = (Vec::new(), 0);
     for at in places.iter().rev() {
-        let bytes = read(*at)?;
+        let (file, seal) = open(at.segment)?;
+        let bytes = frame_at(&*file, seal, at.position)?;
         let header = frame::FrameHeader::read(&bytes);
         let body_at = frame::FRAME_HEADER + header.head_len as usize;
         let body = &bytes[body_at..body_at + header.body_len as usize];
+        total += body.len() as u64;
         match body.split_first()? {
             (&SEGMENTS, rest) => decode_segments(rest, &mut segments)?,
             (&STATE, rest) => part(rest)?,
             _ => return None,
         }
     }
-    Some(Loaded { next: expected?.next, segments })
+    Some(Loaded { next: expected?.next, bytes: total, segments })
 }
 
 fn head_of(bytes: &[u8]) -> Option<CheckpointHead> {

@@ -112,6 +112,8 @@ pub struct Base {
     pub reference: CheckpointRef,
     pub older: CheckpointRef,
     pub next: Place,
+    /// Of the checkpoint.
+    pub bytes: u64,
     pub segments: Vec<SegmentInfo>,
 }
 
@@ -351,7 +353,13 @@ impl<F: Fold> Opener<F> {
                         branch("older_checkpoint_used");
                     }
                     let older = references.get(i + 1).copied().unwrap_or_default();
-                    return Ok(Base { reference: *reference, older, next: loaded.next, segments: loaded.segments });
+                    return Ok(Base {
+                        reference: *reference,
+                        older,
+                        next: loaded.next,
+                        bytes: loaded.bytes,
+                        segments: loaded.segments,
+                    });
                 }
                 restore.clear();
             }
@@ -367,19 +375,19 @@ impl<F: Fold> Opener<F> {
             }
         }
         let none = CheckpointRef::default();
-        Ok(Base { reference: none, older: none, next: Place::default(), segments: Vec::new() })
+        Ok(Base { reference: none, older: none, next: Place::default(), bytes: 0, segments: Vec::new() })
     }
 
     fn load(&self, reference: CheckpointRef, restore: &mut dyn Restore<F>) -> Option<checkpoint::Loaded> {
         let mut files: BTreeMap<u64, FoundSegment> = BTreeMap::new();
-        let mut read = |place: Place| {
-            let segment = match files.entry(place.segment) {
+        let mut open = |number: u64| {
+            let segment = match files.entry(number) {
                 Entry::Occupied(known) => known.into_mut(),
-                Entry::Vacant(new) => new.insert(FoundSegment::open(&self.machine, place.segment, None).ok()??),
+                Entry::Vacant(new) => new.insert(FoundSegment::open(&self.machine, number, None).ok()??),
             };
-            checkpoint::frame_at(&*segment.file, segment.seal(), place.position)
+            Some((segment.file.clone(), segment.seal()))
         };
-        let loaded = checkpoint::load(reference, &mut read, &mut |body| restore.part(body))?;
+        let loaded = checkpoint::load(reference, &mut open, &mut |body| restore.part(body))?;
         restore.load()?;
         Some(loaded)
     }

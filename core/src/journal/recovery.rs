@@ -68,7 +68,7 @@ impl FoundSegment {
     }
 
     fn read_link(&self) -> std::io::Result<Option<Link>> {
-        let mut scanner = Scanner::new(&*self.file, self.seal(), FIRST, self.header.size);
+        let mut scanner = Scanner::glance(&*self.file, self.seal(), FIRST, self.header.size);
         Ok(match scanner.next_frame()? {
             Ok(found) if found.header.kind == Kind::Link as u8 => match scanner.frame(found).payload() {
                 Ok(Payload::Link(link)) => Some(link),

@@ -21,6 +21,9 @@ use crate::io::bugs::{Bug, planted};
 use crate::limits::LAST_WORDS;
 use crate::types::{Incarnation, Lsn};
 
+/// So many bytes may be folded again and again.
+const FEW_BYTES: u64 = 16 << 10;
+
 pub fn put_opened<F: Fold>(core: &mut Core<F>, opened: &Opened, durable: Lsn) {
     let (mut head, mut bytes) = (Vec::new(), Vec::new());
     opened.write(&mut head);
@@ -120,7 +123,11 @@ impl<F: Fold> Recovery<F> {
         let checkpoints = self.checkpoints();
         let mut core = self.opener.core(restore.finish(), segment.clone(), lsn + 1, incarnation, checkpoints);
         core.position = end.position;
+        core.state_bytes = self.base.bytes;
         put_opened(&mut core, &opened, lsn);
+        // Lives that only began and ended need no checkpoint, until there are many of them.
+        let folded = self.walked.folded.1;
+        core.since_checkpoint = if folded > FEW_BYTES { folded } else { 0 };
         let result = write_out(&mut core).and_then(|()| segment.file.sync());
         result.map_err(|e| Error::with_source(ErrorKind::Io, "the first write of this life failed; open again", e))?;
         let mut infos = self.infos(end.segment);
@@ -174,6 +181,8 @@ impl<F: Fold> Recovery<F> {
             incarnation,
             ..core.link(1)
         };
+        core.state_bytes = self.base.bytes;
+        core.since_checkpoint = self.walked.folded.1;
         core.place_link(&link, durable_lsn);
         let mut notes = Vec::new();
         self.place_tail(&mut core, restore, durable_lsn, &mut notes)?;

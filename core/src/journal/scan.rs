@@ -12,6 +12,8 @@ use crate::limits::FRAME_MAX;
 /// The byte where a segment's first frame lies.
 pub const FIRST: u64 = FRAMES;
 const WINDOW: usize = 1 << 20;
+/// Enough for a link.
+const GLANCE: usize = 4 << 10;
 /// Kinds past this one are nobody's, so a byte past it begins no frame.
 const KIND_MAX: u8 = 63;
 
@@ -51,6 +53,8 @@ pub struct Scanner<'a> {
     end: u64,
     window: Vec<u8>,
     window_at: u64,
+    /// Bytes read at once, at least.
+    ahead: usize,
     /// Bytes summed for nothing: what looks like a large head everywhere must not cost the square of the file.
     wasted: u64,
 }
@@ -59,7 +63,12 @@ impl<'a> Scanner<'a> {
     pub fn new(file: &'a dyn File, seal: Seal, position: u64, end: u64) -> Self {
         // Behind the file's end lies nothing, whatever its header says.
         let end = file.len().map_or(end, |len| end.min(len));
-        Scanner { file, seal, position, end, window: Vec::new(), window_at: 0, wasted: 0 }
+        Scanner { file, seal, position, end, window: Vec::new(), window_at: 0, ahead: WINDOW, wasted: 0 }
+    }
+
+    /// The same for who looks at one small frame only.
+    pub fn glance(file: &'a dyn File, seal: Seal, position: u64, end: u64) -> Self {
+        Scanner { ahead: GLANCE, ..Self::new(file, seal, position, end) }
     }
 
     /// Makes `len` bytes from `position` on present in the window; what lies behind the file's end reads as zeros.
@@ -68,7 +77,7 @@ impl<'a> Scanner<'a> {
         if position >= self.window_at && position + len as u64 <= have {
             return Ok(());
         }
-        let want = (self.end - position).min(len.max(WINDOW) as u64) as usize;
+        let want = (self.end - position).min(len.max(self.ahead) as u64) as usize;
         self.window.clear();
         self.window.resize(want.max(len), 0);
         self.window_at = position;

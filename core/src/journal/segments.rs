@@ -14,7 +14,7 @@ use crate::format::files::SegmentHeader;
 use crate::format::footer;
 use crate::format::frame::{Frame, Seal};
 use crate::io::{File, Machine, Mapping};
-use crate::limits::ALLOCATION_MAX;
+use crate::limits::{ALLOCATION_MAX, ENTRIES_PER_HOLD};
 
 /// Sealed segments that are kept open and mapped.
 const SHELF: usize = 256;
@@ -138,9 +138,22 @@ impl Segments {
         self.info(number).is_some_and(|i| i.sealed) && self.writing_file(number).is_none()
     }
 
-    /// Everything that is known, in order.
-    pub fn all(&self) -> Vec<SegmentInfo> {
-        self.table.read().values().copied().collect()
+    /// What is known of the segments up to one that was being written, in order; of that one as it was then.
+    pub(super) fn up_to(&self, last: u64) -> Vec<SegmentInfo> {
+        let mut infos: Vec<SegmentInfo> = Vec::new();
+        loop {
+            // A roll waits for this lock with the journal's in its hand.
+            let from = infos.last().map_or(0, |info| info.number + 1);
+            let before = infos.len();
+            infos.extend(self.table.read().range(from..=last).take(ENTRIES_PER_HOLD).map(|(_, info)| *info));
+            if infos.len() < before + ENTRIES_PER_HOLD || infos.last().is_none_or(|info| info.number >= last) {
+                break;
+            }
+        }
+        if let Some(written) = infos.last_mut().filter(|info| info.number == last) {
+            *written = SegmentInfo { last_lsn: 0, end: 0, sealed: false, ..*written };
+        }
+        infos
     }
 
     /// What is known of a segment.

@@ -133,14 +133,17 @@ pub struct Sequences {
 impl Sequences {
     /// Takes a loaded table; `None` if an entry is there twice.
     pub(super) fn load(table: Paged<Sequence>) -> Option<Self> {
-        let mut sequences = Sequences::default();
+        let mut by_key = FxHashMap::default();
+        by_key.reserve(table.count());
         for (slot, entry) in table.iter() {
-            if !sequences.index(entry.producer_id, entry.instance, slot) {
+            if by_key.insert((entry.producer_id, entry.instance), slot).is_some() {
                 return None;
             }
         }
-        sequences.table = table;
-        Some(sequences)
+        // Sets are built from all their keys at once: many times as fast as one by one.
+        let by_producer = table.iter().map(|(_, entry)| (entry.producer_id, entry.instance)).collect();
+        let by_instance = table.iter().map(|(_, entry)| (entry.instance, entry.producer_id)).collect();
+        Some(Sequences { table, by_key, by_producer, by_instance })
     }
 
     fn index(&mut self, producer_id: i64, instance: Instance, slot: u32) -> bool {
