@@ -72,7 +72,8 @@ soak: tools
 
 # Rust, then each language beside what its programs use today; peers that are not there are left out.
 bench: tools
-	cargo bench --package oncelog-benches
+	cargo bench --package oncelog-benches --bench log
+	cargo bench --package oncelog-benches --bench scale --features holds
 	ffi/bench/compare.sh
 	bindings/python/test.sh build
 	target/python/venv/bin/pip install --quiet --only-binary :all: lmdb confluent_kafka || true

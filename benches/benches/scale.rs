@@ -1,5 +1,6 @@
-//! `cargo bench -p oncelog-benches --bench scale [-- part...]`: what must not grow with the log. Parts: `empty`, `open`,
-//! `reopen`, `memory`, `holds` (with `--features holds`). `GIB=10` sets the greatest amount of data, 1 unless given;
+//! `cargo bench -p oncelog-benches --bench scale [-- part...]`: what must not grow with the log. Parts: `empty`,
+//! `open`, `reopen`, `memory`, `holds` (with `--features holds`). `GIB=10` sets the greatest amount of data, 1 unless
+//! given;
 //! `DIR` where it lies.
 //!
 //! Each figure is taken in a process of its own, so that nothing is warm but the page cache.
@@ -205,7 +206,8 @@ fn timed(dir: &Path) {
     let (took, worked) = (begun.elapsed(), on_processor() - worked);
     let opening = engine.opening();
     println!(
-        "  open {:7.2} ms ({:.2} on the processor): state {:7.2} ms, folding {} frames {:6.2} ms, the rest {:5.2} ms; copied {} frames; {:.1} MiB",
+        "  open {:7.2} ms ({:.2} worked): state {:7.2} ms, folding {} frames {:6.2} ms, the rest {:5.2} ms; copied {}; \
+         {:.1} MiB",
         ms(took),
         ms(worked),
         ms(opening.loading),
@@ -279,8 +281,8 @@ fn memory(bytes: u64, dir: &Path) {
     }
     let over = |kib: u64| mib(kib.saturating_sub(start));
     println!(
-        "{} MiB written, {records} records scanned: not file-backed above the start {:.1} MiB after the writes, {:.1} at \
-         the end, {:.1} at most; all resident {:.1} MiB at most, peak {:.1}",
+        "{} MiB written, {records} records scanned: not file-backed above the start {:.1} MiB after the writes, {:.1} \
+         at the end, {:.1} at most; all resident {:.1} MiB at most, peak {:.1}",
         bytes / MIB,
         over(written),
         over(resident("RssAnon")),

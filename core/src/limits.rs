@@ -32,7 +32,7 @@ pub const SEGMENT_MIN: u64 = 64 << 10;
 pub const SEGMENT_DEFAULT: u64 = 64 << 20;
 /// Size of a log's first segment; each next one doubles up to the option.
 pub const SEGMENT_FIRST: u64 = 256 << 10;
-/// Most bytes of a segment that are kept back for decisions while the next segment is not there; a quarter of a small one.
+/// Most bytes of a segment that are kept back for decisions while there is no next one; a quarter of a small one.
 pub const RESERVE_MAX: u64 = 1 << 20;
 /// Bytes of the reserve that only a close, and the opening behind it, may use.
 pub const LAST_WORDS: u64 = 6 << 10;

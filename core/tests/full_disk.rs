@@ -1,5 +1,5 @@
-//! A disk without room: appends are refused with nothing written, what ends or frees something goes on from the reserve,
-//! and the same handle goes on when there is room again. On the simulated disk, and on small real file systems.
+//! A disk without room: appends are refused with nothing written, what ends or frees something goes on from the
+//! reserve, and the same handle goes on when there is room again. On the simulated disk and on small real ones.
 #![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
 use std::fs;
@@ -7,6 +7,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
+#[cfg(feature = "sim")]
+use oncelog::sim::World;
 use oncelog::{
     Batch, ConsumerOptions, Engine, EngineOptions, Error, ErrorKind, GroupMetadata, Identity, Offsets, ProducerOptions,
     ReadOptions, Record, TopicOptions, TopicPartition,
@@ -164,85 +166,83 @@ fn goes_on(engine: &Engine, left: &mut Left) {
 }
 
 #[cfg(feature = "sim")]
-mod simulated {
-    use super::*;
-    use oncelog::sim::World;
+fn options(segment: u64) -> EngineOptions {
+    Engine::options().threads(false).segment_bytes(segment)
+}
 
-    fn options(segment: u64) -> EngineOptions {
-        Engine::options().threads(false).segment_bytes(segment)
+#[cfg(feature = "sim")]
+fn used(world: &World) -> u64 {
+    world.files().values().map(|image| image.len() as u64).sum()
+}
+
+#[cfg(feature = "sim")]
+#[test]
+fn decisions_go_on_from_the_reserve_and_the_same_handle_goes_on_when_there_is_room() {
+    for (seed, segment, room) in [(1, 64 << 10, 0), (2, 64 << 10, 100_000), (3, 1 << 20, 300_000), (4, 1 << 20, 9)] {
+        let world = World::new(seed);
+        let engine = options(segment).open_on(world.machine()).unwrap();
+        let identity = begin(&engine);
+        world.set_capacity(Some(used(&world) + room));
+        let mut left = fill_and_go_on(&engine, identity);
+        check(&engine, &left);
+        world.advance(3_000_000_000);
+        engine.drive().unwrap();
+        world.set_capacity(None);
+        goes_on(&engine, &mut left);
+        engine.close().unwrap();
+        let engine = options(segment).open_on(world.machine()).unwrap();
+        check_records(&engine, left.records);
     }
+}
 
-    fn used(world: &World) -> u64 {
-        world.files().values().map(|image| image.len() as u64).sum()
-    }
-
-    #[test]
-    fn decisions_go_on_from_the_reserve_and_the_same_handle_goes_on_when_there_is_room() {
-        for (seed, segment, room) in [(1, 64 << 10, 0), (2, 64 << 10, 100_000), (3, 1 << 20, 300_000), (4, 1 << 20, 9)]
-        {
-            let world = World::new(seed);
-            let engine = options(segment).open_on(world.machine()).unwrap();
-            let identity = begin(&engine);
-            world.set_capacity(Some(used(&world) + room));
-            let mut left = fill_and_go_on(&engine, identity);
-            check(&engine, &left);
-            world.advance(3_000_000_000);
-            engine.drive().unwrap();
-            world.set_capacity(None);
-            goes_on(&engine, &mut left);
+#[cfg(feature = "sim")]
+#[test]
+fn a_log_is_closed_and_opened_on_a_disk_that_stays_full() {
+    for seed in 0..6 {
+        let world = World::new(seed);
+        let mut engine = options(64 << 10).open_on(world.machine()).unwrap();
+        let identity = begin(&engine);
+        world.set_capacity(Some(used(&world) + seed * 30_000));
+        let mut left = fill_and_go_on(&engine, identity);
+        for _ in 0..5 {
             engine.close().unwrap();
-            let engine = options(segment).open_on(world.machine()).unwrap();
-            check_records(&engine, left.records);
-        }
-    }
-
-    #[test]
-    fn a_log_is_closed_and_opened_on_a_disk_that_stays_full() {
-        for seed in 0..6 {
-            let world = World::new(seed);
-            let mut engine = options(64 << 10).open_on(world.machine()).unwrap();
-            let identity = begin(&engine);
-            world.set_capacity(Some(used(&world) + seed * 30_000));
-            let mut left = fill_and_go_on(&engine, identity);
-            for _ in 0..5 {
-                engine.close().unwrap();
-                engine = options(64 << 10).open_on(world.machine()).unwrap();
-                check(&engine, &left);
-                full(append(&engine, left.records), "an append on a disk that is still full");
-            }
-            world.set_capacity(None);
-            goes_on(&engine, &mut left);
-        }
-    }
-
-    #[test]
-    fn a_life_that_died_on_a_full_disk_is_read_there_and_goes_on_when_there_is_room() {
-        for seed in 0..20 {
-            let world = World::new(seed);
-            let engine = options(64 << 10).open_on(world.machine()).unwrap();
-            let identity = begin(&engine);
-            world.set_capacity(Some(used(&world) + seed * 10_000));
-            let mut left = fill_and_go_on(&engine, identity);
-            if seed % 2 == 0 {
-                world.kill()
-            } else {
-                world.crash()
-            }
-            drop(engine);
-            // Its tail is to be copied, and there is no room: that is all it says, and it changes nothing.
-            match options(64 << 10).open_on(world.machine()) {
-                Err(error) => assert_eq!(error.kind(), ErrorKind::Full, "{error}"),
-                Ok(engine) => check(&engine, &left),
-            }
-            world.kill();
-            let reading = options(64 << 10).read_only(true).open_on(world.machine_for_reading()).unwrap();
-            check_records(&reading, left.records);
-            drop(reading);
-            world.set_capacity(None);
-            let engine = options(64 << 10).open_on(world.machine()).unwrap();
+            engine = options(64 << 10).open_on(world.machine()).unwrap();
             check(&engine, &left);
-            goes_on(&engine, &mut left);
+            full(append(&engine, left.records), "an append on a disk that is still full");
         }
+        world.set_capacity(None);
+        goes_on(&engine, &mut left);
+    }
+}
+
+#[cfg(feature = "sim")]
+#[test]
+fn a_life_that_died_on_a_full_disk_is_read_there_and_goes_on_when_there_is_room() {
+    for seed in 0..20 {
+        let world = World::new(seed);
+        let engine = options(64 << 10).open_on(world.machine()).unwrap();
+        let identity = begin(&engine);
+        world.set_capacity(Some(used(&world) + seed * 10_000));
+        let mut left = fill_and_go_on(&engine, identity);
+        if seed % 2 == 0 {
+            world.kill()
+        } else {
+            world.crash()
+        }
+        drop(engine);
+        // Its tail is to be copied, and there is no room: that is all it says, and it changes nothing.
+        match options(64 << 10).open_on(world.machine()) {
+            Err(error) => assert_eq!(error.kind(), ErrorKind::Full, "{error}"),
+            Ok(engine) => check(&engine, &left),
+        }
+        world.kill();
+        let reading = options(64 << 10).read_only(true).open_on(world.machine_for_reading()).unwrap();
+        check_records(&reading, left.records);
+        drop(reading);
+        world.set_capacity(None);
+        let engine = options(64 << 10).open_on(world.machine()).unwrap();
+        check(&engine, &left);
+        goes_on(&engine, &mut left);
     }
 }
 

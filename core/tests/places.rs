@@ -1,5 +1,5 @@
-//! Places that outlive a life of the log: good if what they stand behind was kept, else `Truncated`, never other records.
-//! And readers who see only what is durable.
+//! Places that outlive a life of the log: good if what they stand behind was kept, else `Truncated`, never other
+//! records. And readers who see only what is durable.
 #![cfg(feature = "sim")]
 #![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
 

@@ -285,8 +285,8 @@ impl ReadOptions {
         self.isolation = isolation;
         self
     }
-    /// Says where the reader stands, by `Records::next_place` of this life of the log or an earlier one: the read answers
-    /// `Truncated` if a crash took records that this place stands behind. The offset to read must be the place's.
+    /// Says where the reader stands, by `Records::next_place` of this life of the log or an earlier one: the read
+    /// answers `Truncated` if a crash took records that this place stands behind. The offset to read is the place's.
     ///
     /// ```
     /// # let dir = tempfile::tempdir().unwrap();

@@ -98,8 +98,8 @@ impl Partition {
     }
 
     /// Reads from an offset on, up to about `max_bytes`: what is visible now, nothing if that is nothing yet. Records
-    /// become visible when they have met the topic's level. Go on with `Records::next_offset`, or, over lives of the log,
-    /// with `Records::next_place`.
+    /// become visible when they have met the topic's level. Go on with `Records::next_offset`, or, over lives of the
+    /// log, with `Records::next_place`.
     ///
     /// # Errors
     /// `Truncated` if a crash took records that `ReadOptions::from` stands behind: others may have their offsets;

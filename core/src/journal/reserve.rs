@@ -1,5 +1,5 @@
-//! The reserve: the last part of the segment that is written, kept back as long as the next segment is not there. It lies
-//! in space that the segment was made with, so a full disk cannot take it.
+//! The reserve: the last part of the segment that is written, kept back as long as the next segment is not there. It
+//! lies in space that the segment was made with, so a full disk cannot take it.
 
 use crate::limits::{LAST_WORDS, RESERVE_MAX};
 

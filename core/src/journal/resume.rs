@@ -204,8 +204,8 @@ impl<F: Fold> Recovery<F> {
         Ok((journal, report))
     }
 
-    /// The segment that the tail is copied into: as large as any, or, on a disk that is nearly full, as large as it must
-    /// be with its reserve, or without.
+    /// The segment that the tail is copied into: as large as any, or, on a disk that is nearly full, as large as it
+    /// must be with its reserve, or without.
     fn make_copy(&self, number: u64, old: u64, tail_bytes: u64) -> std::io::Result<Arc<Segment>> {
         let least = FIRST + tail_bytes + 8192;
         let usual = (self.found[&old].header.size.max(FIRST + tail_bytes * 2 + 8192))

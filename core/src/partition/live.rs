@@ -72,8 +72,8 @@ struct Older {
 }
 
 impl Partition {
-    /// A partition as recovery or its creation found it; `level` is the topic's or else the engine's, `shown` the one at
-    /// which records become visible.
+    /// A partition as recovery or its creation found it; `level` is the topic's or else the engine's, `shown` the one
+    /// at which records become visible.
     pub fn new(
         topic: Arc<str>,
         number: u32,

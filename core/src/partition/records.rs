@@ -160,8 +160,8 @@ impl Records {
         shares.find(|s| s.partition == partition && &*s.topic == topic).map(|share| share.end)
     }
 
-    /// Where a reader of a partition stands behind these records; `None` if this holds nothing of it. Read on from there,
-    /// in this life of the log or a later one, with `ReadOptions::from`.
+    /// Where a reader of a partition stands behind these records; `None` if this holds nothing of it. Read on from
+    /// there, in this life of the log or a later one, with `ReadOptions::from`.
     pub fn next_place(&self, topic: &str, partition: u32) -> Option<Place> {
         let mut shares = self.shares.iter().rev();
         shares.find(|s| s.partition == partition && &*s.topic == topic).map(Share::place)
