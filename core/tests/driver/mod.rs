@@ -204,7 +204,7 @@ impl Driver {
             life: None,
             pending: Vec::new(),
             level,
-            durable_only: seed % 5 == 0,
+            durable_only: seed.is_multiple_of(5),
             places: Vec::new(),
             identities: Vec::new(),
             numbers: BTreeSet::new(),
