@@ -211,6 +211,9 @@ impl Driver {
         self.lives += 1;
         self.incarnation.1 = false;
         let mut seen = observe(&engine, &self.history)?;
+        // It opened on a full disk; to ask for positions every name is opened, and that needs room.
+        self.world.set_capacity(None);
+        self.full = false;
         seen.positions = match self.observe_positions(&engine) {
             Ok(positions) => positions,
             // The fault struck in the opening, and the engine found out only now.
