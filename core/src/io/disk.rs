@@ -144,6 +144,10 @@ impl File for DiskFile {
         Ok(self.file.metadata()?.len())
     }
 
+    fn data_from(&self, position: u64) -> u64 {
+        data_from(&self.file, position)
+    }
+
     fn punch(&self, position: u64, length: u64) -> io::Result<()> {
         self.check_writable()?;
         punch(&self.file, position, length)
@@ -207,6 +211,24 @@ fn allocate(file: &fs::File, size: u64) -> io::Result<()> {
         Err(error) if is_unsupported(&error) => file.set_len(size),
         other => other,
     }
+}
+
+/// Where the file system has data at or behind a position: what it promised and nobody wrote reads as zeros.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+fn data_from(file: &fs::File, position: u64) -> u64 {
+    let Ok(from) = libc::off_t::try_from(position) else { return u64::MAX };
+    // SAFETY: a plain number about a file that is open. It moves the file's own position, which no other call uses.
+    let found = unsafe { libc::lseek(file.as_raw_fd(), from, libc::SEEK_DATA) };
+    match u64::try_from(found) {
+        Ok(found) => found.max(position),
+        Err(_) if io::Error::last_os_error().raw_os_error() == Some(libc::ENXIO) => u64::MAX,
+        Err(_) => position,
+    }
+}
+
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+fn data_from(_file: &fs::File, position: u64) -> u64 {
+    position
 }
 
 /// Frees the blocks of a range, if the file system can.
@@ -300,6 +322,17 @@ mod tests {
         let bytes = file.map().unwrap().unwrap();
         assert!(bytes[..4096].iter().chain(&bytes[12_288..]).all(|&b| b == 7));
         assert!(bytes[4096..12_288].iter().all(|&b| b == 0), "ext4, XFS, btrfs and tmpfs all punch");
+    }
+
+    #[test]
+    fn what_was_promised_and_never_written_is_known_to_hold_nothing() {
+        let (_directory, disk) = disk(true);
+        let file = disk.create("a", 1 << 20).unwrap();
+        file.write_at(b"x", 300_000).unwrap();
+        let found = file.data_from(0);
+        assert!(found <= 300_000, "data is never stepped over");
+        assert!(file.data_from(300_000) == 300_000);
+        assert!(file.data_from(400_000) >= 400_000 && file.data_from(2 << 20) == u64::MAX);
     }
 
     #[test]

@@ -63,6 +63,11 @@ pub trait File: Send + Sync + 'static {
     fn is_empty(&self) -> io::Result<bool> {
         Ok(self.len()? == 0)
     }
+    /// The first byte at or behind `position` that may be anything but zero; `position` where the system cannot tell,
+    /// `u64::MAX` if there is none.
+    fn data_from(&self, position: u64) -> u64 {
+        position
+    }
     /// Gives the space of a range back; it reads as zeros. The length stays. May do nothing where unsupported.
     fn punch(&self, position: u64, length: u64) -> io::Result<()>;
     /// Maps the whole file for reading. Only for files that never change again. `None`: mappings are off, use

@@ -12,6 +12,9 @@ use crate::limits::FRAME_MAX;
 /// The byte where a segment's first frame lies.
 pub const FIRST: u64 = FRAMES;
 const WINDOW: usize = 1 << 20;
+/// Zeros are stepped over in blocks of this size.
+const BLOCK: usize = 4 << 10;
+static ZEROS: [u8; BLOCK] = [0; BLOCK];
 /// Enough for a link.
 const GLANCE: usize = 4 << 10;
 /// Kinds past this one are nobody's, so a byte past it begins no frame.
@@ -162,9 +165,23 @@ impl<'a> Scanner<'a> {
     pub fn step(&mut self) -> io::Result<bool> {
         self.position = (self.position + 8).next_multiple_of(8);
         while self.position + FRAME_HEADER as u64 <= self.end {
+            if self.position + FRAME_HEADER as u64 > self.window_at + self.window.len() as u64 {
+                // Nothing to read where nothing was ever written.
+                let data = self.file.data_from(self.position);
+                if data >= self.end {
+                    self.position = self.end;
+                    return Ok(false);
+                }
+                // A frame that begins in zeros is none, but for the byte that holds its kind.
+                self.position = self.position.max((data & !7).saturating_sub(8));
+            }
             self.load(self.position, FRAME_HEADER)?;
             let last = self.window_at + self.window.len() as u64 - FRAME_HEADER as u64;
             while self.position <= last {
+                if self.position + BLOCK as u64 <= last && self.bytes(self.position, BLOCK) == ZEROS {
+                    self.position += BLOCK as u64;
+                    continue;
+                }
                 let bytes = self.bytes(self.position, FRAME_HEADER);
                 if get_u64(bytes, 0) != 0 && bytes[4] != 0 && bytes[4] <= KIND_MAX && get_u32(bytes, 8) != u32::MAX {
                     return Ok(true);
@@ -180,6 +197,10 @@ impl<'a> Scanner<'a> {
     pub fn last_byte(&mut self) -> io::Result<u64> {
         let (mut at, mut last) = (self.position, self.position);
         while at < self.end {
+            at = at.max(self.file.data_from(at));
+            if at >= self.end {
+                break;
+            }
             let len = ((self.end - at) as usize).min(WINDOW);
             self.load(at, len)?;
             if let Some(i) = self.bytes(at, len).iter().rposition(|b| *b != 0) {

@@ -138,6 +138,11 @@ impl Segments {
         self.info(number).is_some_and(|i| i.sealed) && self.writing_file(number).is_none()
     }
 
+    /// Everything that is known, in order.
+    pub fn all(&self) -> Vec<SegmentInfo> {
+        self.table.read().values().copied().collect()
+    }
+
     /// What is known of the segments up to one that was being written, in order; of that one as it was then.
     pub(super) fn up_to(&self, last: u64) -> Vec<SegmentInfo> {
         let mut infos: Vec<SegmentInfo> = Vec::new();
