@@ -160,8 +160,8 @@ impl Partition {
         &self.watchers
     }
 
-    /// Frames or parts are written: for each the segment and the LSN, the run that says where, and the offset behind its
-    /// last record. Called by the leader of the write in journal order.
+    /// Frames or parts are written: for each the segment and the LSN, the run that says where, and the offset behind
+    /// its last record. Called by the leader of the write in journal order.
     pub fn written(&self, frames: impl IntoIterator<Item = ((u64, Lsn), Run, Offset)>) {
         let mut end = 0;
         {
