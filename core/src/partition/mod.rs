@@ -2,6 +2,7 @@
 
 mod index;
 mod live;
+mod place;
 mod plan;
 mod records;
 #[cfg(test)]

@@ -11,7 +11,7 @@ use crate::format::frame::{FRAME_HEADER, Frame, FrameHeader, Kind, Seal};
 use crate::format::record::{Headers, RecordIter, RecordRef};
 use crate::io::branches::branch;
 use crate::journal::Bytes;
-use crate::types::{Incarnation, Instance, Lsn, Offset, Place, Timestamp};
+use crate::types::{Incarnation, Instance, Lsn, Offset, Timestamp};
 
 /// Records as a read or a poll answered them, of one partition or of several.
 ///
@@ -39,7 +39,7 @@ use crate::types::{Incarnation, Instance, Lsn, Offset, Place, Timestamp};
 /// ```
 #[derive(Default)]
 pub struct Records {
-    shares: Vec<Share>,
+    pub(super) shares: Vec<Share>,
 }
 
 /// What one partition gave.
@@ -158,21 +158,6 @@ impl Records {
     pub fn next_offset(&self, topic: &str, partition: u32) -> Option<Offset> {
         let mut shares = self.shares.iter().rev();
         shares.find(|s| s.partition == partition && &*s.topic == topic).map(|share| share.end)
-    }
-
-    /// Where a reader of a partition stands behind these records; `None` if this holds nothing of it. Read on from
-    /// there, in this life of the log or a later one, with `ReadOptions::from`.
-    pub fn next_place(&self, topic: &str, partition: u32) -> Option<Place> {
-        let mut shares = self.shares.iter().rev();
-        shares.find(|s| s.partition == partition && &*s.topic == topic).map(Share::place)
-    }
-
-    /// Notes which life read, and a frame that nothing shown lies behind.
-    pub(crate) fn seen_by(&mut self, incarnation: Incarnation, most: Lsn) {
-        for share in &mut self.shares {
-            share.seen = (incarnation, share.seen.1.min(most));
-            share.stretches.iter_mut().for_each(|stretch| stretch.lsn = stretch.lsn.min(most));
-        }
     }
 
     /// Keeps the first `records` of what one read gave.
@@ -396,20 +381,20 @@ impl<'a> RecordsIter<'a> {
 }
 
 /// A batch of a stretch: header read, its place right, not yet verified.
-struct Candidate<'a> {
+pub(super) struct Candidate<'a> {
     header: BatchHeader,
     head: &'a [u8],
     body: &'a [u8],
     /// Offset behind its last record.
-    end: Offset,
+    pub(super) end: Offset,
     /// Byte of the stretch where the next one begins.
-    next: usize,
+    pub(super) next: usize,
 }
 
 impl<'a> Candidate<'a> {
     /// The batch at byte `at`, if what lies there can be one that begins with offset `expected`.
     #[inline]
-    fn read(bytes: &'a [u8], bare: bool, at: usize, expected: Offset) -> Option<Candidate<'a>> {
+    pub(super) fn read(bytes: &'a [u8], bare: bool, at: usize, expected: Offset) -> Option<Candidate<'a>> {
         let start = if bare { at } else { at.checked_add(FRAME_HEADER)? };
         let rest = bytes.get(start..)?;
         let header = BatchHeader::read(rest)?;
@@ -425,19 +410,6 @@ impl<'a> Candidate<'a> {
 }
 
 impl Stretch {
-    /// The frame that holds the record before an offset; where frames are damaged one behind it.
-    fn lsn_below(&self, end: Offset) -> Lsn {
-        let (mut at, mut expected, mut lsn) = (0, self.first, self.lsn);
-        while !self.bare
-            && expected < end
-            && let Some(batch) = Candidate::read(&self.bytes, false, at, expected)
-        {
-            lsn = FrameHeader::read(&self.bytes[at..]).lsn.min(self.lsn);
-            (at, expected) = (batch.next, batch.end);
-        }
-        if expected < end { self.lsn } else { lsn }
-    }
-
     /// Where to go on behind damage: the next frame whose head is right, or the stretch's end. Bare batches have no
     /// head of their own that could be told from a copy in somebody's value.
     #[cold]
@@ -464,13 +436,6 @@ impl Stretch {
 }
 
 impl Share {
-    fn place(&self) -> Place {
-        let (incarnation, before) = self.seen;
-        let last = self.stretches.iter().rfind(|stretch| stretch.first < self.end);
-        let lsn = last.map_or(before, |stretch| stretch.lsn_below(self.end));
-        Place { incarnation, lsn, offset: self.end }
-    }
-
     /// Hides what lies past `max_bytes` of the first stretch, keeping at least the batch with the first offset.
     pub(super) fn cut(&mut self, max_bytes: usize) {
         let Some(stretch) = self.stretches.first() else { return };

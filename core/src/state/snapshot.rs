@@ -282,6 +282,13 @@ impl Snapshot {
         Self { tables, plan: OnceLock::new() }
     }
 
+    /// The same without what recoveries have cut: that is each life's own. For tests.
+    #[cfg(feature = "sim")]
+    pub fn without_cuts(mut self) -> Self {
+        self.tables.cuts = Paged::default();
+        Self { plan: OnceLock::new(), ..self }
+    }
+
     /// Number of parts, at least 1. The first call walks over all entries.
     pub fn parts(&self) -> u32 {
         u32::try_from(self.plan().len()).unwrap_or(u32::MAX)
