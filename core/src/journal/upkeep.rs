@@ -110,16 +110,20 @@ impl<F: Fold> Journal<F> {
             let core = self.core.lock();
             (core.next_lsn - 1, core.wanted, core.stated, core.marked, core.unsynced.len() > 1)
         };
-        let durable = self.durable_lsn();
+        // An answer may be drawn from a frame that nobody wanted on the device when it was placed.
+        let wanted = wanted.max(self.asked_durable().min(last));
         if self.written_lsn() < wanted {
             self.lead_write()?;
         }
         // The older of two unsynced segments is flushed before the newer one is full, or appends would have to wait.
-        if durable < wanted || rolled {
+        if self.durable_lsn() < wanted || rolled {
             self.lead_flush()?;
         }
+        let durable = self.durable_lsn();
+        // A mark is not flushed for itself, unless somebody waits for it.
+        let only_mark = marked && durable + 1 == last && durable >= wanted;
         let mut upkeep = self.upkeep.lock();
-        if self.durable_lsn() < last && !(marked && self.durable_lsn() + 1 == last) {
+        if durable < last && !only_mark {
             let since = *upkeep.dirty_since.get_or_insert(now);
             upkeep.quiet_since = now;
             drop(upkeep);
@@ -146,6 +150,13 @@ impl<F: Fold> Journal<F> {
             return Ok(None);
         }
         Ok(Some(quiet + MARK_AFTER))
+    }
+
+    /// The last frame of which somebody enlisted wants to hear that it is durable.
+    fn asked_durable(&self) -> Lsn {
+        let enlisted = self.enlisted.lock();
+        let durable = enlisted.iter().filter(|one| one.level == Durability::Disk);
+        durable.map(|one| one.lsn).max().unwrap_or(0)
     }
 
     /// Places an empty frame that states the durable LSN, and writes it; it is not flushed for itself.

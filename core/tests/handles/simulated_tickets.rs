@@ -62,6 +62,25 @@ fn a_refusal_is_given_no_earlier_than_what_it_was_drawn_from_is_durable() {
 }
 
 #[test]
+fn whoever_asks_an_idle_log_is_answered() {
+    let (world, engine) = begin(6);
+    engine.drive().unwrap();
+    // Long enough for the mark that states what is durable, which is the last frame then and is not flushed for itself.
+    for _ in 0..4 {
+        world.advance(100_000_000);
+        engine.drive().unwrap();
+    }
+    let completions = Completions::new().unwrap();
+    completions.watch(engine.create_topic_ticket("t", TopicOptions::new()).unwrap(), |answer| answer);
+    completions.watch(engine.flush_ticket().unwrap(), |answer| answer);
+    engine.drive().unwrap();
+    let mut done = Vec::new();
+    assert_eq!(completions.drain(&mut done), 2);
+    assert_eq!(done[0].as_ref().err().map(|error| error.kind()), Some(ErrorKind::TopicExists));
+    assert!(done[1].is_ok());
+}
+
+#[test]
 fn what_a_done_ticket_says_survives_a_power_cut() {
     for seed in 0..40 {
         let (world, engine) = begin(seed);
