@@ -4,7 +4,7 @@
 // and says more on a machine that is busy with other things.
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { createRequire } from "node:module";
-import { tmpdir } from "node:os";
+import { availableParallelism, loadavg, tmpdir } from "node:os";
 import { join } from "node:path";
 import { open } from "oncelog";
 
@@ -23,26 +23,23 @@ function threadTime() {
   }
 }
 
-const results = new Map();
+const cases = [];
 
-/** Measures `run` over a fresh store, several times; `count` records each. */
-async function measure(name, count, make, run) {
-  const [wall, thread] = [[], []];
-  for (let round = 0; round < Number(rounds); round++) {
-    const path = mkdtempSync(join(directory, "oncelog-bench-"));
-    const store = await make(path);
-    globalThis.gc?.();
-    const [begun, worked] = [process.hrtime.bigint(), threadTime()];
-    await run(store);
-    thread.push((threadTime() - worked) / count);
-    wall.push(Number(process.hrtime.bigint() - begun) / count);
-    await store.close();
-    rmSync(path, { recursive: true });
-  }
-  const median = (times) => times.sort((a, b) => a - b)[times.length >> 1];
-  const result = { wall: median(wall), thread: median(thread) };
-  results.set(name, result);
-  console.log(`${name.padEnd(58)} ${result.wall.toFixed(0).padStart(7)} ${result.thread.toFixed(0).padStart(7)}`);
+/** Adds a case: `run` over a fresh store, `count` records each time. */
+function measure(name, count, make, run) {
+  cases.push({ name, count, make, run, wall: [], thread: [] });
+}
+
+async function once({ count, make, run, wall, thread }) {
+  const path = mkdtempSync(join(directory, "oncelog-bench-"));
+  const store = await make(path);
+  globalThis.gc?.();
+  const [begun, worked] = [process.hrtime.bigint(), threadTime()];
+  await run(store);
+  thread.push((threadTime() - worked) / count);
+  wall.push(Number(process.hrtime.bigint() - begun) / count);
+  await store.close();
+  rmSync(path, { recursive: true });
 }
 
 function load(name) {
@@ -73,11 +70,12 @@ const filled = async (path) => {
   await post(store, N);
   return store;
 };
-const many = (size) => async ({ producer }) => {
+/** Calls of many; `look` is shown the answers of each. */
+const many = (size, look = () => {}) => async ({ producer }) => {
   const records = Array(size).fill(record);
   let waiting = [];
   for (let i = 0; i < N; i += size) {
-    waiting.push(producer.sendMany("t", records));
+    waiting.push(producer.sendMany("t", records).then(look));
     if (waiting.length * size >= 20_000) {
       await Promise.all(waiting);
       waiting = [];
@@ -85,22 +83,26 @@ const many = (size) => async ({ producer }) => {
   }
   await Promise.all(waiting);
 };
+const lookAtAll = (answers) => {
+  let sum = 0;
+  for (const { first } of answers) sum += Number(first);
+  return sum;
+};
 
-console.log(`node ${process.version}${" ".repeat(49)} wall, ns  thread`);
-await measure("oncelog post, one by one", N, log, (store) => post(store, N));
-await measure("oncelog post, one crossing each", N, log, async ({ producer }) => {
+measure("oncelog post, one by one", N, log, (store) => post(store, N));
+measure("oncelog post, one crossing each", N, log, async ({ producer }) => {
   for (let i = 0; i < N; i++) {
     if (!producer.post("t", { value: RECORD })) await producer.drained();
     await null;
   }
   await producer.flush();
 });
-await measure("oncelog send, a promise each, 1,000 at a time", N, log, async ({ producer }) => {
+measure("oncelog send, a promise each, 1,000 at a time", N, log, async ({ producer }) => {
   for (let i = 0; i < N; i += 1000) {
     await Promise.all(Array.from({ length: 1000 }, () => producer.send("t", { value: RECORD })));
   }
 });
-await measure("oncelog transactions of 1,000 sends, one crossing each", N, log, async ({ engine }) => {
+measure("oncelog transactions of 1,000 sends, one crossing each", N, log, async ({ engine }) => {
   const transactional = await engine.transactionalProducer("x");
   for (let i = 0; i < N; i += 1000) {
     const transaction = transactional.beginTransaction();
@@ -108,10 +110,11 @@ await measure("oncelog transactions of 1,000 sends, one crossing each", N, log, 
     await transaction.commit();
   }
 });
-await measure("oncelog sendMany of 1,000, an answer each", N, log, many(1000));
-await measure("oncelog sendMany of 100, an answer each", N, log, many(100));
+measure("oncelog sendMany of 1,000, an answer each", N, log, many(1000));
+measure("oncelog sendMany of 1,000, each answer looked at", N, log, many(1000, lookAtAll));
+measure("oncelog sendMany of 100, an answer each", N, log, many(100));
 for (const [name, offsets] of [["bigint", "bigint"], ["number", "number"]]) {
-  await measure(`oncelog read, poll, offsets as ${name}`, N, filled, async ({ engine }) => {
+  measure(`oncelog read, poll, offsets as ${name}`, N, filled, async ({ engine }) => {
     const consumer = engine.consumer({ topics: ["t"], offsets });
     for (let read = 0, sum = 0; read < N; ) {
       const records = await consumer.poll();
@@ -120,7 +123,7 @@ for (const [name, offsets] of [["bigint", "bigint"], ["number", "number"]]) {
     }
   });
 }
-await measure("oncelog read, for await", N, filled, async ({ engine }) => {
+measure("oncelog read, for await", N, filled, async ({ engine }) => {
   let read = 0;
   for await (const { value } of engine.consumer({ topics: ["t"] })) if ((read += value.length / 100) === N) break;
 });
@@ -135,13 +138,13 @@ if (lmdb) {
       });
     }
   };
-  await measure("lmdb-js put", N, make, async (db) => {
+  measure("lmdb-js put", N, make, async (db) => {
     let last;
     for (let i = 0; i < N; i++) last = db.put(i, RECORD);
     await last;
   });
-  await measure("lmdb-js transactionSync of 1,000 putSync", N, make, fill);
-  await measure("lmdb-js read, getRange", N, (path) => (fill.db = make(path), fill(fill.db), fill.db), (db) => {
+  measure("lmdb-js transactionSync of 1,000 putSync", N, make, fill);
+  measure("lmdb-js read, getRange", N, (path) => (fill.db = make(path), fill(fill.db), fill.db), (db) => {
     let sum = 0;
     for (const { value } of db.getRange({})) sum += value.length;
   });
@@ -155,13 +158,28 @@ if (Sqlite) {
     db.exec("create table log(off integer primary key, v blob)");
     return db;
   };
-  await measure("better-sqlite3 run, in transactions of 1,000", N, make, (db) => {
+  measure("better-sqlite3 run, in transactions of 1,000", N, make, (db) => {
     const insert = db.prepare("insert into log(v) values(?)");
     const batch = db.transaction(() => {
       for (let j = 0; j < 1000; j++) insert.run(RECORD);
     });
     for (let i = 0; i < N; i += 1000) batch();
   });
+}
+
+// The cases take turns, so that what else the machine does falls on all of them.
+const loads = [loadavg()[0]];
+for (let round = 0; round < Number(rounds); round++) {
+  for (const one of cases) await once(one);
+  loads.push(loadavg()[0]);
+}
+const median = (times) => [...times].sort((a, b) => a - b)[times.length >> 1];
+const results = new Map(cases.map(({ name, wall, thread }) => [name, { wall: median(wall), thread: median(thread) }]));
+const shown = loads.map((load) => load.toFixed(1)).join(" ");
+console.log(`node ${process.version}, ${availableParallelism()} processors, load ${shown}; medians of ${rounds} rounds`);
+console.log(`${" ".repeat(58)} wall, ns  thread`);
+for (const [name, { wall, thread }] of results) {
+  console.log(`${name.padEnd(58)} ${wall.toFixed(0).padStart(8)} ${thread.toFixed(0).padStart(7)}`);
 }
 
 /** The targets: what it may cost, and how many times faster than what. */
@@ -174,7 +192,8 @@ const targets = [
 ];
 console.log("\ntargets: ns, and times faster in this run");
 for (const [name, most, peer, times] of targets) {
-  const { wall } = results.get(name);
-  const ratio = results.has(peer) ? `; ${(results.get(peer).wall / wall).toFixed(1)} x ${peer}, ${times} asked` : "";
-  console.log(`${name}: ${wall.toFixed(0)} ns, ${most} asked${ratio}`);
+  const { wall, thread } = results.get(name);
+  const faster = (of) => (results.get(peer)[of] / results.get(name)[of]).toFixed(1);
+  const ratio = results.has(peer) ? `; ${faster("wall")} x ${peer} (thread ${faster("thread")} x), ${times} asked` : "";
+  console.log(`${name}: ${wall.toFixed(0)} ns (thread ${thread.toFixed(0)}), ${most} asked${ratio}`);
 }

@@ -22,13 +22,30 @@ pub type Instance = u32;
 /// Names one transaction for ever, across all producers and restarts.
 pub type TransactionNumber = u64;
 
-/// A topic's identity. A topic that is deleted and created again has the same name and another id.
+/// A topic's identity: a UUID, shown as one. A topic that is deleted and created again has the same name and another
+/// id.
+///
+/// ```
+/// use oncelog::TopicId;
+/// assert_eq!(TopicId([0xab; 16]).to_string(), "abababab-abab-abab-abab-abababababab");
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
 pub struct TopicId(pub [u8; 16]);
 
 impl fmt::Debug for TopicId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.iter().try_for_each(|b| write!(f, "{b:02x}"))
+    }
+}
+
+impl fmt::Display for TopicId {
+    /// The usual text of a UUID (RFC 9562).
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (at, byte) in self.0.iter().enumerate() {
+            let dash = if matches!(at, 4 | 6 | 8 | 10) { "-" } else { "" };
+            write!(f, "{dash}{byte:02x}")?;
+        }
+        Ok(())
     }
 }
 

@@ -12,7 +12,7 @@ async function load(engine, to) {
   console.log(`the log has everything up to position ${producer.position}`);
   const lines = LINES.slice(0, to).map((value, index) => ({ value, position: index + 1 }));
   const answers = await producer.sendMany("lines", lines);
-  return answers.filter(({ duplicate }) => duplicate).length;
+  return [...answers].filter(({ duplicate }) => duplicate).length;
 }
 
 const directory = mkdtempSync(join(tmpdir(), "oncelog-"));

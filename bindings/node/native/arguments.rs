@@ -22,7 +22,11 @@ pub fn durability(name: Option<&str>) -> Result<Option<Durability>> {
         None => Ok(None),
         Some("disk") => Ok(Some(Durability::Disk)),
         Some("os") => Ok(Some(Durability::Os)),
-        Some(other) => Err(refused(format!("no such durability; say \"disk\" or \"os\", durability={other:?}"))),
+        Some("memory") => Ok(Some(Durability::Memory)),
+        Some(other) => {
+            let text = "no such durability; say \"disk\", \"os\" or \"memory\"";
+            Err(refused(format!("{text}, durability={other:?}")))
+        }
     }
 }
 
@@ -95,17 +99,27 @@ impl From<Bounds> for BoundsRow {
     }
 }
 
-/// Writes the answers of many, as `layout` draws them.
+/// Writes the answers of many, as `layout` draws them: most are in a row in few batches.
 pub fn many_cells(answers: &[Appended]) -> Vec<u8> {
-    let mut cells = Vec::with_capacity(answers.len() * crate::layout::MANY_CELLS as usize * 8);
-    for Appended { partition, first, timestamp, duplicate, lsn, incarnation, .. } in answers {
+    let mut cells = Vec::new();
+    for run in answers.chunk_by(in_a_row) {
+        let Some(Appended { partition, first, timestamp, duplicate, lsn, incarnation, .. }) = run.first() else {
+            break;
+        };
         cells.extend_from_slice(&f64::from(*partition).to_ne_bytes());
         cells.extend_from_slice(&f64::from(u8::from(*duplicate)).to_ne_bytes());
         cells.extend_from_slice(&Offset::to_ne_bytes(*first));
-        // Milliseconds stay far below 2^53.
+        // Milliseconds stay far below 2^53, and so does what memory can hold.
         cells.extend_from_slice(&(*timestamp as f64).to_ne_bytes());
         cells.extend_from_slice(&lsn.to_ne_bytes());
         cells.extend_from_slice(&incarnation.to_ne_bytes());
+        cells.extend_from_slice(&(run.len() as f64).to_ne_bytes());
     }
     cells
+}
+
+/// True if `next` lies right behind `one` and is the same otherwise. Duplicates have no place.
+fn in_a_row(one: &Appended, next: &Appended) -> bool {
+    let same = |a: &Appended| (a.partition, a.duplicate, a.timestamp, a.lsn, a.incarnation);
+    same(one) == same(next) && next.first == if one.duplicate { one.first } else { one.first + 1 }
 }

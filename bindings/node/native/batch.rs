@@ -27,15 +27,10 @@ struct Packer {
     next: u64,
 }
 
-/// Packs records as `layout` draws them.
+/// Packs records as `layout` draws them. Where each partition goes on is told also if nothing can be read up to there.
 pub fn packed(records: &Records) -> Vec<u8> {
-    filled(records).finish()
-}
-
-/// The same for a read of one partition: where it goes on is told also if nothing can be read up to there.
-pub fn packed_of(records: &Records, topic: &str, partition: u32) -> Vec<u8> {
     let mut packer = filled(records);
-    if let Some(next) = records.next_offset(topic, partition) {
+    for (topic, partition, next) in records.next_offsets() {
         packer.goes_on(topic, partition, next);
     }
     packer.finish()
@@ -130,7 +125,10 @@ impl Packer {
 
     /// A group without rows, behind what is damaged or hidden.
     fn goes_on(&mut self, topic: &str, partition: u32, next: u64) {
-        if self.groups.last().is_some_and(|group| group.kind == 0) && self.next == next {
+        let name = |group: &Group| &self.out[group.text.0..group.text.0 + group.text.1];
+        let of = |group: &&Group| group.kind == 0 && group.partition == partition && name(group) == topic.as_bytes();
+        let last = self.groups.iter().rfind(of);
+        if last.is_some_and(|group| group.first + u64::from(group.rows) == next) {
             return;
         }
         let text = self.text(topic);

@@ -80,7 +80,11 @@ impl Call {
         match done {
             None => {}
             Some((_, Some(error))) => self.queue.push(Done::Failed(self.who, error)),
-            Some((answers, None)) => self.queue.push(Done::Value(self.who, Value::Many(answers.concat()))),
+            Some((mut answers, None)) => {
+                // Mostly all went down together.
+                let all = if answers.len() == 1 { answers.swap_remove(0) } else { answers.concat() };
+                self.queue.push(Done::Value(self.who, Value::Many(all)));
+            }
         }
     }
 

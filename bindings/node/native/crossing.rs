@@ -4,6 +4,7 @@ use std::cell::RefCell;
 use std::ops::Range;
 use std::rc::Rc;
 
+use napi::bindgen_prelude::{Uint8Array, Uint32Array};
 use napi_derive::napi;
 use oncelog::{Header, Record};
 
@@ -20,7 +21,7 @@ pub enum Sender {
 }
 
 thread_local! {
-    // Numbers instead of objects: a free function with a number costs a third of a method of a class.
+    // Numbers instead of objects: a free function costs a third of a method of a class.
     static SENDERS: RefCell<Senders> = const { RefCell::new(Senders { all: Vec::new(), free: Vec::new() }) };
 }
 
@@ -64,62 +65,86 @@ impl Drop for Slot {
     }
 }
 
+thread_local! {
+    // Nothing is passed when packed records cross, since a call without arguments costs a third of one with a buffer.
+    static DESK: RefCell<Option<Desk>> = const { RefCell::new(None) };
+}
+
+/// What an environment keeps in common with its facade.
+struct Desk {
+    /// A sender's slot, and how many bytes of its memory are packed.
+    words: Uint32Array,
+    /// Where the records of transactions are packed.
+    scratch: Uint8Array,
+}
+
+/// Shows where the facade says what crosses: two numbers, as `Desk` has them, and the memory of transactions.
+#[napi(catch_unwind)]
+pub fn share(words: Uint32Array, scratch: Uint8Array) {
+    DESK.replace(Some(Desk { words, scratch }));
+}
+
+fn sender(slot: u32) -> Result<Sender> {
+    let sender = SENDERS.with_borrow(|senders| senders.all.get(slot as usize).cloned().flatten());
+    sender.ok_or_else(|| thrown(&gone()))
+}
+
+fn part(bytes: &[u8], range: Range<u32>) -> Result<&[u8]> {
+    let part = bytes.get(range.start as usize..range.end as usize);
+    part.ok_or_else(|| refused("the records lie past the buffer; this is a bug in oncelog, report it"))
+}
+
+/// Takes in what is packed in the sender's own memory and answers how many bytes of it, as `cross`.
+#[napi(catch_unwind)]
+pub fn cross_own() -> Result<u32> {
+    DESK.with_borrow(|desk| {
+        let desk = desk.as_ref().ok_or_else(|| refused("no desk is shared; this is a bug in oncelog, report it"))?;
+        let [slot, end] = *desk.words.first_chunk().unwrap_or(&[u32::MAX, 0]);
+        match sender(slot)? {
+            Sender::Producer(producer) => producer.cross(part(producer.memory(), 0..end)?, false),
+            Sender::Transaction(transaction) => transaction.cross(part(&desk.scratch, 0..end)?).map(|()| end),
+        }
+    })
+}
+
 /// Takes in the entries from `from` to `to` and answers how many bytes of them: the rest would have to wait for room,
 /// and does so with `wait`. A transaction throws what it was refused for; a producer's refusals come through the queue.
 #[napi(catch_unwind)]
 pub fn cross(slot: u32, bytes: &[u8], from: u32, to: u32, wait: bool) -> Result<u32> {
-    let sender = SENDERS.with_borrow(|senders| senders.all.get(slot as usize).cloned().flatten());
-    let bytes = bytes.get(from as usize..to as usize).ok_or_else(|| refused("the records lie past the buffer"))?;
-    match sender {
-        None => Err(thrown(&gone())),
-        Some(Sender::Producer(producer)) => producer.cross(bytes, wait),
-        Some(Sender::Transaction(transaction)) => transaction.cross(bytes).map(|()| to - from),
-    }
-}
-
-/// One record as it lies in the buffer.
-pub struct Entry<'a> {
-    pub topic: u32,
-    pub who: u32,
-    flags: u32,
-    key: Option<&'a [u8]>,
-    value: Option<&'a [u8]>,
-    /// The headers' place in the list beside.
-    headers: Range<usize>,
-    partition: u32,
-    timestamp: f64,
-    position: u64,
-}
-
-impl<'a> Entry<'a> {
-    pub fn has(&self, flag: u32) -> bool {
-        self.flags & flag != 0
-    }
-
-    pub fn record<'h>(&self, headers: &'h [Header<'a>]) -> Record<'h>
-    where
-        'a: 'h,
-    {
-        let mut record = Record::default().headers(headers.get(self.headers.clone()).unwrap_or_default());
-        (record.key, record.value) = (self.key, self.value);
-        if self.has(layout::TIMESTAMP) {
-            record.timestamp = Some(self.timestamp as i64);
-        }
-        if self.has(layout::PARTITION) {
-            record.partition = Some(self.partition);
-        }
-        if self.has(layout::POSITION) {
-            record.position = Some(self.position);
-        }
-        record
+    let bytes = part(bytes, from..to)?;
+    match sender(slot)? {
+        Sender::Producer(producer) => producer.cross(bytes, wait),
+        Sender::Transaction(transaction) => transaction.cross(bytes).map(|()| to - from),
     }
 }
 
 /// Walks entries.
 pub struct Entries<'a> {
     rest: &'a [u8],
-    /// The headers of all entries since `forget`.
-    pub headers: Vec<Header<'a>>,
+    /// The headers of the entries that were read last.
+    headers: Vec<Header<'a>>,
+}
+
+/// Entries side by side that are sent together: the records of one call, posts to one topic, or one that is answered.
+pub struct Run<'r, 'a> {
+    pub topic: u32,
+    pub who: u32,
+    flags: u32,
+    pub rows: Rows<'r, 'a>,
+}
+
+/// The records of a run that are not sent yet. They are made one by one, where they lie.
+#[derive(Clone)]
+pub struct Rows<'r, 'a> {
+    count: usize,
+    bytes: &'a [u8],
+    headers: &'r [Header<'a>],
+}
+
+impl Run<'_, '_> {
+    pub fn has(&self, flag: u32) -> bool {
+        self.flags & flag != 0
+    }
 }
 
 impl<'a> Entries<'a> {
@@ -132,60 +157,96 @@ impl<'a> Entries<'a> {
         self.rest.len()
     }
 
-    /// Forgets the headers of the entries so far.
-    pub fn forget(&mut self) {
+    /// The next record, whoever it is for, with the number of its topic.
+    pub fn next(&mut self) -> Result<Option<(u32, Record<'_>)>> {
         self.headers.clear();
+        let whole = self.rest;
+        let Some(head) = self.step()? else { return Ok(None) };
+        let mut rows = Rows { count: 1, bytes: whole, headers: &self.headers };
+        Ok(rows.next().map(|record| (head.topic, record)))
     }
 
-    /// An entry with all behind it that can be sent with it, each with the bytes behind it: the records of one call, or
-    /// posts to one topic.
-    pub fn run(&mut self, first: Entry<'a>) -> Result<Vec<(Entry<'a>, usize)>> {
-        let (flags, topic, who) = (first.flags & (layout::MANY | layout::ANSWER), first.topic, first.who);
-        // Records of usual sizes fit without growing.
-        let guess = if flags & layout::ANSWER == 0 { self.left() / 128 } else { 0 };
-        let mut run = Vec::with_capacity(guess + 1);
-        run.push((first, self.left()));
-        while flags & layout::ANSWER == 0
-            && Head::read(self.rest).is_some_and(|head| {
-                head.flags & (layout::MANY | layout::ANSWER) == flags && (head.topic, head.who) == (topic, who)
-            })
-            && let Some(entry) = self.next()?
+    /// The next run. What comes first in it says what it is.
+    pub fn run(&mut self) -> Result<Option<Run<'_, 'a>>> {
+        self.headers.clear();
+        let whole = self.rest;
+        let Some(first) = self.step()? else { return Ok(None) };
+        let kind = |head: &Head| (head.flags & (layout::MANY | layout::ANSWER), head.topic, head.who);
+        let mut count = 1;
+        while first.flags & layout::ANSWER == 0
+            && Head::read(self.rest).is_some_and(|head| kind(&head) == kind(&first))
+            && self.step()?.is_some()
         {
-            run.push((entry, self.left()));
+            count += 1;
         }
-        Ok(run)
+        let Head { topic, who, flags, .. } = first;
+        let bytes = &whole[..whole.len() - self.rest.len()];
+        Ok(Some(Run { topic, who, flags, rows: Rows { count, bytes, headers: &self.headers } }))
     }
 
-    /// The next entry; an error if the bytes are not what `layout` draws.
-    pub fn next(&mut self) -> Result<Option<Entry<'a>>> {
+    /// Goes behind the next entry; an error if the bytes are not what `layout` draws.
+    fn step(&mut self) -> Result<Option<Head>> {
         if self.rest.is_empty() {
             return Ok(None);
         }
-        self.read()
+        self.look()
             .map(Some)
             .ok_or_else(|| refused("packed records are cut short; this is a bug in oncelog, report it"))
     }
 
-    fn read(&mut self) -> Option<Entry<'a>> {
+    fn look(&mut self) -> Option<Head> {
         let head = Head::read(self.rest)?;
         let (entry, rest) = self.rest.split_at_checked(head.size as usize)?;
-        let mut fields = Fields(entry.get(layout::ENTRY_HEAD as usize..)?);
-        let flag = |flag: u32| head.flags & flag != 0;
-        let timestamp = if flag(layout::TIMESTAMP) { f64::from_ne_bytes(fields.eight()?) } else { 0.0 };
-        let position = if flag(layout::POSITION) { u64::from_ne_bytes(fields.eight()?) } else { 0 };
-        let key = if flag(layout::KEY) { Some(fields.take(head.key)?) } else { None };
-        let value = if flag(layout::VALUE_FLAG) { Some(fields.take(head.value)?) } else { None };
-        let first = self.headers.len();
+        let fields = entry.get(layout::ENTRY_HEAD as usize..)?;
+        let (_, mut behind) = head.fields(fields)?;
         for _ in 0..head.headers {
-            let (name, value) = (fields.four()?, fields.four()?);
-            let key = std::str::from_utf8(fields.take(name)?).ok()?;
-            let value = if value == layout::NULL { None } else { Some(fields.take(value)?) };
+            let (name, value) = (behind.four()?, behind.four()?);
+            let key = std::str::from_utf8(behind.take(name)?).ok()?;
+            let value = if value == layout::NULL { None } else { Some(behind.take(value)?) };
             self.headers.push(Header { key, value });
         }
         self.rest = rest;
-        let Head { flags, topic, who, partition, .. } = head;
-        let headers = first..self.headers.len();
-        Some(Entry { topic, who, flags, key, value, headers, partition, timestamp, position })
+        Some(head)
+    }
+}
+
+impl Rows<'_, '_> {
+    pub fn len(&self) -> usize {
+        self.count
+    }
+
+    /// Bytes of the records that are not sent yet.
+    pub fn bytes(&self) -> usize {
+        self.bytes.len()
+    }
+
+    /// So many are sent.
+    pub fn leave(&mut self, sent: usize) {
+        if sent >= self.count {
+            (self.count, self.bytes) = (0, &[]);
+        } else {
+            self.take(sent).for_each(drop);
+        }
+    }
+}
+
+impl<'r, 'a: 'r> Iterator for Rows<'r, 'a> {
+    type Item = Record<'r>;
+
+    #[inline]
+    fn next(&mut self) -> Option<Record<'r>> {
+        // `look` has been here before: nothing is missing.
+        let head = Head::read(self.bytes)?;
+        let (entry, rest) = self.bytes.split_at_checked(head.size as usize)?;
+        let (mut record, _) = head.fields(entry.get(layout::ENTRY_HEAD as usize..)?)?;
+        let (own, headers) = self.headers.split_at_checked(head.headers as usize)?;
+        record.headers = own;
+        (self.count, self.bytes, self.headers) = (self.count - 1, rest, headers);
+        Some(record)
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        (self.count, Some(self.count))
     }
 }
 
@@ -214,6 +275,29 @@ impl Head {
             headers: fields.four()?,
             partition: fields.four()?,
         })
+    }
+
+    /// The record without its headers, and what lies behind it.
+    #[inline]
+    fn fields<'a>(&self, bytes: &'a [u8]) -> Option<(Record<'a>, Fields<'a>)> {
+        let has = |flag: u32| self.flags & flag != 0;
+        let (mut fields, mut record) = (Fields(bytes), Record::default());
+        if has(layout::TIMESTAMP) {
+            record.timestamp = Some(f64::from_ne_bytes(fields.eight()?) as i64);
+        }
+        if has(layout::POSITION) {
+            record.position = Some(u64::from_ne_bytes(fields.eight()?));
+        }
+        if has(layout::PARTITION) {
+            record.partition = Some(self.partition);
+        }
+        if has(layout::KEY) {
+            record.key = Some(fields.take(self.key)?);
+        }
+        if has(layout::VALUE_FLAG) {
+            record.value = Some(fields.take(self.value)?);
+        }
+        Some((record, fields))
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use napi::bindgen_prelude::BigInt;
+use napi::bindgen_prelude::{BigInt, Uint8Array};
 use napi_derive::napi;
 use oncelog::{ConsumerOptions, EngineOptions, Isolation, ProducerOptions, Start, TopicOptions};
 
@@ -166,8 +166,8 @@ impl Engine {
         Self { log, queue }
     }
 
-    pub fn producer_of(&self, producer: oncelog::Producer, refusals: u32) -> Producer {
-        Producer::new(self.log.clone(), self.queue.clone(), producer, refusals)
+    pub fn producer_of(&self, producer: oncelog::Producer, facade: (Uint8Array, u32)) -> Producer {
+        Producer::new(self.log.clone(), self.queue.clone(), producer, facade)
     }
 
     pub fn transactional_of(&self, producer: oncelog::TransactionalProducer) -> TransactionalProducer {
@@ -230,7 +230,7 @@ impl Engine {
     #[napi(catch_unwind)]
     pub fn topics(&self) -> Result<Vec<TopicRow>> {
         let topics = self.log.topics().or_throw()?.into_iter().map(|topic| TopicRow {
-            id: format!("{:?}", topic.id),
+            id: topic.id.to_string(),
             name: topic.name,
             partitions: topic.partitions,
             durability: topic.durability.map(durability_name),

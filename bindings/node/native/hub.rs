@@ -6,7 +6,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use napi::Env;
-use napi::bindgen_prelude::{ArrayBuffer, BufferSlice, Function};
+use napi::bindgen_prelude::{ArrayBuffer, BufferSlice, Function, Uint8Array};
 use napi_derive::napi;
 use oncelog::{Appended, Committed, Engine as CoreEngine, Error, ErrorKind, Log, LogLevel};
 
@@ -169,11 +169,11 @@ impl Hub {
         Engine::new(log, self.queue.clone())
     }
 
-    /// Takes a producer of an engine; `refusals` hears of what was refused.
+    /// Takes a producer of an engine; its records are packed in `memory`, and `refusals` hears of what was refused.
     #[napi(catch_unwind)]
-    pub fn take_producer(&self, who: u32, engine: &Engine, refusals: u32) -> Result<Producer> {
+    pub fn take_producer(&self, who: u32, engine: &Engine, memory: Uint8Array, refusals: u32) -> Result<Producer> {
         match self.take(who) {
-            Some(Value::Producer(producer)) => Ok(engine.producer_of(producer, refusals)),
+            Some(Value::Producer(producer)) => Ok(engine.producer_of(producer, (memory, refusals))),
             _ => Err(thrown(&gone())),
         }
     }

@@ -21,7 +21,8 @@
 //! the others  nothing: DONE; FAILED and REFUSED, whose error is asked for; VALUE and LINE, which are taken; READY
 //! ```
 //!
-//! **Answers of many**: per record partition f64, duplicate f64, first u64, timestamp f64, LSN u64, incarnation u64.
+//! **Answers of many**: per run of records that lie one behind the other, partition f64, duplicate f64, first u64,
+//! timestamp f64, LSN u64, incarnation u64, number of records f64. Duplicates have no place: all have the first one's.
 //!
 //! **A batch of records out**:
 //! ```text
@@ -50,7 +51,7 @@ macro_rules! layout {
 
 layout! {
     /// Raised with every change of this file.
-    VERSION = 1,
+    VERSION = 2,
     /// Size of an entry's fixed part.
     ENTRY_HEAD = 32,
     KEY = 1,
@@ -75,8 +76,8 @@ layout! {
     LINE = 8,
     /// Cells of the longest of them.
     CELLS_MAX = 9,
-    /// Cells of one of many answers.
-    MANY_CELLS = 6,
+    /// Cells of a run of answers.
+    MANY_CELLS = 7,
 
     BATCH_HEAD = 16,
     /// Bytes of a row's numbers, its timestamp aside.

@@ -8,7 +8,7 @@ use napi_derive::napi;
 use oncelog::{AppendOptions, Batch, BatchBuilder, ReadOptions};
 
 use crate::arguments::{BoundsRow, durability, number};
-use crate::batch::packed_of;
+use crate::batch::packed;
 use crate::crossing::Entries;
 use crate::engine::isolation;
 use crate::errors::{OrThrow, Result};
@@ -39,10 +39,8 @@ impl Partition {
         options.durability = durability(level.as_deref())?;
         let now = BatchBuilder::now();
         let (mut batch, mut entries) = (Batch::builder(), Entries::new(bytes));
-        while let Some(entry) = entries.next()? {
-            let record = entry.record(&entries.headers);
+        while let Some((_, record)) = entries.next()? {
             batch.push(&record, record.timestamp.unwrap_or(now)).or_throw()?;
-            entries.forget();
         }
         let ticket = self.partition.append_with(&batch.build().or_throw()?, options);
         self.queue.watch(who, ticket, move |appended| Done::Appended(who, appended));
@@ -63,8 +61,7 @@ impl Partition {
             options = options.max_bytes(bytes as usize);
         }
         let records = self.partition.read(number(&offset)?, options).or_throw()?;
-        let (topic, number) = (self.partition.topic(), self.partition.number());
-        ArrayBuffer::from_data(env, packed_of(&records, topic, number)).or_throw()
+        ArrayBuffer::from_data(env, packed(&records)).or_throw()
     }
 
     #[napi(catch_unwind)]

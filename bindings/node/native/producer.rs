@@ -4,13 +4,13 @@ use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use napi::bindgen_prelude::BigInt;
+use napi::bindgen_prelude::{BigInt, Uint8Array};
 use napi_derive::napi;
-use oncelog::{Appended, Error, Record, SentMany, Ticket};
+use oncelog::{Appended, Error, SentMany, Ticket};
 
 use crate::call::{Call, Tickets};
 use crate::consumer::Consumer;
-use crate::crossing::{Entries, Entry, Sender, Slot, Topics};
+use crate::crossing::{Entries, Rows, Run, Sender, Slot, Topics};
 use crate::errors::{OrThrow, Result, gone, thrown};
 use crate::layout;
 use crate::open_log::OpenLog;
@@ -29,6 +29,7 @@ pub struct ProducerSender {
     topics: Topics,
     queue: Arc<Queue>,
     log: Arc<OpenLog>,
+    memory: Uint8Array,
     /// Who hears of refusals.
     refusals: u32,
     /// A call of many of which a part is sent.
@@ -38,105 +39,104 @@ pub struct ProducerSender {
 }
 
 impl ProducerSender {
+    /// The memory in which its facade packs.
+    pub fn memory(&self) -> &[u8] {
+        &self.memory
+    }
+
     /// Sends what goes without waiting, or with `wait` everything, and answers how many bytes that were.
     pub fn cross(&self, bytes: &[u8], wait: bool) -> Result<u32> {
         let mut entries = Entries::new(bytes);
-        let (mut taken, mut promises) = (0, Vec::new());
-        while let Some(first) = entries.next()? {
-            let run = entries.run(first)?;
-            let first = &run[0].0;
-            let topic = self.topics.name(first.topic)?;
-            let records: Vec<_> = run.iter().map(|(entry, _)| entry.record(&entries.headers)).collect();
-            let gone = if first.has(layout::MANY) {
-                self.send_call(first, &topic, &records, wait)
-            } else if first.has(layout::ANSWER) {
-                self.send(first.who, &topic, records[0], wait, &mut promises)
+        let mut promises = Vec::new();
+        let mut left = 0;
+        while let Some(mut run) = entries.run()? {
+            let topic = self.topics.name(run.topic)?;
+            if run.has(layout::MANY) {
+                self.send_call(&mut run, &topic, wait);
+            } else if run.has(layout::ANSWER) {
+                self.send(&mut run, &topic, wait, &mut promises);
             } else {
-                self.post(&topic, &records, wait)
-            };
-            if let Some(last) = gone.checked_sub(1) {
-                taken = bytes.len() - run[last].1;
+                self.post(&mut run.rows, &topic, wait);
             }
-            if gone < run.len() {
+            left = run.rows.bytes();
+            if left > 0 {
                 break;
             }
-            entries.forget();
         }
         self.settle(promises);
         // The caller's length was of 32 bits.
-        Ok(taken as u32)
+        Ok((bytes.len() - entries.left() - left) as u32)
     }
 
-    /// Sends what goes without waiting; with `wait` the first that would wait does, and goes.
-    fn send_some(&self, topic: &str, records: &[Record<'_>], wait: bool) -> (usize, Tickets, Option<Error>) {
-        if let ([record], false) = (records, wait) {
-            return match self.producer.try_send(topic, *record) {
-                Ok(ticket) => (usize::from(ticket.is_some()), ticket.map_or(Tickets::None, Tickets::One), None),
-                Err(error) => (0, Tickets::None, Some(error)),
-            };
-        }
-        match self.producer.try_send_many(topic, records) {
+    /// Sends some of the records, those that go without waiting; with `wait` the first that would wait does, and goes.
+    fn send_some(&self, rows: &mut Rows<'_, '_>, topic: &str, wait: bool) -> (usize, Tickets, Option<Error>) {
+        let one = |sent: oncelog::Result<Option<Ticket<Appended>>>| match sent {
+            Ok(ticket) => (usize::from(ticket.is_some()), ticket.map_or(Tickets::None, Tickets::One), None),
             Err(error) => (0, Tickets::None, Some(error)),
-            Ok(SentMany { sent: 0, refused: None, .. }) if wait => match self.producer.send(topic, records[0]) {
-                Ok(ticket) => (1, Tickets::One(ticket), None),
+        };
+        let first = rows.clone().next().unwrap_or_default();
+        let (sent, tickets, refused) = if rows.len() == 1 && !wait {
+            one(self.producer.try_send(topic, first))
+        } else {
+            match self.producer.try_send_many(topic, rows.clone()) {
                 Err(error) => (0, Tickets::None, Some(error)),
-            },
-            Ok(SentMany { sent, ticket, refused, .. }) => (sent, Tickets::Many(ticket), refused),
-        }
+                Ok(SentMany { sent: 0, refused: None, .. }) if wait => one(self.producer.send(topic, first).map(Some)),
+                Ok(SentMany { sent, ticket, refused, .. }) => (sent, Tickets::Many(ticket), refused),
+            }
+        };
+        rows.leave(sent);
+        (sent, tickets, refused)
     }
 
-    /// Sends records that nobody waits for, and answers how many of them are dealt with.
-    fn post(&self, topic: &str, records: &[Record<'_>], wait: bool) -> usize {
-        let mut gone = 0;
-        while gone < records.len() {
-            let (sent, _, refused) = self.send_some(topic, &records[gone..], wait);
-            gone += sent;
+    /// Sends records that nobody waits for; one that is refused is dealt with.
+    fn post(&self, rows: &mut Rows<'_, '_>, topic: &str, wait: bool) {
+        while rows.len() > 0 {
+            let (sent, _, refused) = self.send_some(rows, topic, wait);
             match refused {
                 Some(error) => {
                     self.queue.push(Done::Refused(self.refusals, error));
-                    gone += 1;
+                    rows.leave(1);
                 }
-                None if sent == 0 => break,
+                None if sent == 0 => return,
                 None => {}
             }
         }
-        gone
     }
 
     /// Sends one record that is waited for. One by one, since what becomes of one says nothing of the next.
-    fn send(&self, who: u32, topic: &str, record: Record<'_>, wait: bool, promises: &mut Promises) -> usize {
+    fn send(&self, run: &mut Run<'_, '_>, topic: &str, wait: bool, promises: &mut Promises) {
+        let record = run.rows.clone().next().unwrap_or_default();
         let sent = match wait {
             true => self.producer.send(topic, record).map(Some),
             false => self.producer.try_send(topic, record),
         };
         match sent {
-            Ok(None) => return 0,
-            Ok(Some(ticket)) => promises.push((who, ticket)),
-            Err(error) => self.queue.push(Done::Failed(who, error)),
+            Ok(None) => return,
+            Ok(Some(ticket)) => promises.push((run.who, ticket)),
+            Err(error) => self.queue.push(Done::Failed(run.who, error)),
         }
-        1
+        run.rows.leave(1);
     }
 
     /// Sends the records of one call, or of as much of it as is here.
-    fn send_call(&self, first: &Entry<'_>, topic: &str, records: &[Record<'_>], wait: bool) -> usize {
-        let call = self.begun.borrow_mut().take().unwrap_or_else(|| Call::new(first.who, self.queue.clone()));
-        let mut gone = 0;
+    fn send_call(&self, run: &mut Run<'_, '_>, topic: &str, wait: bool) {
+        let call = self.begun.borrow_mut().take().unwrap_or_else(|| Call::new(run.who, self.queue.clone()));
         let mut refused = self.skipping.borrow_mut().take();
-        while gone < records.len() && refused.is_none() {
-            let (sent, ticket, error) = self.send_some(topic, &records[gone..], wait);
-            (gone, refused) = (gone + sent, error);
+        while run.rows.len() > 0 && refused.is_none() {
+            let (sent, ticket, error) = self.send_some(&mut run.rows, topic, wait);
+            refused = error;
             if sent > 0 {
                 call.part(ticket, self.log.has_room(ROOM));
             } else if refused.is_none() {
                 *self.begun.borrow_mut() = Some(call);
-                return gone;
+                return;
             }
         }
-        if first.has(layout::MORE) {
+        run.rows.leave(usize::MAX);
+        if run.has(layout::MORE) {
             self.skipping.borrow_mut().clone_from(&refused);
         }
         call.ends(refused);
-        records.len()
     }
 
     /// A promise is a wait: it closes the batch, as a wait does, instead of lingering for more; unless it would itself
@@ -159,10 +159,16 @@ pub struct Producer {
 }
 
 impl Producer {
-    pub fn new(log: Arc<OpenLog>, queue: Arc<Queue>, producer: oncelog::Producer, refusals: u32) -> Self {
+    /// `memory` is where its facade packs; `refusals` hears of what was refused.
+    pub fn new(
+        log: Arc<OpenLog>,
+        queue: Arc<Queue>,
+        producer: oncelog::Producer,
+        (memory, refusals): (Uint8Array, u32),
+    ) -> Self {
         let (begun, skipping) = (RefCell::new(None), RefCell::new(None));
         let topics = Topics::default();
-        let sender = Rc::new(ProducerSender { producer, topics, queue, log, refusals, begun, skipping });
+        let sender = Rc::new(ProducerSender { producer, topics, queue, log, memory, refusals, begun, skipping });
         let slot = Slot::new(Sender::Producer(sender.clone()));
         Self { open: RefCell::new(Some((slot, sender))) }
     }

@@ -26,10 +26,8 @@ impl TransactionSender {
     pub fn cross(&self, bytes: &[u8]) -> Result<()> {
         let mut entries = Entries::new(bytes);
         self.with(|transaction| {
-            while let Some(entry) = entries.next()? {
-                let topic = self.topics.name(entry.topic)?;
-                transaction.send(&topic, entry.record(&entries.headers)).or_throw()?;
-                entries.forget();
+            while let Some((topic, record)) = entries.next()? {
+                transaction.send(&*self.topics.name(topic)?, record).or_throw()?;
             }
             Ok(())
         })

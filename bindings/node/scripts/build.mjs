@@ -9,6 +9,9 @@ import { fileURLToPath } from "node:url";
 const here = join(dirname(fileURLToPath(import.meta.url)), "..");
 const require = createRequire(import.meta.url);
 
+/** What cargo builds, by platform. */
+const LIBRARY = { linux: "liboncelog_node.so", darwin: "liboncelog_node.dylib" };
+
 function run(program, args, options = {}) {
   const { status, error } = spawnSync(program, args, { cwd: here, stdio: "inherit", ...options });
   if (error?.code === "ENOENT") fail(`${program} is missing; see https://rustup.rs`);
@@ -25,7 +28,7 @@ function facade() {
   rmSync(join(here, "dist"), { recursive: true, force: true });
   mkdirSync(join(here, "dist"));
   run(process.execPath, [require.resolve("typescript/lib/tsc.js"), "-p", "."]);
-  const names = ["Consumer", "Engine", "OncelogError", "Partition", "Producer", "Records", "Transaction"];
+  const names = ["Answers", "Consumer", "Engine", "OncelogError", "Partition", "Producer", "Records", "Transaction"];
   const all = [...names, "TransactionalProducer", "open"].join(", ");
   const module = `import oncelog from "./index.js";\nexport const { ${all} } = oncelog;\n`;
   writeFileSync(join(here, "dist", "index.mjs"), module);
@@ -33,14 +36,14 @@ function facade() {
 }
 
 function native() {
+  if (!(process.platform in LIBRARY)) fail(`the engine needs a Unix, Linux or macOS; this is ${process.platform}`);
   const target = process.env.CARGO_TARGET_DIR ?? join(here, "..", "..", "target");
   run("cargo", ["rustc", "--release", "--package", "oncelog-node", "--", "-C", "strip=symbols"]);
-  const library = { linux: "liboncelog_node.so", darwin: "liboncelog_node.dylib", win32: "oncelog_node.dll" };
   const { platformName } = require("../dist/platform.js");
   const built = join(here, `oncelog.${platformName()}.node`);
   // Not over the old file, which a running process may have mapped.
   rmSync(built, { force: true });
-  copyFileSync(join(target, "release", library[process.platform]), built);
+  copyFileSync(join(target, "release", LIBRARY[process.platform]), built);
 }
 
 const only = process.argv[2];

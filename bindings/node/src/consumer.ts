@@ -212,18 +212,22 @@ export class Consumer<O extends Offsets = "bigint"> implements AsyncIterable<Rec
   }
 
   /**
-   * Commits the positions of all assigned partitions, together, or any positions of the group. `signal` stops the
-   * waiting, never the write.
+   * Commits the positions of all assigned partitions, together; with `offsets` the same as `commitOffsets`. `signal`
+   * stops the waiting, never the write.
    */
   async commit(offsets?: Iterable<Position> | null, waiting?: Waiting): Promise<void> {
+    if (offsets !== undefined && offsets !== null) return this.commitOffsets(offsets, waiting);
     const signal = signalOf(waiting);
-    const rows = offsets === undefined || offsets === null ? undefined : positions(offsets);
     this.#check();
-    const commit = (who: number) => {
-      if (rows === undefined) this.atGiven(() => this.native.commit(who));
-      else this.native.commitOffsets(who, rows);
-    };
-    await until(hub.wait<void>(commit), signal);
+    await until(hub.wait<void>((who) => this.atGiven(() => this.native.commit(who))), signal);
+  }
+
+  /** Commits any positions of the group, together. `signal` stops the waiting, never the write. */
+  async commitOffsets(offsets: Iterable<Position>, waiting?: Waiting): Promise<void> {
+    const signal = signalOf(waiting);
+    const rows = positions(offsets);
+    this.#check();
+    await until(hub.wait<void>((who) => this.native.commitOffsets(who, rows)), signal);
   }
 
   /** Goes back to what is committed, in all assigned partitions; where nothing is, to the start rule. */

@@ -78,7 +78,9 @@ export class Engine {
       durability,
     };
     const take = (who: number) => {
-      const taken = (refusals: number) => hub.native.takeProducer(who, this.#native, refusals);
+      const taken = (memory: Uint8Array, refusals: number) => {
+        return hub.native.takeProducer(who, this.#native, memory, refusals);
+      };
       return new Producer(taken, this.#room);
     };
     return hub.wait((who) => this.#native.producer(who, choice), take);

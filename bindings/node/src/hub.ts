@@ -1,6 +1,6 @@
 import { errorOf, toError } from "./errors.js";
 import {
-  APPENDED, CELLS_MAX, COMMITTED, DONE, FAILED, LINE, MANY_CELLS, READY, REFUSED, VALUE,
+  APPENDED, CELLS_MAX, COMMITTED, DONE, FAILED, LINE, READY, REFUSED, VALUE,
 } from "./layout.js";
 import { native, type NativeHub } from "./native.js";
 import type { Appended, Committed } from "./types.js";
@@ -39,6 +39,8 @@ class Hub {
   /** Far from the numbers of those who wait: errors are kept by number, for both. */
   #nextListener = 2 ** 31;
   #held = 0;
+  /** Set when the process exits: from then on no task runs any more, and what is sent is written by this at once. */
+  leaving: (() => void) | undefined;
   readonly #known = [new Known(), new Known()];
 
   constructor() {
@@ -51,6 +53,7 @@ class Hub {
       const who = this.expect(resolve as (value: unknown) => void, reject, take);
       try {
         start(who);
+        this.leaving?.();
       } catch (thrown) {
         this.forget(who);
         reject(toError(thrown));
@@ -222,26 +225,6 @@ class Known {
       [this.#low, this.#high, this.#value] = [low, high, wholes[at]];
     }
     return this.#value;
-  }
-}
-
-/** The answers of many records, from the cells that came for them. */
-export function appendedMany(buffer: ArrayBuffer, into: Appended[]): void {
-  const numbers = new Float64Array(buffer);
-  const halves = new Uint32Array(buffer);
-  const wholes = new BigUint64Array(buffer);
-  const [lsns, incarnations] = [new Known(), new Known()];
-  for (let at = 0; at < numbers.length; at += MANY_CELLS) {
-    const first = wholes[at + 2];
-    into.push({
-      partition: numbers[at],
-      first,
-      last: first,
-      timestamp: numbers[at + 3],
-      duplicate: numbers[at + 1] !== 0,
-      lsn: lsns.read(halves, wholes, at + 4),
-      incarnation: incarnations.read(halves, wholes, at + 5),
-    });
   }
 }
 

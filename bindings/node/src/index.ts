@@ -5,6 +5,7 @@
  */
 import "./polyfill.js";
 
+export { Answers } from "./answers.js";
 export { Consumer, type PollOptions } from "./consumer.js";
 export { Engine, open } from "./engine.js";
 export { OncelogError, type ErrorCode } from "./errors.js";

@@ -85,7 +85,7 @@ export interface NativeHub {
   fail(who: number): void;
   takeLine(): [string, string] | null;
   takeEngine(who: number): NativeEngine;
-  takeProducer(who: number, engine: NativeEngine, refusals: number): NativeProducer;
+  takeProducer(who: number, engine: NativeEngine, memory: Uint8Array, refusals: number): NativeProducer;
   takeTransactional(who: number, engine: NativeEngine): NativeTransactional;
   takeMany(who: number): ArrayBuffer;
 }
@@ -93,10 +93,13 @@ export interface Native {
   Hub: new (wake: () => void) => NativeHub;
   layout(): [string, number][];
   kinds(): { name: string; number: number; retriable: boolean; fatal: boolean; requiresAbort: boolean }[];
+  share(words: Uint32Array, scratch: Uint8Array): void;
+  crossOwn(): number;
   cross(slot: number, bytes: Uint8Array, from: number, to: number, wait: boolean): number;
 }
 
 function load(): Native {
+  if (process.platform === "win32") throw new Error("oncelog does not run on Windows yet: its engine needs a Unix");
   const name = platformName();
   const built = join(__dirname, "..", `oncelog.${name}.node`);
   if (existsSync(built)) return require(built) as Native;

@@ -6,7 +6,7 @@ import { ENTRY_HEAD, KEY, NULL, PARTITION, POSITION, TIMESTAMP, VALUE_FLAG } fro
 import type { Bytes, HeaderInput, RecordInput } from "./types.js";
 
 /** The largest entry: the engine takes no frame that is larger. */
-const ENTRY_MAX = 64 << 20;
+export const ENTRY_MAX = 64 << 20;
 /** Up to this length text is copied letter by letter, which is faster than a call. */
 const SHORT = 24;
 
@@ -19,43 +19,61 @@ interface Named {
 /** Text as it is, anything else as its bytes. */
 function field(value: Bytes, what: string): string | Uint8Array {
   if (typeof value === "string") return value;
-  const view = value instanceof Uint8Array ? value : viewOf(value, what);
-  if (view.length === 0 && isDetached(view)) {
-    throw invalid(`${what} is a view of an ArrayBuffer that was transferred away; send it before you transfer it`);
-  }
+  // Not by the prototype, which anything may have.
+  const view = ArrayBuffer.isView(value) && value instanceof Uint8Array ? value : viewOf(value, what);
+  if (view.length === 0) mustBeThere(view, what);
   return view;
 }
 
 function viewOf(value: unknown, what: string): Uint8Array {
   try {
+    // Typed arrays whose memory is gone look empty; a DataView throws by itself.
+    if (types.isTypedArray(value)) value.keys();
     if (ArrayBuffer.isView(value)) return new Uint8Array(value.buffer, value.byteOffset, value.byteLength);
     if (types.isAnyArrayBuffer(value)) return new Uint8Array(value);
   } catch {
-    throw invalid(`${what} is an ArrayBuffer that was transferred away; send it before you transfer it`);
+    throw gone(what);
   }
   throw invalid(`${what} must be a string, a Buffer, another view or buffer, or null; got ${shown(value)}`);
 }
 
-function isDetached(view: Uint8Array): boolean {
+/** Tells an empty view from one whose memory is gone, which has no length either. */
+function mustBeThere(view: Uint8Array, what: string): void {
   try {
-    return new Uint8Array(view.buffer).length < 0;
+    // The check that every method of typed arrays begins with.
+    view.keys();
   } catch {
-    return true;
+    throw gone(what);
   }
+}
+
+function gone(what: string): OncelogError {
+  return invalid(`${what} is a view of memory that was transferred away or shrunk; send it before that`);
 }
 
 function headersOf(headers: Iterable<HeaderInput>): Named[] {
   if (typeof headers !== "object" || typeof headers[Symbol.iterator] !== "function") {
     throw invalid(`headers must be an array of { key, value }; got ${shown(headers)}`);
   }
-  return Array.from(headers, (header) => {
+  const named: Named[] = [];
+  let bytes = 0;
+  for (const header of headers) {
     if (typeof header !== "object" || header === null) {
       throw invalid(`a header must be { key, value }; got ${shown(header)}`);
     }
     const { key, value } = header;
     if (value === undefined) throw invalid("a header has no value; say null if that is meant");
-    return { key: text(key, "a header's key"), value: value === null ? null : field(value, "a header's value") };
-  });
+    const bytesOrText = value === null ? null : field(value, "a header's value");
+    named.push({ key: text(key, "a header's key"), value: bytesOrText });
+    bytes += 8 + key.length + (bytesOrText?.length ?? 0);
+    // However many there are to come.
+    if (bytes > ENTRY_MAX) throw tooLarge(bytes);
+  }
+  // Code of the caller has run since they were looked at.
+  for (const { value } of named) {
+    if (value?.length === 0 && typeof value !== "string") mustBeThere(value, "a header's value");
+  }
+  return named;
 }
 
 function milliseconds(timestamp: number | Date): number {
@@ -96,9 +114,9 @@ export class Packer {
     // First all that may run code of the caller, or throw.
     const { key, value, headers, timestamp, partition, position } = record;
     if (value === undefined) throw invalid("a record has no value; say null to mark its key as deleted");
+    const headerFields = headers === null || headers === undefined ? null : headersOf(headers);
     const keyField = key === null || key === undefined ? null : field(key, "key");
     const valueField = value === null ? null : field(value, "value");
-    const headerFields = headers === null || headers === undefined ? null : headersOf(headers);
 
     const needed = ENTRY_HEAD + 24 + room(keyField) + room(valueField) + headersRoom(headerFields);
     if (this.sealed || this.at + needed > this.bytes.length) {
@@ -153,6 +171,22 @@ export class Packer {
     words[head + 3] = who;
     this.at = end;
     return true;
+  }
+
+  /** What has not crossed, in memory of its own. */
+  rest(): Packer {
+    const rest = new Packer(this.at - this.crossed);
+    rest.bytes.set(this.bytes.subarray(this.crossed, this.at));
+    rest.at = this.at - this.crossed;
+    return rest;
+  }
+
+  /** Empties the memory. */
+  reset(): this {
+    this.at = 0;
+    this.crossed = 0;
+    this.sealed = false;
+    return this;
   }
 
   /** Adds flags to the entry that begins the memory. */
@@ -217,7 +251,7 @@ function headersRoom(headers: Named[] | null): number {
   return headers.reduce((sum, { key, value }) => sum + 8 + 3 * key.length + room(value), 0);
 }
 
-function tooLarge(bytes: number): OncelogError {
+export function tooLarge(bytes: number): OncelogError {
   const text = "the record is larger than the engine could take; store what is in it elsewhere and send its name";
   return new OncelogError("RecordTooLarge", `${text}, bytes=${bytes} max=${ENTRY_MAX}`);
 }

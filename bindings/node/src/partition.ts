@@ -2,7 +2,7 @@ import { amount, iterable, options as given, signalOf, until, whole } from "./ar
 import { invalid, run } from "./errors.js";
 import { hub } from "./hub.js";
 import type { NativePartition } from "./native.js";
-import { Packer } from "./packer.js";
+import { ENTRY_MAX, Packer, tooLarge } from "./packer.js";
 import { makerOf, Records } from "./records.js";
 import type { Room } from "./room.js";
 import type { Appended, Bounds, Durability, Offsets, ReadOptions, RecordInput, Waiting, Whole } from "./types.js";
@@ -40,10 +40,17 @@ export class Partition {
         throw invalid("what is appended to a partition has no partition and no position of its own; leave them out");
       }
       for (let left = record; !packer.pack(left, 0, 0, 0); packer = larger(packer)) left = packer.left!;
+      // However many there are to come.
+      if (packer.at > ENTRY_MAX) throw tooLarge(packer.at);
     }
     const bytes = packer.bytes.subarray(0, packer.at);
-    await this.#room.until(bytes.length);
+    if (!this.#mayAppend(bytes.length)) await this.#room.until(bytes.length);
     return until(hub.wait<Appended>((who) => this.#native.append(who, bytes, durability)), signal);
+  }
+
+  /** True if an append need not wait for room, or cannot wait any more. */
+  #mayAppend(bytes: number): boolean {
+    return this.#room.has(bytes) || hub.leaving !== undefined;
   }
 
   /**

@@ -1,9 +1,16 @@
 /** The name of this machine's build: platform, processor, and on Linux the C library. */
 export function platformName(): string {
   const { platform, arch } = process;
-  if (platform === "linux") {
-    const report = process.report?.getReport() as { header?: { glibcVersionRuntime?: string } } | undefined;
-    return `${platform}-${arch}-${report?.header?.glibcVersionRuntime ? "gnu" : "musl"}`;
-  }
-  return platform === "win32" ? `${platform}-${arch}-msvc` : `${platform}-${arch}`;
+  return platform === "linux" ? `${platform}-${arch}-${isGlibc() ? "gnu" : "musl"}` : `${platform}-${arch}`;
+}
+
+function isGlibc(): boolean {
+  const { report } = process as { report?: NodeJS.ProcessReport & { excludeNetwork?: boolean } };
+  if (report === undefined) return true;
+  // Or it would ask for the names of all hosts that the process talks to.
+  const { excludeNetwork } = report;
+  report.excludeNetwork = true;
+  const { header } = report.getReport() as { header?: { glibcVersionRuntime?: string } };
+  report.excludeNetwork = excludeNetwork;
+  return header?.glibcVersionRuntime !== undefined;
 }

@@ -1,6 +1,8 @@
+import { Answers } from "./answers.js";
 import { iterable, mustBeOpen, signalOf, text, until } from "./arguments.js";
+import { crossOwn } from "./desk.js";
 import { closed, OncelogError, run, toError } from "./errors.js";
-import { appendedMany, hub } from "./hub.js";
+import { hub } from "./hub.js";
 import { ANSWER, MANY, MORE, REFUSED } from "./layout.js";
 import { native, type NativeProducer } from "./native.js";
 import { Packer } from "./packer.js";
@@ -33,7 +35,10 @@ export class Producer {
   readonly #topics = new Map<string, number>();
   #lastTopic: string | undefined;
   #lastNumber = 0;
-  #packer = new Packer(CROSS_AT);
+  /** Where records are packed mostly: the native half knows this memory. */
+  readonly #own: Packer;
+  /** Where the next record is packed: there, or in memory for one that is larger. */
+  #packer: Packer;
   #scheduled = false;
   #open = true;
   #closing: Promise<void> | undefined;
@@ -45,9 +50,11 @@ export class Producer {
   #refused: unknown;
 
   /** @internal */
-  constructor(take: (refusals: number) => NativeProducer, room: Room) {
+  constructor(take: (memory: Uint8Array, refusals: number) => NativeProducer, room: Room) {
     this.#refusals = hub.listen(this);
-    this.#native = take(this.#refusals);
+    this.#own = new Packer(CROSS_AT);
+    this.#packer = this.#own;
+    this.#native = take(this.#own.bytes, this.#refusals);
     this.#slot = this.#native.slot;
     this.#room = room;
   }
@@ -82,13 +89,13 @@ export class Producer {
   }
 
   /**
-   * Sends records in order, with one promise for all and an answer for each. If one is refused, those before it are
+   * Sends records in order, with one promise for all and an answer for each, which costs nothing until it is looked at. If one is refused, those before it are
    * sent, those behind it are not, and the promise says why. A record that cannot be taken at all is told before any
    * is sent. `signal` stops the waiting, never the write.
    */
-  sendMany(topic: string, records: Iterable<RecordInput>, waiting?: Waiting): Promise<Appended[]> {
+  sendMany(topic: string, records: Iterable<RecordInput>, waiting?: Waiting): Promise<Answers> {
     if (waiting !== undefined) return this.#waiting(waiting, () => this.sendMany(topic, records));
-    return new Promise<Appended[]>((resolve, reject) => {
+    return new Promise<Answers>((resolve, reject) => {
       const answers: ArrayBuffer[] = [];
       const whos: number[] = [];
       let missing = 0;
@@ -97,7 +104,7 @@ export class Producer {
         missing++;
         const heard = (answer: unknown) => {
           answers[part] = answer as ArrayBuffer;
-          if (--missing === 0) resolve(joined(answers));
+          if (--missing === 0) resolve(new Answers(answers));
         };
         const who = hub.expect(heard, reject, (who) => hub.native.takeMany(who));
         whos.push(who);
@@ -105,9 +112,10 @@ export class Producer {
       };
       try {
         const pieces = this.#pack(topic, records, expect);
-        if (pieces.length === 0) resolve([]);
+        if (pieces.length === 0) resolve(new Answers([]));
         this.#seal();
         for (const piece of pieces) this.#cross(piece);
+        hub.leaving?.();
       } catch (error) {
         for (const who of whos) hub.forget(who);
         reject(error);
@@ -200,10 +208,7 @@ export class Producer {
   /** Makes the memory ready for more. */
   #seal(): void {
     if (this.empty) this.crossBacklog(false);
-    const packer = this.#packer;
-    if (packer.at === 0) return;
-    this.#packer = new Packer(CROSS_AT);
-    this.#cross(packer);
+    else if (this.#packer.at > 0) this.#queue(this.#packer);
   }
 
   /** Packs the records of one call; a piece begins with a number that `expect` gives. */
@@ -245,12 +250,19 @@ export class Producer {
     if (wait || this.empty) this.crossBacklog(wait);
   }
 
-  /** Puts full memory behind what waits; it crosses if nothing does. */
-  #cross(packer: Packer): void {
-    packer.sealed = true;
-    this.#backlog.push(packer);
-    this.#backlogBytes += packer.at;
+  /** Puts a piece of a call behind what waits; it crosses if nothing does. */
+  #cross(piece: Packer): void {
+    this.#queue(piece);
     if (this.#backlog.length === 1) this.crossBacklog(false);
+  }
+
+  /** Puts packed records behind what waits. What is packed next lies in memory of its own. */
+  #queue(packer: Packer): void {
+    const waits = packer === this.#own ? packer.rest() : packer;
+    if (packer === this.#packer) this.#packer = this.#own.reset();
+    waits.sealed = true;
+    this.#backlog.push(waits);
+    this.#backlogBytes += waits.at;
   }
 
   /** @internal */
@@ -270,7 +282,7 @@ export class Producer {
       }
       this.#backlog.shift();
       this.#backlogBytes -= packer.at;
-      if (packer.bytes.length === PIECE) spare = reset(packer);
+      if (packer.bytes.length === PIECE) spare = packer.reset();
     }
     return this.#crossLast(wait) || moved;
   }
@@ -280,15 +292,12 @@ export class Producer {
     const packer = this.#packer;
     const moved = packer.at > 0 && this.#goes(packer, wait);
     if (packer.crossed < packer.at) {
-      this.#packer = new Packer(CROSS_AT);
-      packer.sealed = true;
-      this.#backlog.push(packer);
-      this.#backlogBytes += packer.at;
+      this.#queue(packer);
       this.#room.wait(this);
       return moved;
     }
-    if (packer.bytes.length > CROSS_AT) this.#packer = new Packer(CROSS_AT);
-    else reset(packer);
+    this.#packer = this.#own.reset();
+    if (this.#drained.length === 0) return moved;
     const drained = this.#drained;
     this.#drained = [];
     for (const resolve of drained) resolve();
@@ -299,7 +308,8 @@ export class Producer {
   #goes(packer: Packer, wait: boolean): boolean {
     const { bytes, crossed, at } = packer;
     try {
-      packer.crossed += native.cross(this.#slot, bytes, crossed, at, wait);
+      const own = packer === this.#own && !wait;
+      packer.crossed += own ? crossOwn(this.#slot, at) : native.cross(this.#slot, bytes, crossed, at, wait);
     } catch (error) {
       // Nothing more goes, for whatever reason, and what waits must not wait for ever.
       this.#refused ??= toError(error);
@@ -330,19 +340,6 @@ function take(packer: Packer): RecordInput {
   const left = packer.left!;
   packer.left = undefined;
   return left;
-}
-
-function reset(packer: Packer): Packer {
-  packer.at = 0;
-  packer.crossed = 0;
-  packer.sealed = false;
-  return packer;
-}
-
-function joined(parts: ArrayBuffer[]): Appended[] {
-  const answers: Appended[] = [];
-  for (const part of parts) appendedMany(part, answers);
-  return answers;
 }
 
 function crowded(): OncelogError {

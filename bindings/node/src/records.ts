@@ -71,8 +71,8 @@ export class Records<O extends Offsets = "bigint"> implements Iterable<Record<O>
   }
 
   /**
-   * The offset to read next of a partition; undefined if this holds nothing of it. What `Partition.read` answered
-   * names it also where nothing could be read: behind damage, or the offset that was asked for.
+   * The offset to read next of a partition, behind damage as well; undefined if this holds nothing of it. An empty
+   * answer to `Partition.read` names the offset that was asked for.
    */
   nextOffset(topic: string, partition: number): OffsetOf<O> | undefined {
     const group = this.groups.findLast((g) => g.error === null && g.partition === partition && g.topic === topic);
@@ -150,9 +150,8 @@ export class RecordsIterator<O extends Offsets> implements IterableIterator<Reco
 
   /** @internal True when nothing is left, not even damage. */
   get ended(): boolean {
-    const { groups } = this.#records;
-    const group = groups[this.#group];
-    return group === undefined || (this.#group === groups.length - 1 && group.error === null && this.#row >= group.end);
+    const rest = this.#records.groups.slice(this.#group);
+    return rest.every(({ row, end, error }) => error === null && Math.max(row, this.#row) === end);
   }
 }
 

@@ -19,6 +19,7 @@ const cross = () => crossAll(false);
 export function soon(packs: Packs): void {
   packed[count++] = packs;
   if (count === 1) void resolved.then(cross);
+  hub.leaving?.();
 }
 
 /** Everything that is packed crosses now. */
@@ -34,9 +35,15 @@ export function crossAll(wait: boolean): void {
 /** Those whose records wait for room, too. */
 export const waiting = new Set<Packs>();
 
-// After process.exit() no task runs any more, but what was sent before it was sent.
-process.on("exit", () => {
+function leave(): void {
   crossAll(true);
   for (const packs of waiting) packs.crossPacked(true);
   hub.native.exits();
+}
+
+// After process.exit() no task runs any more, but what was sent before it was sent, and so is what a listener behind
+// this one sends.
+process.on("exit", () => {
+  hub.leaving = leave;
+  leave();
 });

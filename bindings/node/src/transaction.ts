@@ -1,14 +1,12 @@
 import { iterable, mustBeOpen, positions, shown, signalOf, text, until, whole } from "./arguments.js";
 import { Consumer } from "./consumer.js";
+import { crossOwn, scratch } from "./desk.js";
 import { invalid, OncelogError, run } from "./errors.js";
 import { hub } from "./hub.js";
 import { native, type NativeTransaction, type NativeTransactional } from "./native.js";
 import { Packer } from "./packer.js";
 import type { Room } from "./room.js";
 import type { Committed, GroupMetadata, Offsets, Position, RecordInput, Waiting, Whole } from "./types.js";
-
-const SCRATCH = 64 << 10;
-const scratch = new Packer(SCRATCH);
 
 /**
  * Begins transactions, one at a time, under a transactional id. Opening the id shuts its older holder out. Records of
@@ -115,7 +113,8 @@ export class Transaction {
     packer.at = 0;
     this.#bytes += at;
     try {
-      native.cross(this.#slot, bytes, 0, at, false);
+      if (packer === scratch) crossOwn(this.#slot, at);
+      else native.cross(this.#slot, bytes, 0, at, false);
     } catch (thrown) {
       run(() => {
         throw thrown;
@@ -150,7 +149,7 @@ export class Transaction {
     const signal = signalOf(waiting);
     this.#check();
     this.#open = false;
-    if (this.#room.has(this.#bytes)) return until(this.#commit(), signal);
+    if (this.#room.has(this.#bytes) || hub.leaving !== undefined) return until(this.#commit(), signal);
     const waits = this.#room.until(this.#bytes);
     const commits = waits.then(() => this.#commit());
     // What is read from here on is no part of this transaction.

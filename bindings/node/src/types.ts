@@ -4,8 +4,12 @@ export type Bytes = string | NodeJS.ArrayBufferView | ArrayBufferLike;
 /** A number of 64 bits; a `number` must be a safe integer. */
 export type Whole = bigint | number;
 
-/** When a write is acknowledged: flushed to the device, or written to the operating system. */
-export type Durability = "disk" | "os";
+/**
+ * When a write is acknowledged. `"disk"`: flushed to the device; it survives a power cut. `"os"`: written to the
+ * operating system, flushed within a second; it survives the death of the process. `"memory"`: in the engine's buffer,
+ * written within 10 ms and flushed within a second; it survives nothing before that, and what is lost is a suffix.
+ */
+export type Durability = "disk" | "os" | "memory";
 
 /** Which records a reader sees. */
 export type Isolation = "read_committed" | "read_uncommitted";
@@ -52,7 +56,7 @@ export interface TopicOptions {
 /** A topic as it stands. */
 export interface TopicInfo {
   name: string;
-  /** Another one if the topic is deleted and made again. */
+  /** A UUID; another one if the topic is deleted and made again. */
   id: string;
   partitions: number;
   durability: Durability | null;

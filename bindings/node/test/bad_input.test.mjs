@@ -11,7 +11,7 @@ const notText = junk;
 test("what is no path and no option opens nothing", async (t) => {
   for (const dir of [...notText, "zero\0byte"]) await assert.rejects(open(dir), invalid);
   const path = directory(t);
-  for (const options of [null, 1, "x", { durability: "memory" }, { durability: 1 }, { segmentBytes: -1 },
+  for (const options of [null, 1, "x", { durability: "none" }, { durability: 1 }, { segmentBytes: -1 },
     { segmentBytes: NaN }, { segmentBytes: "64" }, { segmentBytes: 1 }, { segmentBytes: Infinity }, { readOnly: 1 },
     { create: "no" }, { mappings: null }, { acceptLoss: 0 }, { flushIntervalMs: -5 }, { log: "console" }]) {
     await assert.rejects(open(path, options), invalid, JSON.stringify(options));
@@ -45,7 +45,7 @@ test("topics take names and numbers only", async (t) => {
 test("producers and consumers take options of the right kind only", async (t) => {
   const { engine } = await log(t);
   for (const options of [null, 1, { name: 1 }, { batchBytes: -1 }, { batchBytes: 2 ** 40 }, { lingerMs: "5" },
-    { durability: "memory" }, { name: "" }, { name: "x".repeat(2000) }]) {
+    { durability: "none" }, { name: "" }, { name: "x".repeat(2000) }]) {
     await assert.rejects(engine.producer(options), invalid, JSON.stringify(options));
   }
   for (const options of [null, 1, { topics: "t" }, { topics: [1] }, { topics: [{}] }, { group: 1 }, { group: "" },
@@ -55,6 +55,14 @@ test("producers and consumers take options of the right kind only", async (t) =>
   }
   assert.throws(() => engine.consumer({ topics: ["nope"] }), code("UnknownTopicOrPartition"));
 });
+
+/** Views that lie outside of their memory since that was made smaller. */
+function shrunk() {
+  const memory = new ArrayBuffer(16, { maxByteLength: 32 });
+  const views = [new Uint8Array(memory, 8, 8), new DataView(memory, 8, 8), new Uint16Array(memory, 4)];
+  memory.resize(2);
+  return views;
+}
 
 /** Things that no record can be. */
 function badRecords() {
@@ -66,6 +74,13 @@ function badRecords() {
     ...[undefined, null, 1, "text", Symbol("s")],
     ...[{}, { value: undefined }, { value: 1 }, { value: {} }, { value: [1, 2] }, { value: true }, { value: 1n }],
     ...[{ value: gone }, { value: new DataView(new ArrayBuffer(1)), key: gone }, { value: goneBuffer }],
+    ...shrunk().map((value) => ({ value })),
+    // What says that it is bytes and is none.
+    ...[new Proxy(new Uint8Array(1), {}), Object.create(Uint8Array.prototype), Object.create(Buffer.prototype)]
+      .map((value) => ({ value })),
+    ...[{ length: 3 }, { byteLength: 3, buffer: new ArrayBuffer(3) }].map((value) => {
+      return { value: Object.setPrototypeOf(value, Uint8Array.prototype) };
+    }),
     ...[{ value: "x", key: 1 }, { value: "x", key: {} }],
     ...[NaN, 1.5, Infinity, "0", 2 ** 53, 1n, new Date(NaN), {}].map((timestamp) => ({ value: "x", timestamp })),
     ...[-1, NaN, 1.5, 2 ** 32, "0", 1n, {}].map((partition) => ({ value: "x", partition })),
@@ -125,6 +140,107 @@ test("bytes of every kind are taken, also shared ones and those of another realm
   for (const { key, headers } of await engine.partition("t", 0).read(0, { maxBytes: 1 })) {
     assert.deepEqual([`${key}`, `${headers[0].value}`], ["AAA", "AAA"]);
   }
+});
+
+test("bytes that grow, or are gone before they are packed, are taken as they are then, or refused", async (t) => {
+  const { engine } = await log(t);
+  const producer = await engine.producer();
+  const memory = new ArrayBuffer(2, { maxByteLength: 8 });
+  const grows = new Uint8Array(memory);
+  const headers = function* () {
+    memory.resize(4);
+    yield { key: "h", value: "x" };
+  };
+  await producer.send("t", { value: grows.fill(65), headers: headers() });
+  const shared = new Uint8Array(new SharedArrayBuffer(2, { maxByteLength: 4 })).fill(66);
+  shared.buffer.grow(3);
+  await producer.send("t", { value: shared });
+  const taken = () => Uint8Array.from([1, 2, 3]);
+  for (const make of [
+    (bytes, headers) => ({ value: bytes, headers }),
+    (bytes, headers) => ({ value: "x", key: bytes, headers }),
+    (bytes, headers) => ({ value: "x", headers: (function* () { yield { key: "h", value: bytes }; yield* headers; })() }),
+  ]) {
+    const bytes = taken();
+    const record = make(bytes, (function* () {
+      structuredClone(bytes, { transfer: [bytes.buffer] });
+      yield { key: "h", value: "x" };
+    })());
+    await assert.rejects(producer.send("t", record), code("InvalidArgument", /transferred/));
+  }
+  assert.deepEqual(await values(engine), ["AA\0\0", "BB\0"]);
+});
+
+test("what never ends is refused when it is too much", async (t) => {
+  const { engine } = await log(t);
+  const producer = await engine.producer();
+  const transaction = (await engine.transactionalProducer("x")).beginTransaction();
+  const endless = function* (item) {
+    for (;;) yield item;
+  };
+  const record = { value: Buffer.alloc(10_000) };
+  await assert.rejects(producer.sendMany("t", endless(record)), code("LimitExceeded"));
+  await assert.rejects(engine.partition("t", 0).append(endless(record)), code("RecordTooLarge"));
+  assert.throws(() => transaction.sendMany("t", endless(record)), code("LimitExceeded"));
+  const headers = { value: "x", headers: { [Symbol.iterator]: () => endless({ key: "k".repeat(10_000), value: null }) } };
+  await assert.rejects(producer.send("t", headers), code("RecordTooLarge"));
+  assert.throws(() => producer.post("t", headers), code("RecordTooLarge"));
+  await producer.send("t", { value: "small" });
+  assert.deepEqual(await values(engine), ["small"]);
+});
+
+test("proxies are seen through, and what they throw reaches the caller as it is", async (t) => {
+  const { engine } = await log(t);
+  const producer = await engine.producer(new Proxy({ lingerMs: 1 }, {}));
+  await producer.send("t", new Proxy({ value: "seen" }, {}));
+  await producer.sendMany("t", new Proxy([{ value: "through" }], {}));
+  const mine = new Error("mine");
+  const throws = new Proxy({}, { get: () => { throw mine; } });
+  const { proxy, revoke } = Proxy.revocable({}, {});
+  revoke();
+  for (const call of [
+    (bad) => producer.send("t", bad), (bad) => producer.sendMany("t", bad), (bad) => producer.flush(bad),
+    (bad) => engine.createTopic("x", bad), (bad) => engine.producer(bad), (bad) => open("x", bad),
+    async (bad) => engine.consumer(bad), async (bad) => engine.consumer({ topics: [bad] }),
+  ]) {
+    await assert.rejects(call(throws), mine);
+    await assert.rejects(call(proxy), TypeError);
+  }
+  assert.deepEqual(await values(engine), ["seen", "through"]);
+});
+
+test("calls in the wrong order are refused and change nothing", async (t) => {
+  const { engine } = await log(t);
+  const transactional = await engine.transactionalProducer("x");
+  const transaction = transactional.beginTransaction();
+  assert.throws(() => transactional.beginTransaction(), code("InvalidTransactionState"));
+  transaction.send("t", { value: "kept" });
+  await transaction.commit();
+  const ended = code("InvalidTransactionState");
+  assert.throws(() => transaction.send("t", { value: "x" }), ended);
+  assert.throws(() => transaction.sendMany("t", []), ended);
+  assert.throws(() => transaction.sendPosition(1), ended);
+  assert.throws(() => transaction.sendOffsets({ group: "g" }, []), ended);
+  await assert.rejects(transaction.commit(), ended);
+  await assert.rejects(transaction.abort(), ended);
+  await transaction[Symbol.asyncDispose]();
+  const producer = await engine.producer();
+  await producer.close();
+  await producer.close();
+  await assert.rejects(producer.flush(), code("Closed"));
+  assert.throws(() => producer.position, code("Closed"));
+  const consumer = engine.consumer({ topics: ["t"], group: "g" });
+  await consumer.close();
+  for (const call of [() => consumer.positions(), () => consumer.rewind(), () => consumer.groupMetadata(),
+    () => transactional.beginTransactionFor(consumer)]) assert.throws(call, code("Closed"));
+  await assert.rejects(consumer.commitOffsets([]), code("Closed"));
+  assert.deepEqual(await values(engine), ["kept"]);
+  await engine.close();
+  for (const call of [() => engine.topics(), () => engine.partition("t", 0), () => engine.consumer()]) {
+    assert.throws(call, code("Closed"));
+  }
+  await assert.rejects(engine.flush(), code("Closed"));
+  await engine.close();
 });
 
 test("consumers take partitions and offsets only", async (t) => {

@@ -1,5 +1,8 @@
 import assert from "node:assert/strict";
+import { readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
 import { test } from "node:test";
+import { open } from "../dist/index.mjs";
 import { code, log } from "./helpers.mjs";
 
 const at = { topic: "t", partition: 0 };
@@ -208,4 +211,42 @@ test("a group goes on where it committed, with another consumer and in another l
   await first.close();
   const second = engine.consumer({ topics: ["t"], group: "g" });
   assert.equal((await second.poll()).at(0).offset, 4n);
+});
+
+test("offsets of the group are committed by their own call, or by commit", async (t) => {
+  const { engine } = await filled(t, 10);
+  const consumer = engine.consumer({ topics: ["t"], group: "g" });
+  await consumer.commitOffsets([{ ...at, offset: 3 }]);
+  assert.equal(consumer.committed(at), 3n);
+  await consumer.commit([{ ...at, offset: 5n }], { signal: new AbortController().signal });
+  assert.equal(consumer.committed(at), 5n);
+  await assert.rejects(consumer.commitOffsets(), code("InvalidArgument"));
+  await assert.rejects(consumer.commitOffsets([], { signal: AbortSignal.abort() }), { name: "AbortError" });
+  assert.equal(consumer.position(at), 5n, "the first look settles the position");
+});
+
+test("a poll that ends in damage says where it goes on, as the consumer does", async (t) => {
+  const { engine, path, producer } = await filled(t, 3);
+  await producer.send("t", { value: "to be damaged" });
+  await engine.close();
+  for (const name of readdirSync(path)) {
+    const bytes = readFileSync(join(path, name));
+    const found = bytes.indexOf("to be damaged");
+    if (found < 0) continue;
+    bytes[found] ^= 1;
+    writeFileSync(join(path, name), bytes);
+  }
+  const again = await open(path);
+  t.after(() => again.close());
+  const consumer = again.consumer({ topics: ["t"], group: "g" });
+  const records = await consumer.poll();
+  assert.throws(() => [...records], code("Corrupt"));
+  assert.deepEqual([records.length, records.nextOffset("t", 0), consumer.position(at)], [3, 4n, 4n]);
+  assert.equal((await again.partition("t", 0).read(3)).nextOffset("t", 0), 4n);
+  consumer.seek(at, 0);
+  const seen = [];
+  await assert.rejects(async () => {
+    for await (const { offset } of consumer) seen.push(offset);
+  }, code("Corrupt"));
+  assert.deepEqual([seen, consumer.position(at)], [[0n, 1n, 2n], 4n]);
 });

@@ -39,6 +39,7 @@ for (const [way, status, expected] of [
   ["after a poll", 0, ["polled"]],
   ["while closing", 5, []],
   ["while opening", 6, []],
+  ["with listeners that send", 8, ["posted", "sent", "many", "committed", "appended", "last"]],
 ]) {
   test(`a process that ends ${way} loses nothing that was sent and does not hang`, async (t) => {
     const dir = directory(t);

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { open, OncelogError } from "../dist/index.mjs";
-import { code, directory, log } from "./helpers.mjs";
+import { code, directory, log, values } from "./helpers.mjs";
 
 test("a record comes back as it was sent, with key, headers and timestamp", async (t) => {
   const { engine } = await log(t, { partitions: 2 });
@@ -43,7 +43,7 @@ test("topics are made, grown, listed and deleted", async (t) => {
   await engine.createTopic("c", { durability: "disk" });
   const list = engine.topics().map(({ name, partitions, durability }) => [name, partitions, durability]);
   assert.deepEqual(list, [["a", 3, null], ["b", 1, null], ["c", 1, "disk"]]);
-  assert.match(engine.topics()[0].id, /^[0-9a-f]{32}$/);
+  assert.match(engine.topics()[0].id, /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/);
   await engine.deleteTopic("b");
   assert.deepEqual(engine.topics().map(({ name }) => name), ["a", "c"]);
   await assert.rejects(engine.createTopic("a"), code("TopicExists"));
@@ -191,4 +191,25 @@ test("a read says where it goes on also where it has nothing to give", async (t)
     assert.deepEqual([records.nextOffset("t", 0), records.nextOffset("t", 1)], [next, undefined]);
     assert.equal([...records].length, records.length);
   }
+});
+
+test("each level is taken by logs, topics, producers and appends, and a clean end keeps all of them", async (t) => {
+  const { engine, path } = await log(t, { durability: "memory", topics: [] });
+  const levels = ["disk", "os", "memory"];
+  for (const durability of levels) {
+    await engine.createTopic(durability, { durability });
+    const producer = await engine.producer({ durability });
+    await producer.send(durability, { value: "sent" });
+    for (const level of levels) await engine.partition(durability, 0).append([{ value: level }], { durability: level });
+    const transactional = await engine.transactionalProducer(durability, { durability });
+    const transaction = transactional.beginTransaction();
+    transaction.send(durability, { value: "committed" });
+    await transaction.commit();
+    assert.deepEqual(await values(engine, durability), ["sent", ...levels, "committed"]);
+  }
+  assert.deepEqual(engine.topics().map(({ durability }) => durability), [...levels].sort((a, b) => a < b ? -1 : 1));
+  await engine.close();
+  const again = await open(path);
+  for (const topic of levels) assert.deepEqual(await values(again, topic), ["sent", ...levels, "committed"]);
+  await again.close();
 });

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { execFileSync, spawnSync } from "node:child_process";
-import { readFileSync, writeFileSync } from "node:fs";
+import { cpSync, existsSync, readFileSync, writeFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { join } from "node:path";
 import { test } from "node:test";
@@ -16,8 +16,8 @@ test("both kinds of modules give the same classes", () => {
   const required = require("oncelog");
   const names = Object.keys(required).sort();
   assert.deepEqual(Object.keys(module_).sort(), names);
-  assert.deepEqual(names, ["Consumer", "Engine", "OncelogError", "Partition", "Producer", "Records", "Transaction",
-    "TransactionalProducer", "open"]);
+  assert.deepEqual(names, ["Answers", "Consumer", "Engine", "OncelogError", "Partition", "Producer", "Records",
+    "Transaction", "TransactionalProducer", "open"]);
   for (const name of names) assert.equal(module_[name], required[name], name);
 });
 
@@ -41,12 +41,44 @@ test("every kind of error has a code in the types", () => {
 
 test("the package has no dependencies, and packs what it needs and nothing more", () => {
   const { dependencies = {}, files } = require("../package.json");
-  assert.deepEqual([dependencies, files], [{}, ["dist", "scripts/install.mjs"]]);
+  assert.deepEqual([dependencies, files], [{}, ["dist", "scripts/install.mjs", "LICENSE-APACHE", "LICENSE-MIT"]]);
   const packed = execFileSync("npm", ["pack", "--dry-run", "--json", "--ignore-scripts"], { cwd: home, stdio: "pipe" });
-  const paths = JSON.parse(packed)[0].files.map(({ path }) => path);
-  assert.ok(paths.includes("dist/index.mjs") && paths.includes("dist/index.d.mts") && paths.includes("README.md"));
+  // An array, or from npm 12 on an object by the packages' names.
+  const [{ files: list }] = Object.values(JSON.parse(packed));
+  const paths = list.map(({ path }) => path);
+  for (const path of ["dist/index.mjs", "dist/index.d.mts", "README.md", "LICENSE-MIT", "LICENSE-APACHE"]) {
+    assert.ok(paths.includes(path), path);
+  }
   const meant = /^(dist\/|package.json|README.md|LICENSE-(MIT|APACHE)$|scripts\/install.mjs)/;
   assert.ok(paths.every((path) => meant.test(path)), paths.join(" "));
+});
+
+test("what a release publishes can be installed and used, with the licences", (t) => {
+  const { platformName } = require("../dist/platform.js");
+  const name = `oncelog-${platformName()}`;
+  const [work, user] = [directory(t), directory(t)];
+  const parts = ["package.json", "README.md", "LICENSE-MIT", "LICENSE-APACHE", "dist", "scripts"];
+  for (const part of [...parts, `oncelog.${platformName()}.node`]) {
+    cpSync(join(home, part), join(work, part), { recursive: true });
+  }
+  const run = (cwd, program, ...args) => execFileSync(program, args, { cwd, encoding: "utf8", stdio: "pipe" });
+  run(work, process.execPath, "scripts/platforms.mjs");
+  const platform = join(work, "npm", platformName());
+  const tarballs = [work, platform].map((from) => {
+    return join(user, run(from, "npm", "pack", "--silent", "--ignore-scripts", "--pack-destination", user).trim());
+  });
+  const { version, optionalDependencies } = JSON.parse(readFileSync(join(work, "package.json"), "utf8"));
+  assert.deepEqual(optionalDependencies, { [name]: version });
+  writeFileSync(join(user, "package.json"), "{}");
+  run(user, "npm", "install", "--offline", "--no-audit", "--no-fund", "--ignore-scripts", ...tarballs);
+  for (const installed of ["oncelog", name]) {
+    for (const licence of ["LICENSE-MIT", "LICENSE-APACHE"]) {
+      assert.ok(existsSync(join(user, "node_modules", installed, licence)), `${installed} ${licence}`);
+    }
+  }
+  const program = 'require("oncelog").open("log").then((engine) => engine.close()).then(() => console.log("opened"))';
+  assert.equal(run(user, process.execPath, "-e", program).trim(), "opened");
+  assert.throws(() => run(work, process.execPath, "scripts/platforms.mjs", "--all"), /is missing/);
 });
 
 test("the package carries the licences of the repository", () => {

@@ -68,10 +68,13 @@ test("many records of one call cross in pieces and are answered one by one", asy
   const records = range(20_000).map((i) => ({ key: `${i % 10}`, value: `${i} ${"y".repeat(100)}` }));
   const answers = await producer.sendMany("t", records);
   assert.equal(answers.length, 20_000);
-  const seen = new Set(answers.map(({ partition, first }) => `${partition} ${first}`));
-  assert.equal(seen.size, 20_000);
+  const all = [...answers];
+  assert.equal(new Set(all.map(({ partition, first }) => `${partition} ${first}`)).size, 20_000);
+  for (const index of [0, 1, 7, 9_999, 19_999]) assert.deepEqual(answers.at(index), all[index]);
+  assert.deepEqual([answers.at(-1), answers.at(-20_000)], [all[19_999], all[0]]);
+  assert.deepEqual([20_000, -20_001, 0.5, NaN, undefined].map((index) => answers.at(index)), Array(5).fill(undefined));
   assert.equal((await values(engine)).length, 20_000);
-  assert.deepEqual(await producer.sendMany("t", []), []);
+  assert.deepEqual([...(await producer.sendMany("t", []))], []);
   assert.equal((await producer.sendMany("t", new Set([{ value: "any iterable" }]))).length, 1);
 });
 
@@ -188,6 +191,8 @@ test("a named producer goes on where it stood and refuses what it has", async (t
   const second = await engine.producer({ name: "loader" });
   assert.equal(second.position, 10n);
   assert.equal((await second.send("t", { value: "9", position: 10n })).duplicate, true);
+  const again = await second.sendMany("t", range(10).map((i) => ({ value: `${i}`, position: i + 1 })));
+  assert.deepEqual([again.length, [...again].every(({ duplicate }) => duplicate)], [10, true]);
   const large = 2n ** 64n - 1n;
   assert.equal((await second.send("t", { value: "10", position: large })).duplicate, false);
   assert.equal(second.position, large);

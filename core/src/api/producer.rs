@@ -173,6 +173,9 @@ impl Producer {
     /// Sends records in order until one would have to wait, or is refused; says how far it came. As `try_send`, nothing
     /// at all is sent if another thread is busy with this producer.
     ///
+    /// Records may be made one by one, as they are asked for, so that none lies in memory twice. The producer is busy
+    /// meanwhile: the iterator must not use it, and should be quick.
+    ///
     /// # Errors
     /// `Closed`, `Forked`, `ReadOnly`, `Poisoned`: nothing was sent.
     pub fn try_send_many<'a>(

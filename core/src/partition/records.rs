@@ -160,6 +160,12 @@ impl Records {
         shares.find(|s| s.partition == partition && &*s.topic == topic).map(|share| share.end)
     }
 
+    /// The offset to read next of every partition that this holds something of, if only something damaged: topic,
+    /// partition, offset.
+    pub fn next_offsets(&self) -> impl Iterator<Item = (&str, u32, Offset)> {
+        self.shares.iter().map(|share| (&*share.topic, share.partition, share.end))
+    }
+
     /// Keeps the first `records` of what one read gave.
     pub(crate) fn truncate(&mut self, records: u64) {
         for share in &mut self.shares {

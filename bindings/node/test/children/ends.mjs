@@ -7,7 +7,25 @@ await engine.createTopic("t").catch(() => {});
 const producer = await engine.producer();
 const consumer = engine.consumer({ topics: ["t"], group: "g", start: "latest" });
 
+const transactional = way === "with listeners that send" && (await engine.transactionalProducer("x"));
+
 const ways = {
+  // Behind the library's own listener.
+  "with listeners that send": () => {
+    process.on("exit", () => {
+      producer.post("t", { value: "posted" });
+      producer.send("t", { value: "sent" });
+    });
+    process.on("exit", () => {
+      producer.sendMany("t", [{ value: "many" }]);
+      const transaction = transactional.beginTransaction();
+      transaction.send("t", { value: "committed" });
+      transaction.commit();
+      engine.partition("t", 0).append([{ value: "appended" }]);
+      producer.post("t", { value: "last" });
+    });
+    process.exit(8);
+  },
   "by itself": () => void producer.post("t", { value: "posted" }),
   "by process.exit": () => {
     producer.post("t", { value: "posted" });

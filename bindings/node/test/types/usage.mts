@@ -1,5 +1,6 @@
 // Assertions about the types, checked by the compiler alone; nothing of it runs.
 import {
+  type Answers,
   open, OncelogError, type Appended, type Committed, type Consumer, type Engine, type ErrorCode, type Producer,
   type Record, type Records, type TopicInfo, type Transaction,
 } from "oncelog";
@@ -18,8 +19,10 @@ const appended = await producer.send("t", { value: "v", key: Buffer.from("k"), t
 same<typeof appended, Appended>(true);
 same<Appended["first"], bigint>(true);
 const posted: boolean = producer.post("t", { value: null, headers: [{ key: "h", value: new Uint8Array(1) }] });
-const many: Appended[] = await producer.sendMany("t", new Set([{ value: "x", position: 1n }]));
-console.log(posted, many);
+const many = await producer.sendMany("t", new Set([{ value: "x", position: 1n }]));
+same<typeof many, Answers>(true);
+const all: Appended[] = [...many];
+console.log(posted, all, many.at(0)?.first, many.length);
 
 const big = engine.consumer({ topics: ["t", { topic: "u", partition: 1 }], group: "g", isolation: "read_committed" });
 same<typeof big, Consumer<"bigint">>(true);
