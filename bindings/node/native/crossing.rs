@@ -66,7 +66,7 @@ impl Drop for Slot {
 }
 
 thread_local! {
-    // Nothing is passed when packed records cross, since a call without arguments costs a third of one with a buffer.
+    // Nothing is passed when packed records cross, since what such a call costs is mostly its arguments.
     static DESK: RefCell<Option<Desk>> = const { RefCell::new(None) };
 }
 

@@ -13,9 +13,13 @@ export function directory(t) {
 
 /** An open log with some topics. */
 export async function log(t, { topics = ["t"], partitions = 1, ...options } = {}) {
-  const path = directory(t);
+  const path = mkdtempSync(join(tmpdir(), "oncelog-node-"));
   const engine = await open(path, { durability: "os", ...options });
-  t.after(() => engine.close());
+  // In this order: an open log may make a file meanwhile.
+  t.after(async () => {
+    await engine.close();
+    rmSync(path, { recursive: true, force: true });
+  });
   for (const topic of topics) await engine.createTopic(topic, { partitions });
   return { engine, path };
 }

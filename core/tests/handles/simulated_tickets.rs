@@ -75,7 +75,7 @@ fn whoever_asks_an_idle_log_is_answered() {
     completions.watch(engine.flush_ticket().unwrap(), |answer| answer);
     engine.drive().unwrap();
     let mut done = Vec::new();
-    assert_eq!(completions.drain(&mut done), 2);
+    assert_eq!(completions.drain(&mut done).unwrap(), 2);
     assert_eq!(done[0].as_ref().err().map(|error| error.kind()), Some(ErrorKind::TopicExists));
     assert!(done[1].is_ok());
 }
