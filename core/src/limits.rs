@@ -1,5 +1,7 @@
 //! Every bound in one table. A value past a bound answers `LimitExceeded`, `RecordTooLarge` or `InvalidArgument`.
 
+use std::time::Duration;
+
 /// Longest topic name, bytes (Kafka's own bound).
 pub const TOPIC_NAME_MAX: usize = 249;
 /// Longest group name, producer name or transactional id, bytes.
@@ -18,8 +20,24 @@ pub const BATCH_MAX: usize = 1_048_588;
 pub const UNPACKED_MAX: usize = ALLOCATION_MAX;
 /// Largest window of a zstd frame, bytes: what RFC 8878 asks every decoder to take, and no more.
 pub const ZSTD_WINDOW_MAX: u64 = 8 << 20;
-/// Memory of one buffered transaction.
+/// Memory of one transaction unless the options say otherwise; past it, it streams. Also what a named producer gathers.
 pub const TRANSACTION_BUFFER: usize = 1 << 20;
+/// Largest buffer that the options may give one transaction.
+pub const TRANSACTION_BUFFER_MAX: usize = 16 << 20;
+/// Memory of all open transactions' buffers together unless the options say otherwise.
+pub const TRANSACTION_MEMORY: usize = 64 << 20;
+/// Transactions that may be open with something in the log.
+pub const OPEN_TRANSACTIONS: usize = 100_000;
+/// Memory that the state may take for them.
+pub const TRANSACTIONS_STATE: usize = 64 << 20;
+/// Partitions that a transaction may reach with batches that lie in the log before its decision.
+pub const TRANSACTION_PARTITIONS: usize = 1_000;
+/// Offsets that a raw transaction may have pending.
+pub const TRANSACTION_OFFSETS: usize = 1_000;
+/// How long a transaction may be open in the log unless the options say otherwise (Kafka's transaction.timeout.ms).
+pub const TRANSACTION_TIMEOUT: Duration = Duration::from_secs(60);
+/// The longest that may be asked for, unless the options say otherwise (Kafka's transaction.max.timeout.ms).
+pub const TRANSACTION_TIMEOUT_MAX: Duration = Duration::from_secs(900);
 /// Largest frame, bytes; the same as the largest allocation, since recovery holds a frame whole.
 pub const FRAME_MAX: usize = ALLOCATION_MAX;
 /// Largest segment file, bytes: what one large frame, or a recovery's copy of two unflushed segments, may need.

@@ -8,6 +8,7 @@ pub use metrics::{ConsumerLag, Histogram, Metrics};
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::time::Duration;
 
 /// Position of a record in its partition, counted from 0 without gaps. At most 2^63 - 1.
 pub type Offset = u64;
@@ -197,6 +198,50 @@ pub struct Committed {
     pub lsn: Lsn,
     /// The life of the log that answered.
     pub incarnation: Incarnation,
+}
+
+/// How a transaction is to end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Outcome {
+    /// Its records and offsets become part of the log.
+    Commit,
+    /// They do not.
+    Abort,
+}
+
+/// How a transaction stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum TransactionStatus {
+    /// It is not decided.
+    Open,
+    /// Its records and offsets are part of the log.
+    Committed,
+    /// They never will be.
+    Aborted,
+    /// Nothing is known of it: it was never begun, was aborted before anything of it lay in the log, or was decided so
+    /// long ago that its transactional id has decided 64 others since.
+    Forgotten,
+}
+
+/// A transaction that is open and has something in the log: it holds the stable offset of its partitions back.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct OpenTransaction {
+    /// Its number.
+    pub number: TransactionNumber,
+    /// Whose it is.
+    pub transactional_id: String,
+    /// The producer id and epoch of its batches.
+    pub identity: Identity,
+    /// When its first batch or offset came to the log, wall clock, milliseconds.
+    pub since: Timestamp,
+    /// How long it may stay open, counted while the log is open; `None`: for ever.
+    pub timeout: Option<Duration>,
+    /// True if its owner sends raw batches; false if it belongs to a `TransactionalProducer`.
+    pub raw: bool,
+    /// The partitions that hold records of it, with the offset of the first: the stable offset there is no greater.
+    pub partitions: BTreeMap<TopicPartition, Offset>,
 }
 
 /// The ends of a partition.

@@ -82,7 +82,7 @@ fn names_of_producers_and_groups_are_bounded() {
     for bad in ["", &long] {
         refused(engine.producer(ProducerOptions::new().name(bad)), ErrorKind::InvalidArgument, "");
         refused(engine.transactional_producer(bad, ProducerOptions::new()), ErrorKind::InvalidArgument, "");
-        refused(engine.init_producer(Some(bad), Duration::ZERO, None), ErrorKind::InvalidArgument, "");
+        refused(engine.init_producer(Some(bad), Duration::from_secs(1), None), ErrorKind::InvalidArgument, "");
         refused(engine.consumer(ConsumerOptions::new().group(bad)), ErrorKind::InvalidArgument, "");
     }
     refused(engine.delete_producer("nobody"), ErrorKind::UnknownTransactionalId, "nobody");
@@ -149,7 +149,7 @@ fn batches_that_are_not_whole_or_not_ours_are_refused() {
         partition.append(&batch.build().unwrap()).map(|ticket| ticket.wait())
     };
     refused(raw(identity, 5, false), ErrorKind::OutOfOrderSequence, "");
-    refused(raw(identity, 0, true), ErrorKind::InvalidTransactionState, "transactional producer");
+    refused(raw(identity, 0, true), ErrorKind::InvalidTransactionState, "transactional id");
     let stranger = Identity { producer_id: identity.producer_id + 1000, epoch: 0 };
     refused(raw(stranger, 0, false), ErrorKind::UnknownProducer, "");
     raw(identity, 0, false).unwrap().unwrap();
@@ -160,10 +160,17 @@ fn batches_that_are_not_whole_or_not_ours_are_refused() {
 #[test]
 fn an_identity_that_was_fenced_cannot_be_renewed() {
     let (_dir, engine) = engine();
-    let old = engine.init_producer(Some("id"), Duration::ZERO, None).unwrap();
-    let new = engine.init_producer(Some("id"), Duration::ZERO, Some(old)).unwrap();
+    let minute = Duration::from_secs(60);
+    for bad in [Duration::ZERO, Duration::from_secs(901)] {
+        refused(engine.init_producer(Some("id"), bad, None), ErrorKind::InvalidArgument, "timeout");
+    }
+    let old = engine.init_producer(Some("id"), minute, None).unwrap();
+    let new = engine.init_producer(Some("id"), minute, Some(old)).unwrap();
     assert_eq!((new.producer_id, new.epoch), (old.producer_id, old.epoch + 1));
-    refused(engine.init_producer(Some("id"), Duration::ZERO, Some(old)), ErrorKind::ProducerFenced, "");
+    assert_eq!(engine.init_producer(Some("id"), minute, Some(old)).unwrap(), new, "its answer may have been lost");
+    engine.init_producer(Some("id"), minute, None).unwrap();
+    refused(engine.init_producer(Some("id"), minute, Some(old)), ErrorKind::ProducerFenced, "");
+    refused(engine.init_producer(Some("id"), minute, Some(new)), ErrorKind::ProducerFenced, "");
 }
 
 #[test]

@@ -73,7 +73,7 @@ fn all<T: Sync>(sound: &Sound, damages: &[T], damage: impl Fn(&T) -> (Files, Hit
 fn bytes(sound: &Sound, stride: usize) -> Vec<(String, usize)> {
     let mut chosen = Vec::new();
     for (name, image) in &sound.files {
-        let footer = image.windows(8).position(|w| w == b"onceftr\x01").unwrap_or(image.len());
+        let footer = image.windows(8).position(|w| w == b"onceftr\x02").unwrap_or(image.len());
         let end = (FRAMES..footer).rev().find(|at| image[*at] != 0).map_or(FRAMES, |at| at + 1);
         let heads: Vec<usize> = sound.spans.values().filter(|s| s.file == *name).map(|s| s.from).collect();
         let dense = |at: usize| match at {

@@ -319,6 +319,48 @@ fn a_stable_offset_that_lags_and_an_isolation_that_hides_are_caught() {
     f.caught(Loss::Kill, "I6");
 }
 
+/// Two records of transaction 5, and, if it has an answer, its commit.
+fn streamed(commit: Option<Answer>) -> Fixture {
+    let mut f = Fixture::new();
+    for (number, bytes) in [(0, "a"), (1, "b")] {
+        let id = f.append(number, bytes, None);
+        let step = f.history.step;
+        (f.history.ops[id].streamed, f.history.ops[id].to) = (Some(5), Some(step));
+    }
+    if let Some(answer) = commit {
+        let id = f.history.begin("commit 5".into(), vec![], vec![]);
+        f.history.ops[id].decides = Some((5, true));
+        match answer {
+            Answer::Acked => f.history.acked(id, Durability::Disk, Some(90), &[]).unwrap(),
+            _ => f.history.indeterminate(id),
+        }
+    }
+    f
+}
+
+#[test]
+fn records_of_a_transaction_are_shown_by_its_commit_and_by_nothing_else() {
+    let hide = |f: &mut Fixture, number: usize| {
+        f.log.topics.get_mut("t").unwrap().partitions[number].committed.clear();
+    };
+    let with = |answer: Option<Answer>, hidden: &[usize]| {
+        let mut f = streamed(answer);
+        hidden.iter().for_each(|number| hide(&mut f, *number));
+        f
+    };
+    with(None, &[]).caught(Loss::Kill, "I5");
+    with(None, &[0, 1]).good(Loss::Kill);
+    with(Some(Answer::Acked), &[]).good(Loss::Cut);
+    with(Some(Answer::Acked), &[0]).caught(Loss::Cut, "I1");
+    with(Some(Answer::Indeterminate), &[]).good(Loss::Cut);
+    with(Some(Answer::Indeterminate), &[0]).caught(Loss::Cut, "I4");
+    with(Some(Answer::Indeterminate), &[0, 1]).good(Loss::Cut);
+    let mut f = Fixture::new();
+    f.append(0, "plain", Some(Durability::Disk));
+    hide(&mut f, 0);
+    f.caught(Loss::Kill, "I5");
+}
+
 #[test]
 fn a_topic_that_is_gone_or_that_nobody_made_is_caught() {
     let mut f = Fixture::new();

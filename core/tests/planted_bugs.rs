@@ -35,6 +35,7 @@ fn made_for(bug: Bug) -> Option<&'static str> {
         Bug::PositionApartFromRecords => "named",
         Bug::CheckpointNewerThanLsn => "raw-between-checkpoints",
         Bug::WeakestTopicCounts | Bug::ReadWithoutWriting => "memory",
+        Bug::StableNotHeldBack | Bug::AbortedLostAtRoll | Bug::OpenLeftOnReopen => "streamed",
     })
 }
 

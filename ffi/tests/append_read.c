@@ -146,6 +146,7 @@ static void a_batch_with_an_identity_is_written_once(void)
     OK(oncelog_init_producer(engine, "id", 1000, NULL, &options.producer));
     OK(oncelog_init_producer(engine, "id", 1000, &options.producer, &again));
     CHECK(again.epoch > options.producer.epoch);
+    OK(oncelog_init_producer(engine, "id", 1000, NULL, &again));
     FAILS(PRODUCER_FENCED, oncelog_init_producer(engine, "id", 1000, &options.producer, &again));
     OK(oncelog_delete_producer(engine, "id"));
     FAILS(UNKNOWN_TRANSACTIONAL_ID, oncelog_delete_producer(engine, "id"));

@@ -160,8 +160,8 @@ impl Consumer {
     pub fn seek(&self, partition: &TopicPartition, offset: Offset) -> Result<()> {
         self.open.inner.check_open()?;
         let place = self.reader.find(partition)?;
-        let Bounds { start, stable, .. } = place.partition.bounds();
-        if offset < start || offset > stable {
+        let Bounds { start, end, .. } = place.partition.bounds();
+        if offset < start || offset > end {
             return Err(place.partition.out_of_range(offset));
         }
         self.reader.seek(&place, offset);
@@ -192,7 +192,9 @@ impl Consumer {
     /// power cut, or, where all is at level `Os`, the death of the process.
     ///
     /// # Errors
-    /// `UnknownTopicOrPartition`; `InvalidArgument` without a group.
+    /// `UnknownTopicOrPartition`; `InvalidArgument` without a group; `UnstableOffsets`, which passes, while a raw
+    /// transaction is open that will commit an offset for the partition, unless the isolation is read_uncommitted
+    /// (KIP-447).
     pub fn committed(&self, partition: &TopicPartition) -> Result<Option<Offset>> {
         self.open.inner.check_open()?;
         self.reader.group()?;
@@ -270,14 +272,16 @@ impl Consumer {
         Ok(())
     }
 
-    /// How many records lie between the position and the end. Zero when all is read: commits leave no holes.
+    /// How many records lie between the position and the end that this consumer's isolation sees: the last stable
+    /// offset, or the end. Zero when all is read: commits leave no holes. Aborted records that lie between count too.
     ///
     /// # Errors
     /// As `position`.
     pub fn lag(&self, partition: &TopicPartition) -> Result<u64> {
         self.open.inner.check_open()?;
         let place = self.reader.settle(self.reader.find(partition)?)?;
-        Ok(place.partition.bounds().stable.saturating_sub(place.position.unwrap_or_default()))
+        let visible = place.partition.visible(self.reader.options.isolation);
+        Ok(visible.saturating_sub(place.position.unwrap_or_default()))
     }
 
     /// Start, last stable offset and end of a partition, assigned or not.
@@ -302,4 +306,13 @@ impl std::fmt::Debug for Consumer {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Consumer").field("options", &self.reader.options).finish_non_exhaustive()
     }
+}
+
+/// Refuses a commit beside an open transaction that sends the positions.
+pub(super) fn check_unbound(bound: bool) -> Result<()> {
+    if !bound {
+        return Ok(());
+    }
+    let text = "an open transaction is bound to this consumer and sends its positions; commit or abort that first";
+    Err(Error::new(ErrorKind::InvalidState, text))
 }

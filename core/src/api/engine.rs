@@ -14,7 +14,10 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::io::Machine;
 use crate::journal::Ticket;
 use crate::partition;
-use crate::types::{Identity, Lsn, Metrics, Opening, TopicInfo, TopicOptions};
+use crate::types::{
+    GroupMetadata, Identity, Lsn, Metrics, Offsets, OpenTransaction, Opening, Outcome, TopicInfo, TopicOptions,
+    TransactionNumber, TransactionStatus,
+};
 
 /// An open log. Clones are handles to the same one; it may be used from any number of threads.
 ///
@@ -223,24 +226,169 @@ impl Engine {
     }
 
     /// An identity for raw batches: for callers that keep producer id, epoch and sequences themselves, as a broker
-    /// does. With a transactional id the epoch is raised and older holders are fenced, durably, before this returns.
-    /// With `current` it is given only if nobody else raised the epoch since.
+    /// does. With a transactional id the epoch is raised, older holders are fenced, and a transaction that one of them
+    /// left open is aborted, durably, before this returns; `timeout` is how long a transaction may be open. With
+    /// `current` it is given only if nobody else raised the epoch since (KIP-360); a call that is repeated because its
+    /// answer was lost gets the same answer. Without a transactional id `timeout` says nothing.
+    ///
+    /// When the epochs of an id are used up, at 32,766, the answer has a new producer id.
+    ///
+    /// ```
+    /// # let dir = tempfile::tempdir().unwrap();
+    /// use std::time::Duration;
+    /// use oncelog::{Batch, Engine, GroupMetadata, Offsets, Outcome, Record, TopicOptions, TopicPartition};
+    /// let engine = Engine::open(dir.path())?;
+    /// engine.create_topic("orders", TopicOptions::new())?;
+    /// let identity = engine.init_producer(Some("shop"), Duration::from_secs(60), None)?;
+    ///
+    /// let mut batch = Batch::builder();
+    /// batch.push(&Record::new(b"42"), 1_700_000_000_000)?;
+    /// batch.producer(identity, 0).transactional(true); // sequences begin at 0 in each transaction
+    /// let orders = engine.partition("orders", 0)?;
+    /// orders.append(&batch.build()?)?.wait()?; // begins the transaction
+    /// let read = Offsets::from([(TopicPartition::new("orders", 0), 1.into())]);
+    /// engine.send_offsets(identity, &GroupMetadata { group: "billing".into() }, &read)?;
+    /// let next = engine.end_transaction(identity, Outcome::Commit)?;
+    /// assert_eq!((next.producer_id, next.epoch), (identity.producer_id, identity.epoch + 1));
+    /// # Ok::<(), oncelog::Error>(())
+    /// ```
     ///
     /// # Errors
-    /// `ProducerFenced` if `current` is not the newest holder; `InvalidArgument`; what a write answers.
+    /// `ProducerFenced` if `current` is not the newest holder; `InvalidArgument` for an empty id or, with an id, a
+    /// timeout of zero or past `EngineOptions::transaction_timeout_max`; what a write answers.
     pub fn init_producer(
         &self,
         transactional_id: Option<&str>,
         timeout: Duration,
         current: Option<Identity>,
     ) -> Result<Identity> {
+        self.init_producer_ticket(transactional_id, timeout, current)?.wait()
+    }
+
+    /// An identity for raw batches; the ticket is done when it may be used.
+    ///
+    /// # Errors
+    /// As `init_producer`; `ProducerFenced` comes from the ticket.
+    pub fn init_producer_ticket(
+        &self,
+        transactional_id: Option<&str>,
+        timeout: Duration,
+        current: Option<Identity>,
+    ) -> Result<Ticket<Identity>> {
         let inner = &self.open.inner;
         inner.check_open()?;
-        let timeout_ms = u32::try_from(timeout.as_millis()).map_err(|_| {
-            Error::new(ErrorKind::InvalidArgument, format!("the timeout is too long; give at most {} ms", u32::MAX))
-        })?;
+        let timeout_ms = match transactional_id {
+            Some(_) => inner.check_timeout(timeout)?,
+            None => u32::try_from(timeout.as_millis()).map_err(|_| {
+                let text = format!("the timeout is too long; give at most {} ms", u32::MAX);
+                Error::new(ErrorKind::InvalidArgument, text)
+            })?,
+        };
         let opened = inner.open_producer(transactional_id, timeout_ms, current)?;
-        opened.map(|(identity, _)| identity).ticket(inner).wait()
+        Ok(opened.map(|(identity, _)| identity).ticket(inner))
+    }
+
+    /// Adds offsets to the transaction of a raw identity: they are committed if it commits, and until it is decided
+    /// `Consumer::committed` answers `UnstableOffsets`. The transaction begins with them if none is open. Later offsets
+    /// take the place of earlier ones. Waits until they have met the engine's level.
+    ///
+    /// # Errors
+    /// `StaleEpoch` if a newer identity took over; `UnknownTransactionalId` for an identity without a transactional
+    /// id; `InvalidTransactionState` while a `TransactionalProducer` has a transaction open under the id;
+    /// `UnknownTopicOrPartition`; `InvalidArgument` for an offset out of range; `LimitExceeded` for metadata that is
+    /// too long, or past `limits::TRANSACTION_OFFSETS`; what a write answers.
+    pub fn send_offsets(&self, identity: Identity, group: &GroupMetadata, offsets: &Offsets) -> Result<()> {
+        self.send_offsets_ticket(identity, group, offsets)?.wait()
+    }
+
+    /// Adds offsets to the transaction of a raw identity; the ticket is done when they have met the engine's level.
+    ///
+    /// # Errors
+    /// As `send_offsets`. What depends on the state of the log comes from the ticket.
+    pub fn send_offsets_ticket(
+        &self,
+        identity: Identity,
+        group: &GroupMetadata,
+        offsets: &Offsets,
+    ) -> Result<Ticket<()>> {
+        let inner = &self.open.inner;
+        inner.send_offsets(identity, group, offsets).map(|promise| promise.ticket(inner))
+    }
+
+    /// Ends the transaction of a raw identity and raises its epoch (KIP-890): the answer is the identity of its next
+    /// transaction, whose sequences begin at 0 again. Waits until the decision has met the strongest level of the
+    /// engine and of the topics it reached. A call that is repeated because its answer was lost gets the same answer.
+    /// An abort without a transaction only raises the epoch.
+    ///
+    /// # Errors
+    /// `ProducerFenced` if a newer identity took over; `InvalidTransactionState` for a commit without a transaction,
+    /// and for one whose transaction was aborted meanwhile, by its timeout or by `abort_transaction`;
+    /// `UnknownTransactionalId` for an identity without a transactional id; what a write answers.
+    pub fn end_transaction(&self, identity: Identity, outcome: Outcome) -> Result<Identity> {
+        self.end_transaction_ticket(identity, outcome)?.wait()
+    }
+
+    /// Ends the transaction of a raw identity; the ticket is done when the decision has met its level.
+    ///
+    /// # Errors
+    /// As `end_transaction`. What depends on the state of the log comes from the ticket.
+    pub fn end_transaction_ticket(&self, identity: Identity, outcome: Outcome) -> Result<Ticket<Identity>> {
+        let inner = &self.open.inner;
+        inner.end_transaction(identity, outcome).map(|promise| promise.ticket(inner))
+    }
+
+    /// Aborts a transaction by its number, whoever owns it: one that holds the stable offset back and whose owner does
+    /// not answer. Its owner hears of it with the next call: `TransactionAborted`, or, for a raw identity, that the
+    /// epoch was raised. One that was aborted before is as good.
+    ///
+    /// # Errors
+    /// `InvalidTransactionState` if it is not open: it was committed, is committing, or was never begun; what a write
+    /// answers.
+    pub fn abort_transaction(&self, number: TransactionNumber) -> Result<()> {
+        self.abort_transaction_ticket(number)?.wait()
+    }
+
+    /// Aborts a transaction by its number; the ticket is done when that has met its level.
+    ///
+    /// # Errors
+    /// As `abort_transaction`; `InvalidTransactionState` comes from the ticket.
+    pub fn abort_transaction_ticket(&self, number: TransactionNumber) -> Result<Ticket<()>> {
+        let inner = &self.open.inner;
+        inner.abort_transaction(number).map(|promise| promise.ticket(inner))
+    }
+
+    /// How a transaction stands: what an `Indeterminate` commit left open is known once the log is opened again. The
+    /// last 64 decisions of each transactional id are kept. What is answered survives a power cut.
+    ///
+    /// ```
+    /// # let dir = tempfile::tempdir().unwrap();
+    /// use oncelog::{Engine, ProducerOptions, Record, TopicOptions, TransactionStatus};
+    /// let engine = Engine::open(dir.path())?;
+    /// engine.create_topic("orders", TopicOptions::new())?;
+    /// let producer = engine.transactional_producer("shop", ProducerOptions::new())?;
+    /// let mut order = producer.begin_transaction()?;
+    /// let number = order.number();
+    /// order.send("orders", Record::new(b"42"))?;
+    /// assert_eq!(engine.transaction_status(number)?, TransactionStatus::Open);
+    /// order.commit()?;
+    /// assert_eq!(engine.transaction_status(number)?, TransactionStatus::Committed);
+    /// # Ok::<(), oncelog::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// `Closed`, `Forked`; what a flush answers.
+    pub fn transaction_status(&self, number: TransactionNumber) -> Result<TransactionStatus> {
+        self.open.inner.transaction_status(number)
+    }
+
+    /// The transactions that have something in the log and are not decided, in the order in which they began: who holds
+    /// the stable offset of which partitions back, and since when. One that is memory only holds nothing back and is
+    /// not among them.
+    ///
+    /// # Errors
+    /// `Closed`, `Forked`.
+    pub fn describe_transactions(&self) -> Result<Vec<OpenTransaction>> {
+        self.open.inner.describe_transactions()
     }
 
     /// Waits until everything up to a frame survives a power cut. `Appended::lsn` and `Committed::lsn` name frames.

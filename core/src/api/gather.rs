@@ -9,7 +9,7 @@ use crate::error::Result;
 use crate::format::batch::BatchBuilder;
 use crate::format::record::Record;
 use crate::partition::Partition;
-use crate::types::{Compression, Instance, Timestamp};
+use crate::types::{Compression, Identity, Instance, Timestamp};
 
 /// Batches that are being filled, one per partition, in the order in which the partitions came.
 #[derive(Default)]
@@ -96,6 +96,32 @@ impl Gather {
             GatheredPart { partition, framed }
         });
         slots.collect()
+    }
+
+    /// Hands out the batches one by one, as batches of an open transaction of `identity`, and forgets each that was
+    /// taken. After an error the others are still here.
+    pub(super) fn stream(
+        &mut self,
+        identity: Identity,
+        compression: Compression,
+        mut take: impl FnMut(GatheredPart<'_>) -> Result<()>,
+    ) -> Result<()> {
+        while let Some((partition, builder)) = self.slots.last_mut() {
+            // Nobody sends such a batch again, so it needs no sequence.
+            builder.producer(identity, -1).transactional(true);
+            let taken = take(GatheredPart { partition, framed: builder.compression(compression).finish() });
+            if taken.is_err() {
+                builder.producer(Identity { producer_id: -1, epoch: -1 }, -1).transactional(false);
+                return taken;
+            }
+            if let Some((partition, mut builder)) = self.slots.pop() {
+                self.index.remove(&partition.instance());
+                self.bytes = self.bytes.saturating_sub(builder.size());
+                builder.reset();
+                self.spare.push(builder);
+            }
+        }
+        Ok(())
     }
 
     /// Empty again; the buffers are kept.

@@ -9,7 +9,7 @@ use crate::engine::{Log, Logger, Settings};
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::compression::left_out;
 use crate::io::Machine;
-use crate::limits::BATCH_MAX;
+use crate::limits::{BATCH_MAX, TRANSACTION_BUFFER, TRANSACTION_TIMEOUT};
 use crate::types::{Compression, Durability, Isolation, Place, Visibility};
 
 /// How to open a log.
@@ -81,6 +81,25 @@ impl EngineOptions {
         self.settings.flush_interval_ms = u64::try_from(interval.as_millis()).unwrap_or(u64::MAX);
         self
     }
+    /// True: transactions of raw identities that begin in this life stay open when the log is opened again, until they
+    /// are decided or their timeout, which begins anew, has passed: for brokers, whose clients outlive them. Default:
+    /// false, which aborts them then, as those of transactional producers always are.
+    pub fn keep_raw_transactions(mut self, keep: bool) -> Self {
+        self.settings.keep_raw_transactions = keep;
+        self
+    }
+    /// Memory of the buffers of all open transactions together, in bytes. A transaction that finds none left streams:
+    /// its records go to the log before it is decided. Default: `limits::TRANSACTION_MEMORY`.
+    pub fn transaction_memory(mut self, bytes: usize) -> Self {
+        self.settings.transaction_memory = bytes;
+        self
+    }
+    /// The longest timeout that a transaction may ask for (Kafka's transaction.max.timeout.ms), 1 ms to 2^32 - 1 ms.
+    /// Default: `limits::TRANSACTION_TIMEOUT_MAX`.
+    pub fn transaction_timeout_max(mut self, timeout: Duration) -> Self {
+        self.settings.transaction_timeout_max_ms = u32::try_from(timeout.as_millis()).unwrap_or(u32::MAX);
+        self
+    }
     /// Where messages go: that the log was opened, what was cut or is damaged, that the disk failed, that a producer
     /// was fenced, that the log was closed. Default: nowhere.
     pub fn log(mut self, log: Arc<dyn Log>) -> Self {
@@ -121,6 +140,10 @@ pub struct ProducerOptions {
     /// How batches are compressed, those of transactions too. Worth it where the disk is dearer than the processor, and
     /// for batches of many records.
     pub compression: Compression,
+    /// Of a transactional producer: a transaction past this many bytes streams. 0: with its first record.
+    pub transaction_buffer: usize,
+    /// Of a transactional producer: how long a transaction that streams may be open; then it is aborted.
+    pub transaction_timeout: Duration,
 }
 
 impl Default for ProducerOptions {
@@ -131,6 +154,8 @@ impl Default for ProducerOptions {
             linger: Duration::from_millis(5),
             durability: None,
             compression: Compression::None,
+            transaction_buffer: TRANSACTION_BUFFER,
+            transaction_timeout: TRANSACTION_TIMEOUT,
         }
     }
 }
@@ -158,6 +183,19 @@ impl ProducerOptions {
     /// Sets when sends are acknowledged.
     pub fn durability(mut self, durability: Durability) -> Self {
         self.durability = Some(durability);
+        self
+    }
+    /// Sets the bytes past which a transaction streams, at most `limits::TRANSACTION_BUFFER_MAX`. Up to it a
+    /// transaction is memory, and its commit one write; past it its records go to the log as they come and hold the
+    /// last stable offset of their partitions back until it is decided.
+    pub fn transaction_buffer(mut self, bytes: usize) -> Self {
+        self.transaction_buffer = bytes;
+        self
+    }
+    /// Sets how long a transaction may be open, counted from when it streams, at most
+    /// `EngineOptions::transaction_timeout_max`. One that is memory only holds nobody up and has no timeout.
+    pub fn transaction_timeout(mut self, timeout: Duration) -> Self {
+        self.transaction_timeout = timeout;
         self
     }
     /// Sets how batches are compressed. Bounds such as `batch_bytes` count what is not compressed yet.

@@ -61,13 +61,16 @@ impl Partition {
     }
 
     /// Appends a batch; its ticket is done when the batch has met the topic's level. A batch with a raw producer's
-    /// identity that is here already is answered as a duplicate, not written again.
+    /// identity that is here already is answered as a duplicate, not written again. A transactional one begins the
+    /// identity's transaction if none is open; see `Engine::end_transaction`.
     ///
     /// # Errors
     /// Nothing was written: `OutOfOrderSequence`, `UnknownProducer`, `StaleEpoch` for a raw producer's batch that does
-    /// not follow; `InvalidTransactionState` for a transactional batch; `InvalidRecord` for a batch that came with the
-    /// append time bit where the topic sets it; `UnknownTopicOrPartition` once the topic is deleted; `Full`,
-    /// `ReadOnly`, `Poisoned`, `Closed`, `Forked`. From the ticket: `Indeterminate` if the write or flush failed.
+    /// not follow; `InvalidTransactionState` for a transactional batch of an identity without a transactional id, or
+    /// one that is not transactional where the identity's transaction has records; `InvalidRecord` for a batch that
+    /// came with the append time bit where the topic sets it; `LimitExceeded` if too many transactions are open or
+    /// this one reaches too many partitions; `UnknownTopicOrPartition` once the topic is deleted; `Full`, `ReadOnly`,
+    /// `Poisoned`, `Closed`, `Forked`. From the ticket: `Indeterminate` if the write or flush failed.
     pub fn append(&self, batch: &Batch) -> Result<Ticket<Appended>> {
         self.append_with(batch, AppendOptions::default())
     }
@@ -98,8 +101,9 @@ impl Partition {
     }
 
     /// Reads from an offset on, up to about `max_bytes`: what is visible now, nothing if that is nothing yet. Records
-    /// become visible when they have met the topic's level. Go on with `Records::next_offset`, or, over lives of the
-    /// log, with `Records::next_place`.
+    /// become visible when they have met the topic's level. With `Isolation::ReadCommitted`, the default, a read ends
+    /// at the last stable offset and leaves out what was aborted. Go on with `Records::next_offset`, which steps over
+    /// that too, or, over lives of the log, with `Records::next_place`.
     ///
     /// # Errors
     /// `Truncated` if a crash took records that `ReadOptions::from` stands behind: others may have their offsets;
@@ -110,8 +114,7 @@ impl Partition {
         if let Some(place) = &options.place {
             self.open.inner.check_place(&self.partition, place, offset)?;
         }
-        // Nothing of a transaction lies in the log before its decision, so both isolations see the same.
-        self.open.inner.read(&self.partition, offset, options.max_bytes)
+        self.open.inner.read(&self.partition, offset, options.max_bytes, options.isolation)
     }
 
     /// The offset of the first record, by offsets, whose timestamp is `timestamp` or later; `None` if there is none

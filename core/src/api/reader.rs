@@ -9,11 +9,12 @@ use std::sync::{Arc, Weak};
 use parking_lot::Mutex;
 use rustc_hash::FxHashMap;
 
+use super::consumer::check_unbound;
 use super::options::{ConsumerOptions, Start};
 use crate::engine::{Attentive, Inner};
 use crate::error::{Error, ErrorKind, Result};
 use crate::partition::{Partition, Records, Signal, Watch};
-use crate::types::{Bounds, Durability, Lsn, Offset, OffsetAndMetadata, Offsets, TopicPartition};
+use crate::types::{Bounds, Durability, Isolation, Lsn, Offset, OffsetAndMetadata, Offsets, TopicPartition};
 
 /// Shared by the clones of a consumer and by the transaction that is bound to it. No lock of it is held over a wait or
 /// a read: what was found out meanwhile counts only if nobody moved the position.
@@ -208,7 +209,8 @@ impl Reader {
     /// What the group has committed, durably.
     pub(super) fn committed(&self, name: &TopicPartition) -> Result<Option<Offset>> {
         let Some(group) = &self.options.group else { return Ok(None) };
-        Ok(self.engine.committed(group, name)?.map(|committed| committed.offset))
+        let stable = self.options.isolation == Isolation::ReadCommitted;
+        Ok(self.engine.committed(group, name, stable)?.map(|committed| committed.offset))
     }
 
     /// Where the start rule begins; `outside` is the offset that led here, if one did.
@@ -216,7 +218,7 @@ impl Reader {
         let bounds = partition.bounds();
         match (self.options.start, outside) {
             (Start::Earliest, _) => Ok(bounds.start),
-            (Start::Latest, _) => Ok(bounds.stable),
+            (Start::Latest, _) => Ok(partition.visible(self.options.isolation)),
             (Start::None, Some(offset)) => Err(partition.out_of_range(offset)),
             (Start::None, None) => {
                 let values = format!("topic={} partition={}", partition.topic(), partition.number());
@@ -249,6 +251,16 @@ impl Reader {
     /// Reads what is there, up to the bounds of a poll.
     pub(super) fn collect(&self) -> Result<Records> {
         let mut records = Records::default();
+        // Where all that was read is aborted, what lies behind it is next.
+        while self.collect_once(&mut records)? && records.is_empty() {
+            records.hollow();
+        }
+        Ok(records)
+    }
+
+    /// Reads each partition once; answers whether any position moved.
+    fn collect_once(&self, records: &mut Records) -> Result<bool> {
+        let mut moved = false;
         let (mut bytes, mut left) = (self.options.max_bytes.max(1), self.options.max_records);
         for place in self.ready()? {
             if bytes == 0 || left == 0 {
@@ -258,6 +270,8 @@ impl Reader {
                 Ok(more) => {
                     bytes = bytes.saturating_sub(more.bytes());
                     left = left.saturating_sub(more.count());
+                    let name = &place.name;
+                    moved |= more.next_offset(&name.topic, name.partition).is_some_and(|n| Some(n) > place.position);
                     records.join(more);
                 }
                 Err(error) if records.is_empty() => return Err(error),
@@ -265,7 +279,7 @@ impl Reader {
                 Err(_) => break,
             }
         }
-        Ok(records)
+        Ok(moved)
     }
 
     /// Partitions with something to read, beginning with the one whose turn it is.
@@ -287,7 +301,9 @@ impl Reader {
         let order = (0..count).map(|i| (state.next + i) % count);
         let wanted = order.filter(|at| {
             let assigned = &state.assigned[*at];
-            assigned.partition.is_deleted() || assigned.position != Some(assigned.partition.bounds().stable)
+            let Some(position) = assigned.position.filter(|_| !assigned.partition.is_deleted()) else { return true };
+            let within = position <= assigned.partition.bounds().end;
+            !within || position < assigned.partition.visible(self.options.isolation)
         });
         Ok(wanted.filter_map(|at| state.place(at)).collect())
     }
@@ -295,7 +311,7 @@ impl Reader {
     /// Reads one partition and moves its position, unless somebody else moved it meanwhile.
     fn read(&self, place: &Place, bytes: usize, left: u64) -> Result<Records> {
         let Some(position) = place.position else { return Ok(Records::default()) };
-        let (records, next) = match self.engine.read(&place.partition, position, bytes) {
+        let (records, next) = match self.engine.read(&place.partition, position, bytes, self.options.isolation) {
             Ok(mut records) => {
                 records.truncate(left);
                 let next = records.next_offset(&place.name.topic, place.name.partition).unwrap_or(position);
@@ -331,9 +347,10 @@ impl Reader {
     /// Whether a read from where it stands would answer records or an error.
     fn has_more(&self, place: &Place) -> bool {
         let Some(position) = place.position.filter(|_| !place.partition.is_deleted()) else { return true };
-        let Bounds { start, stable, .. } = place.partition.bounds();
-        if (start..=stable).contains(&position) {
-            return position < stable;
+        let Bounds { start, end, .. } = place.partition.bounds();
+        let visible = place.partition.visible(self.options.isolation);
+        if (start..=end).contains(&position) {
+            return position < visible;
         }
         let Ok(start) = self.start(&place.partition, Some(position)) else { return true };
         // As a poll does, so that what comes from there on is seen.
@@ -341,7 +358,7 @@ impl Reader {
         if let Some(assigned) = state.unmoved(place).filter(|assigned| assigned.position == Some(position)) {
             assigned.position = Some(start);
         }
-        start < stable
+        start < visible
     }
 
     /// Positions that are settled.
@@ -435,14 +452,6 @@ impl Attentive for Reader {
             }
         }
     }
-}
-
-fn check_unbound(bound: bool) -> Result<()> {
-    if !bound {
-        return Ok(());
-    }
-    let text = "an open transaction is bound to this consumer and sends its positions; commit or abort that first";
-    Err(Error::new(ErrorKind::InvalidState, text))
 }
 
 /// An open transaction's hold on a consumer. Whoever owns it says how the transaction ended.

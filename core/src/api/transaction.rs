@@ -1,22 +1,55 @@
-//! A transaction: memory until it commits, then one frame.
+//! A transaction: memory until it commits, then one frame; past its buffer it streams.
 
 use std::sync::Arc;
 
 use super::engine::Open;
 use super::reader::Bound;
 use super::transactional::{Buffers, Holder};
-use crate::engine::{Gathered, PlacedGroup};
+use crate::engine::{Deciding, Gathered, PlacedGroup, Streamed};
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::batch::BatchBuilder;
+use crate::format::decision::Ended;
 use crate::format::record::Record;
 use crate::journal::Ticket;
-use crate::limits::TRANSACTION_BUFFER;
-use crate::types::{Committed, GroupMetadata, OffsetAndMetadata, Offsets, TopicPartition, TransactionNumber};
+use crate::limits::{BATCH_MAX, TRANSACTION_BUFFER};
+use crate::partition::Partition;
+use crate::types::{
+    Committed, GroupMetadata, OffsetAndMetadata, Offsets, Timestamp, TopicPartition, TransactionNumber,
+};
+
+/// Memory is taken for a transaction's buffer in pieces of this size.
+const MEMORY_PIECE: usize = 64 << 10;
 
 /// Records for any number of topics and offsets of any number of groups that become visible together or not at all.
 ///
-/// Leaving its scope aborts it. It owns what it needs and may be sent to another thread. Its records get their offsets
-/// at the commit: a plain send made meanwhile may come first.
+/// Leaving its scope aborts it. It owns what it needs and may be sent to another thread.
+///
+/// Up to its buffer (`ProducerOptions::transaction_buffer`, 1 MiB) it is memory: its records get their offsets at the
+/// commit, so a plain send made meanwhile may come first, and an abort leaves nothing. Past it, it *streams*, as
+/// Kafka's transactions do: its records go to the log as they come. Readers at read_uncommitted see them at once; the
+/// last stable offset of their partitions, where read_committed ends, waits for the decision; an abort hides them.
+/// `Engine::describe_transactions` names the transactions that hold it back. One that streams for longer than
+/// `ProducerOptions::transaction_timeout` is aborted, and answers `TransactionTimedOut` from then on.
+///
+/// ```
+/// # let dir = tempfile::tempdir().unwrap();
+/// use oncelog::{Engine, Isolation, ProducerOptions, ReadOptions, Record, TopicOptions};
+/// let engine = Engine::open(dir.path())?;
+/// engine.create_topic("events", TopicOptions::new())?;
+/// let events = engine.partition("events", 0)?;
+/// let options = ProducerOptions::new().transaction_buffer(64 << 10);
+/// let producer = engine.transactional_producer("bulk", options)?;
+///
+/// let mut bulk = producer.begin_transaction()?;
+/// for _ in 0..100 {
+///     bulk.send("events", Record::new(&[0; 1000]))?; // 100 KB: more than the buffer holds
+/// }
+/// assert_eq!(engine.describe_transactions()?[0].number, bulk.number());
+/// assert_eq!(events.bounds().stable, 0);
+/// bulk.commit()?;
+/// assert_eq!(events.bounds().stable, 100);
+/// # Ok::<(), oncelog::Error>(())
+/// ```
 #[must_use = "a transaction that is dropped is aborted; commit it"]
 pub struct Transaction {
     open: Arc<Open>,
@@ -28,6 +61,10 @@ pub struct Transaction {
     offsets: Vec<(GroupMetadata, Offsets)>,
     position: Option<u64>,
     bound: Option<Bound>,
+    /// Memory taken for the buffer, bytes.
+    taken: usize,
+    /// Something of it lies in the log, not decided.
+    streams: bool,
     ended: bool,
 }
 
@@ -49,6 +86,8 @@ impl Transaction {
             offsets: Vec::new(),
             position: None,
             bound,
+            taken: 0,
+            streams: false,
             ended: false,
         }
     }
@@ -58,15 +97,19 @@ impl Transaction {
         self.number
     }
 
-    /// Adds a record. Nothing is written and nobody sees it before `commit`.
+    /// Adds a record. Nobody at read_committed sees it before `commit`. If the transaction is past its buffer, or
+    /// there is no memory left for more, what it holds goes to the log now; that may wait for room.
     ///
     /// # Errors
     /// The transaction is as it was and can go on or be aborted: `UnknownTopicOrPartition`; `RecordTooLarge`;
-    /// `InvalidRecord`; `LimitExceeded` if it would outgrow `limits::TRANSACTION_BUFFER`; `InvalidArgument` for a
-    /// record with a position; `Poisoned`, `Closed`, `Forked`.
+    /// `InvalidRecord`; `InvalidArgument` for a record with a position; `Full`, if it streams. It can only be aborted,
+    /// and run again: `TransactionTimedOut`, `TransactionAborted` (by `Engine::abort_transaction`); `LimitExceeded` if
+    /// it streams and reaches more than `limits::TRANSACTION_PARTITIONS`, or too many transactions stream.
+    /// `ProducerFenced`; `Poisoned`, `Closed`, `Forked`.
     pub fn send(&mut self, topic: &str, record: Record<'_>) -> Result<()> {
         let inner = &self.open.inner;
         inner.check_writable()?;
+        self.holder.check_doom(self.number)?;
         if let Some(position) = record.position {
             let text = "a transaction has one position as a whole; use send_position";
             return Err(Error::new(ErrorKind::InvalidArgument, format!("{text}, position={position}")));
@@ -76,12 +119,62 @@ impl Transaction {
         let looked = router.topic(inner, topic)?;
         let partition = looked.choose(&record, &*machine.random, |instance| gather.holds(instance))?;
         let timestamp = record.timestamp.unwrap_or_else(|| machine.clock.wall_ms().max(-1));
-        let (_, all) = gather.bytes_with(partition.instance(), &record, timestamp);
-        if let Err(full) = check_room(all.saturating_add(self.offsets_bytes)) {
-            // A record that fits no batch at all is told so: no transaction would take it.
-            return BatchBuilder::new().push(&record, timestamp).and(Err(full));
+        let (own, all) = gather.bytes_with(partition.instance(), &record, timestamp);
+        let all = all.saturating_add(self.offsets_bytes);
+        if all <= self.taken && all <= self.holder.buffer && own <= BATCH_MAX {
+            return gather.push(partition, &record, timestamp).map(|_| ());
         }
-        gather.push(partition, &record, timestamp).map(|_| ())
+        let partition = partition.clone();
+        self.send_past(&partition, &record, timestamp, (own, all))
+    }
+
+    /// Adds a record for which memory must be taken, or room be made by streaming.
+    #[cold]
+    fn send_past(
+        &mut self,
+        partition: &Arc<Partition>,
+        record: &Record<'_>,
+        timestamp: Timestamp,
+        (own, all): (usize, usize),
+    ) -> Result<()> {
+        let fits = all <= self.holder.buffer && own <= BATCH_MAX && self.take_memory(all);
+        if !fits {
+            // A record that fits no batch at all is told so before anything is written for it.
+            BatchBuilder::new().push(record, timestamp)?;
+            self.stream()?;
+        }
+        self.buffers.gather.push(partition, record, timestamp)?;
+        let bytes = self.buffers.gather.bytes().saturating_add(self.offsets_bytes);
+        if bytes <= self.holder.buffer && self.take_memory(bytes) {
+            return Ok(());
+        }
+        // What was there before has gone, so this record is all there is.
+        self.stream().inspect_err(|_| self.buffers.gather.clear())
+    }
+
+    /// Takes memory for a buffer of so many bytes, unless all transactions together have too much.
+    fn take_memory(&mut self, bytes: usize) -> bool {
+        if bytes <= self.taken {
+            return true;
+        }
+        let more = (bytes - self.taken).next_multiple_of(MEMORY_PIECE);
+        let taken = self.open.inner.take_memory(more);
+        if taken {
+            self.taken += more;
+        }
+        taken
+    }
+
+    /// Sends to the log what is gathered.
+    fn stream(&mut self) -> Result<()> {
+        let (inner, holder, number) = (&self.open.inner, &self.holder, self.number);
+        let (producer, timeout_ms) = ((holder.identity.producer_id, holder.identity.epoch), holder.timeout_ms);
+        let streams = &mut self.streams;
+        self.buffers.gather.stream(holder.identity, holder.compression, |part| {
+            inner.stream(&Streamed { producer, number, begun: *streams, timeout_ms, part })?;
+            *streams = true;
+            Ok(())
+        })
     }
 
     /// Commits offsets of a group together with the records: the offset to read next, per partition. Later calls
@@ -90,7 +183,7 @@ impl Transaction {
     /// # Errors
     /// The transaction is as it was: `UnknownTopicOrPartition`; `InvalidArgument` for an offset out of range, or if the
     /// group is that of the bound consumer, whose positions the commit sends; `LimitExceeded` for metadata that is too
-    /// long, or if the transaction would outgrow its buffer.
+    /// long, or if the offsets alone would outgrow `limits::TRANSACTION_BUFFER`.
     pub fn send_offsets(&mut self, group: &GroupMetadata, offsets: &Offsets) -> Result<()> {
         let inner = &self.open.inner;
         inner.check_writable()?;
@@ -105,7 +198,7 @@ impl Transaction {
         let replaced = offsets.keys().filter_map(|name| known?.get_key_value(name)).map(cost).sum::<usize>();
         let more = offsets.iter().map(cost).sum::<usize>() + if known.is_none() { group.group.len() } else { 0 };
         let bytes = self.offsets_bytes.saturating_add(more).saturating_sub(replaced);
-        check_room(self.buffers.gather.bytes().saturating_add(bytes))?;
+        check_room(bytes)?;
         self.offsets_bytes = bytes;
         let sent = match self.offsets.iter().position(|(known, _)| known == group) {
             Some(at) => &mut self.offsets[at].1,
@@ -138,9 +231,10 @@ impl Transaction {
     ///
     /// # Errors
     /// `Indeterminate`: a write or flush failed under the commit; opening the log again decides whether it is there,
-    /// and the positions that it carried tell. After every other error the transaction is aborted and the bound
-    /// consumer back where it stood: run it again. `ProducerFenced`: a newer holder of the id exists.
-    /// `UnknownTopicOrPartition` if a topic was deleted meanwhile; `Full`, `Poisoned`, `Closed`, `Forked`.
+    /// and `Engine::transaction_status` and the positions that it carried tell. After every other error the
+    /// transaction is aborted and the bound consumer back where it stood: run it again. `ProducerFenced`: a newer
+    /// holder of the id exists. `TransactionTimedOut`, `TransactionAborted`; `UnknownTopicOrPartition` if a topic was
+    /// deleted meanwhile; `Full`, `Poisoned`, `Closed`, `Forked`.
     pub fn commit(self) -> Result<Committed> {
         self.commit_ticket()?.wait()
     }
@@ -158,8 +252,8 @@ impl Transaction {
         })
     }
 
-    /// Aborts: nothing of it was written, and a bound consumer goes back to where it stood at the begin. The same as
-    /// dropping it.
+    /// Aborts, and a bound consumer goes back to where it stood at the begin. The same as dropping it. If it streamed,
+    /// a decision goes to the log; nobody need wait for it, for opening the log again would abort it too.
     ///
     /// # Errors
     /// `Closed`, `Forked`. It is aborted in any case.
@@ -204,6 +298,10 @@ impl Transaction {
                 self.offsets.push((GroupMetadata { group: bound.group().to_owned() }, moved));
             }
         }
+        self.holder.begin_commit(self.number)?;
+        if self.streams {
+            return self.decide(Ended::Commit).map(Some);
+        }
         if self.buffers.gather.is_empty() && self.offsets.is_empty() && self.position.is_none() {
             return Ok(None);
         }
@@ -218,6 +316,37 @@ impl Transaction {
             wait: true,
         };
         inner.append_gathered(gathered).map(Some)
+    }
+
+    /// Decides a transaction that streams; the rest of its records goes in front, in the same write.
+    fn decide(&mut self, ended: Ended) -> Result<PlacedGroup> {
+        if ended == Ended::Commit {
+            self.stream()?;
+        }
+        let (inner, identity) = (&self.open.inner, self.holder.identity);
+        let commit = ended == Ended::Commit;
+        let placed = inner.decide(&Deciding {
+            producer: (identity.producer_id, identity.epoch),
+            number: self.number,
+            ended,
+            position: self.position.filter(|_| commit),
+            offsets: if commit { &self.offsets } else { &[] },
+            durability: self.holder.durability,
+        })?;
+        self.streams = false;
+        Ok(placed)
+    }
+
+    /// Aborts in the log what streams, or has somebody else do it where there is no room.
+    fn abort_streamed(&mut self) {
+        if !self.streams {
+            return;
+        }
+        match self.decide(Ended::Abort) {
+            Err(error) if error.kind() == ErrorKind::Full => self.open.inner.abandon(self.number),
+            // It is aborted already, or the next open aborts it.
+            _ => self.streams = false,
+        }
     }
 
     /// The transaction is over and was not committed.
@@ -235,6 +364,8 @@ impl Transaction {
         if self.open.inner.is_forked() {
             return;
         }
+        self.abort_streamed();
+        self.open.inner.give_memory(std::mem::take(&mut self.taken));
         if let Some(bound) = self.bound.take() {
             bound.end(error.is_none_or(|error| error.kind() != ErrorKind::Indeterminate));
         }
@@ -258,6 +389,6 @@ fn check_room(bytes: usize) -> Result<()> {
     if bytes <= TRANSACTION_BUFFER {
         return Ok(());
     }
-    let text = "the transaction outgrows its buffer; commit what it holds, or abort it and use smaller ones";
+    let text = "a transaction's offsets stay in memory and are too many; commit them in several transactions";
     Err(Error::new(ErrorKind::LimitExceeded, format!("{text}, bytes={bytes} max={TRANSACTION_BUFFER}")))
 }

@@ -1,6 +1,7 @@
 //! The transactional producer: holds a name, begins transactions.
 
-use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
 
 use parking_lot::Mutex;
 
@@ -11,9 +12,11 @@ use super::options::ProducerOptions;
 use super::positions::Positions;
 use super::router::Router;
 use super::transaction::Transaction;
+use crate::engine::Transacting;
 use crate::error::{Error, ErrorKind, Result};
 use crate::journal::{Ticket, Waits};
-use crate::types::{Compression, Durability, Identity, Lsn};
+use crate::limits::TRANSACTION_BUFFER_MAX;
+use crate::types::{Compression, Durability, Identity, Lsn, TransactionNumber};
 
 /// Begins transactions, one at a time, under a transactional id. Opening the id fences its older holder.
 ///
@@ -45,8 +48,16 @@ impl TransactionalProducer {
             let text = "a transactional id is the producer's name; leave ProducerOptions::name out";
             return Err(Error::new(ErrorKind::InvalidArgument, format!("{text}, id={id} name={name}")));
         }
+        let buffer = options.transaction_buffer;
+        if buffer > TRANSACTION_BUFFER_MAX {
+            let text = "a transaction's buffer is out of range; past it the transaction streams";
+            let values = format!("most={TRANSACTION_BUFFER_MAX} given={buffer}");
+            return Err(Error::new(ErrorKind::InvalidArgument, format!("{text}, {values}")));
+        }
+        let timeout_ms = engine.check_timeout(options.transaction_timeout)?;
         let engine = engine.clone();
-        let opened = engine.open_producer(Some(id), 0, None)?;
+        let opened = engine.open_producer(Some(id), timeout_ms, None)?;
+        let registry = engine.clone();
         let made = opened.map(|(identity, reached)| {
             let positions = Positions::new(reached);
             let state = HolderState { busy: false, finished: None, positions, spare: Buffers::default() };
@@ -55,10 +66,16 @@ impl TransactionalProducer {
                 identity,
                 durability: options.durability,
                 compression: options.compression,
-                waits: engine.waits(),
+                waits: registry.waits(),
+                buffer,
+                timeout_ms,
+                current: AtomicU64::new(0),
                 state: Mutex::new(state),
             };
-            Self { open, holder: Arc::new(holder) }
+            let holder = Arc::new(holder);
+            let transacting: Weak<Holder> = Arc::downgrade(&holder);
+            registry.on_transactions(transacting);
+            Self { open, holder }
         });
         Ok(made.ticket(&engine))
     }
@@ -92,7 +109,10 @@ impl TransactionalProducer {
             Ok((number, bound))
         });
         match begun {
-            Ok((number, bound)) => Ok(Transaction::new(self.open.clone(), self.holder.clone(), number, buffers, bound)),
+            Ok((number, bound)) => {
+                self.holder.current.store(number << STAGE_BITS, Ordering::SeqCst);
+                Ok(Transaction::new(self.open.clone(), self.holder.clone(), number, buffers, bound))
+            }
             Err(error) => {
                 self.holder.end(buffers, Some(&error));
                 Err(error)
@@ -122,7 +142,31 @@ pub(super) struct Holder {
     pub(super) durability: Option<Durability>,
     pub(super) compression: Compression,
     pub(super) waits: Arc<dyn Waits>,
+    /// Bytes past which a transaction streams.
+    pub(super) buffer: usize,
+    pub(super) timeout_ms: u32,
+    /// The open transaction's number, 0 for none, and how far it is: it is committed or doomed, never both.
+    current: AtomicU64,
     state: Mutex<HolderState>,
+}
+
+const STAGE_BITS: u32 = 2;
+const COMMITTING: u64 = 1;
+const DOOMED: u64 = 2;
+
+impl Transacting for Holder {
+    fn is_open(&self, number: TransactionNumber) -> bool {
+        let current = self.current.load(Ordering::SeqCst);
+        current >> STAGE_BITS == number && current & DOOMED == 0
+    }
+
+    fn doom(&self, number: TransactionNumber) -> bool {
+        let (open, doomed) = (number << STAGE_BITS, number << STAGE_BITS | DOOMED);
+        match self.current.compare_exchange(open, doomed, Ordering::SeqCst, Ordering::SeqCst) {
+            Ok(_) => true,
+            Err(now) => now == doomed,
+        }
+    }
 }
 
 struct HolderState {
@@ -157,9 +201,24 @@ impl Holder {
         Ok(std::mem::take(&mut state.spare))
     }
 
+    /// Refuses a transaction that somebody has aborted.
+    pub(super) fn check_doom(&self, number: TransactionNumber) -> Result<()> {
+        if self.current.load(Ordering::Relaxed) == number << STAGE_BITS | DOOMED { Err(doomed(number)) } else { Ok(()) }
+    }
+
+    /// From here on nobody but the log aborts the transaction.
+    pub(super) fn begin_commit(&self, number: TransactionNumber) -> Result<()> {
+        let (open, committing) = (number << STAGE_BITS, number << STAGE_BITS | COMMITTING);
+        match self.current.compare_exchange(open, committing, Ordering::SeqCst, Ordering::SeqCst) {
+            Ok(_) => Ok(()),
+            Err(_) => Err(doomed(number)),
+        }
+    }
+
     /// Gives the turn and the buffers back. After a fatal error there is no next transaction.
     pub(super) fn end(&self, mut buffers: Buffers, error: Option<&Error>) {
         buffers.gather.clear();
+        self.current.store(0, Ordering::SeqCst);
         let mut state = self.state.lock();
         state.busy = false;
         state.spare = buffers;
@@ -177,4 +236,10 @@ impl Holder {
     pub(super) fn place(&self, position: u64, lsn: Lsn, level: Durability) {
         self.state.lock().positions.place(position, lsn, level, &*self.waits);
     }
+}
+
+#[cold]
+fn doomed(number: TransactionNumber) -> Error {
+    let text = "the transaction was aborted by somebody else; run it again";
+    Error::new(ErrorKind::TransactionAborted, format!("{text}, number={number}"))
 }

@@ -182,11 +182,23 @@ impl Waits for Shown {
     }
 }
 
-/// Places a frame that only speaks to the state, and folds it.
+/// Places a frame that only speaks to the state, to be flushed at once, and folds it.
 pub(super) fn place(guard: &mut Guard<'_, Hub>, kind: Kind, head: &[u8], body: &[u8], payload: &Payload<'_>) -> Lsn {
+    place_at(guard, kind, head, body, payload, Durability::Disk)
+}
+
+/// The same at a level.
+pub(super) fn place_at(
+    guard: &mut Guard<'_, Hub>,
+    kind: Kind,
+    head: &[u8],
+    body: &[u8],
+    payload: &Payload<'_>,
+    level: Durability,
+) -> Lsn {
     let mut bytes = Vec::with_capacity(128 + body.len());
     frame::encode(&mut bytes, kind, 0, head, body);
-    let placed = guard.place(Draft::Copied(&bytes), Durability::Disk, |_| (), |_, _| ());
+    let placed = guard.place(Draft::Copied(&bytes), level, |_| (), |_, _| ());
     guard.state().apply(placed.lsn, payload);
     placed.lsn
 }

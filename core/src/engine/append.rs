@@ -2,18 +2,19 @@
 
 use std::sync::Arc;
 
-use super::hub::note_records;
+use super::hub::{Hub, note_records};
 use super::promise::Refusal;
+use super::transactions::BEGUN_LEN;
 use super::{Inner, Placed};
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::batch::{BATCH_HEADER, BatchHeader};
 use crate::format::bytes::{put_i32_be, put_i64_be};
 use crate::format::frame::{FRAME_HEADER, Payload, records_len};
 use crate::io::bugs::{Bug, planted};
-use crate::journal::{Claim, Draft};
+use crate::journal::{Claim, Draft, Guard};
 use crate::partition::Partition;
 use crate::state::Verdict;
-use crate::types::{Durability, Instance, Timestamp};
+use crate::types::{Durability, Identity, Instance, Timestamp};
 
 const RECORDS_AT: usize = FRAME_HEADER + BATCH_HEADER;
 
@@ -47,7 +48,9 @@ impl Inner {
         }
         let draft = Draft::records(instance, framed);
         let len = records_len(framed.len() - FRAME_HEADER) as u64;
-        let mut guard = match self.journal.enter_for(len as usize, Claim::Growth, wait) {
+        // The first batch of a raw transaction has the frame that begins it in front.
+        let room = len as usize + if batch.is_transactional() { BEGUN_LEN } else { 0 };
+        let mut guard = match self.journal.enter_for(room, Claim::Growth, wait) {
             Ok(guard) => guard,
             Err(error) => return self.without_room(error, instance, &batch, level),
         };
@@ -65,6 +68,7 @@ impl Inner {
                 return self.refuse(guard, refusal.at(partition, end));
             }
         }
+        self.begin_raw(&mut guard, &batch)?;
         let first = guard.state().end(instance).unwrap_or(0);
         batch.base_offset = first.cast_signed();
         batch.leader_epoch = 0;
@@ -105,5 +109,17 @@ impl Inner {
             }
             _ => Err(error),
         }
+    }
+
+    /// Row D19: the first batch begins the transaction.
+    #[inline]
+    fn begin_raw(&self, guard: &mut Guard<'_, Hub>, batch: &BatchHeader) -> Result<()> {
+        if batch.is_transactional() && guard.state().open_of(batch.producer_id).is_none() {
+            let identity = Identity { producer_id: batch.producer_id, epoch: batch.epoch };
+            let timeout_ms = guard.state().holder(batch.producer_id).map_or(0, |holder| holder.timeout_ms);
+            let number = self.next_number()?;
+            self.place_begun(guard, identity, number, timeout_ms, self.raw_flags());
+        }
+        Ok(())
     }
 }

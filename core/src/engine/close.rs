@@ -5,6 +5,7 @@ use std::sync::atomic::Ordering;
 use super::Inner;
 use super::event::Event;
 use crate::error::Result;
+use crate::format::decision::Cause;
 
 /// How far a close has come.
 pub(super) enum Closing {
@@ -53,6 +54,8 @@ impl Inner {
     fn close_once(&self) -> Result<()> {
         if self.refused.is_none() {
             self.linger(u64::MAX);
+            // What cannot be aborted now the next open aborts.
+            let _ = self.abort_left_over(Cause::Owner);
         }
         self.closed.store(true, Ordering::Release);
         self.hub.partitions().iter().for_each(|p| p.wake());

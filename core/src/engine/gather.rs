@@ -145,14 +145,11 @@ impl Inner {
         if let Some(position) = gathered.position
             && let Some((stored, lsn)) = state.position(producer_id)
             && position <= stored
+            && gathered.number == 0
         {
-            if gathered.number == 0 {
-                return Ok(Some(lsn));
-            }
-            let message =
-                format!("positions of a name only grow; send one above the last, position={position} last={stored}");
-            return Err(Error::new(ErrorKind::InvalidArgument, message));
+            return Ok(Some(lsn));
         }
+        super::transactions::check_position(state, producer_id, gathered.position)?;
         for part in gathered.parts {
             state.check_place(part.partition.instance(), 0)?;
         }

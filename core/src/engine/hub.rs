@@ -8,12 +8,13 @@ use parking_lot::{Mutex, RwLock};
 use rustc_hash::FxHashMap;
 
 use crate::format::batch::BatchHeader;
-use crate::format::footer::Run;
+use crate::format::decision::{DecisionHead, Ended};
+use crate::format::footer::{Aborted, Run};
 use crate::format::frame::{FRAME_HEADER, Frame, Payload};
 use crate::journal::{Fold, Parts, Placed, raise};
-use crate::partition::{Partition, Witness};
+use crate::partition::{Partition, Shown, What, Witness, Written};
 use crate::state::{Snapshot, State, Topic};
-use crate::types::{Durability, Instance, Lsn, Offset, TimestampType, TopicId, Visibility};
+use crate::types::{Durability, Instance, Lsn, TimestampType, TopicId, Visibility};
 
 /// A topic with its partitions as they are now.
 pub struct TopicHandle {
@@ -37,10 +38,8 @@ pub struct Note {
     /// `None`: that of the note before. Who appends and who writes would fight for its counter, once a record.
     partition: Option<Arc<Partition>>,
     instance: Instance,
-    segment: u64,
-    run: Run,
-    end: Offset,
     lsn: Lsn,
+    written: Written,
 }
 
 /// The partitions of an open engine.
@@ -59,7 +58,7 @@ pub struct Hub {
     pub batches: AtomicU64,
     pub records: AtomicU64,
     /// Written and not flushed, in journal order.
-    unflushed: Mutex<VecDeque<(Lsn, Arc<Partition>, Offset)>>,
+    unflushed: Mutex<VecDeque<(Lsn, Arc<Partition>, Shown)>>,
 }
 
 impl Hub {
@@ -87,9 +86,9 @@ impl Hub {
             let partition = known.entry(*instance).or_insert_with(|| {
                 let (start, end) = (state.start(*instance).unwrap_or(0), state.end(*instance).unwrap_or(0));
                 let (name, witness) = (topic.name.clone(), self.witness.clone());
-                let levels = (level, shown);
-                let offsets = start..end;
-                Arc::new(Partition::new(name, number as u32, *instance, levels, timestamp_type, offsets, witness))
+                let kept = (level, shown, timestamp_type);
+                let past = (start..end, state.undecided_in(*instance));
+                Arc::new(Partition::new(name, number as u32, *instance, kept, past, witness))
             });
             partition.clone()
         });
@@ -145,8 +144,14 @@ impl Hub {
         match frame.payload() {
             Ok(Payload::Records { instance, batch }) => {
                 if let Some(partition) = self.partition(instance) {
-                    note_records(notes, &partition, placed, &batch, frame.header.len());
+                    // What is open behind the copied frames is known already, so none of them opens anything.
+                    let at = (placed.place.position, frame.header.len(), false);
+                    note(notes, &partition, placed, at, &batch, What::Records);
                 }
+            }
+            Ok(Payload::Decision { head, .. }) => {
+                let what = if head.ended == Ended::Abort { What::CopiedAbort } else { What::CopiedCommit };
+                self.note_decided(placed, &head, what, notes);
             }
             Ok(Payload::Transaction { head, .. }) => {
                 let mut at = placed.place.position + (FRAME_HEADER + frame.head.len()) as u64;
@@ -161,34 +166,71 @@ impl Hub {
             _ => {}
         }
     }
+
+    /// Notes a decision: what it means to each partition that the transaction reached.
+    pub fn note_decision(&self, placed: Placed, head: &DecisionHead<'_>, notes: &mut Vec<Note>) {
+        let what = if head.ended == Ended::Abort { What::Aborted } else { What::Committed };
+        self.note_decided(placed, head, what, notes);
+    }
+
+    fn note_decided(&self, placed: Placed, head: &DecisionHead<'_>, what: What, notes: &mut Vec<Note>) {
+        let producer_id = head.producer.0;
+        for span in head.spans() {
+            let Some(partition) = self.partition(span.instance) else { continue };
+            if !matches!(what, What::CopiedAbort | What::CopiedCommit) {
+                let range = Aborted { producer_id, first: span.first, end: span.end };
+                partition.placed_decision(range, what == What::Aborted);
+            }
+            let run = Run { position: 0, len: 0, bare: false, first_offset: span.first, max_timestamp: -1 };
+            let written =
+                Written { segment: placed.place.segment, lsn: placed.lsn, run, end: span.end, producer_id, what };
+            push(notes, &partition, placed.lsn, written);
+        }
+    }
 }
 
 /// Notes a records frame.
 #[inline]
 pub fn note_records(notes: &mut Vec<Note>, p: &Arc<Partition>, placed: Placed, batch: &BatchHeader, len: u64) {
-    note(notes, p, placed, (placed.place.position, len, false), batch);
+    let what = if batch.is_transactional() { What::Undecided } else { What::Records };
+    note(notes, p, placed, (placed.place.position, len, false), batch, what);
+    if what == What::Undecided
+        && let Some(Note { written, .. }) = notes.last()
+    {
+        p.placed_undecided(batch.producer_id, written.run.first_offset, written.end);
+    }
 }
 
 /// Notes a batch inside a transaction frame.
 pub fn note_part(notes: &mut Vec<Note>, p: &Arc<Partition>, placed: Placed, position: u64, batch: &BatchHeader) {
-    note(notes, p, placed, (position, batch.size() as u64, true), batch);
+    note(notes, p, placed, (position, batch.size() as u64, true), batch, What::Records);
 }
 
 #[inline]
-fn note(notes: &mut Vec<Note>, p: &Arc<Partition>, placed: Placed, at: (u64, u64, bool), batch: &BatchHeader) {
+fn note(
+    notes: &mut Vec<Note>,
+    p: &Arc<Partition>,
+    placed: Placed,
+    at: (u64, u64, bool),
+    batch: &BatchHeader,
+    what: What,
+) {
     let first_offset = batch.base_offset.max(0).unsigned_abs();
+    let (position, len, bare) = at;
+    // Segments are at most 2 GiB, so a position fits.
+    let run =
+        Run { position: position as u32, len: len as u32, bare, first_offset, max_timestamp: batch.max_timestamp };
+    let end = first_offset + u64::from(batch.last_offset_delta.max(0).unsigned_abs()) + 1;
+    let written =
+        Written { segment: placed.place.segment, lsn: placed.lsn, run, end, producer_id: batch.producer_id, what };
+    push(notes, p, placed.lsn, written);
+}
+
+#[inline]
+fn push(notes: &mut Vec<Note>, p: &Arc<Partition>, lsn: Lsn, written: Written) {
     let instance = p.instance();
     let known = notes.last().is_some_and(|last| last.instance == instance);
-    let (position, len, bare) = at;
-    notes.push(Note {
-        partition: if known { None } else { Some(p.clone()) },
-        instance,
-        segment: placed.place.segment,
-        // Segments are at most 2 GiB, so a position fits.
-        run: Run { position: position as u32, len: len as u32, bare, first_offset, max_timestamp: batch.max_timestamp },
-        end: first_offset + u64::from(batch.last_offset_delta.max(0).unsigned_abs()) + 1,
-        lsn: placed.lsn,
-    });
+    notes.push(Note { partition: if known { None } else { Some(p.clone()) }, instance, lsn, written });
 }
 
 impl Fold for Hub {
@@ -203,16 +245,20 @@ impl Fold for Hub {
         while let Some(partition) = rest.first_mut().and_then(|first| first.partition.take()) {
             let same = rest.iter().position(|note| note.partition.is_some()).unwrap_or(rest.len());
             let (stretch, others) = rest.split_at_mut(same);
-            records += stretch.iter().map(|note| note.end - note.run.first_offset).sum::<u64>();
+            let kept = stretch.iter().map(|note| &note.written).filter(|written| !written.what.is_decision());
+            records += kept.map(|written| written.end - written.run.first_offset).sum::<u64>();
             for some in stretch.chunks(STRETCH) {
-                partition.written(some.iter().map(|note| ((note.segment, note.lsn), note.run, note.end)));
+                partition.written(some.iter().map(|note| note.written));
             }
-            if partition.shown() == Durability::Disk
-                && let Some(last) = stretch.last()
-            {
-                // Flushes end between groups, so of a stretch the last end says it all.
+            if partition.shown() == Durability::Disk {
                 let queue = unflushed.get_or_insert_with(|| self.unflushed.lock());
-                queue.push_back((last.lsn, partition, last.end));
+                for (n, note) in stretch.iter().enumerate() {
+                    // Flushes end between groups, so of plain records side by side the last end says it all.
+                    let next = stretch.get(n + 1).map(|next| next.written.what);
+                    if note.written.what != What::Records || next != Some(What::Records) {
+                        queue.push_back((note.lsn, partition.clone(), note.written.shown()));
+                    }
+                }
             }
             rest = others;
         }
@@ -224,10 +270,14 @@ impl Fold for Hub {
     fn durable(&self, lsn: Lsn) {
         let mut unflushed = self.unflushed.lock();
         while unflushed.front().is_some_and(|(at, _, _)| *at <= lsn) {
-            if let Some((_, partition, end)) = unflushed.pop_front() {
-                partition.durable(end);
+            if let Some((_, partition, shown)) = unflushed.pop_front() {
+                partition.durable(shown);
             }
         }
+    }
+
+    fn undecided(state: &State) -> bool {
+        state.has_undecided()
     }
 
     fn snapshot(state: &State) -> Snapshot {

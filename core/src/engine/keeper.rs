@@ -68,7 +68,7 @@ impl Inner {
         Ok(keep.into_iter().chain(tidy).min())
     }
 
-    /// The keeper's round: gathered batches whose time has come, writes, callbacks, looks.
+    /// The keeper's round: gathered batches and transactions whose time has come, writes, callbacks, looks.
     fn keep(&self) -> Option<u64> {
         let Some(_one) = self.rounds.try_lock() else {
             // Somebody else is at it; what that round leaves due is not known here, so look again soon.
@@ -77,8 +77,9 @@ impl Inner {
         let mut next = None;
         if self.refused.is_none() {
             let lingering = self.linger(self.machine.clock.monotonic());
+            let overdue = self.abort_overdue();
             let due = self.journal.tend_writes();
-            next = lingering.into_iter().chain(due).min();
+            next = lingering.into_iter().chain(overdue).chain(due).min();
             self.awake_at.store(next.unwrap_or(u64::MAX), Ordering::SeqCst);
         }
         // Behind the writes, so that what they have shown is seen in the same round.

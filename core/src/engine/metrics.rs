@@ -58,6 +58,13 @@ impl Inner {
         self.teller.note(|| Event::Aborted { number, producer_id, epoch, cause });
     }
 
+    /// A raw one was decided, whoever did it.
+    pub(super) fn transaction_decided(&self, committed: bool) {
+        self.counts.open.fetch_sub(1, Ordering::Relaxed);
+        let count = if committed { &self.counts.committed } else { &self.counts.aborted };
+        count.fetch_add(1, Ordering::Relaxed);
+    }
+
     /// A consumer of a group is open.
     pub fn on_metrics(&self, consumer: Weak<dyn Lagging>) {
         let mut all = self.lagging.lock();

@@ -13,12 +13,16 @@ mod log;
 mod metrics;
 mod offsets;
 mod open;
+mod overdue;
 mod producers;
 mod promise;
+mod raw;
 mod report;
 mod restore;
 #[cfg(all(test, feature = "sim"))]
 mod tests;
+mod transacting;
+mod transactions;
 
 pub use attend::{Attention, Attentive};
 pub use gather::{Gathered, GatheredPart, PlacedGroup};
@@ -27,8 +31,10 @@ pub use keeper::Lingering;
 pub use log::{Log, LogLevel, Logger};
 pub use metrics::Lagging;
 pub use promise::Promise;
+pub use transacting::Transacting;
+pub use transactions::{Deciding, Streamed};
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
 use std::thread::{JoinHandle, ThreadId};
 
@@ -42,7 +48,7 @@ use crate::io::{DirectoryLock, Event, Machine};
 use crate::journal::{Journal, Report, Waits};
 use crate::partition::{Footers, Partition, Records};
 use crate::state::{Cut, cut_behind};
-use crate::types::{Durability, Incarnation, Lsn, Offset, Place, Timestamp, TransactionNumber, Visibility};
+use crate::types::{Durability, Incarnation, Isolation, Lsn, Offset, Place, Timestamp, TransactionNumber, Visibility};
 use hub::Hub;
 
 /// How an engine is opened.
@@ -64,6 +70,12 @@ pub struct Settings {
     pub accept_loss: bool,
     /// How long frames at level `os` may stay unflushed, milliseconds.
     pub flush_interval_ms: u64,
+    /// Raw transactions that begin stay open when the log is opened again.
+    pub keep_raw_transactions: bool,
+    /// Memory of all open transactions' buffers, bytes.
+    pub transaction_memory: usize,
+    /// The longest timeout that a transaction may ask for, milliseconds.
+    pub transaction_timeout_max_ms: u32,
     /// Where messages go.
     pub log: Logger,
 }
@@ -79,6 +91,9 @@ impl Default for Settings {
             mappings: true,
             accept_loss: false,
             flush_interval_ms: 1000,
+            keep_raw_transactions: false,
+            transaction_memory: crate::limits::TRANSACTION_MEMORY,
+            transaction_timeout_max_ms: crate::limits::TRANSACTION_TIMEOUT_MAX.as_millis() as u32,
             log: Logger::default(),
         }
     }
@@ -132,6 +147,10 @@ pub struct Inner {
     teller: Arc<log::Teller>,
     attention: Arc<Attention>,
     expiry: Mutex<expiry::Expiry>,
+    overdue: overdue::Watched,
+    transacting: Mutex<Vec<Weak<dyn Transacting>>>,
+    /// Bytes that open transactions have taken for their buffers.
+    buffered: AtomicUsize,
     /// When the keeper means to wake.
     awake_at: AtomicU64,
     next_number: AtomicU64,
@@ -233,7 +252,13 @@ impl Inner {
     }
 
     /// Reads records of a partition from an offset on.
-    pub fn read(&self, partition: &Arc<Partition>, offset: Offset, max_bytes: usize) -> Result<Records> {
+    pub fn read(
+        &self,
+        partition: &Arc<Partition>,
+        offset: Offset,
+        max_bytes: usize,
+        isolation: Isolation,
+    ) -> Result<Records> {
         self.check_open()?;
         if let Some(written) = partition.unwritten()
             && let Err(error) = self.write_out()
@@ -241,7 +266,7 @@ impl Inner {
         {
             return Err(error);
         }
-        let mut records = partition.read(self.journal.segments(), &self.footers, offset, max_bytes)?;
+        let mut records = partition.read(self.journal.segments(), &self.footers, offset, max_bytes, isolation)?;
         // Behind the read: nothing that it shows lies behind what is written, or durable where only that is shown.
         let most = match partition.shown() {
             Durability::Disk => self.journal.durable_lsn(),
@@ -249,6 +274,34 @@ impl Inner {
         };
         records.seen_by(self.incarnation, most);
         Ok(records)
+    }
+
+    /// Takes memory for a transaction's buffer, if there is some left for all of them.
+    pub fn take_memory(&self, bytes: usize) -> bool {
+        let before = self.buffered.fetch_add(bytes, Ordering::Relaxed);
+        let fits = before.saturating_add(bytes) <= self.settings.transaction_memory;
+        if !fits {
+            self.give_memory(bytes);
+        }
+        fits
+    }
+
+    /// Gives memory back.
+    pub fn give_memory(&self, bytes: usize) {
+        self.buffered.fetch_sub(bytes, Ordering::Relaxed);
+    }
+
+    /// Refuses a transaction's timeout that is out of range; `None` in, 0 out: for ever.
+    pub fn check_timeout(&self, timeout: std::time::Duration) -> Result<u32> {
+        let most = self.settings.transaction_timeout_max_ms;
+        match u32::try_from(timeout.as_millis()) {
+            Ok(ms) if ms > 0 && ms <= most => Ok(ms),
+            _ => {
+                let text = "a transaction's timeout is out of range, milliseconds; see transaction_timeout_max";
+                let given = timeout.as_millis();
+                Err(Error::new(ErrorKind::InvalidArgument, format!("{text}, least=1 most={most} given={given}")))
+            }
+        }
     }
 
     /// Whether the records that a place stands behind are still there.

@@ -84,16 +84,22 @@ impl Inner {
         Ok(Promise { lsn: placed.lsn, level, answer: Ok(()) })
     }
 
-    /// What a group committed for a partition. Waits until what it answers is durable.
-    pub fn committed(&self, group: &str, tp: &TopicPartition) -> Result<Option<OffsetAndMetadata>> {
+    /// What a group committed for a partition. Waits until what it answers is durable. `stable`: refused while an open
+    /// transaction will commit another offset.
+    pub fn committed(&self, group: &str, tp: &TopicPartition, stable: bool) -> Result<Option<OffsetAndMetadata>> {
         let topic = self.topic(&tp.topic)?;
         if tp.partition as usize >= topic.partitions.len() {
             let message = format!("no such partition; the topic has {}, partition={tp}", topic.partitions.len());
             return Err(Error::new(ErrorKind::UnknownTopicOrPartition, message));
         }
-        let (found, last) = self
-            .journal
-            .look(|state, last| (state.committed(group, topic.id, tp.partition).map(|c| (c.value(), c.lsn)), last));
+        let (found, pending, last) = self.journal.look(|state, last| {
+            let found = state.committed(group, topic.id, tp.partition).map(|c| (c.value(), c.lsn));
+            (found, stable && state.is_pending(group, topic.id, tp.partition), last)
+        });
+        if pending {
+            let text = "an open transaction will commit another offset; try again when it is decided";
+            return Err(Error::new(ErrorKind::UnstableOffsets, format!("{text}, group={group} partition={tp}")));
+        }
         // "Nothing yet" depends on what may have removed it, so on everything noted.
         let depends_on = found.as_ref().map_or(last, |(_, lsn)| *lsn);
         if self.refused.is_none() {

@@ -1,6 +1,6 @@
 //! Opening, in order: the lock, the journal, the partitions, the keeper.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use parking_lot::Mutex;
@@ -13,10 +13,12 @@ use super::metrics::Counts;
 use super::restore::Restoring;
 use super::{Inner, Settings};
 use crate::error::{Error, ErrorKind, Result};
+use crate::format::decision::Cause;
 use crate::io::{Event, Machine};
 use crate::journal::{Journal, JournalOptions, Opening};
 use crate::limits::{SEGMENT_MIN, SEGMENT_OPTION_MAX};
 use crate::partition::Footers;
+use crate::types::Durability;
 
 impl Inner {
     /// Opens the log in the machine's directory, making it if there is none.
@@ -71,6 +73,9 @@ impl Inner {
             counts: Counts::default(),
             teller,
             expiry: Mutex::default(),
+            overdue: Mutex::default(),
+            transacting: Mutex::default(),
+            buffered: AtomicUsize::new(0),
             awake_at: AtomicU64::new(0),
             closing: Mutex::new(Closing::Open),
             closed_event: Event::default(),
@@ -79,24 +84,41 @@ impl Inner {
         inner.hub.batches.store(0, Ordering::Relaxed);
         inner.hub.records.store(0, Ordering::Relaxed);
         inner.log_opening();
-        if inner.settings.accept_loss && inner.report.holes.iter().any(|h| h.refuses()) {
-            // From now on the hole lies below the newest checkpoint.
-            inner.journal.checkpoint()?;
-        }
+        inner.settle_past()?;
         // A log that is only read has callbacks too.
         if inner.settings.threads {
             inner.start_threads()?;
         }
         Ok(inner)
     }
+
+    /// Before anything is served: a loss that was accepted is final, and what the last life left open is aborted.
+    fn settle_past(&self) -> Result<()> {
+        if self.settings.accept_loss && self.report.holes.iter().any(|h| h.refuses()) {
+            // From now on the hole lies below the newest checkpoint.
+            self.journal.checkpoint()?;
+        }
+        if self.refused.is_none()
+            && let Some(lsn) = self.abort_left_over(Cause::Reopen)?
+        {
+            self.journal.reach(lsn, Durability::Disk, None)?;
+        }
+        Ok(())
+    }
 }
 
 /// The segment that goes on behind a clean close: what it holds already becomes live runs.
 fn seed(journal: &Journal<Hub>, hub: &Hub, footers: &Footers, continued: Option<u64>) -> Result<()> {
     let Some(segment) = continued else { return Ok(()) };
-    for holding in footers.holdings(journal.segments(), segment)? {
+    let (holdings, decisions) = footers.holdings(journal.segments(), segment)?;
+    for holding in holdings {
         if let Some(partition) = hub.partition(holding.instance) {
             partition.seed((segment, journal.durable_lsn()), holding);
+        }
+    }
+    for decided in decisions {
+        if let Some(partition) = hub.partition(decided.instance) {
+            partition.seed_decisions(segment, decided);
         }
     }
     Ok(())

@@ -2,19 +2,23 @@
 
 use super::admin::place;
 use super::event::Event;
+use super::hub::Hub;
 use super::promise::Refusal;
+use super::transactions::{DECISION_ROOM, Decision};
 use super::{Inner, Promise};
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::control::{ProducerDeleted, ProducerOpened};
+use crate::format::decision::{Cause, Ended};
 use crate::format::frame::{Kind, Payload};
 use crate::io::bugs::{Bug, planted};
-use crate::journal::Claim;
-use crate::state::State;
-use crate::types::{Durability, Identity, Lsn};
+use crate::journal::{Claim, Guard};
+use crate::state::{Opening, State};
+use crate::types::{Durability, Identity, Lsn, TransactionNumber};
 
 impl Inner {
     /// Opens a name, or registers a raw producer without one. Promises its identity and, for a name, its position. With
-    /// `current` only the newest holder may do so: of two who try at once, one is fenced.
+    /// `current` only the newest holder may do so: of two who try at once, one is fenced. A transaction that the name
+    /// has open is aborted under the same hold of the lock.
     pub fn open_producer(
         &self,
         name: Option<&str>,
@@ -29,29 +33,48 @@ impl Inner {
         // Taking a name over is a fence and may use the reserve; a new name or registration may not.
         let fences = name.is_some_and(|name| self.journal.look(|state, _| state.producer(name).is_some()));
         let claim = if fences { Claim::Decision } else { Claim::Growth };
-        let mut guard = self.journal.enter_for(192 + text.len(), claim, true)?;
-        if let Err(error) = check_current(guard.state(), name, current) {
-            let current = current.map_or((-1, -1), |c| (c.producer_id, c.epoch));
-            return Ok(self.refusal(guard, Refusal::of(error, current)));
-        }
-        let (producer_id, previous_id, epoch) = match name {
-            Some(name) => guard.state().next_producer(name),
-            None => (guard.state().next_producer_id(), -1, 0),
+        let mut guard = self.journal.enter_for(192 + text.len() + DECISION_ROOM, claim, true)?;
+        let opening = match check_opening(guard.state(), name, current) {
+            Ok(opening) => opening,
+            Err(error) => {
+                let current = current.map_or((-1, -1), |c| (c.producer_id, c.epoch));
+                return Ok(self.refusal(guard, Refusal::of(error, current)));
+            }
         };
-        if producer_id == i64::MAX {
-            return Err(Error::new(ErrorKind::LimitExceeded, "all producer ids are used up; start a new log"));
+        let Opening { identity, previous_id, last_epoch, aborts, by_abort } = opening;
+        if identity.producer_id == i64::MAX {
+            return Err(no_more_ids());
         }
-        let opened = ProducerOpened { producer_id, previous_id, epoch, timeout_ms, name: text };
-        let (mut head, mut body) = (Vec::new(), Vec::new());
-        opened.write(&mut head, &mut body);
-        let lsn = place(&mut guard, Kind::ProducerOpened, &head, &body, &Payload::ProducerOpened(opened));
+        let aborted = aborts.and_then(|(number, next)| self.fence_open(&mut guard, number, next));
+        let lsn = match aborted.filter(|_| by_abort) {
+            Some(lsn) => lsn,
+            None => {
+                let Identity { producer_id, epoch } = identity;
+                let opened = ProducerOpened { producer_id, previous_id, epoch, last_epoch, timeout_ms, name: text };
+                let (mut head, mut body) = (Vec::new(), Vec::new());
+                opened.write(&mut head, &mut body);
+                place(&mut guard, Kind::ProducerOpened, &head, &body, &Payload::ProducerOpened(opened))
+            }
+        };
         let position = name.and_then(|name| guard.state().producer(name)).and_then(|p| p.position);
         drop(guard);
+        let Identity { producer_id, epoch } = identity;
         if let Some(name) = name.filter(|_| epoch > 0 || previous_id >= 0) {
             self.teller.note(|| Event::TakenOver { name: name.to_owned(), producer_id, epoch });
         }
         let level = if planted(Bug::FenceNotDurable) { Durability::Os } else { Durability::Disk };
-        Ok(Promise { lsn, level, answer: Ok((Identity { producer_id, epoch }, position)) })
+        Ok(Promise { lsn, level, answer: Ok((identity, position)) })
+    }
+
+    /// Aborts what the former holder of a name left open; its next identity is given.
+    fn fence_open(&self, guard: &mut Guard<'_, Hub>, number: TransactionNumber, next: Identity) -> Option<Lsn> {
+        let open = *guard.state().open_transaction(number)?;
+        let producer = Identity { producer_id: open.producer_id, epoch: open.epoch };
+        let (ended, cause) = (Ended::Abort, Cause::Fence);
+        let decision = Decision { ended, cause, next, position: None, offsets: &[], level: Some(Durability::Disk) };
+        let (lsn, _) = self.place_decision(guard, producer, number, &decision);
+        self.tell_abort(&open, cause);
+        Some(lsn)
     }
 
     /// Whether an identity still holds its name. A fence is told of only once it is durable.
@@ -66,11 +89,15 @@ impl Inner {
     /// Forgets a name: its position, its decisions. Whoever holds it is refused from then on.
     pub fn delete_producer(&self, name: &str) -> Result<Promise<()>> {
         self.check_writable()?;
-        let mut guard = self.journal.enter_for(128, Claim::Decision, true)?;
+        let mut guard = self.journal.enter_for(128 + DECISION_ROOM, Claim::Decision, true)?;
         let Some(id) = guard.state().producer(name).map(|p| p.producer_id) else {
             let message = format!("no such producer; names are made by opening them, name={name:?}");
             return Ok(self.refusal(guard, Error::new(ErrorKind::UnknownTransactionalId, message)));
         };
+        if let Some(open) = guard.state().open_of(id).copied() {
+            let next = Identity { producer_id: open.producer_id, epoch: open.epoch };
+            self.fence_open(&mut guard, open.number, next);
+        }
         let deleted = ProducerDeleted { producer_id: id.max(0).unsigned_abs() };
         let mut head = Vec::new();
         deleted.write(&mut head);
@@ -80,19 +107,22 @@ impl Inner {
     }
 }
 
-/// Whether `current` is the newest holder of the name, so that it may renew itself.
-fn check_current(state: &State, name: Option<&str>, current: Option<Identity>) -> Result<()> {
-    let Some(current) = current else { return Ok(()) };
-    let Some(name) = name else {
-        let message = "only a transactional id has a holder to renew; pass no current identity without one";
-        return Err(Error::new(ErrorKind::InvalidArgument, message));
-    };
-    state.check_producer(current.producer_id, current.epoch)?;
-    match state.producer(name) {
-        Some(holder) if holder.producer_id == current.producer_id => Ok(()),
-        _ => {
-            let message = format!("the identity is not this name's; open the name without one, name={name:?}");
-            Err(Error::new(ErrorKind::ProducerFenced, message))
+/// What opening gives. Only a name has a holder that may renew itself.
+fn check_opening(state: &State, name: Option<&str>, current: Option<Identity>) -> Result<Opening> {
+    match (name, current) {
+        (Some(name), current) => state.check_opening(name, current),
+        (None, None) => {
+            let identity = Identity { producer_id: state.next_producer_id(), epoch: 0 };
+            Ok(Opening { identity, previous_id: -1, last_epoch: -1, aborts: None, by_abort: false })
+        }
+        (None, Some(_)) => {
+            let text = "only a transactional id has a holder to renew; pass no current identity without one";
+            Err(Error::new(ErrorKind::InvalidArgument, text))
         }
     }
+}
+
+/// The answer when the numbers for producers are used up.
+pub(super) fn no_more_ids() -> Error {
+    Error::new(ErrorKind::LimitExceeded, "all producer ids are used up; start a new log")
 }

@@ -33,7 +33,7 @@ fn all(inner: &Inner) -> Vec<String> {
     let end = partition.bounds().end;
     let mut out = Vec::new();
     while (out.len() as u64) < end {
-        let records = inner.read(&partition, out.len() as u64, 10_000).unwrap();
+        let records = inner.read(&partition, out.len() as u64, 10_000, crate::types::Isolation::ReadCommitted).unwrap();
         for record in &records {
             let record = record.unwrap();
             assert_eq!(record.offset(), out.len() as u64);
@@ -162,12 +162,20 @@ fn a_life_ends_and_the_next_one_knows_the_same() {
 }
 
 #[test]
-fn of_two_who_renew_the_same_identity_one_is_fenced() {
+fn who_renews_an_identity_twice_gets_the_same_and_an_older_one_is_fenced() {
     let world = World::new(3);
     let inner = open(&world);
     let (held, _) = opened(&inner, Some("payments"), None).unwrap();
     let (renewed, _) = opened(&inner, Some("payments"), Some(held)).unwrap();
     assert_eq!((renewed.producer_id, renewed.epoch), (held.producer_id, held.epoch + 1));
+    // The answer may have been lost on its way (KIP-360).
+    assert_eq!(opened(&inner, Some("payments"), Some(held)).unwrap().0, renewed);
+    let (next, _) = opened(&inner, Some("payments"), Some(renewed)).unwrap();
+    assert_eq!(next.epoch, renewed.epoch + 1);
     let late = opened(&inner, Some("payments"), Some(held)).unwrap_err();
+    assert_eq!(late.kind(), ErrorKind::ProducerFenced);
+    // Whoever names no identity takes the name over: nobody repeats that.
+    opened(&inner, Some("payments"), None).unwrap();
+    let late = opened(&inner, Some("payments"), Some(next)).unwrap_err();
     assert_eq!(late.kind(), ErrorKind::ProducerFenced);
 }

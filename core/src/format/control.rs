@@ -67,8 +67,8 @@ heads! {
         lsn: u64,
         /// Checksum of that frame.
         checksum: u32,
-        /// Zero.
-        reserved: u32,
+        /// 1: transactions may be open here, so what this segment holds of them may begin and end elsewhere.
+        undecided: u32,
         /// The life that made this segment.
         incarnation: u64,
         /// LSN of the newest durable checkpoint, 0 for none.
@@ -163,12 +163,39 @@ heads! {
         /// The topic.
         topic: id,
     }
+    /// A transaction has something in the log before its decision.
+    Begun {
+        /// The producer id of its batches.
+        producer_id: u64,
+        /// The producer epoch of its batches.
+        epoch: u16,
+        /// `BEGUN_RAW`, `BEGUN_KEPT`.
+        flags: u16,
+        /// How long it may be open, milliseconds; 0: for ever.
+        timeout_ms: u32,
+        /// The transaction's number.
+        number: u64,
+        /// Wall clock, milliseconds.
+        wall_ms: u64,
+    }
+    /// Offsets that a transaction will commit; the block is the body.
+    PendingHead {
+        /// The transaction's number.
+        number: u64,
+        /// The producer id that sent them.
+        producer_id: u64,
+    }
     /// A name or a raw producer's registration is gone.
     ProducerDeleted {
         /// The producer id.
         producer_id: u64,
     }
 }
+
+/// The transaction's owner keeps its own identity and sends its own batches.
+pub const BEGUN_RAW: u16 = 1;
+/// It stays open when the log is opened again.
+pub const BEGUN_KEPT: u16 = 2;
 
 /// A topic was created.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -216,6 +243,8 @@ pub struct ProducerOpened<'a> {
     /// The id this name had before, if its epochs were used up; -1 else.
     pub previous_id: i64,
     pub epoch: i16,
+    /// The epoch before, if its holder may repeat the call that raised it; -1 else.
+    pub last_epoch: i16,
     /// Transaction timeout in milliseconds, 0 = none.
     pub timeout_ms: u32,
     /// Empty for a raw producer without a transactional id.
@@ -227,13 +256,13 @@ impl<'a> ProducerOpened<'a> {
     pub fn read(head: &mut Reader<'_>, body: &mut Reader<'a>) -> Option<Self> {
         let (producer_id, previous_id) = (head.u64()? as i64, head.u64()? as i64);
         let epoch = head.u16()? as i16;
-        head.u16()?;
-        Some(Self { producer_id, previous_id, epoch, timeout_ms: head.u32()?, name: body.text()? })
+        let last_epoch = (head.u16()? as i16).wrapping_sub(1);
+        Some(Self { producer_id, previous_id, epoch, last_epoch, timeout_ms: head.u32()?, name: body.text()? })
     }
     /// Appends head and body.
     pub fn write(&self, head: &mut Vec<u8>, body: &mut Vec<u8>) {
         head.u64(self.producer_id as u64).u64(self.previous_id as u64);
-        head.u16(self.epoch as u16).u16(0).u32(self.timeout_ms);
+        head.u16(self.epoch as u16).u16(self.last_epoch.wrapping_add(1) as u16).u32(self.timeout_ms);
         body.text(self.name);
     }
 }
@@ -346,7 +375,7 @@ mod tests {
             end: 4,
             lsn: 5,
             checksum: 6,
-            reserved: 0,
+            undecided: 1,
             incarnation: 7,
             checkpoint_lsn: 8,
             checkpoint: place,
@@ -379,6 +408,9 @@ mod tests {
         round(added, PartitionsAdded::write, PartitionsAdded::read, 32);
         round(TopicDeleted { topic: [4; 16] }, TopicDeleted::write, TopicDeleted::read, 16);
         round(ProducerDeleted { producer_id: 11 }, ProducerDeleted::write, ProducerDeleted::read, 8);
+        let begun = Begun { producer_id: 1, epoch: 2, flags: 3, timeout_ms: 4, number: 5, wall_ms: 6 };
+        round(begun, Begun::write, Begun::read, 32);
+        round(PendingHead { number: 1, producer_id: 2 }, PendingHead::write, PendingHead::read, 16);
         let created = TopicCreated {
             topic: [1; 16],
             first_instance: 2,
@@ -393,8 +425,14 @@ mod tests {
         assert_eq!((head.len(), body.len()), (32, 8));
         assert_eq!(TopicCreated::read(&mut Reader::new(&head), &mut Reader::new(&body)), Some(created));
         assert_eq!(TopicCreated::read(&mut Reader::new(&head), &mut Reader::new(&body[..7])), None);
-        let opened =
-            ProducerOpened { producer_id: 5, previous_id: -1, epoch: 32_766, timeout_ms: 60_000, name: "loader" };
+        let opened = ProducerOpened {
+            producer_id: 5,
+            previous_id: -1,
+            epoch: 8,
+            last_epoch: 7,
+            timeout_ms: 60_000,
+            name: "loader",
+        };
         let (mut head, mut body) = (Vec::new(), Vec::new());
         opened.write(&mut head, &mut body);
         assert_eq!((head.len(), body.len()), (24, 8));

@@ -2,19 +2,26 @@
 //! scanning. It begins at the segment's declared size, past every frame. Byte table: FORMAT.md section 7.
 //!
 //! ```text
-//!  0 magic 8   8 checksum u32   12 directory entries u32   16 segment u64   24 generation u32   28 zero u32
+//!  0 magic 8   8 checksum u32   12 directory entries u32   16 segment u64   24 generation u32   28 flags u32
 //! 32 salt u64  40 end u64       48 first lsn u64           56 last lsn u64  64 live bytes u64   72 length u64
-//! 80 + 48 n   instance u32, runs u32, first run u64, previous segment u64, first offset u64, end offset u64,
+//! 80 partitions with decisions u32   84 aborted ranges u32
+//! 88 + 48 n   instance u32, runs u32, first run u64, previous segment u64, first offset u64, end offset u64,
 //!             greatest timestamp i64, by instance
+//!    + 24 k   instance u32, aborted ranges u32, first of them u64, last stable offset u64, by instance
+//!    + 24 a   producer id i64, first offset u64, end offset u64
 //!    + 24 m   position u32, length u32 (bit 31: bare batches), first offset u64, greatest timestamp so far i64
 //! ```
 
 use super::bytes::{Put, get_u32, get_u64, put_u32, put_u64};
 
-const MAGIC: [u8; 8] = *b"onceftr\x01";
-const HEADER: usize = 80;
+const MAGIC: [u8; 8] = *b"onceftr\x02";
+const HEADER: usize = 88;
 const ENTRY: usize = 48;
+const DECISIONS: usize = 24;
+const ABORTED: usize = 24;
 const RUN: usize = 24;
+/// Flag: in a partition without decisions here nothing is undecided below its end offset.
+const COMPLETE: u32 = 1;
 const BARE: u32 = 1 << 31;
 /// A run is cut at this many bytes, so that a look-up never steps over more than that.
 pub const RUN_MAX: u32 = 32 << 10;
@@ -47,6 +54,28 @@ pub struct Holding {
     pub runs: Vec<Run>,
 }
 
+/// Records of an aborted transaction in a partition: the batches of one producer between two offsets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Aborted {
+    /// The producer id of its batches.
+    pub producer_id: i64,
+    /// Offset of its first record.
+    pub first: u64,
+    /// Offset behind its last record.
+    pub end: u64,
+}
+
+/// What the decisions in a segment, or the lack of them, mean to one partition.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Decisions {
+    /// The partition.
+    pub instance: u32,
+    /// Every transaction with a record below is decided in this segment or before. 0 where that is not known.
+    pub stable: u64,
+    /// What was aborted by a decision in this segment, wherever the records lie.
+    pub aborted: Vec<Aborted>,
+}
+
 /// What the footer says of the segment as a whole.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[allow(missing_docs)]
@@ -60,14 +89,18 @@ pub struct FooterHead {
     pub last_lsn: u64,
 }
 
-/// Encodes a footer; `holdings` must be sorted by instance.
-pub fn encode(head: &FooterHead, holdings: &[Holding]) -> Vec<u8> {
+/// Encodes a footer; `holdings` and `decisions` must be sorted by instance. `complete`: partitions that `decisions`
+/// leaves out have nothing undecided below their end offset.
+pub fn encode(head: &FooterHead, holdings: &[Holding], decisions: &[Decisions], complete: bool) -> Vec<u8> {
     let runs: usize = holdings.iter().map(|h| h.runs.len()).sum();
-    let mut out = Vec::with_capacity(HEADER + holdings.len() * ENTRY + runs * RUN);
+    let aborted: usize = decisions.iter().map(|d| d.aborted.len()).sum();
+    let tables = holdings.len() * ENTRY + decisions.len() * DECISIONS;
+    let mut out = Vec::with_capacity(HEADER + tables + aborted * ABORTED + runs * RUN);
     out.raw(&MAGIC).u32(0).u32(holdings.len() as u32);
-    out.u64(head.segment).u32(head.generation).u32(0).u64(head.salt);
+    out.u64(head.segment).u32(head.generation).u32(if complete { COMPLETE } else { 0 }).u64(head.salt);
     out.u64(head.end).u64(head.first_lsn).u64(head.last_lsn);
     out.u64(head.end).u64(0);
+    out.u32(decisions.len() as u32).u32(aborted as u32);
     let mut first_run = 0u64;
     for h in holdings {
         let first_offset = h.runs.first().map_or(h.end_offset, |r| r.first_offset);
@@ -75,6 +108,14 @@ pub fn encode(head: &FooterHead, holdings: &[Holding]) -> Vec<u8> {
         out.u32(h.instance).u32(h.runs.len() as u32).u64(first_run).u64(h.previous);
         out.u64(first_offset).u64(h.end_offset).u64(timestamp as u64);
         first_run += h.runs.len() as u64;
+    }
+    let mut first_aborted = 0u64;
+    for d in decisions {
+        out.u32(d.instance).u32(d.aborted.len() as u32).u64(first_aborted).u64(d.stable);
+        first_aborted += d.aborted.len() as u64;
+    }
+    for range in decisions.iter().flat_map(|d| &d.aborted) {
+        out.u64(range.producer_id as u64).u64(range.first).u64(range.end);
     }
     for run in holdings.iter().flat_map(|h| &h.runs) {
         let len = run.len | if run.bare { BARE } else { 0 };
@@ -87,7 +128,7 @@ pub fn encode(head: &FooterHead, holdings: &[Holding]) -> Vec<u8> {
     out
 }
 
-/// Length of the footer that begins with these bytes; at least 80 of them.
+/// Length of the footer that begins with these bytes; at least 88 of them.
 pub fn length(bytes: &[u8]) -> Option<u64> {
     (bytes.len() >= HEADER && bytes[..8] == MAGIC).then(|| get_u64(bytes, 72))
 }
@@ -100,6 +141,9 @@ fn checksum(bytes: &[u8]) -> u32 {
 pub struct Footer<B> {
     bytes: B,
     entries: usize,
+    decisions: usize,
+    /// Where the decisions, the aborted ranges and the runs begin.
+    at: [usize; 3],
 }
 
 impl<B: AsRef<[u8]>> Footer<B> {
@@ -117,18 +161,65 @@ impl<B: AsRef<[u8]>> Footer<B> {
             first_lsn: get_u64(b, 48),
             last_lsn: get_u64(b, 56),
         };
-        let entries = get_u32(b, 12) as usize;
-        let runs_at = HEADER.checked_add(entries.checked_mul(ENTRY)?)?;
+        let (entries, decisions) = (get_u32(b, 12) as usize, get_u32(b, 80) as usize);
+        let aborted = get_u32(b, 84) as usize;
+        let decisions_at = HEADER.checked_add(entries.checked_mul(ENTRY)?)?;
+        let aborted_at = decisions_at.checked_add(decisions.checked_mul(DECISIONS)?)?;
+        let runs_at = aborted_at.checked_add(aborted.checked_mul(ABORTED)?)?;
         let runs = b.len().checked_sub(runs_at)?;
         if head != *expected || runs % RUN != 0 {
             return None;
         }
-        let footer = Footer { bytes, entries };
-        let fits = (0..entries).all(|i| {
-            let (first, n) = footer.range(i);
-            n > 0 && first.checked_add(n).is_some_and(|end| end <= (runs / RUN) as u64)
-        });
+        let footer = Footer { bytes, entries, decisions, at: [decisions_at, aborted_at, runs_at] };
+        let within = |(first, n): (u64, u64), most: usize| first.checked_add(n).is_some_and(|end| end <= most as u64);
+        let fits = (0..entries).all(|i| footer.range(i).1 > 0 && within(footer.range(i), runs / RUN))
+            && (0..decisions).all(|i| {
+                let d = footer.decision(i);
+                within((get_u64(d, 8), u64::from(get_u32(d, 4))), aborted)
+            });
         fits.then_some(footer)
+    }
+
+    /// True if in a partition without decisions here nothing is undecided below its end offset.
+    pub fn is_complete(&self) -> bool {
+        get_u32(self.bytes.as_ref(), 28) & COMPLETE != 0
+    }
+
+    fn decision(&self, i: usize) -> &[u8] {
+        let at = self.at[0] + i * DECISIONS;
+        &self.bytes.as_ref()[at..at + DECISIONS]
+    }
+
+    /// What the decisions here mean to a partition, if anything.
+    pub fn decisions_of(&self, instance: u32) -> Option<Decisions> {
+        let mut low = 0;
+        let mut high = self.decisions;
+        while low < high {
+            let middle = low + (high - low) / 2;
+            match get_u32(self.decision(middle), 0).cmp(&instance) {
+                std::cmp::Ordering::Less => low = middle + 1,
+                std::cmp::Ordering::Greater => high = middle,
+                std::cmp::Ordering::Equal => return Some(self.decisions_at(middle)),
+            }
+        }
+        None
+    }
+
+    /// The decisions of all partitions that have some.
+    pub fn decisions(&self) -> Vec<Decisions> {
+        (0..self.decisions).map(|i| self.decisions_at(i)).collect()
+    }
+
+    fn decisions_at(&self, i: usize) -> Decisions {
+        let d = self.decision(i);
+        let (first, count) = (get_u64(d, 8) as usize, get_u32(d, 4) as usize);
+        let ranges = &self.bytes.as_ref()[self.at[1] + first * ABORTED..][..count * ABORTED];
+        let aborted = ranges.chunks_exact(ABORTED).map(|r| Aborted {
+            producer_id: get_u64(r, 0) as i64,
+            first: get_u64(r, 8),
+            end: get_u64(r, 16),
+        });
+        Decisions { instance: get_u32(d, 0), stable: get_u64(d, 16), aborted: aborted.collect() }
     }
 
     fn entry(&self, i: usize) -> &[u8] {
@@ -198,7 +289,7 @@ impl<B: AsRef<[u8]>> Held<'_, B> {
     pub fn run(&self, i: usize) -> Run {
         let first = self.footer.range(self.entry).0 as usize;
         let b = self.footer.bytes.as_ref();
-        let at = HEADER + self.footer.entries * ENTRY + (first + i) * RUN;
+        let at = self.footer.at[2] + (first + i) * RUN;
         let len = get_u32(b, at + 4);
         Run {
             position: get_u32(b, at),
@@ -257,7 +348,7 @@ pub fn extend(runs: &mut Vec<Run>, next: Run) {
 mod tests {
     use super::*;
 
-    fn sample() -> (FooterHead, Vec<Holding>) {
+    fn sample() -> (FooterHead, Vec<Holding>, Vec<Decisions>) {
         let head = FooterHead { segment: 3, generation: 0, salt: 9, end: 70_000, first_lsn: 5, last_lsn: 99 };
         let run = |position, first_offset| Run {
             position,
@@ -275,14 +366,22 @@ mod tests {
             },
             Holding { instance: 7, previous: 2, end_offset: 6, runs: vec![run(10_000, 5)] },
         ];
-        (head, holdings)
+        let range = |producer_id, first| Aborted { producer_id, first, end: first + 10 };
+        let decisions = vec![
+            Decisions { instance: 1, stable: 25, aborted: vec![range(3, 0), range(4, 5)] },
+            Decisions { instance: 5, stable: 9, aborted: vec![range(3, 1)] },
+            Decisions { instance: 9, stable: 0, aborted: vec![] },
+        ];
+        (head, holdings, decisions)
     }
 
     #[test]
     fn a_footer_reads_back_and_finds_runs_by_offset() {
-        let (head, holdings) = sample();
-        let footer = Footer::read(encode(&head, &holdings), &head).expect("whole");
-        assert_eq!(footer.holdings(), holdings);
+        let (head, holdings, decisions) = sample();
+        let footer = Footer::read(encode(&head, &holdings, &decisions, true), &head).expect("whole");
+        assert_eq!((footer.holdings(), footer.decisions()), (holdings, decisions.clone()));
+        assert_eq!([1, 5, 9, 2].map(|i| footer.decisions_of(i)), [0, 1, 2, 3].map(|i| decisions.get(i).cloned()));
+        assert!(footer.is_complete());
         let held = footer.find(1).expect("held");
         assert_eq!([0, 9, 10, 19, 20, 500].map(|o| held.seek(o)), [0, 0, 1, 1, 2, 2]);
         assert_eq!(footer.find(7).map(|h| (h.previous(), h.first_offset(), h.end_offset())), Some((2, 5, 6)));
@@ -291,8 +390,9 @@ mod tests {
 
     #[test]
     fn a_damaged_cut_or_foreign_footer_is_refused() {
-        let (head, holdings) = sample();
-        let bytes = encode(&head, &holdings);
+        let (head, holdings, decisions) = sample();
+        let bytes = encode(&head, &holdings, &decisions, false);
+        assert!(Footer::read(bytes.clone(), &head).is_some_and(|footer| !footer.is_complete()));
         for at in 0..bytes.len() {
             let mut bad = bytes.clone();
             bad[at] ^= 0x40;

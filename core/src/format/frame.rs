@@ -10,6 +10,7 @@
 use super::batch::{BATCH_HEADER, BatchHeader};
 use super::bytes::{Reader, align8, get_u16, get_u32, get_u64, put_u32, put_u64};
 use super::control::*;
+use super::decision::DecisionHead;
 use super::transaction::TransactionHead;
 
 /// Bytes before the head.
@@ -38,7 +39,10 @@ pub enum Kind {
     ProducerDeleted = 14,
     ProducerExpired = 15,
     Offsets = 16,
-    // 17 pad, 18 prepared, 19 decision, 20 group, 21 part, 22 start moved: reserved, see FORMAT.md
+    Decision = 19,
+    Begun = 23,
+    PendingOffsets = 24,
+    // 17 pad, 18 prepared, 20 group, 21 part, 22 start moved: reserved, see FORMAT.md
 }
 
 impl Kind {
@@ -63,7 +67,12 @@ impl Kind {
             ProducerExpired,
             Offsets,
         ];
-        number.checked_sub(1).and_then(|n| KNOWN.get(n as usize)).copied()
+        match number {
+            19 => Some(Decision),
+            23 => Some(Begun),
+            24 => Some(PendingOffsets),
+            _ => number.checked_sub(1).and_then(|n| KNOWN.get(n as usize)).copied(),
+        }
     }
 }
 
@@ -230,6 +239,11 @@ impl<'a> Frame<'a> {
             Kind::ProducerDeleted => ProducerDeleted::read(&mut head).map(Payload::ProducerDeleted),
             Kind::ProducerExpired => ProducerDeleted::read(&mut head).map(Payload::ProducerExpired),
             Kind::Offsets => OffsetsBlock::read(self.body).map(Payload::Offsets),
+            Kind::Decision => DecisionHead::read(self.head)
+                .and_then(|head| Some(Payload::Decision { offsets: OffsetsBlock::read(self.body)?, head })),
+            Kind::Begun => Begun::read(&mut head).map(Payload::Begun),
+            Kind::PendingOffsets => PendingHead::read(&mut head)
+                .and_then(|head| Some(Payload::PendingOffsets { head, offsets: OffsetsBlock::read(self.body)? })),
         };
         payload.ok_or(Bad::Body)
     }
@@ -255,6 +269,9 @@ pub enum Payload<'a> {
     ProducerDeleted(ProducerDeleted),
     ProducerExpired(ProducerDeleted),
     Offsets(OffsetsBlock<'a>),
+    Decision { head: DecisionHead<'a>, offsets: OffsetsBlock<'a> },
+    Begun(Begun),
+    PendingOffsets { head: PendingHead, offsets: OffsetsBlock<'a> },
     Skipped,
 }
 
@@ -401,7 +418,9 @@ mod tests {
         for number in 1..=16 {
             assert_eq!(Kind::of(number).map(|kind| kind as u8), Some(number));
         }
-        assert_eq!(Kind::of(17), None, "17 and up are reserved or free");
+        let later: Vec<u8> = (17..=255).filter(|number| Kind::of(*number).is_some()).collect();
+        assert_eq!(later, [19, 23, 24], "the others are reserved or free");
+        assert!(later.iter().all(|number| Kind::of(*number).map(|kind| kind as u8) == Some(*number)));
     }
 
     #[test]

@@ -6,6 +6,7 @@ pub mod builder;
 pub mod bytes;
 pub mod compression;
 pub mod control;
+pub mod decision;
 pub mod files;
 pub mod footer;
 pub mod frame;

@@ -42,6 +42,12 @@ bugs! {
     WeakestTopicCounts,
     /// A reader at level `memory` leaves what it asks for unwritten.
     ReadWithoutWriting,
+    /// Open transactions do not hold the stable offset back.
+    StableNotHeldBack,
+    /// A footer leaves out what was aborted in its segment.
+    AbortedLostAtRoll,
+    /// An open transaction is not aborted when the log is opened again.
+    OpenLeftOnReopen,
 }
 
 #[cfg(not(feature = "sim"))]

@@ -290,7 +290,7 @@ impl<F: Fold> Core<F> {
             end: self.position,
             lsn: self.next_lsn - 1,
             checksum: self.last_checksum,
-            reserved: 0,
+            undecided: u32::from(F::undecided(&self.state)),
             incarnation: self.incarnation,
             checkpoint_lsn: newest.lsn,
             checkpoint: newest.last_part,

@@ -48,6 +48,8 @@ pub trait Fold: Send + Sync + 'static {
     fn written(&self, notes: &mut Vec<Self::Note>);
     /// Everything up to `lsn` survives a power cut.
     fn durable(&self, lsn: Lsn);
+    /// True while transactions are open that have something in the log.
+    fn undecided(state: &Self::State) -> bool;
     /// Takes the state for a checkpoint, at most `ENTRIES_PER_HOLD` entries of work.
     fn snapshot(state: &Self::State) -> Self::Snapshot;
 }

@@ -179,6 +179,11 @@ impl<F: Fold> Recovery<F> {
             lsn: durable_lsn,
             checksum: walked.durable_checksum,
             incarnation,
+            // The state is the tail's end; what was open before it is decided there, or open still.
+            undecided: core
+                .link(1)
+                .undecided
+                .max(u32::from(walked.tail.iter().any(|t| t.kind == Kind::Decision as u8))),
             ..core.link(1)
         };
         core.state_bytes = self.base.bytes;

@@ -9,13 +9,11 @@ use rustc_hash::FxHashMap;
 
 use super::Partition;
 use super::plan::Plan;
+use super::rebuild::rebuild;
 use crate::error::{Error, ErrorKind, Result};
-use crate::format::batch::BatchHeader;
-use crate::format::footer::{self, Footer, FooterHead, Holding, Run};
-use crate::format::frame::{FRAME_HEADER, Frame, Kind};
-use crate::format::transaction::TransactionHead;
+use crate::format::footer::{self, Aborted, Decisions, Footer, FooterHead, Holding};
+use crate::io::bugs::{Bug, planted};
 use crate::journal::{Bytes, SegmentInfo, Segments};
-use crate::limits::OFFSET_MAX;
 use crate::types::{Instance, Offset, Timestamp};
 
 /// Verified footers that are kept.
@@ -64,9 +62,14 @@ impl Footers {
     pub fn settle(&self, segments: &Segments, number: u64, partitions: &[Arc<Partition>]) {
         let mut holdings: Vec<Holding> = partitions.iter().filter_map(|p| p.holding(number)).collect();
         holdings.sort_unstable_by_key(|h| h.instance);
+        let mut decisions: Vec<Decisions> = partitions.iter().filter_map(|p| p.decisions(number)).collect();
+        decisions.sort_unstable_by_key(|d| d.instance);
+        if planted(Bug::AbortedLostAtRoll) {
+            decisions.iter_mut().for_each(|d| d.aborted.clear());
+        }
         if let Some(info) = segments.info(number) {
             let head = head(&info);
-            let bytes = footer::encode(&head, &holdings);
+            let bytes = footer::encode(&head, &holdings, &decisions, true);
             let _ = segments.put_footer(number, &bytes);
             if let Some(footer) = whole(bytes, &head) {
                 self.keep(&info, Arc::new(footer));
@@ -79,15 +82,50 @@ impl Footers {
 
     /// All that a segment holds, settled or not, for one whose frames are all written: by its footer, if that was
     /// written behind its last frame, else by scanning. Nothing is kept, because more frames may follow.
-    pub fn holdings(&self, segments: &Segments, number: u64) -> Result<Vec<Holding>> {
-        let Some(info) = segments.info(number) else { return Ok(Vec::new()) };
+    pub fn holdings(&self, segments: &Segments, number: u64) -> Result<(Vec<Holding>, Vec<Decisions>)> {
+        let Some(info) = segments.info(number) else { return Ok((Vec::new(), Vec::new())) };
         let head = head(&info);
         let found = segments.footer_bytes(number).ok().flatten();
         let footer = match found.and_then(|bytes| Footer::read(bytes, &head)) {
             Some(footer) => footer,
             None => whole(rebuild(segments, &info)?, &head).ok_or_else(invalid)?,
         };
-        Ok(footer.holdings())
+        Ok((footer.holdings(), footer.decisions()))
+    }
+
+    /// Adds what is aborted of a partition between two offsets by decisions in settled segments from `first` on. The
+    /// search ends with the segment at whose end everything below was decided: as many steps as transactions with
+    /// records there stayed open for.
+    pub(super) fn aborted(
+        &self,
+        segments: &Segments,
+        instance: Instance,
+        first: u64,
+        (from, end): (Offset, Offset),
+        found: &mut Vec<Aborted>,
+    ) -> Result<()> {
+        let mut at = first;
+        while at < self.unsettled() {
+            if let Some(footer) = self.get(segments, at)? {
+                let stable = match footer.decisions_of(instance) {
+                    Some(decisions) => {
+                        let ranges = decisions.aborted.into_iter();
+                        found.extend(ranges.filter(|range| range.first < end && range.end > from));
+                        decisions.stable
+                    }
+                    None if footer.is_complete() => footer.find(instance).map_or(0, |held| held.end_offset()),
+                    None => 0,
+                };
+                if stable >= end {
+                    return Ok(());
+                }
+            }
+            match segments.after(at) {
+                Some(next) => at = next,
+                None => break,
+            }
+        }
+        Ok(())
     }
 
     /// Plans what one settled segment below `below` holds from the plan's offset on; returns its number. If none holds
@@ -191,7 +229,7 @@ impl Footers {
     }
 }
 
-fn head(info: &SegmentInfo) -> FooterHead {
+pub(super) fn head(info: &SegmentInfo) -> FooterHead {
     FooterHead {
         segment: info.number,
         generation: info.generation,
@@ -302,68 +340,5 @@ impl Search<'_> {
         }
         let below = self.offset >= held.end_offset();
         Ok(if below { Probe::Below } else { Probe::Holds(footer) })
-    }
-}
-
-/// What a partition has in a segment, as a scan finds it.
-struct Found {
-    runs: Vec<Run>,
-    end: Offset,
-}
-
-/// The footer's bytes, from the frames themselves. A frame whose head is damaged is not in it.
-fn rebuild(segments: &Segments, info: &SegmentInfo) -> Result<Vec<u8>> {
-    let mut found: FxHashMap<Instance, Found> = FxHashMap::default();
-    segments.scan(info.number, &mut |position, frame| note(&mut found, position, frame))?;
-    // A look-up steps over segments that do not hold the partition, so the next lower one is a right answer.
-    let previous = segments.before(info.number).unwrap_or(0);
-    let mut holdings: Vec<Holding> = found
-        .into_iter()
-        .filter(|(_, found)| !found.runs.is_empty())
-        .map(|(instance, Found { runs, end })| Holding { instance, previous, end_offset: end, runs })
-        .collect();
-    holdings.sort_unstable_by_key(|h| h.instance);
-    Ok(footer::encode(&head(info), &holdings))
-}
-
-fn note(found: &mut FxHashMap<Instance, Found>, position: u64, frame: &Frame<'_>) {
-    match Kind::of(frame.header.kind) {
-        Some(Kind::Records) => {
-            let Some(batch) = BatchHeader::read(frame.head) else { return };
-            let (Ok(first), Ok(last)) = (u64::try_from(batch.base_offset), u64::try_from(batch.last_offset())) else {
-                return;
-            };
-            let run = run(position, frame.header.len(), false, first, batch.max_timestamp);
-            add(found, frame.header.instance, run, last);
-        }
-        Some(Kind::Transaction) => {
-            let Some(head) = TransactionHead::read(frame.head) else { return };
-            let mut at = position + (FRAME_HEADER + frame.head.len()) as u64;
-            // The table is verified, the batches are not: it says where they lie and what they hold.
-            let mut batches = head.batches(frame.body);
-            for part in head.parts() {
-                let timestamp = batches.next().flatten().map_or(-1, |(_, batch, _)| batch.max_timestamp);
-                let run = run(at, u64::from(part.len), true, part.base_offset, timestamp);
-                let last = part.base_offset.saturating_add(u64::from(part.last_offset_delta));
-                add(found, part.instance, run, last);
-                at += u64::from(part.len);
-            }
-        }
-        _ => {}
-    }
-}
-
-fn run(position: u64, len: u64, bare: bool, first_offset: Offset, max_timestamp: i64) -> Option<Run> {
-    let (position, len) = (u32::try_from(position).ok()?, u32::try_from(len).ok()?);
-    Some(Run { position, len, bare, first_offset, max_timestamp })
-}
-
-fn add(found: &mut FxHashMap<Instance, Found>, instance: Instance, run: Option<Run>, last: Offset) {
-    let Some(run) = run else { return };
-    let held = found.entry(instance).or_insert(Found { runs: Vec::new(), end: run.first_offset });
-    // Offsets only grow. What does not is no frame of this partition's history.
-    if run.first_offset >= held.end && last < OFFSET_MAX && last >= run.first_offset {
-        held.end = last + 1;
-        footer::extend(&mut held.runs, run);
     }
 }

@@ -11,11 +11,14 @@ use super::index::Footers;
 use super::plan::Plan;
 use super::records::{Records, Witness};
 use super::time;
+use super::undecided::Undecided;
 use super::wait::{Signal, Watch, Watchers};
+use super::written::{Shown, What, Written};
 use crate::error::{Error, ErrorKind, Result};
-use crate::format::footer::{Holding, Run, extend};
+use crate::format::footer::{Aborted, Decisions, Holding, Run, extend};
+use crate::io::bugs::{Bug, planted};
 use crate::journal::Segments;
-use crate::types::{Bounds, Durability, Instance, Lsn, Offset, Timestamp, TimestampType};
+use crate::types::{Bounds, Durability, Instance, Isolation, Lsn, Offset, Timestamp, TimestampType};
 
 /// One partition. The lock inside is taken by the leader of a write, by whoever writes a footer and by readers, each
 /// for moments; an append under the journal's lock never takes it.
@@ -32,6 +35,10 @@ pub struct Partition {
     visible: AtomicU64,
     /// What lies below is written, its runs known here or in a footer. Less than visible only at level `memory`.
     written: AtomicU64,
+    /// The first offset of the oldest transaction that readers see open; the greatest number if there is none.
+    undecided_from: AtomicU64,
+    /// The transactions that readers see open.
+    open: Mutex<Undecided>,
     deleted: AtomicBool,
     /// The segment that the last look-up ended in, 0 for none: where the next one is likely to look.
     hint: AtomicU64,
@@ -46,6 +53,14 @@ struct Live {
     /// No segment between this one and the first in the list holds the partition. 0: none before holds it at all;
     /// `None`: not known, because the log was opened since.
     older: Option<u64>,
+    /// The transactions that are open behind the last frame written.
+    undecided: Undecided,
+    /// Behind the last record written.
+    end: Offset,
+    /// What decisions, or the lack of them, mean in segments without a footer. Most have no entry: nothing is open.
+    decided: VecDeque<(u64, Decisions)>,
+    /// What was aborted by decisions that are placed and not yet written, at level `memory`.
+    early: Vec<Aborted>,
 }
 
 struct LiveSegment {
@@ -78,13 +93,19 @@ impl Partition {
         topic: Arc<str>,
         number: u32,
         instance: Instance,
-        (level, shown): (Durability, Durability),
-        timestamp_type: TimestampType,
-        offsets: std::ops::Range<Offset>,
+        (level, shown, timestamp_type): (Durability, Durability, TimestampType),
+        (offsets, open): (std::ops::Range<Offset>, impl Iterator<Item = (i64, Offset)>),
         witness: Arc<dyn Witness>,
     ) -> Self {
         let (start, end) = (offsets.start, offsets.end);
         let older = (end == 0).then_some(0);
+        let (mut undecided, mut seen) = (Undecided::default(), Undecided::default());
+        for (producer_id, first) in open {
+            undecided.begin(producer_id, first);
+            seen.begin(producer_id, first);
+        }
+        let (segments, decided, early) = Default::default();
+        let live = Live { segments, older, undecided, end, decided, early };
         Self {
             topic,
             number,
@@ -95,9 +116,11 @@ impl Partition {
             start: AtomicU64::new(start),
             visible: AtomicU64::new(end),
             written: AtomicU64::new(end),
+            undecided_from: AtomicU64::new(seen.from()),
+            open: Mutex::new(seen),
             deleted: AtomicBool::new(false),
             hint: AtomicU64::new(0),
-            live: Mutex::new(Live { segments: VecDeque::new(), older }),
+            live: Mutex::new(live),
             watchers: Watchers::default(),
             witness,
         }
@@ -136,8 +159,19 @@ impl Partition {
     }
     /// What can be read now.
     pub fn bounds(&self) -> Bounds {
+        // The end first: what is undecided below it is known by now, and stays so until it is decided.
         let end = self.visible.load(Ordering::SeqCst);
-        Bounds { start: self.start.load(Ordering::SeqCst).min(end), stable: end, end }
+        let undecided = self.undecided_from.load(Ordering::SeqCst);
+        let start = self.start.load(Ordering::SeqCst).min(end);
+        let stable = if planted(Bug::StableNotHeldBack) { end } else { undecided.clamp(start, end) };
+        Bounds { start, stable, end }
+    }
+    /// Up to where a reader of that isolation sees records.
+    pub fn visible(&self, isolation: Isolation) -> Offset {
+        match isolation {
+            Isolation::ReadCommitted => self.bounds().stable,
+            Isolation::ReadUncommitted => self.visible.load(Ordering::SeqCst),
+        }
     }
     /// True once the topic is gone.
     pub fn is_deleted(&self) -> bool {
@@ -160,20 +194,23 @@ impl Partition {
         &self.watchers
     }
 
-    /// Frames or parts are written: for each the segment and the LSN, the run that says where, and the offset behind
-    /// its last record. Called by the leader of the write in journal order.
-    pub fn written(&self, frames: impl IntoIterator<Item = ((u64, Lsn), Run, Offset)>) {
-        let mut end = 0;
+    /// Frames, parts and decisions are written. Called by the leader of the write in journal order.
+    pub fn written(&self, frames: impl Iterator<Item = Written> + Clone) {
+        let (mut end, mut plain) = (0, true);
         {
             let mut live = self.live.lock();
-            for (place, run, behind) in frames {
-                live.add(place, run, behind);
-                end = behind;
+            for frame in frames.clone() {
+                live.note(self.instance, frame);
+                end = end.max(if frame.what.is_decision() { 0 } else { frame.end });
+                plain &= frame.what == What::Records;
             }
         }
         self.written.fetch_max(end, Ordering::SeqCst);
-        if self.shown != Durability::Disk {
-            self.show(end);
+        match self.shown {
+            Durability::Os if !plain => frames.for_each(|frame| self.show_all(frame.shown())),
+            // At level memory the rest was shown when it was placed.
+            Durability::Os | Durability::Memory => self.show(end),
+            Durability::Disk => {}
         }
     }
 
@@ -183,6 +220,24 @@ impl Partition {
     pub fn placed(&self, end: Offset) {
         if self.shown == Durability::Memory {
             self.show(end);
+        }
+    }
+
+    /// The same of records of an open transaction, but under the journal's lock: nobody shows what comes behind them
+    /// before they are known to be undecided.
+    pub fn placed_undecided(&self, producer_id: i64, first: Offset, end: Offset) {
+        if self.shown == Durability::Memory {
+            self.show_all(Shown::Undecided(producer_id, first, end));
+        }
+    }
+
+    /// The same of a decision.
+    pub fn placed_decision(&self, range: Aborted, aborted: bool) {
+        if self.shown == Durability::Memory {
+            if aborted {
+                self.live.lock().early.push(range);
+            }
+            self.show_all(Shown::Decided(range.producer_id));
         }
     }
 
@@ -196,10 +251,10 @@ impl Partition {
         (written < self.visible.load(Ordering::SeqCst)).then_some(written)
     }
 
-    /// Everything below `end` survives a power cut.
-    pub fn durable(&self, end: Offset) {
+    /// A frame survives a power cut.
+    pub fn durable(&self, shown: Shown) {
         if self.shown == Durability::Disk {
-            self.show(end);
+            self.show_all(shown);
         }
     }
 
@@ -209,12 +264,45 @@ impl Partition {
         }
     }
 
+    fn show_all(&self, shown: Shown) {
+        match shown {
+            Shown::Records(end) => self.show(end),
+            Shown::Undecided(producer_id, first, end) => {
+                let mut open = self.open.lock();
+                open.begin(producer_id, first);
+                // Before the end moves over it.
+                self.undecided_from.store(open.from(), Ordering::SeqCst);
+                drop(open);
+                self.show(end);
+            }
+            Shown::Decided(producer_id) => {
+                let mut open = self.open.lock();
+                open.end(producer_id);
+                self.undecided_from.store(open.from(), Ordering::SeqCst);
+                drop(open);
+                self.watchers.wake();
+            }
+            Shown::Nothing => {}
+        }
+    }
+
     /// What an earlier life left of this partition in the segment that goes on, all of it durable at `lsn`; before
     /// anything is written.
     pub fn seed(&self, (segment, lsn): (u64, Lsn), holding: Holding) {
         let Holding { previous, end_offset: end, runs, .. } = holding;
         let lsns = vec![lsn; runs.len()];
         self.live.lock().segments.push_front(LiveSegment { number: segment, previous, end, runs, lsns });
+    }
+
+    /// What an earlier life decided in the segment that goes on.
+    pub fn seed_decisions(&self, segment: u64, decisions: Decisions) {
+        self.live.lock().decided.push_front((segment, decisions));
+    }
+
+    /// What the decisions in the segment mean to this partition, for its footer; `None`: nothing is undecided here.
+    pub fn decisions(&self, segment: u64) -> Option<Decisions> {
+        let live = self.live.lock();
+        live.decided.iter().find(|(number, _)| *number == segment).map(|(_, decisions)| decisions.clone())
     }
 
     /// What the segment holds of this partition, for its footer.
@@ -232,6 +320,7 @@ impl Partition {
             live.segments.remove(at);
             live.older = live.older.max(Some(segment));
         }
+        live.decided.retain(|(number, _)| *number != segment);
     }
 
     /// Reads records from `offset` on: whole runs up to about `max_bytes`, at least one batch.
@@ -240,18 +329,28 @@ impl Partition {
     /// `OffsetOutOfRange` below the start or above the end (at the end the answer is empty);
     /// `UnknownTopicOrPartition` once deleted; `Io` if the first bytes cannot be read. Damaged records are no error
     /// here: the `Records` say so where they come to them.
-    pub fn read(&self, segments: &Segments, footers: &Footers, offset: Offset, max_bytes: usize) -> Result<Records> {
-        // The end first: whatever lies below it has its runs here or in a footer by now.
-        let Bounds { start, end, .. } = self.bounds();
+    pub fn read(
+        &self,
+        segments: &Segments,
+        footers: &Footers,
+        offset: Offset,
+        max_bytes: usize,
+        isolation: Isolation,
+    ) -> Result<Records> {
+        // The ends first: whatever lies below has its runs here or in a footer by now, and, below the stable one, its
+        // decision too.
+        let Bounds { start, stable, end } = self.bounds();
         if self.is_deleted() {
             return Err(self.gone());
         }
         if offset < start || offset > end {
             return Err(self.out_of_range(offset));
         }
+        let committed = isolation == Isolation::ReadCommitted;
+        let visible = if committed { stable } else { end };
         // What was placed since the caller had all written out is for the next read.
-        let end = end.min(self.written.load(Ordering::SeqCst)).max(offset);
-        let mut plan = Plan::new(offset, end, max_bytes);
+        let visible = visible.min(self.written.load(Ordering::SeqCst)).max(offset);
+        let mut plan = Plan::new(offset, visible, max_bytes);
         while plan.wants_more() {
             if let Err(error) = self.plan(segments, footers, &mut plan) {
                 if plan.is_empty() {
@@ -264,7 +363,8 @@ impl Partition {
             true => self.lsn_below(segments, footers, offset),
             false => 0,
         };
-        plan.read(self, segments, before)
+        let aborted = if committed { self.aborted(segments, footers, &plan)? } else { Vec::new() };
+        plan.read(self, segments, before, aborted)
     }
 
     /// A frame at or behind the one that holds the record before an offset, as near as the index knows.
@@ -275,6 +375,23 @@ impl Partition {
         let live = self.live.lock().lsn_below(offset);
         // Else it is older than all live runs, so it lies in a segment that is settled, and durable.
         live.or_else(|| segments.info(segments.before(footers.unsettled())?).map(|info| info.last_lsn)).unwrap_or(0)
+    }
+
+    /// What is aborted of a read, by producer and offset.
+    fn aborted(&self, segments: &Segments, footers: &Footers, plan: &Plan) -> Result<Vec<Aborted>> {
+        let Some(first) = plan.first_segment() else { return Ok(Vec::new()) };
+        let (from, end) = plan.range();
+        let mut aborted: Vec<Aborted> = Vec::new();
+        {
+            let live = self.live.lock();
+            let ranges = live.decided.iter().flat_map(|(_, decisions)| &decisions.aborted).chain(&live.early);
+            aborted.extend(ranges.filter(|range| range.first < end && range.end > from));
+        }
+        // After the live ones were seen: a segment is settled before they are forgotten.
+        footers.aborted(segments, self.instance, first, (from, end), &mut aborted)?;
+        aborted.sort_unstable();
+        aborted.dedup();
+        Ok(aborted)
     }
 
     /// Where the live segments may hold a record with such a timestamp or a greater one.
@@ -324,7 +441,45 @@ impl Partition {
 }
 
 impl Live {
-    fn add(&mut self, (segment, lsn): (u64, Lsn), run: Run, end: Offset) {
+    fn note(&mut self, instance: Instance, frame: Written) {
+        match frame.what {
+            What::Records | What::Undecided => {
+                self.end = self.end.max(frame.end);
+                if frame.what == What::Undecided {
+                    self.undecided.begin(frame.producer_id, frame.run.first_offset);
+                }
+                self.add_run((frame.segment, frame.lsn), frame.run, frame.end);
+                let has_entry = self.decided.back().is_some_and(|(number, _)| *number == frame.segment);
+                if has_entry || !self.undecided.is_empty() {
+                    self.note_decision(instance, frame.segment, None);
+                }
+            }
+            What::Committed | What::Aborted => {
+                self.undecided.end(frame.producer_id);
+                let range = frame.range();
+                self.note_decision(instance, frame.segment, (frame.what == What::Aborted).then_some(range));
+                self.early.retain(|early| *early != range);
+            }
+            What::CopiedCommit | What::CopiedAbort => {
+                let aborted = (frame.what == What::CopiedAbort).then_some(frame.range());
+                self.note_decision(instance, frame.segment, aborted);
+            }
+        }
+    }
+
+    /// Behind the frame that is noted now, what is stable, and what more is aborted.
+    fn note_decision(&mut self, instance: Instance, segment: u64, aborted: Option<Aborted>) {
+        if self.decided.back().is_none_or(|(number, _)| *number != segment) {
+            self.decided.push_back((segment, Decisions { instance, stable: 0, aborted: Vec::new() }));
+        }
+        let stable = self.undecided.from().min(self.end);
+        if let Some((_, decisions)) = self.decided.back_mut() {
+            decisions.stable = stable;
+            decisions.aborted.extend(aborted);
+        }
+    }
+
+    fn add_run(&mut self, (segment, lsn): (u64, Lsn), run: Run, end: Offset) {
         match self.segments.back_mut() {
             Some(last) if last.number == segment => {
                 last.end = end;

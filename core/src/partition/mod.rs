@@ -1,16 +1,21 @@
 //! A partition is an index over the journal: where its records lie, which of them may be seen, who waits for more.
 
+mod hidden;
 mod index;
 mod live;
 mod place;
 mod plan;
+mod rebuild;
 mod records;
 #[cfg(test)]
 mod tests;
 mod time;
+mod undecided;
 mod wait;
+mod written;
 
 pub use index::Footers;
 pub use live::Partition;
 pub use records::{Loss, RecordView, Records, RecordsIter, Witness};
 pub use wait::{Signal, Watch};
+pub use written::{Shown, What, Written};

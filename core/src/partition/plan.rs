@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::Partition;
 use super::records::{Chain, Records, Share, Stretch};
 use crate::error::{ErrorKind, Result};
-use crate::format::footer::Run;
+use crate::format::footer::{Aborted, Run};
 use crate::format::frame::Seal;
 use crate::journal::{Bytes, Segments};
 use crate::types::{Lsn, Offset};
@@ -52,6 +52,14 @@ impl Plan {
     pub(super) fn is_empty(&self) -> bool {
         self.pieces.is_empty()
     }
+    /// The offsets that are planned.
+    pub(super) fn range(&self) -> (Offset, Offset) {
+        (self.from, self.at.min(self.end))
+    }
+    /// The first segment that is read.
+    pub(super) fn first_segment(&self) -> Option<u64> {
+        self.pieces.iter().map(|piece| piece.segment).find(|segment| *segment > 0)
+    }
     pub(super) fn wants_more(&self) -> bool {
         !self.full && self.at < self.end && self.bytes < self.max_bytes
     }
@@ -90,7 +98,13 @@ impl Plan {
     }
 
     /// Fetches what is planned.
-    pub(super) fn read(self, partition: &Partition, segments: &Segments, before: Lsn) -> Result<Records> {
+    pub(super) fn read(
+        self,
+        partition: &Partition,
+        segments: &Segments,
+        before: Lsn,
+        aborted: Vec<Aborted>,
+    ) -> Result<Records> {
         let mut stretches = Vec::with_capacity(self.pieces.len());
         let mut at = self.from;
         for piece in &self.pieces {
@@ -108,6 +122,7 @@ impl Plan {
             from: self.from,
             end: at.clamp(self.from, self.end),
             stretches,
+            aborted,
             witness: partition.witness().clone(),
             seen: (0, before),
         };

@@ -7,6 +7,7 @@ use crate::format::batch::{BATCH_HEADER, BatchHeader};
 use crate::format::bytes::align8;
 use crate::format::compression::unpack_records;
 use crate::format::files::SegmentHeader;
+use crate::format::footer::Aborted;
 use crate::format::frame::{FRAME_HEADER, Frame, FrameHeader, Kind, Seal};
 use crate::format::record::{Headers, RecordIter, RecordRef};
 use crate::io::branches::branch;
@@ -52,6 +53,8 @@ pub(super) struct Share {
     /// Records from here on are hidden: they were not visible when the read began, or are past its bounds.
     pub(super) end: Offset,
     pub(super) stretches: Vec<Stretch>,
+    /// Batches that are hidden because their transaction was aborted; sorted.
+    pub(super) aborted: Vec<Aborted>,
     pub(super) witness: Arc<dyn Witness>,
     /// The life that read, and, where nothing was read, a frame at or behind the record before `from`.
     pub(super) seen: (Incarnation, Lsn),
@@ -138,9 +141,10 @@ impl Records {
         }
     }
 
-    /// Number of records, damaged ones included. Costs nothing: nothing is decoded.
+    /// Number of records, damaged ones included. Costs nothing, or, where records of aborted transactions are hidden,
+    /// one look at each batch: nothing is decoded.
     pub fn count(&self) -> u64 {
-        self.shares.iter().map(|share| share.end - share.from).sum()
+        self.shares.iter().map(Share::count).sum()
     }
 
     /// True if there is nothing to walk.
@@ -169,9 +173,17 @@ impl Records {
     /// Keeps the first `records` of what one read gave.
     pub(crate) fn truncate(&mut self, records: u64) {
         for share in &mut self.shares {
-            share.end = share.end.min(share.from.saturating_add(records));
+            share.end = share.offset_behind(records);
             let end = share.end;
             share.stretches.retain(|stretch| stretch.first < end);
+        }
+    }
+
+    /// Gives the bytes back where nothing of them is shown; where to read on stays known.
+    pub(crate) fn hollow(&mut self) {
+        for share in &mut self.shares {
+            share.from = share.end;
+            share.stretches.clear();
         }
     }
 
@@ -319,7 +331,7 @@ impl<'a> RecordsIter<'a> {
             if let Some(found) = found.filter(|found| found.header.covers(found.head, found.body)) {
                 let at = self.at;
                 (self.first, self.at, self.expected) = (self.expected, found.next, found.end);
-                if found.end > self.from && found.header.max_timestamp >= self.least {
+                if found.end > self.from && found.header.max_timestamp >= self.least && !share.hides(&found.header) {
                     return Some(self.open(share, &found, at));
                 }
                 continue;
@@ -388,7 +400,7 @@ impl<'a> RecordsIter<'a> {
 
 /// A batch of a stretch: header read, its place right, not yet verified.
 pub(super) struct Candidate<'a> {
-    header: BatchHeader,
+    pub(super) header: BatchHeader,
     head: &'a [u8],
     body: &'a [u8],
     /// Offset behind its last record.
@@ -419,7 +431,7 @@ impl Stretch {
     /// Where to go on behind damage: the next frame whose head is right, or the stretch's end. Bare batches have no
     /// head of their own that could be told from a copy in somebody's value.
     #[cold]
-    fn resume(&self, instance: Instance, at: usize, expected: Offset) -> (usize, Offset) {
+    pub(super) fn resume(&self, instance: Instance, at: usize, expected: Offset) -> (usize, Offset) {
         let bytes = &*self.bytes;
         let mut at = at;
         while !self.bare && at + FRAME_HEADER + BATCH_HEADER <= bytes.len() {

@@ -64,6 +64,7 @@ fn records(stretches: Vec<Stretch>, from: u64, end: u64) -> Records {
         from,
         end,
         stretches,
+        aborted: Vec::new(),
         witness,
         seen: (0, 0),
     })
@@ -221,6 +222,7 @@ fn a_small_read_is_cut_behind_its_first_batch() {
             from,
             end,
             stretches: vec![stretch(bytes.clone(), false, 10, end)],
+            aborted: Vec::new(),
             witness: Arc::new(Present),
             seen: (0, 0),
         };

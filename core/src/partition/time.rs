@@ -8,10 +8,12 @@ use super::records::Records;
 use crate::error::Result;
 use crate::format::footer::{Run, seek_time};
 use crate::journal::Segments;
-use crate::types::{Bounds, Offset, Timestamp};
+use crate::types::{Bounds, Isolation, Offset, Timestamp};
 
 /// Bytes of one read while a stretch is searched.
 const READ: usize = 256 << 10;
+/// As in Kafka, what was aborted is found too; what is undecided lies behind the end of the search.
+const ISOLATION: Isolation = Isolation::ReadUncommitted;
 
 /// What live segments say to a question about times.
 pub(super) struct Live<T> {
@@ -120,7 +122,7 @@ impl Search<'_> {
     fn first(&self, within: Range<Offset>, timestamp: Timestamp) -> Result<Option<Offset>> {
         let mut at = within.start.max(self.start);
         while at < within.end.min(self.end) {
-            let records = self.partition.read(self.segments, self.footers, at, READ)?;
+            let records = self.partition.read(self.segments, self.footers, at, READ, ISOLATION)?;
             for record in records.iter().at_least(timestamp) {
                 let record = record?;
                 if record.timestamp() >= timestamp {
@@ -139,7 +141,7 @@ impl Search<'_> {
     fn greatest(&self, from: Offset, known: Timestamp) -> Result<Timestamp> {
         let (mut at, mut greatest) = (from.max(self.start), known);
         while at < self.end {
-            let records = self.partition.read(self.segments, self.footers, at, READ)?;
+            let records = self.partition.read(self.segments, self.footers, at, READ, ISOLATION)?;
             for record in records.iter().at_least(greatest.saturating_add(1)) {
                 let record = record?;
                 if record.offset() < self.end {

@@ -6,6 +6,8 @@
 
 pub mod catalog;
 pub mod cuts;
+mod entries;
+pub mod identities;
 pub mod names;
 pub mod offsets;
 pub mod paged;
@@ -14,20 +16,25 @@ pub mod sequences;
 pub mod snapshot;
 #[cfg(test)]
 mod tests;
+pub mod transactions;
+mod undecided;
 
 pub use catalog::{Topic, durability_number};
 pub use cuts::{Cut, cut_behind};
+pub use identities::{Ending, Opening};
 pub use names::{check_name, check_topic_name};
 pub use offsets::{CommittedOffset, check_value as check_offset};
-pub use producers::Named;
 #[cfg(test)]
 pub use producers::Registration;
+pub use producers::{Fate, Named};
 pub use snapshot::{Loader, Snapshot};
+pub use transactions::OpenTransaction;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::batch::BatchHeader;
 use crate::format::control::{OffsetsBlock, TopicDeleted};
 use crate::format::control::{Opened, ProducerDeleted, ProducerOpened};
+use crate::format::decision::{DecisionHead, Ended};
 use crate::format::frame::Payload;
 use crate::format::topic_config::TopicConfig;
 use crate::format::transaction::TransactionHead;
@@ -37,6 +44,7 @@ use cuts::Cuts;
 use offsets::{CommittedOffsets, check_value};
 use producers::Producers;
 use sequences::Sequences;
+use transactions::Transactions;
 
 /// What is to happen with a batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,6 +76,7 @@ pub struct State {
     sequences: Sequences,
     offsets: CommittedOffsets,
     cuts: Cuts,
+    transactions: Transactions,
 }
 
 impl Default for State {
@@ -81,6 +90,7 @@ impl Default for State {
             sequences: Sequences::default(),
             offsets: CommittedOffsets::default(),
             cuts: Cuts::default(),
+            transactions: Transactions::default(),
         }
     }
 }
@@ -107,8 +117,13 @@ impl State {
     }
 
     fn apply_raw(&mut self, lsn: Lsn, instance: Instance, first: Offset, batch: &BatchHeader) {
-        if self.producers.is_raw(batch.producer_id) {
+        // Batches of a transaction that the engine sends for its owner have no sequence: nobody repeats them.
+        if batch.base_sequence >= 0 && self.producers.is_known(batch.producer_id) {
             self.sequences.note(lsn, instance, first, batch);
+        }
+        if batch.is_transactional() {
+            let records = u64::from(batch.last_offset_delta.max(0).unsigned_abs()) + 1;
+            self.transactions.wrote(batch.producer_id, instance, first, first.saturating_add(records));
         }
     }
 
@@ -116,6 +131,13 @@ impl State {
         match payload {
             Payload::Transaction { head, offsets } => self.apply_transaction(lsn, head, offsets),
             Payload::Offsets(offsets) => self.apply_offsets(lsn, offsets),
+            Payload::Decision { head, offsets } => self.apply_decision(lsn, head, offsets),
+            Payload::Begun(begun) => self.transactions.begin(begun),
+            Payload::PendingOffsets { head, offsets } => offsets.for_each(|entry| {
+                if self.catalog.topic_by_id(TopicId(entry.topic)).is_some() {
+                    self.transactions.send_offset(lsn, head.number, &entry);
+                }
+            }),
             Payload::Opened(opened) => self.apply_opened(opened),
             Payload::Recovered(recovered) => self.cuts.note(recovered),
             Payload::TopicCreated(created) => self.catalog.create(created),
@@ -143,6 +165,20 @@ impl State {
         self.apply_offsets(lsn, offsets);
     }
 
+    /// Of what was pending, an offset that was committed after it was sent stays, as in Kafka.
+    fn apply_decision(&mut self, lsn: Lsn, head: &DecisionHead<'_>, offsets: &OffsetsBlock<'_>) {
+        let pending = self.transactions.end(head.number);
+        if head.ended == Ended::Commit {
+            for entry in &pending {
+                self.offsets.install_pending(lsn, entry.lsn, &entry.entry());
+            }
+            self.apply_offsets(lsn, offsets);
+        }
+        if let Some(given_up) = self.producers.decided(lsn, head) {
+            self.sequences.remove_producer(given_up);
+        }
+    }
+
     fn apply_offsets(&mut self, lsn: Lsn, offsets: &OffsetsBlock<'_>) {
         offsets.for_each(|entry| {
             if self.catalog.topic_by_id(TopicId(entry.topic)).is_some() {
@@ -164,13 +200,15 @@ impl State {
         let Some(topic) = self.catalog.delete(id) else { return };
         for instance in &topic.instances {
             self.sequences.remove_instance(*instance);
+            self.transactions.remove_instance(*instance);
         }
         self.offsets.remove_topic(id);
+        self.transactions.remove_topic(id);
     }
 
     fn apply_producer_opened(&mut self, lsn: Lsn, opened: &ProducerOpened<'_>) {
-        if let Some(replaced) = self.producers.open(lsn, opened) {
-            self.sequences.remove_producer(replaced);
+        for gone in self.producers.open(lsn, opened).into_iter().flatten() {
+            self.sequences.remove_producer(gone);
         }
     }
 
@@ -188,9 +226,6 @@ impl State {
     #[inline]
     pub fn check_batch(&self, instance: Instance, batch: &BatchHeader) -> Result<Verdict> {
         let Some(partition) = self.catalog.partition(instance) else { return Err(unknown_instance(instance)) };
-        if batch.is_transactional() {
-            return Err(transactional_batch(batch));
-        }
         if batch.producer_id >= 0 {
             let verdict = self.check_raw(instance, batch)?;
             if verdict != Verdict::Accept {
@@ -205,8 +240,38 @@ impl State {
         if batch.base_sequence < 0 || batch.epoch < 0 {
             return Err(half_identity(batch));
         }
-        let registration = self.producers.registration(batch.producer_id)?;
-        self.sequences.check(instance, batch, registration.epoch)
+        let Some(named) = self.producers.named_by_id(batch.producer_id) else {
+            if let Ok(former) = self.producers.named_of(batch.producer_id) {
+                return Err(sequences::stale(batch, former.epoch));
+            }
+            let registration = self.producers.registration(batch.producer_id)?;
+            if batch.is_transactional() {
+                return Err(no_transactional_id(batch));
+            }
+            return self.sequences.check(instance, batch, registration.epoch);
+        };
+        if batch.epoch > named.epoch {
+            return Err(sequences::stale(batch, named.epoch));
+        }
+        let verdict = self.sequences.check(instance, batch, named.epoch)?;
+        if verdict == Verdict::Accept {
+            self.check_transactional(instance, batch)?;
+        }
+        Ok(verdict)
+    }
+
+    /// Rows D18 and D19, and what bounds a transaction.
+    fn check_transactional(&self, instance: Instance, batch: &BatchHeader) -> Result<()> {
+        let open = self.transactions.of_producer(batch.producer_id);
+        match open {
+            Some(open) if batch.is_transactional() && open.is_raw() => {
+                self.transactions.check_span(open.number, instance)
+            }
+            Some(_) if batch.is_transactional() => Err(not_raw(batch.producer_id)),
+            Some(open) if self.transactions.span(open.number, instance).is_some() => Err(not_transactional(batch)),
+            None if batch.is_transactional() => self.transactions.check_begin(),
+            _ => Ok(()),
+        }
     }
 
     /// Refuses a part of a gathered frame that has no place, and returns the offset its first record gets.
@@ -255,12 +320,21 @@ impl State {
 }
 
 #[cold]
-fn transactional_batch(batch: &BatchHeader) -> Error {
-    let text = format!(
-        "transactional raw batches are not supported by this version; use a transactional producer, producer_id={}",
-        batch.producer_id
-    );
-    Error::new(ErrorKind::InvalidTransactionState, text)
+fn no_transactional_id(batch: &BatchHeader) -> Error {
+    let text = "only a transactional id has transactions; register one with init_producer";
+    Error::new(ErrorKind::InvalidTransactionState, format!("{text}, producer_id={}", batch.producer_id))
+}
+
+#[cold]
+fn not_raw(producer_id: i64) -> Error {
+    let text = "a transactional producer has a transaction open under this id; send through its handle";
+    Error::new(ErrorKind::InvalidTransactionState, format!("{text}, producer_id={producer_id}"))
+}
+
+#[cold]
+fn not_transactional(batch: &BatchHeader) -> Error {
+    let text = "the producer has a transaction open in this partition; send transactional batches until it is decided";
+    Error::new(ErrorKind::InvalidTransactionState, format!("{text}, producer_id={}", batch.producer_id))
 }
 
 /// D2, and the same for the epoch, which Kafka does not look at.
@@ -338,7 +412,7 @@ impl State {
     #[cfg(test)]
     /// The frame of a transaction that committed, if it is among the last 64 of its name. Walks over all names.
     pub fn decision(&self, number: TransactionNumber) -> Option<Lsn> {
-        let of = |named: &Named| named.decisions.iter().rev().find(|(n, _)| *n == number).map(|(_, lsn)| *lsn);
+        let of = |named: &Named| named.decisions.iter().rev().find(|d| d.number == number).map(|d| d.lsn);
         self.producers().find_map(of)
     }
 
@@ -368,11 +442,6 @@ impl State {
             seen += page.used();
         }
         None
-    }
-
-    /// What opening `name` gives: the id, the id it replaces (-1 for none) and the epoch.
-    pub fn next_producer(&self, name: &str) -> (i64, i64, i16) {
-        self.producers.next(name)
     }
 
     /// The next id for a producer: above all that were ever issued.

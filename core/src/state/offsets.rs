@@ -28,6 +28,8 @@ pub struct CommittedOffset {
     pub metadata: Arc<str>,
     /// The frame that committed it.
     pub lsn: Lsn,
+    /// The frame that sent it: an earlier one if it was pending in a transaction.
+    pub sent_lsn: Lsn,
 }
 
 impl CommittedOffset {
@@ -115,18 +117,31 @@ impl CommittedOffsets {
     /// Notes a committed position. One that is there already is changed in place, without an allocation if its text
     /// stays.
     pub fn install(&mut self, lsn: Lsn, entry: &OffsetEntry<'_>) {
+        self.put(lsn, lsn, entry);
+    }
+
+    /// Notes a position that was pending since frame `sent`, unless one was sent later that is committed already.
+    pub fn install_pending(&mut self, lsn: Lsn, sent: Lsn, entry: &OffsetEntry<'_>) {
+        let known = self.get(entry.group, TopicId(entry.topic), entry.partition);
+        if known.is_none_or(|known| known.sent_lsn < sent) {
+            self.put(lsn, sent, entry);
+        }
+    }
+
+    fn put(&mut self, lsn: Lsn, sent: Lsn, entry: &OffsetEntry<'_>) {
         let key = (TopicId(entry.topic), entry.partition);
         let slot = self.by_group.get(entry.group).and_then(|partitions| partitions.get(&key));
         let Some(committed) = slot.and_then(|slot| self.table.get_mut(*slot)) else {
-            return self.install_new(lsn, entry);
+            return self.install_new(lsn, sent, entry);
         };
-        (committed.offset, committed.leader_epoch, committed.lsn) = (entry.offset, entry.leader_epoch, lsn);
+        (committed.offset, committed.leader_epoch) = (entry.offset, entry.leader_epoch);
+        (committed.lsn, committed.sent_lsn) = (lsn, sent);
         if *committed.metadata != *entry.metadata {
             committed.metadata = entry.metadata.into();
         }
     }
 
-    fn install_new(&mut self, lsn: Lsn, entry: &OffsetEntry<'_>) {
+    fn install_new(&mut self, lsn: Lsn, sent_lsn: Lsn, entry: &OffsetEntry<'_>) {
         let group = self.shared_name(entry.group);
         let topic = TopicId(entry.topic);
         let slot = self.table.insert(CommittedOffset {
@@ -137,6 +152,7 @@ impl CommittedOffsets {
             leader_epoch: entry.leader_epoch,
             metadata: entry.metadata.into(),
             lsn,
+            sent_lsn,
         });
         self.index(slot, &group, topic, entry.partition);
     }

@@ -6,12 +6,14 @@ use std::sync::Arc;
 
 use rustc_hash::FxHashMap;
 
+use super::identities::fenced;
 use super::paged::Paged;
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::control::ProducerOpened;
+use crate::format::decision::{Cause, DecisionHead, Ended};
 use crate::format::transaction::TransactionHead;
 use crate::limits::{DECISIONS_KEPT, PRODUCER_EPOCH_MAX};
-use crate::types::{Lsn, TransactionNumber};
+use crate::types::{Identity, Lsn, TransactionNumber};
 
 /// A raw producer's registration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,6 +39,10 @@ pub struct Named {
     pub previous_id: i64,
     /// The epoch of its holder; all older ones are fenced.
     pub epoch: i16,
+    /// The epoch before, if the call that raised it may be repeated with it (Kafka's lastProducerEpoch); -1 else.
+    pub last_epoch: i16,
+    /// What the last call that ended a transaction left, for its repetition.
+    pub last: Last,
     /// Transaction timeout in milliseconds, 0 = none.
     pub timeout_ms: u32,
     /// The frame that opened it last: the fence.
@@ -45,8 +51,50 @@ pub struct Named {
     pub position: Option<u64>,
     /// The frame that holds that position; 0 for none.
     pub position_lsn: Lsn,
-    /// The last 64 transactions that committed, oldest first, each with its frame.
-    pub decisions: VecDeque<(TransactionNumber, Lsn)>,
+    /// The last 64 transactions that were decided in the log, oldest first.
+    pub decisions: VecDeque<Decision>,
+}
+
+impl Named {
+    /// The identity of its holder.
+    pub fn identity(&self) -> Identity {
+        Identity { producer_id: self.producer_id, epoch: self.epoch }
+    }
+}
+
+/// Kafka's Empty, CompleteCommit and CompleteAbort.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Last {
+    /// Opened since.
+    Nothing = 0,
+    /// Committed.
+    Commit = 1,
+    /// Aborted.
+    Abort = 2,
+}
+
+/// How a transaction of a name ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Fate {
+    /// Its records and offsets are part of the log.
+    Committed = 0,
+    /// They are not.
+    Aborted = 1,
+    /// They are not, because it was open for too long.
+    TimedOut = 2,
+}
+
+/// A decision that is remembered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Decision {
+    /// The transaction.
+    pub number: TransactionNumber,
+    /// The frame that decided.
+    pub lsn: Lsn,
+    /// How.
+    pub fate: Fate,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -106,10 +154,10 @@ impl Producers {
         }
     }
 
-    /// True if the id is a raw producer's.
+    /// True if somebody holds the id.
     #[inline]
-    pub fn is_raw(&self, producer_id: i64) -> bool {
-        matches!(self.by_id.get(&producer_id), Some(Owner::Raw(_)))
+    pub fn is_known(&self, producer_id: i64) -> bool {
+        self.by_id.contains_key(&producer_id)
     }
 
     /// The registration that a raw batch appeals to. Every id that was issued is below the next one, so an unknown
@@ -120,16 +168,6 @@ impl Producers {
             && let Some(registration) = self.raw.get(*slot)
         {
             return Ok(registration);
-        }
-        if let Some(Owner::Named(slot)) = owner
-            && let Some(named) = self.named.get(*slot)
-        {
-            let text = format!(
-                "the id belongs to a named producer, which sends through its handle only; register an id for raw \
-                 batches, producer_id={producer_id} name={}",
-                named.name
-            );
-            return Err(Error::new(ErrorKind::ProducerFenced, text));
         }
         let text = format!(
             "the producer id was never issued, or has expired; register a new one and start at sequence 0, \
@@ -151,45 +189,51 @@ impl Producers {
         if (named.producer_id, named.epoch) == (producer_id, epoch) {
             return Ok(());
         }
-        let text = format!(
-            "a newer holder took over this name; open it again only if that one is gone, name={} \
-             producer_id={producer_id} epoch={epoch} newer_producer_id={} newer_epoch={}",
-            named.name, named.producer_id, named.epoch
-        );
-        Err(Error::new(ErrorKind::ProducerFenced, text))
+        Err(fenced(named, Identity { producer_id, epoch }))
     }
 
-    /// What opening `name` gives: id, the id it replaces (-1 for none), epoch. The id changes when the epochs of the
-    /// old one are used up: 32767 is never handed out, as in Kafka.
-    pub fn next(&self, name: &str) -> (i64, i64, i16) {
-        match self.named(name) {
-            None => (self.next_id, -1, 0),
-            Some(named) if named.epoch >= PRODUCER_EPOCH_MAX => (self.next_id, named.producer_id, 0),
-            Some(named) => (named.producer_id, -1, named.epoch.saturating_add(1)),
+    /// The identity behind a name's: the next epoch, or a new id when the epochs of the old one are used up: 32767 is
+    /// never handed out, as in Kafka.
+    pub fn raised(&self, named: &Named) -> Identity {
+        if named.epoch >= PRODUCER_EPOCH_MAX {
+            return Identity { producer_id: self.next_id, epoch: 0 };
         }
+        Identity { producer_id: named.producer_id, epoch: named.epoch.saturating_add(1) }
     }
 
-    /// Notes an opened producer. Returns the id of a raw registration that it replaced, whose batches are to be
-    /// forgotten: no engine writes that, but the newest frame counts.
-    pub fn open(&mut self, lsn: Lsn, opened: &ProducerOpened<'_>) -> Option<i64> {
+    /// The name that holds an id, or gave it up last.
+    pub(super) fn named_of(&self, producer_id: i64) -> Result<&Named> {
+        let slot = match self.by_id.get(&producer_id) {
+            Some(Owner::Named(slot)) => Some(slot),
+            _ => self.by_previous.get(&producer_id),
+        };
+        slot.and_then(|slot| self.named.get(*slot)).map(|named| &**named).ok_or_else(|| {
+            let text = "no transactional id has this producer id; register one with init_producer";
+            Error::new(ErrorKind::UnknownTransactionalId, format!("{text}, producer_id={producer_id}"))
+        })
+    }
+
+    /// Notes an opened producer. Returns ids whose batches are to be forgotten.
+    pub fn open(&mut self, lsn: Lsn, opened: &ProducerOpened<'_>) -> [Option<i64>; 2] {
         let id = opened.producer_id;
-        let next = id.checked_add(1).filter(|next| *next > 0)?;
+        let Some(next) = id.checked_add(1).filter(|next| *next > 0) else { return [None; 2] };
         self.next_id = self.next_id.max(next);
         let owner = self.by_id.get(&id).copied();
         if opened.name.is_empty() {
-            if let Some(Owner::Named(_)) = owner {
+            let named = matches!(owner, Some(Owner::Named(_)));
+            if named {
                 self.remove(id);
             }
             self.open_raw(lsn, opened);
-            return None;
+            return [named.then_some(id), None];
         }
-        let replaces_raw = matches!(owner, Some(Owner::Raw(_)));
         let own = self.by_name.get(opened.name).map(|slot| Owner::Named(*slot));
-        if owner.is_some() && owner != own {
+        // No engine gives an id to two, but the newest frame counts.
+        let taken = owner.is_some() && owner != own;
+        if taken {
             self.remove(id);
         }
-        self.open_named(lsn, opened);
-        replaces_raw.then_some(id)
+        [taken.then_some(id), self.open_named(lsn, opened)]
     }
 
     fn open_raw(&mut self, lsn: Lsn, opened: &ProducerOpened<'_>) {
@@ -209,27 +253,40 @@ impl Producers {
     }
 
     /// Position and decisions belong to the name: they stay whoever holds it, under whatever id.
-    fn open_named(&mut self, lsn: Lsn, opened: &ProducerOpened<'_>) {
+    /// Returns the id that the name gave up, if it did.
+    fn open_named(&mut self, lsn: Lsn, opened: &ProducerOpened<'_>) -> Option<i64> {
         let slot = match self.by_name.get(opened.name) {
             Some(slot) => *slot,
             None => self.insert_named(opened),
         };
-        let Some(named) = self.named.get_mut(slot).map(Arc::make_mut) else { return };
-        if named.producer_id != opened.producer_id {
-            self.by_id.remove(&named.producer_id);
-            self.by_id.insert(opened.producer_id, Owner::Named(slot));
+        let identity = Identity { producer_id: opened.producer_id, epoch: opened.epoch };
+        let given_up = self.rename(slot, identity, opened.previous_id);
+        let named = self.named.get_mut(slot).map(Arc::make_mut)?;
+        (named.last_epoch, named.last) = (opened.last_epoch, Last::Nothing);
+        named.timeout_ms = opened.timeout_ms;
+        named.opened_lsn = lsn;
+        given_up
+    }
+
+    /// Gives a name another id or epoch. Returns the id that it gave up, if it did.
+    fn rename(&mut self, slot: u32, identity: Identity, previous_id: i64) -> Option<i64> {
+        let named = self.named.get_mut(slot).map(Arc::make_mut)?;
+        let given_up = (named.producer_id != identity.producer_id).then_some(named.producer_id);
+        if let Some(given_up) = given_up {
+            self.by_id.remove(&given_up);
+            self.by_id.insert(identity.producer_id, Owner::Named(slot));
         }
-        if named.producer_id != opened.producer_id || opened.previous_id >= 0 {
-            self.by_previous.remove(&named.previous_id);
-            named.previous_id = opened.previous_id.max(-1);
+        if given_up.is_some() || previous_id >= 0 {
+            if self.by_previous.get(&named.previous_id) == Some(&slot) {
+                self.by_previous.remove(&named.previous_id);
+            }
+            named.previous_id = previous_id.max(-1);
             if named.previous_id >= 0 {
                 self.by_previous.insert(named.previous_id, slot);
             }
         }
-        named.producer_id = opened.producer_id;
-        named.epoch = opened.epoch;
-        named.timeout_ms = opened.timeout_ms;
-        named.opened_lsn = lsn;
+        (named.producer_id, named.epoch) = (identity.producer_id, identity.epoch);
+        given_up
     }
 
     fn insert_named(&mut self, opened: &ProducerOpened<'_>) -> u32 {
@@ -239,6 +296,8 @@ impl Producers {
             producer_id: opened.producer_id,
             previous_id: -1,
             epoch: opened.epoch,
+            last_epoch: -1,
+            last: Last::Nothing,
             timeout_ms: opened.timeout_ms,
             opened_lsn: 0,
             position: None,
@@ -271,11 +330,47 @@ impl Producers {
         if head.position.is_some() {
             (named.position, named.position_lsn) = (head.position, lsn);
         }
-        if head.number != 0 {
-            if named.decisions.len() >= DECISIONS_KEPT {
-                named.decisions.pop_front();
-            }
-            named.decisions.push_back((head.number, lsn));
+        named.remember(Decision { number: head.number, lsn, fate: Fate::Committed });
+    }
+
+    /// Notes the decision on a transaction whose batches were in the log, and who the holder is from now on. Returns
+    /// the id that the name gave up, if it did.
+    pub fn decided(&mut self, lsn: Lsn, head: &DecisionHead<'_>) -> Option<i64> {
+        let (producer_id, epoch) = head.producer;
+        let next = head.next.0.checked_add(1).filter(|next| *next > 0)?;
+        self.next_id = self.next_id.max(next);
+        let Some(Owner::Named(slot)) = self.by_id.get(&producer_id).copied() else { return None };
+        let named = self.named.get_mut(slot).map(Arc::make_mut)?;
+        if head.position.is_some() {
+            (named.position, named.position_lsn) = (head.position, lsn);
         }
+        let (last, fate) = match (head.ended, head.cause) {
+            (Ended::Commit, _) => (Last::Commit, Fate::Committed),
+            (Ended::Abort, Cause::Timeout) => (Last::Abort, Fate::TimedOut),
+            (Ended::Abort, _) => (Last::Abort, Fate::Aborted),
+        };
+        named.remember(Decision { number: head.number, lsn, fate });
+        if head.next == head.producer {
+            return None;
+        }
+        (named.last_epoch, named.last) = (epoch, last);
+        let identity = Identity { producer_id: head.next.0, epoch: head.next.1 };
+        if identity.producer_id != producer_id && self.by_id.contains_key(&identity.producer_id) {
+            return None;
+        }
+        let previous_id = if identity.producer_id == producer_id { -1 } else { producer_id };
+        self.rename(slot, identity, previous_id)
+    }
+}
+
+impl Named {
+    fn remember(&mut self, decision: Decision) {
+        if decision.number == 0 {
+            return;
+        }
+        if self.decisions.len() >= DECISIONS_KEPT {
+            self.decisions.pop_front();
+        }
+        self.decisions.push_back(decision);
     }
 }

@@ -9,231 +9,42 @@
 //!   2 partition   (slot = instance) start u64, end u64, topic slot u32, number u32
 //!   3 raw         producer id u64, epoch u16, timeout u32, opened lsn u64
 //!   4 named       producer id u64, previous id u64, epoch u16, timeout u32, opened lsn u64, position lsn u64,
-//!                 has position u8, position u64, decisions u32, per decision number u64, lsn u64; name text
+//!                 has position u8, position u64, last epoch u16, last u8, decisions u32, per decision number u64,
+//!                 lsn u64 (bits 62 and 63: how it ended); name text
 //!   5 sequence    producer id u64, instance u32, epoch u16, batches u32, per batch, oldest first,
 //!                 first sequence u32, last sequence u32, first offset u64, timestamp u64, lsn u64
-//!   6 committed   topic id 16 bytes, partition u32, offset u64, leader epoch u32, lsn u64, group text, metadata text
+//!   6 committed   topic id 16 bytes, partition u32, offset u64, leader epoch u32, lsn u64, sent lsn u64, group text,
+//!                 metadata text
+//!   9 open        number u64, producer id u64, epoch u16, flags u16, timeout u32, since u64
+//!  10 span        number u64, instance u32, first offset u64, end offset u64
+//!  11 pending     number u64, topic id 16 bytes, partition u32, offset u64, leader epoch u32, lsn u64, group text,
+//!                 metadata text
 //!  12 options     (slot = the topic's) length u32, pairs of texts
 //!  13 cut         incarnation u64, last lsn kept u64
 //! ```
+//! Version 1 has no last epoch, last and sent lsn, and no tables above 6.
 //! Tables ascend, and slots within a table, over all parts; a text is a u16 length and UTF-8. The same state always
 //! gives the same bytes, so they serve as its digest.
 
-use std::collections::VecDeque;
 use std::sync::{Arc, OnceLock};
-
-use rustc_hash::FxHashMap;
 
 use super::State;
 use super::catalog::{Catalog, PartitionState, Topic};
 use super::cuts::{Cut, Cuts};
+use super::entries::{Aside, Entry};
 use super::offsets::{CommittedOffset, CommittedOffsets};
 use super::paged::Paged;
 use super::producers::{Named, Producers, Registration};
-use super::sequences::{CachedBatch, Sequence, Sequences};
+use super::sequences::{Sequence, Sequences};
+use super::transactions::{OpenSpan, OpenTransaction, PendingOffset, Transactions};
 use crate::format::bytes::{Put, Reader, put_u32};
 use crate::format::topic_config::TopicConfig;
-use crate::limits::{CACHED_BATCHES, DECISIONS_KEPT, ENTRIES_PER_HOLD};
+use crate::limits::ENTRIES_PER_HOLD;
 use crate::types::TopicId;
 
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 /// A part ends after the page that takes it past this many bytes.
 const PART_BYTES: usize = 64 << 10;
-
-/// One entry of a table, as bytes.
-trait Entry: Clone {
-    /// The table's number.
-    const TABLE: u32;
-    /// About how many bytes `write` appends.
-    fn weight(&self) -> usize;
-    fn write(&self, to: &mut Vec<u8>);
-    fn read(from: &mut Reader<'_>, slot: u32, aside: &mut Aside) -> Option<Self>;
-}
-
-/// What entries say beside themselves, to be compared when all are there.
-#[derive(Debug, Default)]
-struct Aside {
-    /// Partitions of each topic, by the topic's slot.
-    counts: FxHashMap<u32, u32>,
-}
-
-impl Entry for Arc<Topic> {
-    const TABLE: u32 = 1;
-    fn weight(&self) -> usize {
-        28 + self.name.len()
-    }
-    fn write(&self, to: &mut Vec<u8>) {
-        // Never more than limits::TOPIC_PARTITIONS_MAX.
-        let partitions = u32::try_from(self.instances.len()).unwrap_or(u32::MAX);
-        to.raw(&self.id.0).u32(partitions).u8(self.durability).u8(self.partition_kind).text(&self.name);
-    }
-    fn read(from: &mut Reader<'_>, slot: u32, aside: &mut Aside) -> Option<Self> {
-        let id = TopicId(from.id()?);
-        aside.counts.insert(slot, from.u32()?);
-        let (durability, partition_kind, name) = (from.u8()?, from.u8()?, from.text()?.into());
-        Some(Arc::new(Topic { name, id, durability, partition_kind, instances: Vec::new() }))
-    }
-}
-
-impl Entry for TopicConfig {
-    const TABLE: u32 = 12;
-    fn weight(&self) -> usize {
-        48
-    }
-    fn write(&self, to: &mut Vec<u8>) {
-        let head = to.len();
-        to.u32(0);
-        TopicConfig::write(self, to);
-        // A few short texts.
-        let len = (to.len() - head - 4) as u32;
-        put_u32(to, head, len);
-    }
-    fn read(from: &mut Reader<'_>, _slot: u32, _aside: &mut Aside) -> Option<Self> {
-        let len = from.u32()? as usize;
-        TopicConfig::read(&mut Reader::new(from.bytes(len)?))
-    }
-}
-
-impl Entry for PartitionState {
-    const TABLE: u32 = 2;
-    fn weight(&self) -> usize {
-        28
-    }
-    fn write(&self, to: &mut Vec<u8>) {
-        to.u64(self.start).u64(self.end).u32(self.topic).u32(self.number);
-    }
-    fn read(from: &mut Reader<'_>, _slot: u32, _aside: &mut Aside) -> Option<Self> {
-        Some(Self { start: from.u64()?, end: from.u64()?, topic: from.u32()?, number: from.u32()? })
-    }
-}
-
-impl Entry for Registration {
-    const TABLE: u32 = 3;
-    fn weight(&self) -> usize {
-        26
-    }
-    fn write(&self, to: &mut Vec<u8>) {
-        to.u64(self.producer_id.cast_unsigned()).u16(self.epoch.cast_unsigned());
-        to.u32(self.timeout_ms).u64(self.opened_lsn);
-    }
-    fn read(from: &mut Reader<'_>, _slot: u32, _aside: &mut Aside) -> Option<Self> {
-        Some(Self {
-            producer_id: from.u64()?.cast_signed(),
-            epoch: from.u16()?.cast_signed(),
-            timeout_ms: from.u32()?,
-            opened_lsn: from.u64()?,
-        })
-    }
-}
-
-impl Entry for Arc<Named> {
-    const TABLE: u32 = 4;
-    fn weight(&self) -> usize {
-        61 + 16 * self.decisions.len() + self.name.len()
-    }
-    fn write(&self, to: &mut Vec<u8>) {
-        to.u64(self.producer_id.cast_unsigned()).u64(self.previous_id.cast_unsigned());
-        to.u16(self.epoch.cast_unsigned()).u32(self.timeout_ms).u64(self.opened_lsn).u64(self.position_lsn);
-        to.u8(u8::from(self.position.is_some())).u64(self.position.unwrap_or(0));
-        // Never more than limits::DECISIONS_KEPT.
-        to.u32(u32::try_from(self.decisions.len()).unwrap_or(u32::MAX));
-        for (number, lsn) in &self.decisions {
-            to.u64(*number).u64(*lsn);
-        }
-        to.text(&self.name);
-    }
-    fn read(from: &mut Reader<'_>, _slot: u32, _aside: &mut Aside) -> Option<Self> {
-        let (producer_id, previous_id) = (from.u64()?.cast_signed(), from.u64()?.cast_signed());
-        let (epoch, timeout_ms, opened_lsn) = (from.u16()?.cast_signed(), from.u32()?, from.u64()?);
-        let position_lsn = from.u64()?;
-        let position = match (from.u8()?, from.u64()?) {
-            (0, 0) => None,
-            (1, position) => Some(position),
-            _ => return None,
-        };
-        let mut decisions = VecDeque::new();
-        for _ in 0..bounded(from.u32()?, DECISIONS_KEPT)? {
-            decisions.push_back((from.u64()?, from.u64()?));
-        }
-        let name = from.text()?.into();
-        Some(Arc::new(Named {
-            name,
-            producer_id,
-            previous_id,
-            epoch,
-            timeout_ms,
-            opened_lsn,
-            position,
-            position_lsn,
-            decisions,
-        }))
-    }
-}
-
-impl Entry for Sequence {
-    const TABLE: u32 = 5;
-    fn weight(&self) -> usize {
-        22 + 32 * self.batches().len()
-    }
-    fn write(&self, to: &mut Vec<u8>) {
-        to.u64(self.producer_id.cast_unsigned()).u32(self.instance).u16(self.epoch.cast_unsigned());
-        // Never more than limits::CACHED_BATCHES.
-        to.u32(u32::try_from(self.batches().len()).unwrap_or(u32::MAX));
-        for batch in self.batches() {
-            to.u32(batch.first_sequence.cast_unsigned()).u32(batch.last_sequence.cast_unsigned());
-            to.u64(batch.first).u64(batch.timestamp.cast_unsigned()).u64(batch.lsn);
-        }
-    }
-    fn read(from: &mut Reader<'_>, _slot: u32, _aside: &mut Aside) -> Option<Self> {
-        let (producer_id, instance) = (from.u64()?.cast_signed(), from.u32()?);
-        let mut sequence = Sequence::new(producer_id, instance, from.u16()?.cast_signed());
-        for _ in 0..bounded(from.u32()?, CACHED_BATCHES)? {
-            sequence.push(CachedBatch {
-                first_sequence: from.u32()?.cast_signed(),
-                last_sequence: from.u32()?.cast_signed(),
-                first: from.u64()?,
-                timestamp: from.u64()?.cast_signed(),
-                lsn: from.u64()?,
-            });
-        }
-        Some(sequence)
-    }
-}
-
-impl Entry for CommittedOffset {
-    const TABLE: u32 = 6;
-    fn weight(&self) -> usize {
-        48 + self.group.len() + self.metadata.len()
-    }
-    fn write(&self, to: &mut Vec<u8>) {
-        to.raw(&self.topic.0).u32(self.partition).u64(self.offset).u32(self.leader_epoch.cast_unsigned());
-        to.u64(self.lsn).text(&self.group).text(&self.metadata);
-    }
-    fn read(from: &mut Reader<'_>, _slot: u32, _aside: &mut Aside) -> Option<Self> {
-        let (topic, partition, offset) = (TopicId(from.id()?), from.u32()?, from.u64()?);
-        let (leader_epoch, lsn) = (from.u32()?.cast_signed(), from.u64()?);
-        let (group, metadata) = (from.text()?.into(), from.text()?.into());
-        Some(Self { group, topic, partition, offset, leader_epoch, metadata, lsn })
-    }
-}
-
-impl Entry for Cut {
-    const TABLE: u32 = 13;
-    fn weight(&self) -> usize {
-        20
-    }
-    fn write(&self, to: &mut Vec<u8>) {
-        to.u64(self.incarnation).u64(self.kept);
-    }
-    fn read(from: &mut Reader<'_>, _slot: u32, _aside: &mut Aside) -> Option<Self> {
-        Some(Self { incarnation: from.u64()?, kept: from.u64()? })
-    }
-}
-
-/// A number of items that a file claims, if there may be so many.
-fn bounded(count: u32, greatest: usize) -> Option<u32> {
-    (count as usize <= greatest).then_some(count)
-}
 
 /// Everything a state is made of; all look-ups are derived from it.
 #[derive(Clone, Debug, Default)]
@@ -250,6 +61,9 @@ struct Tables {
     sequences: Paged<Sequence>,
     offsets: Paged<CommittedOffset>,
     cuts: Paged<Cut>,
+    open: Paged<OpenTransaction>,
+    spans: Paged<OpenSpan>,
+    pending: Paged<PendingOffset>,
 }
 
 /// Where a part begins: table and slot. It ends where the next one begins.
@@ -278,6 +92,9 @@ impl Snapshot {
             sequences: state.sequences.table.clone(),
             offsets: state.offsets.table.clone(),
             cuts: state.cuts.table.clone(),
+            open: state.transactions.open.clone(),
+            spans: state.transactions.spans.clone(),
+            pending: state.transactions.pending.clone(),
         };
         Self { tables, plan: OnceLock::new() }
     }
@@ -313,6 +130,9 @@ impl Snapshot {
         write_section(&t.named, from, until, out);
         write_section(&t.sequences, from, until, out);
         write_section(&t.offsets, from, until, out);
+        write_section(&t.open, from, until, out);
+        write_section(&t.spans, from, until, out);
+        write_section(&t.pending, from, until, out);
         write_section(&t.configs, from, until, out);
         write_section(&t.cuts, from, until, out);
         // At most 1,000 entries of at most three texts of 64 KiB.
@@ -329,6 +149,9 @@ impl Snapshot {
             plan.add(&self.tables.named);
             plan.add(&self.tables.sequences);
             plan.add(&self.tables.offsets);
+            plan.add(&self.tables.open);
+            plan.add(&self.tables.spans);
+            plan.add(&self.tables.pending);
             plan.add(&self.tables.configs);
             plan.add(&self.tables.cuts);
             plan.starts
@@ -400,11 +223,12 @@ impl Loader {
     pub fn add(&mut self, part_body: &[u8]) -> Option<()> {
         let mut from = Reader::new(part_body);
         let (version, len, part, parts) = (from.u32()?, from.u32()?, from.u32()?, from.u32()?);
-        let whole = version == VERSION && len as usize == part_body.len();
+        let whole = (1..=VERSION).contains(&version) && len as usize == part_body.len();
         if !whole || part != self.added.checked_add(1)? || part > parts {
             return None;
         }
         if part == 1 {
+            self.aside.version = version;
             self.parts = parts;
             self.tables.incarnation = from.u64()?;
             self.tables.first_number = from.u64()?;
@@ -418,7 +242,7 @@ impl Loader {
             self.section(table, entries, &mut from)?;
         }
         self.added = part;
-        (parts == self.parts).then_some(())
+        (parts == self.parts && version == self.aside.version).then_some(())
     }
 
     fn section(&mut self, table: u32, entries: u32, from: &mut Reader<'_>) -> Option<()> {
@@ -436,6 +260,9 @@ impl Loader {
                 4 => t.named.set(slot, Entry::read(from, slot, aside)?),
                 5 => t.sequences.set(slot, Entry::read(from, slot, aside)?),
                 6 => t.offsets.set(slot, Entry::read(from, slot, aside)?),
+                9 => t.open.set(slot, Entry::read(from, slot, aside)?),
+                10 => t.spans.set(slot, Entry::read(from, slot, aside)?),
+                11 => t.pending.set(slot, Entry::read(from, slot, aside)?),
                 12 => t.configs.set(slot, Entry::read(from, slot, aside)?),
                 13 => t.cuts.set(slot, Entry::read(from, slot, aside)?),
                 _ => return None,
@@ -458,11 +285,15 @@ impl Loader {
             sequences: Sequences::load(t.sequences)?,
             offsets: CommittedOffsets::load(t.offsets)?,
             cuts: Cuts::load(t.cuts)?,
+            transactions: Transactions::load(t.open, t.spans, t.pending)?,
         };
-        let owned =
-            |s: &Sequence| state.producers.is_raw(s.producer_id) && state.catalog.partition(s.instance).is_some();
+        let there = |instance: u32| state.catalog.partition(instance).is_some();
+        let topic = |id: TopicId| state.catalog.topic_by_id(id).is_some();
+        let owned = |s: &Sequence| state.producers.is_known(s.producer_id) && there(s.instance);
         let whole = state.sequences.table.iter().all(|(_, sequence)| owned(sequence))
-            && state.offsets.table.iter().all(|(_, offset)| state.catalog.topic_by_id(offset.topic).is_some());
+            && state.offsets.table.iter().all(|(_, offset)| topic(offset.topic))
+            && state.transactions.spans.iter().all(|(_, span)| there(span.instance))
+            && state.transactions.pending.iter().all(|(_, pending)| topic(pending.topic));
         whole.then_some(state)
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use oncelog::{ConsumerOptions, Engine, Partition, ProducerOptions, ReadOptions, TopicPartition};
+use oncelog::{ConsumerOptions, Engine, Isolation, Partition, ProducerOptions, ReadOptions, TopicPartition};
 
 use super::world::{Known, Name, Shown, Topic, known_by};
 
@@ -24,7 +24,11 @@ pub fn look(engine: &Engine, questions: &Questions) -> Result<Shown, String> {
     for info in told("topics", engine.topics())? {
         let mut partitions = Vec::new();
         for number in 0..info.partitions {
-            partitions.push(read(&told("partition", engine.partition(&info.name, number))?)?);
+            let partition = told("partition", engine.partition(&info.name, number))?;
+            let known = read(&partition, Isolation::ReadUncommitted)?;
+            let committed: BTreeSet<Known> = read(&partition, Isolation::ReadCommitted)?.into_iter().collect();
+            shown.hidden.extend(known.iter().filter(|record| !committed.contains(record)));
+            partitions.push(known);
         }
         shown.topics.insert(info.name, Topic { id: Some(info.id), partitions });
     }
@@ -50,7 +54,7 @@ pub fn open_names(engine: &Engine, questions: &Questions) -> Result<BTreeMap<Str
     let mut names = BTreeMap::new();
     let mut ids = BTreeMap::new();
     for name in &questions.names {
-        let identity = told("init_producer", engine.init_producer(Some(name), Duration::ZERO, None))?;
+        let identity = told("init_producer", engine.init_producer(Some(name), Duration::from_secs(60), None))?;
         if let Some(other) = ids.insert(identity.producer_id, name) {
             return Err(format!("{name} and {other} have the same producer id {}", identity.producer_id));
         }
@@ -60,27 +64,28 @@ pub fn open_names(engine: &Engine, questions: &Questions) -> Result<BTreeMap<Str
     Ok(names)
 }
 
-/// A partition from its start to its end: dense offsets, nothing hidden.
-fn read(partition: &Partition) -> Result<Vec<Known>, String> {
+/// A partition from its start to its end: dense offsets, nothing undecided, and nothing hidden from read_uncommitted.
+fn read(partition: &Partition, isolation: Isolation) -> Result<Vec<Known>, String> {
     let bounds = partition.bounds();
     let place = format!("{}-{}", partition.topic(), partition.number());
     if bounds.start != 0 || bounds.stable != bounds.end {
         return Err(format!("{place} has {bounds:?} though nothing was deleted and no transaction is open"));
     }
-    let mut known = Vec::new();
-    while (known.len() as u64) < bounds.end {
-        let records = told(&place, partition.read(known.len() as u64, ReadOptions::new()))?;
-        let before = known.len();
+    let (mut known, mut at) = (Vec::new(), 0);
+    while at < bounds.end {
+        let records = told(&place, partition.read(at, ReadOptions::new().isolation(isolation)))?;
+        let next = records.next_offset(partition.topic(), partition.number()).unwrap_or(at);
         for view in &records {
             let view = told(&place, view)?;
-            if view.offset() != known.len() as u64 {
+            if isolation == Isolation::ReadUncommitted && view.offset() != known.len() as u64 {
                 return Err(format!("{place} offset {} comes where {} is due", view.offset(), known.len()));
             }
             known.push(known_by(view.value().unwrap_or_default()));
         }
-        if known.len() == before {
-            return Err(format!("{place} shows nothing at offset {before} of {bounds:?}"));
+        if next == at {
+            return Err(format!("{place} shows nothing at offset {at} of {bounds:?}"));
         }
+        at = next;
     }
     Ok(known)
 }

@@ -7,7 +7,7 @@ use oncelog::sim::{Log, Rng, World};
 use oncelog::{
     AppendOptions, Appended, Batch, ConsumerOptions, Durability, Engine, EngineOptions, Error, ErrorKind,
     GroupMetadata, Identity, Offsets, Producer, ProducerOptions, Record, Ticket, TopicOptions, TopicPartition,
-    TransactionalProducer,
+    Transaction, TransactionalProducer,
 };
 
 use super::Check;
@@ -136,7 +136,7 @@ impl Tape {
         for effect in &effects {
             self.shown.apply(effect);
             match effect {
-                Effect::Records { topic, partition, values } => {
+                Effect::Records { topic, partition, values } | Effect::Streamed { topic, partition, values } => {
                     let owners = self.visible.entry((topic.clone(), *partition)).or_default();
                     owners.extend(values.iter().map(|_| self.ops.len()));
                 }
@@ -380,8 +380,17 @@ impl Tape {
 
     /// The same for a transactional id.
     pub fn transactional(&mut self, name: &str) -> Result<TransactionalProducer, String> {
+        self.transactional_with(name, ProducerOptions::new())
+    }
+
+    /// The same with options.
+    pub fn transactional_with(
+        &mut self,
+        name: &str,
+        options: ProducerOptions,
+    ) -> Result<TransactionalProducer, String> {
         let op = self.begin(format!("open {name}"), vec![Effect::Opened { name: name.to_owned() }]);
-        let answer = self.engine().transactional_producer(name, ProducerOptions::new());
+        let answer = self.engine().transactional_producer(name, options);
         let producer = self.answered(op, Durability::Disk, answer)?;
         producer.ok_or_else(|| "a workload opens names before it breaks the disk".to_owned())
     }
@@ -450,6 +459,42 @@ impl Tape {
         // The strongest level of all topics that it names.
         let named = sends.iter().map(|(topic, ..)| *topic).chain(offset.map(|(_, topic, _)| topic));
         let level = named.filter_map(|topic| self.levels.get(topic)).max().copied().unwrap_or(Durability::Os);
+        self.answered(op, level, answer).map(drop)
+    }
+
+    /// Sends a record of a transaction that streams; its value is for `commit_streamed`.
+    pub fn stream(&mut self, transaction: &mut Transaction, send: Send<'_>) -> Result<Known, String> {
+        let (topic, partition, len) = send;
+        let value = self.value(len);
+        let values = vec![known_by(&value)];
+        let effect = Effect::Streamed { topic: topic.to_owned(), partition, values };
+        let op = self.begin(format!("stream to {topic}-{partition}"), vec![effect]);
+        transaction
+            .send(topic, Record::new(&value).partition(partition))
+            .map_err(|error| format!("{} answers {error}", self.ops[op].what))?;
+        Ok(known_by(&value))
+    }
+
+    /// Commits what was streamed, with an offset and a position, at the level of its topics.
+    pub fn commit_streamed(
+        &mut self,
+        mut transaction: Transaction,
+        values: Vec<Known>,
+        (group, topic, offset): (&str, &str, u64),
+        (name, position): (&str, u64),
+        level: Durability,
+    ) -> Check {
+        let effects = vec![
+            Effect::Committed { values },
+            Effect::Offset { group: group.to_owned(), topic: topic.to_owned(), partition: 0, offset },
+            Effect::Position { name: name.to_owned(), position },
+        ];
+        let op = self.begin(format!("commit of what {name} streamed"), effects);
+        let offsets: Offsets = [(TopicPartition::new(topic, 0), offset.into())].into();
+        let answer = transaction
+            .send_offsets(&GroupMetadata { group: group.to_owned() }, &offsets)
+            .and_then(|()| transaction.send_position(position))
+            .and_then(|()| transaction.commit());
         self.answered(op, level, answer).map(drop)
     }
 

@@ -32,6 +32,7 @@ workloads! {
     "checkpoint-in-parts" 7 checkpoint_in_parts,
     "grow-between-checkpoints" 8 grow_between_checkpoints,
     "transactions" 9 transactions,
+    "streamed" 30 streamed,
     "large-frame" 10 large_frame,
     "fence" 11 fence,
     "named" 12 named,

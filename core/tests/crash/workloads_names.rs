@@ -1,7 +1,7 @@
 //! Workloads of producers: transactions, fences, positions, sequences.
 
 use oncelog::Durability::{Disk, Os};
-use oncelog::{ErrorKind, Record};
+use oncelog::{ErrorKind, ProducerOptions, Record};
 
 use super::Check;
 use super::tape::Tape;
@@ -23,6 +23,36 @@ pub fn transactions(tape: &mut Tape) -> Check {
         }
     }
     tape.transact(&producer, &[("right", 0, 9_000), ("left", 1, 9_000)], None, Some(("mover", 90)))
+}
+
+/// Two transactions that stream over several segments, one aborted and one committed, beside plain appends; then one
+/// that is never decided.
+pub fn streamed(tape: &mut Tape) -> Check {
+    tape.open()?;
+    tape.create("left", 2, Disk)?;
+    tape.create("right", 1, Os)?;
+    let options = || ProducerOptions::new().transaction_buffer(0);
+    let (keeper, loser) = (tape.transactional_with("keeper", options())?, tape.transactional_with("loser", options())?);
+    for round in 0..2_u64 {
+        let mut kept = keeper.begin_transaction().map_err(|error| error.to_string())?;
+        let mut lost = loser.begin_transaction().map_err(|error| error.to_string())?;
+        let mut values = Vec::new();
+        for n in 0..4 {
+            let len = 300 + n * 5_000;
+            values.push(tape.stream(&mut kept, ("left", 0, len))?);
+            tape.stream(&mut lost, ("left", 0, len / 2))?;
+            values.push(tape.stream(&mut kept, ("right", 0, 120))?);
+            tape.append("left", 1, &[90], Disk)?;
+        }
+        lost.abort().map_err(|error| error.to_string())?;
+        tape.append("right", 0, &[70], Os)?;
+        tape.commit_streamed(kept, values, ("movers", "left", round + 1), ("keeper", round * 5), Disk)?;
+        tape.rest(60)?;
+    }
+    let mut open = loser.begin_transaction().map_err(|error| error.to_string())?;
+    tape.stream(&mut open, ("left", 1, 400))?;
+    tape.append("left", 0, &[80], Disk)?;
+    tape.rest(60)
 }
 
 /// Two holders of a name, and of a transactional id: the older one is refused for good.

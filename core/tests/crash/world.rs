@@ -1,6 +1,6 @@
 //! The model: what a log shows, and what an operation does to it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 use oncelog::TopicId;
@@ -37,19 +37,56 @@ pub struct Shown {
     /// By group, topic and partition.
     pub offsets: BTreeMap<(String, String, u32), u64>,
     pub names: BTreeMap<String, Name>,
+    /// Records that read_committed does not show: their transaction is not committed.
+    pub hidden: BTreeSet<Known>,
 }
 
 /// One thing that an operation does. An operation does all of its effects or none.
 #[derive(Clone, Debug)]
 pub enum Effect {
-    Create { topic: String, id: Option<TopicId>, partitions: u32 },
-    Delete { topic: String },
-    Grow { topic: String, total: u32 },
-    Records { topic: String, partition: u32, values: Vec<Known> },
-    Offset { group: String, topic: String, partition: u32, offset: u64 },
-    Opened { name: String },
-    Position { name: String, position: u64 },
-    Forgotten { name: String },
+    Create {
+        topic: String,
+        id: Option<TopicId>,
+        partitions: u32,
+    },
+    Delete {
+        topic: String,
+    },
+    Grow {
+        topic: String,
+        total: u32,
+    },
+    Records {
+        topic: String,
+        partition: u32,
+        values: Vec<Known>,
+    },
+    /// Records of a transaction before its decision.
+    Streamed {
+        topic: String,
+        partition: u32,
+        values: Vec<Known>,
+    },
+    /// The commit of such records.
+    Committed {
+        values: Vec<Known>,
+    },
+    Offset {
+        group: String,
+        topic: String,
+        partition: u32,
+        offset: u64,
+    },
+    Opened {
+        name: String,
+    },
+    Position {
+        name: String,
+        position: u64,
+    },
+    Forgotten {
+        name: String,
+    },
 }
 
 impl Shown {
@@ -69,6 +106,12 @@ impl Shown {
                     topic.partitions.resize(*total as usize, Vec::new());
                 }
             }
+            Effect::Streamed { topic, partition, values } => {
+                self.hidden.extend(values);
+                let (topic, partition, values) = (topic.clone(), *partition, values.clone());
+                self.apply(&Effect::Records { topic, partition, values });
+            }
+            Effect::Committed { values } => values.iter().for_each(|value| _ = self.hidden.remove(value)),
             Effect::Records { topic, partition, values } => {
                 let topic = self.topics.get_mut(topic).expect("a workload writes to topics that exist");
                 topic.partitions[*partition as usize].extend(values);
@@ -111,6 +154,10 @@ impl Shown {
                     return Some(format!("{name}-{number}: {has} records, expected {due}; the first {same} are equal"));
                 }
             }
+        }
+        if self.hidden != expected.hidden {
+            let (has, due) = (self.hidden.len(), expected.hidden.len());
+            return Some(format!("{has} records are hidden from read_committed, expected {due}"));
         }
         let offset = |key: &&(String, String, u32)| self.offsets.get(*key) != expected.offsets.get(*key);
         if let Some(key) = expected.offsets.keys().chain(self.offsets.keys()).find(offset) {

@@ -182,7 +182,8 @@ impl Driver {
                 let opening = self.history.opened(name);
                 self.fence(name)?;
                 let (told, known) = (handle.position(), self.history.position(name));
-                self.life().named.push(Named { name: name.to_owned(), opening, handle, level });
+                let named = Named { name: name.to_owned(), opening, handle, level, streams: false };
+                self.life().named.push(named);
                 if told != known {
                     return Err(format!("I4: {name} was opened at position {told:?}, the model says {known:?}"));
                 }

@@ -43,7 +43,11 @@ impl Driver {
     pub fn flush_all(&mut self) -> Check {
         self.note("flush".into());
         let engine = self.engine();
-        engine.flush().or_else(|error| self.failed(None, &error, &[]))
+        match engine.flush() {
+            Ok(()) => self.life().unsettled.clear(),
+            Err(error) => self.failed(None, &error, &[])?,
+        }
+        Ok(())
     }
 
     /// Waits until a frame is on the device; all that lies before it is there too.
@@ -137,7 +141,9 @@ impl Driver {
 
     pub fn close_and_reopen(&mut self) -> Check {
         self.note("close".into());
-        self.life().open.clear();
+        for open in std::mem::take(&mut self.life().open) {
+            self.note_abort(&open);
+        }
         let engine = self.engine();
         let poisoned = self.history.poisoned.is_some();
         let closed = engine.close();
@@ -229,6 +235,7 @@ impl Driver {
             transactional: Vec::new(),
             open: Vec::new(),
             readers: Vec::new(),
+            unsettled: Vec::new(),
         });
         self.retry_all()?;
         Ok(Ok(()))
@@ -267,7 +274,7 @@ impl Driver {
 
 /// The directory without `head` and footers, which anybody may lose.
 pub fn without_derived(files: BTreeMap<String, Vec<u8>>) -> BTreeMap<String, Vec<u8>> {
-    const FOOTER: &[u8] = b"onceftr\x01";
+    const FOOTER: &[u8] = b"onceftr\x02";
     let mut bare = files;
     bare.remove("head");
     for image in bare.values_mut() {

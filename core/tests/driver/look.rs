@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use oncelog::{Engine, ErrorKind, Isolation, Offset, Partition, ReadOptions};
+use oncelog::{Engine, ErrorKind, Isolation, Offset, Partition, ReadOptions, TransactionStatus};
 
 use super::*;
 use crate::model::Cell;
@@ -37,11 +37,14 @@ pub fn read_all(partition: &Partition, isolation: Isolation) -> oncelog::Result<
     let bounds = partition.bounds();
     let mut all = Records::new();
     let mut next = bounds.start;
-    while next < bounds.end {
-        let some = read_once(partition, next, isolation, 20_000)?;
-        let Some((last, _)) = some.last() else { break };
-        next = last + 1;
-        all.extend(some);
+    loop {
+        let records = partition.read(next, ReadOptions::new().isolation(isolation).max_bytes(20_000))?;
+        let behind = records.next_offset(partition.topic(), partition.number()).unwrap_or(next);
+        all.extend(take(&records)?);
+        if behind == next {
+            break;
+        }
+        next = behind;
     }
     Ok(all)
 }
@@ -74,6 +77,15 @@ pub fn observe(engine: &Engine, history: &History) -> Result<Observation, String
         };
         seen.offsets.insert((group, topic, partition), told);
     }
+    for cell in history.cells() {
+        let Cell::Decision(number) = cell else { continue };
+        match engine.transaction_status(number).map_err(fail("transaction_status"))? {
+            TransactionStatus::Committed => _ = seen.decisions.insert(number, true),
+            TransactionStatus::Aborted => _ = seen.decisions.insert(number, false),
+            // It left no trace, or too many came after it.
+            _ => {}
+        }
+    }
     Ok(seen)
 }
 
@@ -92,15 +104,19 @@ impl Driver {
         self.note(format!("read {part} from {from} of {bounds:?}"));
         self.check_bounds(&part, &state, bounds)?;
         let max = 1 + self.rng.below(10_000) as usize;
-        let answer = partition.read(from, ReadOptions::new().isolation(isolation).max_bytes(max));
-        match answer.and_then(|read| Ok((take(&read)?, read.next_place(&part.topic, part.number)))) {
+        let answer = partition.read(from, ReadOptions::new().isolation(isolation).max_bytes(max)).and_then(|read| {
+            let next = read.next_offset(&part.topic, part.number).unwrap_or(from);
+            Ok((take(&read)?, next, read.next_place(&part.topic, part.number)))
+        });
+        match answer {
             Err(error) => self.failed(None, &error, &[])?,
-            Ok((records, place)) => {
+            Ok((records, next, place)) => {
                 self.stand(&part, from, &records, place)?;
-                if records.is_empty() != (from == bounds.end) {
-                    return Err(format!("I3: {} records from {from} of {part} within {bounds:?}", records.len()));
+                let end = if isolation == Isolation::ReadCommitted { bounds.stable } else { bounds.end };
+                if (next == from) != (from >= end) || next > end.max(from) {
+                    return Err(format!("I3: a read of {part} from {from} ends at {next} within {bounds:?}"));
                 }
-                self.show(&part, &state, from, &records)?;
+                self.show(&part, &state, (from, next), &records, isolation)?;
             }
         }
         match partition.read(bounds.end + 1 + self.rng.below(5), ReadOptions::new()) {
@@ -109,17 +125,25 @@ impl Driver {
         }
     }
 
-    /// What was shown must be without a hole, and must stay.
-    pub fn show(&mut self, part: &Part, state: &TopicState, from: Offset, records: &Records) -> Check {
+    /// What was shown must be without a hole, but for what is aborted, and must stay.
+    pub fn show(
+        &mut self,
+        part: &Part,
+        state: &TopicState,
+        (from, next): (Offset, Offset),
+        records: &Records,
+        isolation: Isolation,
+    ) -> Check {
         // Whoever reads at level memory has what it reads written.
         let level = self.shown_level(state).max(Durability::Os);
-        for (n, (offset, bytes)) in records.iter().enumerate() {
-            if *offset != from + n as u64 {
-                return Err(format!("I3: {part} was read from {from}; record {n} has offset {offset}"));
-            }
+        let mut due = from;
+        for (offset, bytes) in records {
+            self.check_skipped(part, due..*offset, isolation)?;
+            self.check_shown(part, *offset, bytes, isolation)?;
             self.history.saw(part, *offset, bytes, level)?;
+            due = offset + 1;
         }
-        Ok(())
+        self.check_skipped(part, due..next, isolation)
     }
 
     /// I6, and: what was acknowledged at the topic's level can be read.
@@ -131,10 +155,10 @@ impl Driver {
         };
         let least = self.history.writes_to(part).filter_map(shown).max().unwrap_or(0);
         let most = self.history.next_offset(part).1;
-        if bounds.start != 0 || bounds.stable != bounds.end || bounds.end < least || bounds.end > most {
+        if bounds.start != 0 || bounds.stable > bounds.end || bounds.end < least || bounds.end > most {
             return Err(format!("I6: {part} has {bounds:?}; its end is due between {least} and {most}"));
         }
-        Ok(())
+        self.check_stable(part, bounds)
     }
 
     /// Asks what was answered before: bounds, committed offsets, positions, the fate of a transaction.

@@ -8,6 +8,7 @@ mod lives;
 mod look;
 mod places;
 mod rot;
+mod streams;
 mod topics;
 mod transactions;
 
@@ -15,8 +16,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use oncelog::sim::{Rng, World};
 use oncelog::{
-    Appended, Committed, Consumer, Durability, Engine, Error, ErrorKind, Header, Identity, Place, Producer, Record,
-    Ticket, Transaction, TransactionalProducer,
+    Appended, Committed, Consumer, Durability, Engine, Error, ErrorKind, Header, Identity, Isolation, Place, Producer,
+    Record, Ticket, Transaction, TransactionalProducer,
 };
 
 use crate::model::oracle::Loss;
@@ -106,6 +107,8 @@ pub struct Named<H> {
     pub handle: H,
     /// The level of its options.
     pub level: Option<Durability>,
+    /// Its transactions stream from their first record on.
+    pub streams: bool,
 }
 
 /// Where a consumer stands: topic, partition, offset.
@@ -123,6 +126,12 @@ pub struct OpenTransaction {
     pub levels: Vec<Durability>,
     /// A send was refused: it may only abort.
     pub doomed: bool,
+    /// Each of its records goes to the log as it comes.
+    pub streams: bool,
+    /// Those records, each an operation of its own.
+    pub batches: Vec<OpId>,
+    /// When its time is up, monotonic nanoseconds, if something of it lies in the log.
+    pub deadline: Option<u64>,
     /// The consumer that it is bound to, with the positions it goes back to.
     pub bound: Option<Bound>,
 }
@@ -132,6 +141,7 @@ pub struct Reader {
     pub consumer: Consumer,
     pub group: String,
     pub positions: BTreeMap<(String, u32), (Part, u64)>,
+    pub isolation: Isolation,
     /// One of its topics was deleted.
     pub lost: bool,
 }
@@ -144,6 +154,8 @@ pub struct Life {
     pub transactional: Vec<Named<TransactionalProducer>>,
     pub open: Vec<OpenTransaction>,
     pub readers: Vec<Reader>,
+    /// Partitions with records of transactions whose decision may not be shown yet.
+    pub unsettled: Vec<Part>,
 }
 
 /// One run.

@@ -21,7 +21,7 @@ pub fn position(engine: &Engine, name: &str, transactional: bool) -> oncelog::Re
 }
 
 /// What a transaction may be refused with: its handle was fenced, or a topic that it names was deleted meanwhile.
-fn ended(fenced: bool, doomed: bool) -> &'static [ErrorKind] {
+pub fn ended(fenced: bool, doomed: bool) -> &'static [ErrorKind] {
     const GONE: ErrorKind = ErrorKind::UnknownTopicOrPartition;
     match (fenced, doomed) {
         (true, true) => &[GONE, ErrorKind::ProducerFenced, ErrorKind::UnknownTransactionalId],
@@ -36,12 +36,18 @@ impl Driver {
         let name = NAMES[self.rng.index(NAMES.len())];
         self.note(format!("open transactional {name}"));
         let (engine, level) = (self.engine(), self.own_level());
-        match engine.transactional_producer(name, super::appends::options(level)) {
+        let streams = self.rng.chance(1, 2);
+        let mut options = super::appends::options(level).transaction_timeout(super::streams::TIMEOUT);
+        if streams {
+            options = options.transaction_buffer(0);
+        }
+        match engine.transactional_producer(name, options) {
             Err(error) => self.failed(None, &error, &[]),
             Ok(handle) => {
                 let opening = self.history.opened(name);
                 let (told, known) = (handle.position(), self.history.position(name));
-                self.life().transactional.push(Named { name: name.to_owned(), opening, handle, level });
+                let named = Named { name: name.to_owned(), opening, handle, level, streams };
+                self.life().transactional.push(named);
                 if told != known {
                     return Err(format!("I4: {name} was opened at position {told:?}, the model says {known:?}"));
                 }
@@ -50,7 +56,7 @@ impl Driver {
         }
     }
 
-    fn is_fenced(&self, name: &str, opening: u64) -> bool {
+    pub fn is_fenced(&self, name: &str, opening: u64) -> bool {
         self.history.openings[name].len() as u64 != opening
     }
 
@@ -96,6 +102,9 @@ impl Driver {
             sets: vec![],
             levels: self.life().transactional[index].level.into_iter().collect(),
             doomed: false,
+            streams: self.life().transactional[index].streams,
+            batches: vec![],
+            deadline: None,
             bound,
         };
         self.life().open.push(open);
@@ -125,14 +134,17 @@ impl Driver {
         let (name, opening) = (self.life().open[index].name.clone(), self.life().open[index].opening);
         let fenced = self.is_fenced(&name, opening);
         let doomed = self.life().open[index].doomed;
+        let allowed = self.may_answer(index, ended(fenced, doomed));
         self.life().open[index].doomed = true;
-        let allowed = ended(fenced, doomed);
-        self.failed(None, &error, allowed)?;
+        self.failed(None, &error, &allowed)?;
         Ok(false)
     }
 
     fn add_record(&mut self, index: usize) -> Check {
         let Some((part, state)) = self.any_part() else { return Ok(()) };
+        if self.life().open[index].streams {
+            return self.stream_record(index, &part, &state);
+        }
         let made = self.made();
         self.note(format!("  transaction of {}: send to {part}", self.life.as_ref().expect("open").open[index].name));
         let open = &mut self.life().open[index];
@@ -195,11 +207,13 @@ impl Driver {
         match self.rng.below(10) {
             0 => {
                 self.note(format!("drop a transaction of {}", open.name));
+                self.note_abort(&open);
                 drop(open.transaction);
                 self.rewound(open.bound, true)
             }
             1 | 2 => {
                 self.note(format!("abort a transaction of {}", open.name));
+                self.note_abort(&open);
                 let fenced = self.is_fenced(&open.name, open.opening);
                 let allowed: &[ErrorKind] = if fenced { &FENCED } else { &[] };
                 if let Err(error) = open.transaction.abort() {
@@ -218,7 +232,7 @@ impl Driver {
             open.levels.extend(level.filter(|_| !sets.is_empty()));
             open.sets.extend(sets);
         }
-        let empty = open.writes.is_empty() && open.sets.is_empty();
+        let empty = open.writes.is_empty() && open.sets.is_empty() && open.batches.is_empty();
         let fenced = self.is_fenced(&open.name, open.opening);
         let parts: Vec<String> = open.writes.iter().map(|(p, r)| format!("{p} +{}", r.len())).collect();
         let what = format!("commit {} of {}: {parts:?} {:?}", open.transaction.number(), open.name, open.sets);
@@ -228,12 +242,17 @@ impl Driver {
         }
         let level = open.levels.iter().copied().max().unwrap_or(self.level);
         // An empty transaction writes nothing, so it has no place in the history.
+        let number = open.transaction.number();
+        let past = self.is_past(open.deadline);
+        self.settle_batches(&open.batches);
         let id = (!empty).then(|| {
             let id = self.history.begin(what, open.writes, open.sets);
             self.history.ops[id].handle = Some((open.name.clone(), open.opening));
+            self.history.ops[id].decides = (!open.batches.is_empty()).then_some((number, true));
             id
         });
-        let allowed = ended(fenced, open.doomed);
+        let mut allowed = ended(fenced, open.doomed).to_vec();
+        allowed.extend(past.then_some(ErrorKind::TransactionTimedOut));
         let ticket = self.rng.chance(1, 4) && open.bound.is_none();
         let answer = match ticket {
             true => open.transaction.commit_ticket().map(Err),
@@ -241,7 +260,7 @@ impl Driver {
         };
         match answer {
             Err(error) => {
-                self.failed(id, &error, allowed)?;
+                self.failed(id, &error, &allowed)?;
                 self.rewound(open.bound, true)
             }
             Ok(_) if fenced && !empty => self.must_fail("I9: a fenced commit", ErrorKind::ProducerFenced),
@@ -288,7 +307,10 @@ impl Driver {
         self.note(format!("  answered {told:?}"));
         self.check_incarnation(told.incarnation)?;
         match id {
-            Some(id) if told.lsn > 0 => self.history.acked(id, level, Some(told.lsn), &[]),
+            Some(id) if told.lsn > 0 => {
+                self.commit_batches(id, level);
+                self.history.acked(id, level, Some(told.lsn), &[])
+            }
             None if told.lsn == 0 => Ok(()),
             _ => Err(format!("I4: a commit answered {told:?}; it is empty: {}", id.is_none())),
         }

@@ -97,29 +97,6 @@ fn one_transaction_is_open_at_a_time_and_it_may_move_to_another_thread() {
 }
 
 #[test]
-fn a_transaction_that_outgrows_its_buffer_says_so_and_can_still_end() {
-    let (_dir, engine) = engine(&[("t", 4)]);
-    let producer = engine.transactional_producer("tp", ProducerOptions::new()).unwrap();
-    let mut transaction = producer.begin_transaction().unwrap();
-    let value = vec![7; 50_000];
-    let mut sent = 0u32;
-    let error = loop {
-        match transaction.send("t", Record::new(&value).partition(sent % 4)) {
-            Ok(()) => sent += 1,
-            Err(error) => break error,
-        }
-    };
-    assert_eq!((error.kind(), sent), (ErrorKind::LimitExceeded, 20));
-    transaction.send("t", Record::new(b"a small one still fits").partition(0)).unwrap();
-    transaction.commit().unwrap();
-    let ends: u64 = (0..4).map(|p| engine.partition("t", p).unwrap().bounds().end).sum();
-    assert_eq!(ends, 21);
-    let mut transaction = producer.begin_transaction().unwrap();
-    assert_eq!(transaction.send("t", Record::new(&vec![0; 2 << 20])).err().unwrap().kind(), ErrorKind::RecordTooLarge);
-    transaction.abort().unwrap();
-}
-
-#[test]
 fn an_aborted_or_dropped_transaction_rewinds_its_consumer_and_a_committed_one_sends_its_position() {
     let (_dir, engine) = engine(&[("in", 1), ("out", 1)]);
     let feed = slow(&engine);

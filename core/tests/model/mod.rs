@@ -120,6 +120,11 @@ pub struct Op {
     pub sets: Sets,
     /// A raw batch's identity and first sequence; it has one write.
     pub raw: Option<(Identity, i32)>,
+    /// It is a batch of this transaction, which lies in the log before it is decided: seen by read_committed only if
+    /// an operation that counts commits the transaction.
+    pub streamed: Option<u64>,
+    /// It decides this transaction: true for a commit.
+    pub decides: Option<(u64, bool)>,
     /// The name and the opening of the handle that did it.
     pub handle: Option<(String, u64)>,
     pub answer: Answer,
@@ -279,6 +284,17 @@ impl History {
         let counting = self.ops.iter().enumerate().filter(|(_, op)| op.counts());
         counting
             .flat_map(move |(id, op)| op.sets.iter().filter(move |(c, _)| c == cell).map(move |(_, value)| (id, value)))
+    }
+
+    /// The operation that commits a transaction, if one counts.
+    pub fn commit_of(&self, number: u64) -> Option<OpId> {
+        self.ops.iter().position(|op| op.counts() && op.decides == Some((number, true)))
+    }
+
+    /// True if a reader at read_committed must not see the record: its transaction is not committed.
+    pub fn is_hidden(&self, bytes: &[u8]) -> bool {
+        let of = self.owners.get(bytes).and_then(|(id, ..)| self.ops[*id].streamed);
+        of.is_some_and(|number| self.commit_of(number).is_none())
     }
 
     /// What a cell holds now.

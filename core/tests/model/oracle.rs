@@ -179,13 +179,26 @@ fn i3_offsets_dense_and_in_order(history: &History, seen: &Observation, faults: 
     }
 }
 
-/// I5: read_committed shows what read_uncommitted shows, less what is not decided or aborted. While transactions are
-/// frames of their own, nothing undecided is in the log at all, so the two are equal.
+/// I5: read_committed shows what read_uncommitted shows, in the same places, less the records of transactions that are
+/// not committed. Whether those of a commit without an answer are shown is evidence for it or against it.
 fn i5_isolation(history: &History, seen: &Observation, faults: &mut Vec<String>) {
-    let all = partitions(history, seen).into_iter().filter(|(_, p)| p.committed != p.uncommitted);
-    faults.extend(all.map(|(part, p)| {
-        format!("I5: {part} hides {} records", p.uncommitted.len() as i64 - p.committed.len() as i64)
-    }));
+    for (part, partition) in partitions(history, seen) {
+        let mut shown = partition.committed.iter().peekable();
+        for record in &partition.uncommitted {
+            let here = shown.next_if(|next| *next == record).is_some();
+            let streamed = history.owners.get(&record.1).and_then(|(id, ..)| history.ops[*id].streamed);
+            if here && history.is_hidden(&record.1) {
+                faults.push(format!(
+                    "I5: {part} offset {} shows what is not committed: {:?}",
+                    record.0,
+                    short(&record.1)
+                ));
+            } else if !here && streamed.is_none() {
+                faults.push(format!("I5: {part} offset {} hides {:?}", record.0, short(&record.1)));
+            }
+        }
+        faults.extend(shown.next().map(|(offset, _)| format!("I5: {part} offset {offset} is shown out of place")));
+    }
 }
 
 /// I6: start <= stable <= end, and stable = end while no transaction is open.
@@ -208,6 +221,7 @@ impl Evidence {
                 }
             }
         }
+        evidence.of_commits(history, seen);
         for cell in history.cells() {
             let Some(value) = observed(history, seen, &cell) else { continue };
             let setters: Vec<_> = history.setters(&cell).collect();
@@ -226,6 +240,19 @@ impl Evidence {
             }
         }
         evidence
+    }
+
+    /// A commit of records that lie in the log already shows them, all of them.
+    fn of_commits(&mut self, history: &History, seen: &Observation) {
+        for (part, partition) in partitions(history, seen) {
+            for (offset, bytes) in &partition.uncommitted {
+                let of = history.owners.get(bytes).and_then(|(id, ..)| history.ops[*id].streamed);
+                let Some(commit) = of.and_then(|number| history.commit_of(number)) else { continue };
+                let shown = partition.committed.binary_search_by_key(offset, |(at, _)| *at).is_ok();
+                let evidence = if shown { &mut self.present } else { &mut self.absent };
+                evidence[commit].push(format!("{part} offset {offset} is shown: {shown}"));
+            }
+        }
     }
 
     fn of_write(&mut self, topic: &TopicSeen, id: OpId, write: &Write, at: &[(usize, Offset)]) {

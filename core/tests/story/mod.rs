@@ -1,6 +1,8 @@
 //! A small story told to a log, and everything that can be asked of the log afterwards, as text. The directories in
 //! tests/golden were left by this story; their answers lie beside them.
 
+pub mod streamed;
+
 use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::io::Read;

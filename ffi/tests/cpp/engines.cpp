@@ -116,6 +116,7 @@ TEST("an identity is issued, raised, and fenced") {
     Identity second = OK(log.engine.init_producer("id", 1min, first));
     CHECK(plain.producer_id != first.producer_id && second.producer_id == first.producer_id);
     CHECK(second.epoch == first.epoch + 1);
+    OK(log.engine.init_producer("id", 1min));
     FAILS(log.engine.init_producer("id", 1min, first), ProducerFenced);
 }
 

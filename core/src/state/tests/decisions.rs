@@ -173,22 +173,25 @@ fn an_accepted_batch_keeps_its_timestamp_and_frame() {
 }
 
 #[test]
-fn a_transactional_raw_batch_is_refused() {
+fn a_transactional_batch_needs_a_transactional_id() {
     let mut log = Log::with_raw_producer();
     let mut transactional = batch(7, 0, 0, 1);
     transactional.attributes = 0x10;
     let error = log.append(0, transactional).expect_err("refused");
     assert_eq!(error.kind(), ErrorKind::InvalidTransactionState);
-    assert!(error.message().starts_with("transactional raw batches are not supported by this version"), "{error}");
+    assert!(error.message().starts_with("only a transactional id has transactions"), "{error}");
 }
 
 #[test]
-fn a_raw_batch_with_a_named_producers_id_is_fenced() {
+fn a_raw_batch_may_carry_the_id_of_a_name_at_its_newest_epoch_only() {
     let mut log = Log::with_raw_producer();
-    log.open("loader", 8, -1, 0);
-    let error = log.append(0, batch(8, 0, 0, 1)).expect_err("refused");
-    assert_eq!(error.kind(), ErrorKind::ProducerFenced);
-    assert!(error.message().contains("name=loader"), "{error}");
+    log.open("loader", 8, -1, 1);
+    assert_eq!(kind(log.append(0, batch(8, 0, 0, 1))), ErrorKind::StaleEpoch);
+    assert_eq!(kind(log.append(0, batch(8, 2, 0, 1))), ErrorKind::StaleEpoch, "never issued");
+    assert_eq!(log.append(0, batch(8, 1, 0, 1)).ok(), Some(Verdict::Accept));
+    log.open("loader", 9, 8, 0);
+    assert_eq!(kind(log.append(0, batch(8, 1, 1, 1))), ErrorKind::StaleEpoch, "the id was given up");
+    assert!(log.reloaded().state.sequences.get(8, 0).is_none(), "and its batches are forgotten");
 }
 
 #[test]

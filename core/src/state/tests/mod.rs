@@ -49,6 +49,7 @@ impl Log {
             producer_id,
             previous_id,
             epoch,
+            last_epoch: -1,
             timeout_ms: 60_000,
             name,
         }))
@@ -173,6 +174,12 @@ fn batch(producer_id: i64, epoch: i16, sequence: i32, count: i32) -> BatchHeader
 /// A batch without a producer id.
 fn plain(count: i32) -> BatchHeader {
     batch(-1, -1, -1, count)
+}
+
+/// What opening a name gives: the id, the id it replaces (-1 for none) and the epoch.
+fn next_producer(state: &State, name: &str) -> (i64, i64, i16) {
+    let opening = state.check_opening(name, None).expect("anybody may open it");
+    (opening.identity.producer_id, opening.previous_id, opening.identity.epoch)
 }
 
 fn kind(result: Result<Verdict>) -> ErrorKind {

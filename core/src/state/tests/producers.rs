@@ -2,20 +2,25 @@
 
 use super::*;
 use crate::limits::PRODUCER_EPOCH_MAX;
+use crate::state::producers::Decision;
+
+fn committed(number: TransactionNumber, lsn: Lsn) -> Decision {
+    Decision { number, lsn, fate: Fate::Committed }
+}
 
 #[test]
 fn a_name_keeps_its_position_and_decisions_when_it_is_opened_again() {
     let mut log = Log::with_raw_producer();
-    assert_eq!(log.state.next_producer("loader"), (8, -1, 0));
+    assert_eq!(next_producer(&log.state, "loader"), (8, -1, 0));
     log.open("loader", 8, -1, 0);
     let wrote = log.transaction(&Gathered { producer: (8, 0), number: 5, position: Some(77), ..Gathered::default() });
-    assert_eq!(log.state.next_producer("loader"), (8, -1, 1));
+    assert_eq!(next_producer(&log.state, "loader"), (8, -1, 1));
     let opened = log.open("loader", 8, -1, 1);
     let log = log.reloaded();
     let named = log.state.producer("loader").expect("opened");
     assert_eq!((named.producer_id, named.epoch, named.opened_lsn), (8, 1, opened));
     assert_eq!((named.position, named.position_lsn, named.timeout_ms), (Some(77), wrote, 60_000));
-    assert_eq!(named.decisions, [(5, wrote)]);
+    assert_eq!(named.decisions, [committed(5, wrote)]);
     assert_eq!((log.state.decision(5), log.state.decision(6)), (Some(wrote), None));
 }
 
@@ -36,10 +41,10 @@ fn an_older_holder_is_fenced_and_hears_of_the_newer_epoch() {
 fn a_name_gets_a_new_id_when_its_epochs_are_used_up() {
     let mut log = Log::new();
     log.open("n", 0, -1, PRODUCER_EPOCH_MAX - 1);
-    assert_eq!(log.state.next_producer("n"), (0, -1, PRODUCER_EPOCH_MAX));
+    assert_eq!(next_producer(&log.state, "n"), (0, -1, PRODUCER_EPOCH_MAX));
     log.transaction(&Gathered { producer: (0, 0), position: Some(4), ..Gathered::default() });
     log.open("n", 0, -1, PRODUCER_EPOCH_MAX);
-    assert_eq!(log.state.next_producer("n"), (1, 0, 0));
+    assert_eq!(next_producer(&log.state, "n"), (1, 0, 0));
     log.open("n", 1, 0, 0);
     let mut log = log.reloaded();
     let named = log.state.producer("n").expect("opened");
@@ -60,7 +65,7 @@ fn a_deleted_name_is_unknown_and_starts_afresh() {
     log.apply(&Payload::ProducerDeleted(ProducerDeleted { producer_id: 0 }));
     assert_eq!(log.state.producer("n"), None);
     assert_eq!(log.state.check_producer(0, 3).expect_err("deleted").kind(), ErrorKind::UnknownTransactionalId);
-    assert_eq!(log.state.next_producer("n"), (1, -1, 0));
+    assert_eq!(next_producer(&log.state, "n"), (1, -1, 0));
 }
 
 #[test]
@@ -71,7 +76,7 @@ fn only_the_last_64_decisions_are_kept() {
         (1..=70).map(|number| log.transaction(&Gathered { number, position: None, ..Gathered::default() })).collect();
     let log = log.reloaded();
     let named = log.state.producer("n").expect("opened");
-    assert_eq!((named.decisions.len(), named.decisions[0], named.position), (64, (7, lsns[6]), None));
+    assert_eq!((named.decisions.len(), named.decisions[0], named.position), (64, committed(7, lsns[6]), None));
     assert_eq!((log.state.decision(6), log.state.decision(70)), (None, Some(lsns[69])));
 }
 

@@ -2,8 +2,9 @@
 //! taken from, and a snapshot never changes.
 
 use super::*;
-use crate::format::control::{PartitionsAdded, Recovered};
-use crate::types::TimestampType;
+use crate::format::control::{Begun, PartitionsAdded, PendingHead, Recovered};
+use crate::format::decision::{Cause, Decided, DecisionHead, Ended, Span};
+use crate::types::{Identity, TimestampType};
 
 /// A small generator (splitmix64), so that a seed repeats a run for ever.
 struct Dice(u64);
@@ -48,6 +49,8 @@ enum Step {
     Frame(Payload<'static>),
     Gathered(Gathered<'static>),
     Offsets(Vec<OffsetEntry<'static>>),
+    Pending(PendingHead, Vec<OffsetEntry<'static>>),
+    Decision(Decided, Vec<Span>, Vec<OffsetEntry<'static>>),
 }
 
 impl Step {
@@ -56,6 +59,15 @@ impl Step {
             Step::Frame(payload) => state.apply(lsn, payload),
             Step::Gathered(frame) => frame.apply(state, lsn),
             Step::Offsets(entries) => with_offsets(entries, |block| state.apply(lsn, &Payload::Offsets(block))),
+            Step::Pending(head, entries) => with_offsets(entries, |offsets| {
+                state.apply(lsn, &Payload::PendingOffsets { head: *head, offsets });
+            }),
+            Step::Decision(decided, spans, entries) => with_offsets(entries, |offsets| {
+                let mut head = Vec::new();
+                decided.write(&mut head, spans);
+                let head = DecisionHead::read(&head).expect("just written");
+                state.apply(lsn, &Payload::Decision { head, offsets });
+            }),
         }
     }
 }
@@ -95,12 +107,35 @@ fn random_batch(dice: &mut Dice, state: &State) -> BatchHeader {
     batch.base_offset = dice.i64(500);
     batch.last_offset_delta = dice.i32(9);
     batch.max_timestamp = dice.i64(1_000);
+    if dice.one_in(3) {
+        batch.producer_id = some_id(dice, state, false);
+        batch.attributes = if dice.one_in(4) { 0 } else { 0x10 };
+        batch.base_sequence = if dice.one_in(3) { -1 } else { batch.base_sequence };
+    }
     batch
+}
+
+fn random_decision(dice: &mut Dice, state: &State) -> Step {
+    let open = state.open_from(dice.number(400)).copied();
+    let open = open.filter(|_| !dice.one_in(6));
+    let (id, epoch) = (some_id(dice, state, false), dice.i16(4));
+    let producer = open.map_or((id, epoch), |open| (open.producer_id, open.epoch));
+    let number = open.map_or_else(|| dice.number(400), |open| open.number);
+    let raised = state.raised(producer.0).map_or((dice.i64(30), dice.i16(4)), |i| (i.producer_id, i.epoch));
+    let decided = Decided {
+        producer,
+        ended: if dice.one_in(2) { Ended::Commit } else { Ended::Abort },
+        cause: [Cause::Owner, Cause::Timeout, Cause::Fence, Cause::Reopen, Cause::Number][dice.below(5) as usize],
+        number,
+        position: if dice.one_in(2) { None } else { Some(dice.number(100)) },
+        next: [producer, raised, (dice.i64(30), dice.i16(4))][dice.below(3) as usize],
+    };
+    Step::Decision(decided, state.open_spans(number), random_offsets(dice))
 }
 
 fn random_step(dice: &mut Dice, state: &State) -> Step {
     let sane = |dice: &mut Dice| if dice.one_in(8) { dice.u32(5_000) } else { state.next_instance() };
-    Step::Frame(match dice.below(30) {
+    Step::Frame(match dice.below(40) {
         0 | 1 => {
             let name = NAMES[dice.below(9) as usize];
             let topic = id(NAMES[dice.below(7) as usize]).0;
@@ -127,6 +162,7 @@ fn random_step(dice: &mut Dice, state: &State) -> Step {
             producer_id: dice.i64(30),
             previous_id: dice.i64(12),
             epoch: dice.i16(4),
+            last_epoch: dice.i16(4),
             timeout_ms: dice.u32(9),
             name: if dice.one_in(2) { "" } else { NAMES[dice.below(4) as usize] },
         }),
@@ -148,6 +184,19 @@ fn random_step(dice: &mut Dice, state: &State) -> Step {
             let position = if dice.one_in(3) { None } else { Some(dice.number(100)) };
             return Step::Gathered(Gathered { producer, number, position, parts, offsets: random_offsets(dice) });
         }
+        19..=22 => Payload::Begun(Begun {
+            producer_id: some_id(dice, state, false).cast_unsigned(),
+            epoch: dice.i16(4).cast_unsigned(),
+            flags: dice.below(4) as u16,
+            timeout_ms: dice.u32(9),
+            number: dice.number(400),
+            wall_ms: dice.number(9),
+        }),
+        23 | 24 => {
+            let number = state.open_from(dice.number(400)).map_or(dice.number(9), |open| open.number);
+            return Step::Pending(PendingHead { number, producer_id: dice.number(9) }, random_offsets(dice));
+        }
+        25..=27 => return random_decision(dice, state),
         _ => Payload::Records { instance: some_instance(dice, state), batch: random_batch(dice, state) },
     })
 }
@@ -171,7 +220,8 @@ fn ask_all(state: &State, dice: &mut Dice) {
     {
         _ = state.check_add_partitions(name, dice.u32(9));
     };
-    let (id, _, epoch) = state.next_producer(name);
+    ask_of_transactions(state, dice);
+    let (id, _, epoch) = next_producer(state, name);
     assert!(id >= 0 && epoch <= crate::limits::PRODUCER_EPOCH_MAX);
     assert_eq!(state.partition_of(instance).is_some(), state.end(instance).is_some());
     for group in state.groups() {
@@ -180,6 +230,29 @@ fn ask_all(state: &State, dice: &mut Dice) {
     {
         _ = state.raw_producers(dice.u32(200), 10, |_, _| ());
     };
+}
+
+fn ask_of_transactions(state: &State, dice: &mut Dice) {
+    let identity = Identity { producer_id: some_id(dice, state, false), epoch: dice.i16(4) };
+    let (number, instance) = (dice.number(400), some_instance(dice, state));
+    let name = NAMES[dice.below(4) as usize];
+    drop((state.check_opening(name, Some(identity)), state.check_end(identity, dice.one_in(2)).is_ok()));
+    drop((state.check_send_offsets(identity, 3, 100), state.find_decision(number, 0, 10)));
+    drop(state.check_stream((identity.producer_id, identity.epoch), number, dice.one_in(2), instance));
+    let mut next = 0;
+    while let Some(open) = state.open_from(next) {
+        let spans = state.open_spans(open.number);
+        assert!(spans.iter().all(|span| span.first < span.end && state.name_of(span.instance).is_some()));
+        for span in spans {
+            let undecided: Vec<_> = state.undecided_in(span.instance).collect();
+            assert!(undecided.contains(&(open.producer_id, span.first)));
+        }
+        next = match open.number.checked_add(1) {
+            Some(next) => next,
+            None => break,
+        };
+    }
+    assert_eq!(state.has_undecided(), state.open_from(0).is_some());
 }
 
 fn run(seed: u64) {

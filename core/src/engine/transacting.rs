@@ -1,0 +1,103 @@
+//! What is open and how others ended: seen from outside.
+
+use std::collections::BTreeMap;
+use std::sync::Weak;
+use std::time::Duration;
+
+use super::Inner;
+use crate::error::Result;
+use crate::limits::ENTRIES_PER_HOLD;
+use crate::state::Fate;
+use crate::types::{Durability, Identity, Lsn, OpenTransaction, TopicPartition, TransactionNumber, TransactionStatus};
+
+/// Somebody whose transaction may be open in memory only: a transactional producer.
+pub trait Transacting: Send + Sync {
+    /// True if that transaction is open, and not about to be committed.
+    fn is_open(&self, number: TransactionNumber) -> bool;
+    /// Has the transaction abort, unless it is committing: true if it will never commit.
+    fn doom(&self, number: TransactionNumber) -> bool;
+}
+
+impl Inner {
+    /// Somebody begins transactions.
+    pub fn on_transactions(&self, transacting: Weak<dyn Transacting>) {
+        let mut all = self.transacting.lock();
+        all.retain(|t| t.strong_count() > 0);
+        all.push(transacting);
+    }
+
+    fn any_transacting(&self, mut ask: impl FnMut(&dyn Transacting) -> bool) -> bool {
+        // The list is copied: what is asked takes locks of its own.
+        let all: Vec<_> = self.transacting.lock().iter().filter_map(Weak::upgrade).collect();
+        all.iter().any(|t| ask(&**t))
+    }
+
+    /// Has a transaction abort that lies in memory only.
+    pub(super) fn doom(&self, number: TransactionNumber) -> bool {
+        self.any_transacting(|t| t.doom(number))
+    }
+
+    /// The decision on a transaction, if its name still remembers it.
+    pub(super) fn find_decision(&self, number: TransactionNumber) -> Result<Option<(Fate, Lsn)>> {
+        let mut from = Some(0);
+        while let Some(slot) = from {
+            match self.journal.look(|state, _| state.find_decision(number, slot, ENTRIES_PER_HOLD)) {
+                Ok(found) => return Ok(Some(found)),
+                Err(next) => from = next,
+            }
+        }
+        Ok(None)
+    }
+
+    /// How a transaction stands. What is answered is durable.
+    pub fn transaction_status(&self, number: TransactionNumber) -> Result<TransactionStatus> {
+        self.check_open()?;
+        // In this order: what is decided meanwhile is found then. A handle may not have heard yet of its decision.
+        let in_memory = self.any_transacting(|t| t.is_open(number));
+        if self.journal.look(|state, _| state.open_transaction(number).is_some()) {
+            return Ok(TransactionStatus::Open);
+        }
+        let Some((fate, lsn)) = self.find_decision(number)? else {
+            return Ok(if in_memory { TransactionStatus::Open } else { TransactionStatus::Forgotten });
+        };
+        if self.refused.is_none() {
+            self.journal.reach(lsn, Durability::Disk, None)?;
+        }
+        Ok(match fate {
+            Fate::Committed => TransactionStatus::Committed,
+            Fate::Aborted | Fate::TimedOut => TransactionStatus::Aborted,
+        })
+    }
+
+    /// All transactions that are open in the log, in the order in which they began.
+    pub fn describe_transactions(&self) -> Result<Vec<OpenTransaction>> {
+        self.check_open()?;
+        let mut all = Vec::new();
+        let mut next = 1;
+        // One at a time, so that the lock is held for at most one transaction's partitions.
+        while let Some(open) = self.journal.look(|state, _| describe(state, next)) {
+            next = open.number.saturating_add(1);
+            all.push(open);
+        }
+        Ok(all)
+    }
+}
+
+fn describe(state: &crate::state::State, from: TransactionNumber) -> Option<OpenTransaction> {
+    let open = state.open_from(from)?;
+    let mut partitions = BTreeMap::new();
+    for span in state.open_spans(open.number) {
+        if let Some((topic, number)) = state.name_of(span.instance) {
+            partitions.insert(TopicPartition::new(topic, number), span.first);
+        }
+    }
+    Some(OpenTransaction {
+        number: open.number,
+        transactional_id: state.holder(open.producer_id).map(|holder| holder.name.to_string()).unwrap_or_default(),
+        identity: Identity { producer_id: open.producer_id, epoch: open.epoch },
+        since: open.since,
+        timeout: (open.timeout_ms > 0).then(|| Duration::from_millis(open.timeout_ms.into())),
+        raw: open.is_raw(),
+        partitions,
+    })
+}
