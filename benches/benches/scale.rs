@@ -299,7 +299,7 @@ fn holds(bytes: u64, dir: &Path) {
     state(dir);
     let engine = options().open(dir).unwrap();
     oncelog::reset_holds();
-    let before = engine.counters().checkpoints;
+    let before = engine.metrics().checkpoints;
     std::thread::scope(|scope| {
         for n in 0..2 {
             let all = partitions(&engine, &format!("topic-{n}"), PARTITIONS);
@@ -308,7 +308,7 @@ fn holds(bytes: u64, dir: &Path) {
     });
     let holds = oncelog::holds();
     let all: u64 = holds.iter().map(|(_, count)| count).sum();
-    println!("holds of the journal's lock, {all} in all, {} checkpoints:", engine.counters().checkpoints - before);
+    println!("holds of the journal's lock, {all} in all, {} checkpoints:", engine.metrics().checkpoints - before);
     let mut seen = 0;
     for (below, count) in holds.into_iter().filter(|(_, count)| *count > 0) {
         seen += count;

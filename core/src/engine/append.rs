@@ -40,15 +40,13 @@ impl Inner {
                 "a batch is shorter than its header; build it with BatchBuilder",
             ));
         };
-        let level = durability.unwrap_or(partition.level());
-        let instance = partition.instance();
+        let (level, instance) = (durability.unwrap_or(partition.level()), partition.instance());
         let stamped = partition.stamps();
         if stamped {
             batch.stamp(&framed[RECORDS_AT..], self.append_time());
         }
         let draft = Draft::records(instance, framed);
         let len = records_len(framed.len() - FRAME_HEADER) as u64;
-        // The first batch of a raw transaction has the frame that begins it in front.
         let room = len as usize + if batch.is_transactional() { BEGUN_LEN } else { 0 };
         let mut guard = match self.journal.enter_for(room, Claim::Growth, wait) {
             Ok(guard) => guard,
@@ -111,7 +109,7 @@ impl Inner {
         }
     }
 
-    /// Row D19: the first batch begins the transaction.
+    /// Row D19: the first batch of a raw transaction has the frame that begins it in front.
     #[inline]
     fn begin_raw(&self, guard: &mut Guard<'_, Hub>, batch: &BatchHeader) -> Result<()> {
         if batch.is_transactional() && guard.state().open_of(batch.producer_id).is_none() {

@@ -1,8 +1,15 @@
 //! Batches of aborted transactions: a read at read_committed steps over them.
 
+use super::Partition;
+use super::index::Footers;
+use super::plan::Plan;
 use super::records::{Candidate, Share};
+use super::written::Shown;
+use crate::error::Result;
 use crate::format::batch::BatchHeader;
-use crate::types::Offset;
+use crate::format::footer::Aborted;
+use crate::journal::Segments;
+use crate::types::{Durability, Offset};
 
 impl Share {
     /// True for a batch of an aborted transaction.
@@ -61,5 +68,42 @@ impl Share {
                 (at, expected) = (batch.next, batch.end);
             }
         }
+    }
+}
+
+impl Partition {
+    /// Records of an open transaction are placed, under the journal's lock: nobody shows what comes behind them
+    /// before they are known to be undecided.
+    pub fn placed_undecided(&self, producer_id: i64, first: Offset, end: Offset) {
+        if self.shown() == Durability::Memory {
+            self.show_all(Shown::Undecided(producer_id, first, end));
+        }
+    }
+
+    /// A decision is placed, under the journal's lock.
+    pub fn placed_decision(&self, range: Aborted, aborted: bool) {
+        if self.shown() == Durability::Memory {
+            if aborted {
+                self.live.lock().early.push(range);
+            }
+            self.show_all(Shown::Decided(range.producer_id));
+        }
+    }
+
+    /// What is aborted of a read, by producer and offset.
+    pub(super) fn aborted(&self, segments: &Segments, footers: &Footers, plan: &Plan) -> Result<Vec<Aborted>> {
+        let Some(first) = plan.first_segment() else { return Ok(Vec::new()) };
+        let (from, end) = plan.range();
+        let mut aborted: Vec<Aborted> = Vec::new();
+        {
+            let live = self.live.lock();
+            let ranges = live.decided.iter().flat_map(|(_, decisions)| &decisions.aborted).chain(&live.early);
+            aborted.extend(ranges.filter(|range| range.first < end && range.end > from));
+        }
+        // After the live ones were seen: a segment is settled before they are forgotten.
+        footers.aborted(segments, self.instance(), first, (from, end), &mut aborted)?;
+        aborted.sort_unstable();
+        aborted.dedup();
+        Ok(aborted)
     }
 }

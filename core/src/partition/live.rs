@@ -42,13 +42,13 @@ pub struct Partition {
     deleted: AtomicBool,
     /// The segment that the last look-up ended in, 0 for none: where the next one is likely to look.
     hint: AtomicU64,
-    live: Mutex<Live>,
+    pub(super) live: Mutex<Live>,
     watchers: Watchers,
     witness: Arc<dyn Witness>,
 }
 
 /// The runs of the newest segments, oldest segment first. A segment leaves when its footer has been written.
-struct Live {
+pub(super) struct Live {
     segments: VecDeque<LiveSegment>,
     /// No segment between this one and the first in the list holds the partition. 0: none before holds it at all;
     /// `None`: not known, because the log was opened since.
@@ -58,9 +58,9 @@ struct Live {
     /// Behind the last record written.
     end: Offset,
     /// What decisions, or the lack of them, mean in segments without a footer. Most have no entry: nothing is open.
-    decided: VecDeque<(u64, Decisions)>,
+    pub(super) decided: VecDeque<(u64, Decisions)>,
     /// What was aborted by decisions that are placed and not yet written, at level `memory`.
-    early: Vec<Aborted>,
+    pub(super) early: Vec<Aborted>,
 }
 
 struct LiveSegment {
@@ -223,24 +223,6 @@ impl Partition {
         }
     }
 
-    /// The same of records of an open transaction, but under the journal's lock: nobody shows what comes behind them
-    /// before they are known to be undecided.
-    pub fn placed_undecided(&self, producer_id: i64, first: Offset, end: Offset) {
-        if self.shown == Durability::Memory {
-            self.show_all(Shown::Undecided(producer_id, first, end));
-        }
-    }
-
-    /// The same of a decision.
-    pub fn placed_decision(&self, range: Aborted, aborted: bool) {
-        if self.shown == Durability::Memory {
-            if aborted {
-                self.live.lock().early.push(range);
-            }
-            self.show_all(Shown::Decided(range.producer_id));
-        }
-    }
-
     /// The offset up to which records are written, if some that are not written yet can be seen.
     #[inline]
     pub fn unwritten(&self) -> Option<Offset> {
@@ -264,7 +246,7 @@ impl Partition {
         }
     }
 
-    fn show_all(&self, shown: Shown) {
+    pub(super) fn show_all(&self, shown: Shown) {
         match shown {
             Shown::Records(end) => self.show(end),
             Shown::Undecided(producer_id, first, end) => {
@@ -375,23 +357,6 @@ impl Partition {
         let live = self.live.lock().lsn_below(offset);
         // Else it is older than all live runs, so it lies in a segment that is settled, and durable.
         live.or_else(|| segments.info(segments.before(footers.unsettled())?).map(|info| info.last_lsn)).unwrap_or(0)
-    }
-
-    /// What is aborted of a read, by producer and offset.
-    fn aborted(&self, segments: &Segments, footers: &Footers, plan: &Plan) -> Result<Vec<Aborted>> {
-        let Some(first) = plan.first_segment() else { return Ok(Vec::new()) };
-        let (from, end) = plan.range();
-        let mut aborted: Vec<Aborted> = Vec::new();
-        {
-            let live = self.live.lock();
-            let ranges = live.decided.iter().flat_map(|(_, decisions)| &decisions.aborted).chain(&live.early);
-            aborted.extend(ranges.filter(|range| range.first < end && range.end > from));
-        }
-        // After the live ones were seen: a segment is settled before they are forgotten.
-        footers.aborted(segments, self.instance, first, (from, end), &mut aborted)?;
-        aborted.sort_unstable();
-        aborted.dedup();
-        Ok(aborted)
     }
 
     /// Where the live segments may hold a record with such a timestamp or a greater one.
