@@ -561,7 +561,7 @@ typedef struct {
     uint32_t fields;
     /* The offset to read next. */
     uint64_t offset;
-    /* Free text, at most 4096 bytes; NULL is the same as "". */
+    /* Free text, at most 4,096 characters, counted in UTF-16 as Kafka counts them; NULL is the same as "". */
     const char *metadata;
     /* The leader epoch of the last record read, for callers that keep one. */
     int32_t leader_epoch;

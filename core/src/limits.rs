@@ -6,7 +6,7 @@ use std::time::Duration;
 pub const TOPIC_NAME_MAX: usize = 249;
 /// Longest group name, producer name or transactional id, bytes.
 pub const NAME_MAX: usize = 1024;
-/// Longest metadata stored with an offset, bytes (Kafka's offset.metadata.max.bytes).
+/// Longest metadata stored with an offset, characters as UTF-16 counts them (Kafka's offset.metadata.max.bytes).
 pub const OFFSET_METADATA_MAX: usize = 4096;
 /// Most partitions one topic may have.
 pub const TOPIC_PARTITIONS_MAX: u32 = 100_000;

@@ -262,7 +262,7 @@ pub struct OffsetAndMetadata {
     pub offset: Offset,
     /// The leader epoch of the last record read, if the caller keeps one (-1 = none).
     pub leader_epoch: i32,
-    /// Free text, at most 4096 bytes.
+    /// Free text, at most 4,096 characters, counted in UTF-16 as Kafka counts them.
     pub metadata: String,
 }
 

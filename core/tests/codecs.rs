@@ -341,7 +341,7 @@ fn a_batch_that_does_not_unpack_is_refused_at_the_door() {
         let crc = crc32c::crc32c(&bytes[21..]);
         bytes[17..21].copy_from_slice(&crc.to_be_bytes());
         let error = Batch::from_bytes(&bytes).unwrap_err();
-        assert_eq!(error.kind(), ErrorKind::Corrupt);
+        assert_eq!(error.kind(), ErrorKind::InvalidRecord);
         assert!(error.message().contains(codec.name()), "{error}");
     }
 }

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use oncelog::sim::{Call, Fault, World};
 use oncelog::{
-    Batch, ConsumerOptions, Durability, Engine, Error, ErrorKind, Identity, ProducerOptions, ReadOptions, Record,
-    Result, TopicOptions, TopicPartition,
+    Batch, ConsumerOptions, Durability, Engine, Error, ErrorKind, Identity, OffsetAndMetadata, Offsets,
+    ProducerOptions, ReadOptions, Record, Result, TopicOptions, TopicPartition,
 };
 
 use Shown::{By, Here, Never, Waits};
@@ -53,7 +53,14 @@ const ROWS: &[(ErrorKind, Answers, Shown)] = &[
     (ErrorKind::Full, AGAIN, Here(a_disk_without_space, "free some and go on")),
     (ErrorKind::Poisoned, FATAL, Here(a_write_after_a_failed_flush, "open it again")),
     (ErrorKind::Corrupt, PLAIN, Here(a_batch_with_a_wrong_crc, "crc")),
-    (ErrorKind::Truncated, PLAIN, Waits("cleaning")),
+    (
+        ErrorKind::Truncated,
+        PLAIN,
+        By(
+            "tests/places.rs",
+            "who_stands_behind_records_that_a_power_cut_took_is_told_so_whatever_has_their_offsets_now",
+        ),
+    ),
     (
         ErrorKind::UnsupportedVersion,
         PLAIN,
@@ -69,7 +76,7 @@ const ROWS: &[(ErrorKind, Answers, Shown)] = &[
         ),
     ),
     (ErrorKind::Busy, AGAIN, Here(a_poll_beside_another, "a consumer of its own")),
-    (ErrorKind::LimitExceeded, PLAIN, Here(a_transaction_past_its_buffer, "use smaller ones")),
+    (ErrorKind::LimitExceeded, PLAIN, Here(an_offset_with_too_long_a_text, "shorten it")),
     (ErrorKind::RecordTooLarge, PLAIN, Here(a_record_past_the_limit, "split")),
     (ErrorKind::TopicExists, PLAIN, Here(a_topic_made_twice, "t")),
     (ErrorKind::UnknownTopicOrPartition, PLAIN, Here(a_topic_never_made, "create_topic")),
@@ -80,13 +87,25 @@ const ROWS: &[(ErrorKind, Answers, Shown)] = &[
     (ErrorKind::ProducerFenced, FATAL, Here(a_holder_that_was_fenced, "open it again only if that one is gone")),
     (ErrorKind::StaleEpoch, PLAIN, Here(a_batch_of_an_older_epoch, "register again")),
     (ErrorKind::InvalidRecord, PLAIN, Here(a_batch_without_records, "add one")),
-    (ErrorKind::UnstableOffsets, AGAIN, Waits("transactions that stream")),
+    (
+        ErrorKind::UnstableOffsets,
+        AGAIN,
+        By("tests/streaming/raw.rs", "a_raw_transaction_commits_batches_and_offsets_together_and_raises_the_epoch"),
+    ),
     (ErrorKind::UnknownTransactionalId, PLAIN, Here(a_name_never_opened, "names are made by opening them")),
     (ErrorKind::GroupNotEmpty, PLAIN, Waits("groups")),
     (ErrorKind::Rebalancing, AGAIN, Waits("groups")),
     (ErrorKind::InvalidTransactionState, PLAIN, Here(a_transaction_beside_another, "commit or abort it")),
-    (ErrorKind::TransactionAborted, RERUN, Waits("transactions that stream")),
-    (ErrorKind::TransactionTimedOut, RERUN, Waits("transactions that stream")),
+    (
+        ErrorKind::TransactionAborted,
+        RERUN,
+        By("tests/streaming/native.rs", "whoever_knows_its_number_may_abort_a_transaction_and_its_owner_hears_of_it"),
+    ),
+    (
+        ErrorKind::TransactionTimedOut,
+        RERUN,
+        By("tests/streaming/native.rs", "a_transaction_that_is_open_for_too_long_is_aborted_and_its_producer_goes_on"),
+    ),
     (ErrorKind::Indeterminate, FATAL, Here(a_write_under_a_failed_flush, "open the log again to find out")),
     (ErrorKind::StaleGroupMember, ABORT, Waits("groups")),
     (ErrorKind::Internal, FATAL, Never("a bug of this library, which a test would have to contain")),
@@ -253,12 +272,11 @@ fn a_poll_beside_another() -> Error {
     busy
 }
 
-fn a_transaction_past_its_buffer() -> Error {
+fn an_offset_with_too_long_a_text() -> Error {
     let (_world, engine) = world();
-    let producer = engine.transactional_producer("tp", ProducerOptions::new()).unwrap();
-    let mut transaction = producer.begin_transaction().unwrap();
-    let value = vec![0; 100_000];
-    (0..1_000).find_map(|_| transaction.send("t", Record::new(&value)).err()).unwrap()
+    let consumer = engine.consumer(ConsumerOptions::new().group("g")).unwrap();
+    let value = OffsetAndMetadata { offset: 1, leader_epoch: -1, metadata: "m".repeat(4097) };
+    err(consumer.commit_offsets(&Offsets::from([(TopicPartition::new("t", 0), value)])))
 }
 
 fn a_record_past_the_limit() -> Error {

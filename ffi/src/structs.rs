@@ -184,7 +184,7 @@ pub struct oncelog_offset_t {
     pub fields: u32,
     /// The offset to read next.
     pub offset: u64,
-    /// Free text, at most 4096 bytes; NULL is the same as "".
+    /// Free text, at most 4,096 characters, counted in UTF-16 as Kafka counts them; NULL is the same as "".
     pub metadata: *const c_char,
     /// The leader epoch of the last record read, for callers that keep one.
     pub leader_epoch: i32,

@@ -157,7 +157,7 @@ export interface TopicPartition {
 /** A position to commit: the offset to read next. */
 export interface Position extends TopicPartition {
   offset: Whole;
-  /** Free text, at most 4,096 bytes. */
+  /** Free text, at most 4,096 characters of a string, as in Kafka. */
   metadata?: string;
   /** The leader epoch of the last record read, if the caller keeps one. */
   leaderEpoch?: number;

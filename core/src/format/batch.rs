@@ -223,10 +223,10 @@ impl Batch {
     ///
     /// # Errors
     /// `RecordTooLarge` past `limits::BATCH_MAX`, or if it unpacks to more than `limits::UNPACKED_MAX`. `Corrupt` if
-    /// the bytes are not what they claim: cut, wrong crc, an unknown codec, records that do not unpack or cannot be
-    /// read or whose offsets do not count 0, 1, 2... `InvalidRecord` if they can be read but no append may carry them:
-    /// bytes behind the batch, an old format, a base offset, a count that does not fit, a control bit, a
-    /// producer id without epoch or sequence. `UnsupportedVersion` if this build lacks the codec.
+    /// the bytes were damaged on the way and may be sent again: cut, a wrong crc. `InvalidRecord` if their sender made
+    /// them so: an unknown codec, records that do not unpack or cannot be read or whose offsets do not count 0, 1,
+    /// 2..., bytes behind the batch, an old format, a base offset, a count that does not fit, a control bit, a producer
+    /// id without a sequence. `UnsupportedVersion` if this build lacks the codec.
     pub fn from_bytes(bytes: &[u8]) -> Result<Batch> {
         let sent = check_envelope(bytes)?;
         sent.check_append()?;

@@ -33,12 +33,8 @@ impl BatchHeader {
         if self.is_control() {
             return refuse("control batches are the log's own; clear the control bit".into());
         }
-        if producer_id < -1 {
-            return refuse(format!(
-                "a producer id is -1 for none or issued; open a producer, producer_id={producer_id}"
-            ));
-        }
-        if producer_id >= 0 && (base_sequence < 0 || epoch < 0) {
+        // A negative id is none, as Kafka has it. A negative epoch is older than any that was given: the state says so.
+        if producer_id >= 0 && base_sequence < 0 {
             let values = format!("producer_id={producer_id} epoch={epoch} base_sequence={base_sequence}");
             return refuse(format!("a producer id needs an epoch and a sequence from 0; give both, {values}"));
         }
@@ -99,14 +95,15 @@ fn unpackable(header: &BatchHeader, fault: Fault) -> Error {
     match fault {
         Fault::LeftOut(codec) => compression::left_out(codec),
         Fault::TooLarge(_) => Error::new(ErrorKind::RecordTooLarge, format!("the batch is too large: {what}")),
-        _ => Error::new(ErrorKind::Corrupt, format!("the batch does not unpack; encode it again: {what}")),
+        _ => Error::new(ErrorKind::InvalidRecord, format!("the batch does not unpack; encode it again: {what}")),
     }
 }
 
 fn check_unpacked(header: &BatchHeader, body: &[u8]) -> Result<i64> {
     let refuse = |index: u32, what: &str| {
         let text = format!("the batch cannot be read: {what}; encode it again, record={index}");
-        Err(Error::new(ErrorKind::Corrupt, text))
+        // The crc was right: the sender made it so, and sending it again would not help, which is what Corrupt advises.
+        Err(Error::new(ErrorKind::InvalidRecord, text))
     };
     let mut records = RecordIter::unpacked(header, body);
     let mut max_timestamp = -1;
@@ -240,21 +237,22 @@ mod tests {
         invalid(|h| h.last_offset_delta = 0, "last_offset_delta=0 count=2");
         invalid(|h| h.last_offset_delta = i32::MAX, "count less one");
         invalid(|h| h.attributes = CONTROL, "control bit");
-        invalid(|h| h.producer_id = -2, "producer_id=-2");
         invalid(|h| h.base_sequence = -1, "base_sequence=-1");
-        invalid(|h| h.epoch = -1, "epoch=-1");
+        for accepted in [with(|h| h.producer_id = -2), with(|h| h.epoch = -1)] {
+            assert!(Batch::from_bytes(&accepted).is_ok(), "a negative id is none, a negative epoch is for the state");
+        }
         invalid(|h| (h.producer_id, h.attributes) = (-1, TRANSACTIONAL), "transactional");
         for codec in 5..8 {
-            refused(&with(|h| h.attributes = codec), ErrorKind::Corrupt, "not one of Kafka's, codec=");
+            refused(&with(|h| h.attributes = codec), ErrorKind::InvalidRecord, "not one of Kafka's, codec=");
         }
     }
 
     #[test]
-    fn records_that_do_not_unpack_are_corrupt_and_a_codec_that_was_left_out_is_named() {
+    fn records_that_do_not_unpack_are_invalid_and_a_codec_that_was_left_out_is_named() {
         for codec in [Compression::Gzip, Compression::Snappy, Compression::Lz4, Compression::Zstd] {
             let bytes = with(|h| h.attributes = codec as i16);
             match codec.is_available() {
-                true => refused(&bytes, ErrorKind::Corrupt, "does not unpack"),
+                true => refused(&bytes, ErrorKind::InvalidRecord, "does not unpack"),
                 false => refused(&bytes, ErrorKind::UnsupportedVersion, &format!("cargo feature {}", codec.name())),
             }
         }
@@ -263,21 +261,25 @@ mod tests {
     #[test]
     fn records_that_do_not_match_the_header_are_refused() {
         let mut fewer = with(|h| (h.count, h.last_offset_delta) = (3, 2));
-        refused(&fewer, ErrorKind::Corrupt, "fewer records");
+        refused(&fewer, ErrorKind::InvalidRecord, "fewer records");
         fewer = with(|h| (h.count, h.last_offset_delta) = (i32::MAX, i32::MAX - 1));
-        refused(&fewer, ErrorKind::Corrupt, "fewer records");
-        refused(&with(|h| (h.count, h.last_offset_delta) = (1, 0)), ErrorKind::Corrupt, "bytes follow the last record");
+        refused(&fewer, ErrorKind::InvalidRecord, "fewer records");
+        refused(
+            &with(|h| (h.count, h.last_offset_delta) = (1, 0)),
+            ErrorKind::InvalidRecord,
+            "bytes follow the last record",
+        );
         // The offset deltas of `two` lie at bytes 64 and 73: 0 and 1, zig-zag 0 and 2.
         for (first, second) in [(0, 0), (0, 4), (2, 0), (2, 4), (0, 1)] {
             let mut bytes = two();
             (bytes[64], bytes[73]) = (first, second);
             sum(&mut bytes);
-            refused(&bytes, ErrorKind::Corrupt, "offset");
+            refused(&bytes, ErrorKind::InvalidRecord, "offset");
         }
         let mut long = two();
         long.splice(61..62, [0x90, 0x80, 0x80, 0x80, 0x80, 0]);
         let header = BatchHeader { batch_len: long.len() as i32 - 12, ..BatchHeader::read(&long).unwrap() };
         seal(&header, &mut long);
-        refused(&long, ErrorKind::Corrupt, "longer or larger than its field allows; encode it again, record=0");
+        refused(&long, ErrorKind::InvalidRecord, "longer or larger than its field allows; encode it again, record=0");
     }
 }

@@ -376,8 +376,6 @@ mod tests {
         for edit in [
             BatchBuilder::reset,
             |b: &mut BatchBuilder| _ = b.transactional(true),
-            |b: &mut BatchBuilder| _ = b.producer(Identity { producer_id: -2, epoch: 0 }, 0),
-            |b: &mut BatchBuilder| _ = b.producer(Identity { producer_id: 0, epoch: -1 }, 0),
             |b: &mut BatchBuilder| _ = b.producer(Identity { producer_id: 0, epoch: 0 }, -1),
         ] {
             assert_eq!(build(edit), Err(ErrorKind::InvalidRecord));

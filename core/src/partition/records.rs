@@ -489,10 +489,8 @@ impl Share {
     fn unreadable(&self, batch_end: Offset, offsets: std::ops::Range<Offset>, error: &Error) -> Error {
         let (topic, partition, what) = (&self.topic, self.partition, error.message());
         // Nothing is wrong with a batch whose codec this build lacks.
-        let kind = match error.kind() {
-            ErrorKind::UnsupportedVersion => ErrorKind::UnsupportedVersion,
-            _ => ErrorKind::Corrupt,
-        };
+        let lacks = error.kind() == ErrorKind::UnsupportedVersion;
+        let kind = if lacks { ErrorKind::UnsupportedVersion } else { ErrorKind::Corrupt };
         if kind == ErrorKind::Corrupt {
             self.witness.lost(&Loss { topic, partition, offsets, file: "none", position: 0 });
         }

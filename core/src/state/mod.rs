@@ -237,8 +237,11 @@ impl State {
     }
 
     fn check_raw(&self, instance: Instance, batch: &BatchHeader) -> Result<Verdict> {
-        if batch.base_sequence < 0 || batch.epoch < 0 {
+        if batch.base_sequence < 0 {
             return Err(half_identity(batch));
+        }
+        if batch.epoch < 0 {
+            return Err(sequences::stale(batch, 0));
         }
         let Some(named) = self.producers.named_by_id(batch.producer_id) else {
             if let Ok(former) = self.producers.named_of(batch.producer_id) {
@@ -337,7 +340,7 @@ fn not_transactional(batch: &BatchHeader) -> Error {
     Error::new(ErrorKind::InvalidTransactionState, format!("{text}, producer_id={}", batch.producer_id))
 }
 
-/// D2, and the same for the epoch, which Kafka does not look at.
+/// D2. A negative epoch is older than any that was given (D6).
 #[cold]
 fn half_identity(batch: &BatchHeader) -> Error {
     let text = format!(

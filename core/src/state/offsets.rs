@@ -47,10 +47,11 @@ pub fn check_value(value: &OffsetAndMetadata) -> Result<()> {
             format!("an offset is at most {OFFSET_MAX}; commit the offset to read next, offset={}", value.offset);
         return Err(Error::new(ErrorKind::InvalidArgument, text));
     }
-    if value.metadata.len() > OFFSET_METADATA_MAX {
-        let size = value.metadata.len();
+    // Kafka counts the characters of a Java string. A text of so many bytes has no more of them.
+    let size = if value.metadata.len() > OFFSET_METADATA_MAX { value.metadata.encode_utf16().count() } else { 0 };
+    if size > OFFSET_METADATA_MAX {
         let text = format!(
-            "the text stored with an offset is too long; shorten it, bytes={size} greatest={OFFSET_METADATA_MAX}"
+            "the text stored with an offset is too long; shorten it, characters={size} greatest={OFFSET_METADATA_MAX}"
         );
         return Err(Error::new(ErrorKind::LimitExceeded, text));
     }

@@ -3,6 +3,8 @@
 #![cfg(all(feature = "gzip", feature = "snappy", feature = "lz4", feature = "zstd"))]
 #![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
+#[cfg(feature = "sim")]
+mod answers;
 mod files;
 mod reader;
 

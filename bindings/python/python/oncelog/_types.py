@@ -22,7 +22,7 @@ class OffsetAndMetadata(NamedTuple):
     offset: int
     """The offset to read next."""
     metadata: str = ""
-    """Free text, at most 4096 bytes."""
+    """Free text, at most 4,096 characters, counted in UTF-16 as Kafka counts them."""
     leader_epoch: int = -1
     """The leader epoch of the last record read, if the caller keeps one."""
 

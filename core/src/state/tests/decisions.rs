@@ -20,11 +20,11 @@ fn a_batch_without_a_producer_id_is_accepted_and_leaves_no_entry() {
 }
 
 #[test]
-fn a_negative_sequence_or_epoch_with_a_producer_id_is_invalid() {
+fn a_negative_sequence_with_a_producer_id_is_invalid_and_a_negative_epoch_is_stale() {
     // D2.
     let log = Log::with_raw_producer();
     assert_eq!(kind(log.state.check_batch(0, &batch(7, 0, -1, 1))), ErrorKind::InvalidRecord);
-    assert_eq!(kind(log.state.check_batch(0, &batch(7, -1, 0, 1))), ErrorKind::InvalidRecord);
+    assert_eq!(kind(log.state.check_batch(0, &batch(7, -1, 0, 1))), ErrorKind::StaleEpoch);
 }
 
 #[test]
