@@ -27,7 +27,7 @@ impl TransactionSender {
         let mut entries = Entries::new(bytes);
         self.with(|transaction| {
             while let Some((topic, record)) = entries.next()? {
-                transaction.send(&*self.topics.name(topic)?, record).or_throw()?;
+                transaction.send(&self.topics.name(topic)?, record).or_throw()?;
             }
             Ok(())
         })
