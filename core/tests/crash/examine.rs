@@ -20,7 +20,7 @@ pub fn examine(world: &World, recorded: &Recorded, least: usize, most: usize) ->
     let mut seen = look(&engine, &recorded.questions)?;
     seen.names = open_names(&engine, &recorded.questions)?;
     let found = place(recorded, &seen, least, most)?;
-    let fits = |state: &Shown| known_durable.as_ref().is_none_or(|known| *known == state.without_names());
+    let fits = |state: &Shown| known_durable.as_ref().is_none_or(|known| known.fits_unrecovered(state));
     if !recorded.states[..=found].iter().any(fits) {
         return Err(format!("a reader was shown what is none of the first {found} operations"));
     }

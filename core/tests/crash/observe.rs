@@ -21,12 +21,16 @@ fn told<T>(what: &str, answer: oncelog::Result<T>) -> Result<T, String> {
 /// Topics, records and committed offsets: looking changes nothing.
 pub fn look(engine: &Engine, questions: &Questions) -> Result<Shown, String> {
     let mut shown = Shown::default();
+    let open = told("describe_transactions", engine.describe_transactions())?;
     for info in told("topics", engine.topics())? {
         let mut partitions = Vec::new();
         for number in 0..info.partitions {
             let partition = told("partition", engine.partition(&info.name, number))?;
-            let known = read(&partition, Isolation::ReadUncommitted)?;
-            let committed: BTreeSet<Known> = read(&partition, Isolation::ReadCommitted)?.into_iter().collect();
+            let at = TopicPartition::new(&info.name, number);
+            let undecided = open.iter().filter_map(|transaction| transaction.partitions.get(&at)).min().copied();
+            let known = read(&partition, Isolation::ReadUncommitted, undecided)?;
+            let committed = read(&partition, Isolation::ReadCommitted, undecided)?;
+            let committed: BTreeSet<Known> = committed.into_iter().collect();
             shown.hidden.extend(known.iter().filter(|record| !committed.contains(record)));
             partitions.push(known);
         }
@@ -64,15 +68,17 @@ pub fn open_names(engine: &Engine, questions: &Questions) -> Result<BTreeMap<Str
     Ok(names)
 }
 
-/// A partition from its start to its end: dense offsets, nothing undecided, and nothing hidden from read_uncommitted.
-fn read(partition: &Partition, isolation: Isolation) -> Result<Vec<Known>, String> {
+/// A partition from its start to its end, or to the first record that is undecided: dense offsets, and nothing hidden
+/// from read_uncommitted.
+fn read(partition: &Partition, isolation: Isolation, undecided: Option<u64>) -> Result<Vec<Known>, String> {
     let bounds = partition.bounds();
     let place = format!("{}-{}", partition.topic(), partition.number());
-    if bounds.start != 0 || bounds.stable != bounds.end {
-        return Err(format!("{place} has {bounds:?} though nothing was deleted and no transaction is open"));
+    if bounds.start != 0 || bounds.stable != undecided.unwrap_or(bounds.end) {
+        return Err(format!("{place} has {bounds:?}, nothing was deleted, the first undecided is {undecided:?}"));
     }
+    let end = if isolation == Isolation::ReadCommitted { bounds.stable } else { bounds.end };
     let (mut known, mut at) = (Vec::new(), 0);
-    while at < bounds.end {
+    while at < end {
         let records = told(&place, partition.read(at, ReadOptions::new().isolation(isolation)))?;
         let next = records.next_offset(partition.topic(), partition.number()).unwrap_or(at);
         for view in &records {

@@ -132,6 +132,13 @@ impl Shown {
         Shown { names: BTreeMap::new(), ..self.clone() }
     }
 
+    /// True if a reader that may not recover can be shown this when an opening would show `state`: names are not
+    /// looked at, and what transactions hold back that an opening would abort is hidden too.
+    pub fn fits_unrecovered(&self, state: &Shown) -> bool {
+        let hides_as_much = self.hidden.is_superset(&state.hidden);
+        hides_as_much && Shown { hidden: state.hidden.clone(), ..self.clone() } == state.without_names()
+    }
+
     /// How many records there are.
     pub fn records(&self) -> usize {
         self.topics.values().flat_map(|t| &t.partitions).map(Vec::len).sum()
