@@ -20,7 +20,7 @@ const GLANCE: usize = 4 << 10;
 /// Kinds past this one are nobody's, so a byte past it begins no frame.
 const KIND_MAX: u8 = 63;
 
-/// Heads up to this size are always looked at; all but those of transactions are smaller.
+/// Heads up to this size are always looked at; all but those of transactions and their decisions are smaller.
 const SMALL_HEAD: usize = 256;
 
 /// Whether a head of that length can belong to that kind.
@@ -28,7 +28,7 @@ fn plausible(header: &FrameHeader) -> bool {
     match Kind::of(header.kind) {
         Some(Kind::Records) => header.head_len as usize == BATCH_HEADER,
         // A kind of a newer version may have any head: it must be seen, to be refused, not taken for a tear.
-        Some(Kind::Transaction) | None => true,
+        Some(Kind::Transaction | Kind::Decision) | None => true,
         Some(_) => header.head_len as usize <= SMALL_HEAD,
     }
 }

@@ -4,7 +4,7 @@
 use std::ops::Range;
 use std::time::Duration;
 
-use oncelog::{Bounds, Offset};
+use oncelog::{Bounds, Offset, TopicPartition};
 
 use super::look::read_once;
 use super::transactions::ended;
@@ -133,10 +133,17 @@ impl Driver {
         Ok(())
     }
 
+    /// On a full disk the engine may have no room to abort what its owner gave up; it says so.
+    fn waits_for_room(&self, life: &Life, part: &Part) -> bool {
+        let at = TopicPartition::new(part.topic.clone(), part.number);
+        let open = if self.filled { life.engine.describe_transactions().unwrap_or_default() } else { Vec::new() };
+        open.iter().any(|transaction| transaction.partitions.contains_key(&at))
+    }
+
     /// I6: the stable offset waits for open transactions, and for nothing else.
     pub fn check_stable(&self, part: &Part, bounds: Bounds) -> Check {
         let life = self.life.as_ref().expect("the log is open between operations");
-        let mut waits = life.unsettled.contains(part);
+        let mut waits = life.unsettled.contains(part) || self.waits_for_room(life, part);
         for transaction in life.open.iter().filter(|open| open.streams) {
             let writes = transaction.batches.iter().map(|id| &self.history.ops[*id].writes[0]);
             let here: Vec<_> = writes.filter(|write| write.part == *part).collect();

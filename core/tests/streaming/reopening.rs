@@ -1,7 +1,9 @@
 //! Transactions that are open when the log is closed, killed or loses power.
 
 use oncelog::sim::World;
-use oncelog::{ConsumerOptions, Engine, GroupMetadata, Offsets, Outcome, Record, TopicPartition, TransactionStatus};
+use oncelog::{
+    ConsumerOptions, Engine, GroupMetadata, Offsets, Outcome, Record, TopicOptions, TopicPartition, TransactionStatus,
+};
 
 use crate::{MINUTE, SECOND, append, begin, committed, ends, options, plain, streaming, uncommitted};
 
@@ -39,6 +41,23 @@ fn what_a_life_left_open_is_aborted_before_anything_is_served() {
         let next = engine.end_transaction(raw, Outcome::Abort).unwrap();
         assert_eq!(next.epoch, raw.epoch + 1);
     }
+}
+
+/// The head of such a decision is longer than that of any other frame but a transaction's.
+#[test]
+fn a_decision_over_many_partitions_survives() {
+    let (world, engine) = begin(1);
+    engine.create_topic("wide", TopicOptions::new().partitions(60)).unwrap();
+    let producer = engine.transactional_producer("tp", streaming()).unwrap();
+    let mut transaction = producer.begin_transaction().unwrap();
+    let number = transaction.number();
+    (0..60).for_each(|n| transaction.send("wide", Record::new(b"x").partition(n)).unwrap());
+    transaction.commit().unwrap();
+    world.kill();
+    drop((producer, engine));
+    let engine = options().open_on(world.machine()).unwrap();
+    assert_eq!(engine.transaction_status(number).unwrap(), TransactionStatus::Committed);
+    assert!((0..60).all(|n| ends(&engine.partition("wide", n).unwrap()) == (1, 1)));
 }
 
 #[test]
