@@ -246,6 +246,95 @@ fn a_life_that_died_on_a_full_disk_is_read_there_and_goes_on_when_there_is_room(
     }
 }
 
+#[cfg(feature = "sim")]
+fn raw_transactional(engine: &Engine, identity: Identity, sequence: i32) -> Result<oncelog::Appended, Error> {
+    let mut builder = Batch::builder();
+    builder.push(&Record::new(b"raw"), 1)?;
+    builder.producer(identity, sequence).transactional(true);
+    engine.partition("raw", 0)?.append(&builder.build()?)?.wait()
+}
+
+/// A transaction of this name that has a record in the log, and one that is to go there with its commit.
+#[cfg(feature = "sim")]
+fn streaming(engine: &Engine, name: &str, timeout: u64) -> oncelog::Transaction {
+    let options = ProducerOptions::new().transaction_buffer(600).transaction_timeout(Duration::from_secs(timeout));
+    let producer = engine.transactional_producer(name, options).unwrap();
+    let mut transaction = producer.begin_transaction().unwrap();
+    for _ in 0..2 {
+        transaction.send("raw", Record::new(&[b's'; 300])).unwrap();
+    }
+    transaction
+}
+
+#[cfg(feature = "sim")]
+#[test]
+fn what_streams_is_decided_on_a_full_disk_by_whoever_may() {
+    for (seed, segment) in [(1, 64 << 10), (2, 256 << 10), (3, 1 << 20)] {
+        let world = World::new(seed);
+        let engine = options(segment).open_on(world.machine()).unwrap();
+        begin(&engine);
+        let open = || engine.describe_transactions().unwrap().len();
+        let names = [("commits", 60), ("aborts", 60), ("fenced", 60), ("late", 10), ("closed", 60), ("waits", 60)];
+        let [mut commits, aborts, fenced, late, closed, waits] =
+            names.map(|(name, timeout)| streaming(&engine, name, timeout));
+        let identity = engine.init_producer(Some("id"), Duration::from_secs(60), None).unwrap();
+        raw_transactional(&engine, identity, 0).unwrap();
+        let numbers = [&aborts, &fenced, &late, &closed, &waits].map(oncelog::Transaction::number);
+        assert_eq!(open(), 7);
+        world.set_capacity(Some(used(&world)));
+        let mut records = 0;
+        while append(&engine, records).is_ok() {
+            records += 1;
+        }
+        while append_small(&engine).is_ok() {}
+
+        // Nothing grows or begins.
+        full(commits.send("raw", Record::new(&[b's'; 600])), "a record of a transaction that streams");
+        full(raw_transactional(&engine, identity, 1), "a new raw batch");
+        assert!(raw_transactional(&engine, identity, 0).unwrap().duplicate);
+        let other = engine.init_producer(Some("p"), Duration::from_secs(60), None).unwrap();
+        full(raw_transactional(&engine, other, 0), "a raw transaction that begins");
+
+        // Everything ends.
+        let group = GroupMetadata { group: "g".to_owned() };
+        let offsets = |offset: u64| Offsets::from([(TopicPartition::new("t", 0), offset.into())]);
+        full(engine.send_offsets(other, &group, &offsets(9)), "a raw transaction that begins with offsets");
+        commits.send_offsets(&group, &offsets(1)).unwrap();
+        commits.commit().unwrap();
+        aborts.abort().unwrap();
+        assert_eq!((committed(&engine), open()), (Some(1), 5));
+        engine.send_offsets(identity, &group, &offsets(2)).unwrap();
+        engine.end_transaction(identity, oncelog::Outcome::Commit).unwrap();
+        engine.transactional_producer("fenced", ProducerOptions::new()).unwrap();
+        assert_eq!((committed(&engine), open()), (Some(2), 3));
+        world.advance(11_000_000_000);
+        engine.drive().unwrap();
+        assert_eq!(open(), 2, "the timeout has passed");
+
+        // Behind the reserve an abort waits for room, and nobody has to ask for it again.
+        let mut offset = 2;
+        while commit(&engine, offset + 1).is_ok() {
+            offset += 1;
+        }
+        drop(waits);
+        assert_eq!(open(), 2);
+        world.set_capacity(None);
+        world.advance(2_000_000_000);
+        engine.drive().unwrap();
+        assert_eq!(open(), 1);
+        engine.flush().unwrap();
+        drop((fenced, late));
+        engine.close().unwrap();
+        drop(closed);
+        let engine = options(segment).open_on(world.machine()).unwrap();
+        assert!(engine.describe_transactions().unwrap().is_empty());
+        for number in numbers {
+            assert_eq!(engine.transaction_status(number).unwrap(), oncelog::TransactionStatus::Aborted);
+        }
+        check_records(&engine, records);
+    }
+}
+
 /// A file system of its own, gone when this is dropped.
 struct Mounted {
     at: PathBuf,

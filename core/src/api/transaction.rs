@@ -141,7 +141,7 @@ impl Transaction {
         if !fits {
             // A record that fits no batch at all is told so before anything is written for it.
             BatchBuilder::new().push(record, timestamp)?;
-            self.stream()?;
+            self.stream(false)?;
         }
         self.buffers.gather.push(partition, record, timestamp)?;
         let bytes = self.buffers.gather.bytes().saturating_add(self.offsets_bytes);
@@ -149,7 +149,7 @@ impl Transaction {
             return Ok(());
         }
         // What was there before has gone, so this record is all there is.
-        self.stream().inspect_err(|_| self.buffers.gather.clear())
+        self.stream(false).inspect_err(|_| self.buffers.gather.clear())
     }
 
     /// Takes memory for a buffer of so many bytes, unless all transactions together have too much.
@@ -165,13 +165,13 @@ impl Transaction {
         taken
     }
 
-    /// Sends to the log what is gathered.
-    fn stream(&mut self) -> Result<()> {
+    /// Sends to the log what is gathered; the rest of it, if it `ends`.
+    fn stream(&mut self, ends: bool) -> Result<()> {
         let (inner, holder, number) = (&self.open.inner, &self.holder, self.number);
         let (producer, timeout_ms) = ((holder.identity.producer_id, holder.identity.epoch), holder.timeout_ms);
         let streams = &mut self.streams;
         self.buffers.gather.stream(holder.identity, holder.compression, |part| {
-            inner.stream(&Streamed { producer, number, begun: *streams, timeout_ms, part })?;
+            inner.stream(&Streamed { producer, number, begun: *streams, ends, timeout_ms, part })?;
             *streams = true;
             Ok(())
         })
@@ -321,7 +321,7 @@ impl Transaction {
     /// Decides a transaction that streams; the rest of its records goes in front, in the same write.
     fn decide(&mut self, ended: Ended) -> Result<PlacedGroup> {
         if ended == Ended::Commit {
-            self.stream()?;
+            self.stream(true)?;
         }
         let (inner, identity) = (&self.open.inner, self.holder.identity);
         let commit = ended == Ended::Commit;

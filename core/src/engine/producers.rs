@@ -4,7 +4,7 @@ use super::admin::place;
 use super::event::Event;
 use super::hub::Hub;
 use super::promise::Refusal;
-use super::transactions::{DECISION_ROOM, Decision};
+use super::transactions::Decision;
 use super::{Inner, Promise};
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::control::{ProducerDeleted, ProducerOpened};
@@ -12,7 +12,7 @@ use crate::format::decision::{Cause, Ended};
 use crate::format::frame::{Kind, Payload};
 use crate::io::bugs::{Bug, planted};
 use crate::journal::{Claim, Guard};
-use crate::state::{Opening, State};
+use crate::state::{OpenTransaction, Opening, State};
 use crate::types::{Durability, Identity, Lsn, TransactionNumber};
 
 impl Inner {
@@ -33,7 +33,7 @@ impl Inner {
         // Taking a name over is a fence and may use the reserve; a new name or registration may not.
         let fences = name.is_some_and(|name| self.journal.look(|state, _| state.producer(name).is_some()));
         let claim = if fences { Claim::Decision } else { Claim::Growth };
-        let mut guard = self.journal.enter_for(192 + text.len() + DECISION_ROOM, claim, true)?;
+        let mut guard = self.enter_to_decide(192 + text.len(), claim, |state| open_under(state, name))?;
         let opening = match check_opening(guard.state(), name, current) {
             Ok(opening) => opening,
             Err(error) => {
@@ -89,7 +89,7 @@ impl Inner {
     /// Forgets a name: its position, its decisions. Whoever holds it is refused from then on.
     pub fn delete_producer(&self, name: &str) -> Result<Promise<()>> {
         self.check_writable()?;
-        let mut guard = self.journal.enter_for(128 + DECISION_ROOM, Claim::Decision, true)?;
+        let mut guard = self.enter_to_decide(128, Claim::Decision, |state| open_under(state, Some(name)))?;
         let Some(id) = guard.state().producer(name).map(|p| p.producer_id) else {
             let message = format!("no such producer; names are made by opening them, name={name:?}");
             return Ok(self.refusal(guard, Error::new(ErrorKind::UnknownTransactionalId, message)));
@@ -105,6 +105,11 @@ impl Inner {
         drop(guard);
         Ok(Promise::durable(lsn, ()))
     }
+}
+
+/// What the holder of a name has open in the log.
+fn open_under<'s>(state: &'s State, name: Option<&str>) -> Option<&'s OpenTransaction> {
+    state.open_of(state.producer(name?)?.producer_id)
 }
 
 /// What opening gives. Only a name has a holder that may renew itself.

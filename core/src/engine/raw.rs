@@ -1,7 +1,7 @@
 //! Raw identities and their transactions: for callers that keep producer id, epoch and sequences themselves.
 
 use super::admin::place_at;
-use super::transactions::{BEGUN_LEN, DECISION_ROOM, Decision};
+use super::transactions::{BEGUN_LEN, Decision};
 use super::{Inner, Promise};
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::control::{OffsetsBlock, PendingHead};
@@ -21,7 +21,10 @@ impl Inner {
         let resolved = self.resolve(&whole)?;
         let level = resolved.level.unwrap_or(self.settings.durability).max(self.settings.durability);
         let len = BEGUN_LEN + FRAME_HEADER + 24 + resolved.block.len();
-        let mut guard = self.journal.enter(len)?;
+        // On a full disk what has begun may be brought to its commit; nothing begins.
+        let begun = self.journal.look(|state, _| state.open_of(identity.producer_id).is_some());
+        let claim = if begun { Claim::Commit } else { Claim::Growth };
+        let mut guard = self.journal.enter_for(len, claim, true)?;
         let checked = guard
             .state()
             .check_send_offsets(identity, offsets.len(), resolved.block.len())
@@ -55,7 +58,7 @@ impl Inner {
     pub fn end_transaction(&self, identity: Identity, outcome: Outcome) -> Result<Promise<Identity>> {
         self.check_writable()?;
         let commit = outcome == Outcome::Commit;
-        let mut guard = self.journal.enter_for(DECISION_ROOM, Claim::Decision, true)?;
+        let mut guard = self.enter_to_decide(0, Claim::Decision, |state| state.open_of(identity.producer_id))?;
         let checked = guard.state().check_end(identity, commit).map(|(ending, named)| (ending, named.identity()));
         let (ending, holder) = match checked {
             Ok(found) => found,

@@ -14,14 +14,16 @@ use crate::format::frame::{self, FRAME_HEADER, Kind, Payload, records_len};
 use crate::io::bugs::{Bug, planted};
 use crate::journal::{Claim, Draft, Guard};
 use crate::limits::TRANSACTION_PARTITIONS;
-use crate::state::OpenTransaction;
+use crate::state::{OpenTransaction, State};
 use crate::types::{Durability, GroupMetadata, Identity, Lsn, Offsets, TransactionNumber};
 
 /// Bytes of the frame that begins a transaction.
 pub(super) const BEGUN_LEN: usize = 80;
 
-/// The most bytes that a decision may take, beside its offsets.
-pub(super) const DECISION_ROOM: usize = FRAME_HEADER + DECISION_HEAD + TRANSACTION_PARTITIONS * SPAN + 8;
+/// Bytes of a decision on a transaction that reached so many partitions, beside its offsets.
+fn decision_len(partitions: usize) -> usize {
+    FRAME_HEADER + DECISION_HEAD + partitions * SPAN + 8
+}
 
 /// A batch of a transaction that outgrew its buffer.
 pub struct Streamed<'a> {
@@ -31,6 +33,8 @@ pub struct Streamed<'a> {
     pub number: TransactionNumber,
     /// Something of it lies in the log already.
     pub begun: bool,
+    /// It commits next: this is the rest of it, and may use the reserve of a full disk as every commit.
+    pub ends: bool,
     /// How long it may stay open, milliseconds; 0: for ever.
     pub timeout_ms: u32,
     /// The batch, with the producer's id and epoch in it.
@@ -68,7 +72,7 @@ impl Inner {
     /// Places a batch of a transaction that is not decided. Nobody waits for it: the decision's flush takes it along.
     pub fn stream(&self, streamed: &Streamed<'_>) -> Result<()> {
         self.check_writable()?;
-        let Streamed { producer, number, begun, timeout_ms, part } = streamed;
+        let Streamed { producer, number, begun, ends, timeout_ms, part } = streamed;
         let framed = part.framed;
         let mut batch = BatchHeader::read(framed.get(FRAME_HEADER..).unwrap_or_default())
             .ok_or_else(|| Error::new(ErrorKind::Internal, "a streamed batch is shorter than its header"))?;
@@ -78,8 +82,12 @@ impl Inner {
         }
         let draft = Draft::records(instance, framed);
         let len = records_len(framed.len() - FRAME_HEADER);
-        let room = if *begun { 0 } else { BEGUN_LEN + DECISION_ROOM };
-        let mut guard = self.journal.enter(len + room)?;
+        let claim = if *ends { Claim::Commit } else { Claim::Growth };
+        let mut guard = if *begun {
+            self.journal.enter_for(len, claim, true)?
+        } else {
+            self.enter_to_decide(len + BEGUN_LEN, claim, |state| state.open_of(producer.0))?
+        };
         // One that its owner has let go, and for whose abort there was no room then.
         let left = guard.state().open_of(producer.0).copied();
         if let Some(left) = left.filter(|left| !begun && !left.is_raw() && left.epoch == producer.1) {
@@ -168,7 +176,8 @@ impl Inner {
     pub fn decide(&self, deciding: &Deciding<'_>) -> Result<PlacedGroup> {
         self.check_writable()?;
         let resolved = self.resolve(deciding.offsets)?;
-        let mut guard = self.journal.enter_for(DECISION_ROOM + resolved.block.len(), Claim::Decision, true)?;
+        let (offsets, number) = (resolved.block.len(), deciding.number);
+        let mut guard = self.enter_to_decide(offsets, Claim::Decision, |state| state.open_transaction(number))?;
         let incarnation = guard.incarnation();
         let (producer_id, epoch) = deciding.producer;
         let state = guard.state();
@@ -191,6 +200,27 @@ impl Inner {
         };
         let (lsn, level) = self.place_decision(&mut guard, Identity { producer_id, epoch }, deciding.number, &decision);
         Ok(PlacedGroup { lsn, level, incarnation, firsts: Vec::new(), duplicate: false })
+    }
+
+    /// Takes the lock with room for the decision on an open transaction, and `more` bytes beside it. It asks for no
+    /// more than that decision takes: on a full disk a decision on a thousand partitions would not fit a small reserve.
+    pub(super) fn enter_to_decide(
+        &self,
+        more: usize,
+        claim: Claim,
+        open: impl for<'s> Fn(&'s State) -> Option<&'s OpenTransaction>,
+    ) -> Result<Guard<'_, Hub>> {
+        let mut room = 0;
+        loop {
+            let mut guard = self.journal.enter_for(more + decision_len(room), claim, true)?;
+            let state = guard.state();
+            let partitions = open(state).map_or(0, |open| state.open_spans(open.number).len());
+            if partitions <= room {
+                return Ok(guard);
+            }
+            // It may reach more of them while there is no lock, but not without end.
+            room = partitions;
+        }
     }
 
     /// Places a decision on an open transaction, or the abort of none. The answer's level is the strongest of the
@@ -253,7 +283,7 @@ impl Inner {
 
     /// Aborts a transaction if it is open in the log. `None`: it is not.
     pub(super) fn abort_open(&self, number: TransactionNumber, cause: Cause) -> Result<Option<Promise<()>>> {
-        let mut guard = self.journal.enter_for(DECISION_ROOM, Claim::Decision, true)?;
+        let mut guard = self.enter_to_decide(0, Claim::Decision, |state| state.open_transaction(number))?;
         let Some(open) = guard.state().open_transaction(number).copied() else { return Ok(None) };
         let (lsn, level) = self.place_abort(&mut guard, &open, cause);
         drop(guard);
@@ -298,7 +328,7 @@ impl Inner {
 }
 
 /// Refuses a position that does not follow the name's last one.
-pub(super) fn check_position(state: &crate::state::State, producer_id: i64, position: Option<u64>) -> Result<()> {
+pub(super) fn check_position(state: &State, producer_id: i64, position: Option<u64>) -> Result<()> {
     if let Some(position) = position
         && let Some((stored, _)) = state.position(producer_id)
         && position <= stored
