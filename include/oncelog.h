@@ -1398,11 +1398,12 @@ oncelog_error_t *oncelog_transactional_producer_free(oncelog_transactional_produ
 /* ---- Transactions ---------------------------------------------------------------------------------------- */
 
 /*
- * Adds a record. Nothing is written and nobody sees it before the commit.
+ * Adds a record. Up to 1 MiB nothing is written before the commit; past that records go to the log as they come, where
+ * only readers at read_uncommitted see them before the commit.
  *
  * Errors: the transaction is as it was and can go on or be aborted: UNKNOWN_TOPIC_OR_PARTITION; RECORD_TOO_LARGE;
- * INVALID_RECORD; LIMIT_EXCEEDED if it would outgrow its buffer of 1 MiB; INVALID_ARGUMENT for a record with a
- * position; BUSY; POISONED, CLOSED, FORKED.
+ * INVALID_RECORD; LIMIT_EXCEEDED past 1,000 partitions of what lies in the log; INVALID_ARGUMENT for a record with a
+ * position; FULL; BUSY; TRANSACTION_ABORTED, TRANSACTION_TIMED_OUT; POISONED, CLOSED, FORKED.
  */
 ONCELOG_MUST_USE
 oncelog_error_t *oncelog_transaction_send(oncelog_transaction_t *transaction,

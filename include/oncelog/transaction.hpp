@@ -21,7 +21,7 @@ public:
     /// Adds a record. Nothing is written and nobody sees it before the commit.
     ///
     /// Errors: the transaction is as it was and can go on or be aborted: UnknownTopicOrPartition; RecordTooLarge;
-    /// InvalidRecord; LimitExceeded if it would outgrow its buffer of 1 MiB; InvalidArgument for a record with a
+    /// InvalidRecord; LimitExceeded past 1,000 partitions of what lies in the log (past 1 MiB); InvalidArgument for a record with a
     /// position; Busy; Poisoned, Closed, Forked.
     Result<void> send(Text topic, const Record &record) {
         return detail::answer(oncelog_transaction_send(c_.get(), topic.c(), &record.c()));

@@ -16,6 +16,9 @@ PRELUDE = """
 import os, signal, subprocess, sys, threading, time
 import oncelog
 
+# Whoever started the tests in the background may have them ignore the signal.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+
 def interrupt_soon(after=0.3):
     subprocess.Popen(["sh", "-c", f"sleep {after}; kill -INT {os.getpid()}"])
 

@@ -202,7 +202,7 @@ def test_options_are_kept(oncelog_engine: oncelog.Engine, topic: str) -> None:
     producer = oncelog_engine.producer(batch_bytes=0, linger=0, durability="disk")
     tickets = [producer.send(topic, b"v") for _ in range(3)]
     assert len({ticket.result().lsn for ticket in tickets}) == 3, "a batch each"
-    wrongs: list[dict[str, Any]] = [{"linger": -1.0}, {"batch_bytes": 1 << 30}, {"durability": "memory"}]
+    wrongs: list[dict[str, Any]] = [{"linger": -1.0}, {"batch_bytes": 1 << 30}, {"durability": "never"}]
     for wrong in wrongs:
         with pytest.raises(oncelog.ArgumentError):
             oncelog_engine.producer(**wrong)
