@@ -18,11 +18,12 @@ namespace oncelog {
 /// meanwhile may come first.
 class [[nodiscard]] Transaction {
 public:
-    /// Adds a record. Nothing is written and nobody sees it before the commit.
+    /// Adds a record. Up to 1 MiB nothing is written before the commit; past that records go to the log as they come,
+    /// where only readers at read_uncommitted see them before the commit.
     ///
     /// Errors: the transaction is as it was and can go on or be aborted: UnknownTopicOrPartition; RecordTooLarge;
-    /// InvalidRecord; LimitExceeded past 1,000 partitions of what lies in the log (past 1 MiB); InvalidArgument for a record with a
-    /// position; Busy; Poisoned, Closed, Forked.
+    /// InvalidRecord; LimitExceeded past 1,000 partitions of what lies in the log; InvalidArgument for a record with a
+    /// position; Full; Busy; TransactionAborted, TransactionTimedOut; Poisoned, Closed, Forked.
     Result<void> send(Text topic, const Record &record) {
         return detail::answer(oncelog_transaction_send(c_.get(), topic.c(), &record.c()));
     }
