@@ -1,6 +1,6 @@
 //! What raw producers wrote where: per producer id and partition the epoch and the last five batches, and the decision
 //! table for the next one. D0 (form), D1 (no id) and the registration's own rules come before, in `State::check_batch`.
-//! Rows about markers, open transactions and verification have no place here: raw transactions are refused.
+//! Rows about open transactions are `State::check_batch`'s; those about markers and verification have no place here.
 
 use std::collections::BTreeSet;
 
