@@ -3,13 +3,14 @@
 # make test          everything, in five languages; or one part: make test-core, test-c, test-python, test-node, test-relay
 # make test-instructions   instructions per record, against benches/instructions.txt
 # make lint, make soak SEEDS=n [FIRST=seed], make bench, make install PREFIX=/usr/local (the C and C++ library)
+# make compare [QUICK=1] [ROCKSDB=no]   beside SQLite, LMDB, RocksDB and others; writes benches/RESULTS.md
 
 LANGUAGE ?= rust
 DELIVERY ?= exactly-once
 SEEDS ?= 10000
 PREFIX ?= /usr/local
 
-.PHONY: demo test test-instructions test-core test-c test-python test-node test-relay lint soak bench install tools
+.PHONY: demo test test-instructions test-core test-c test-python test-node test-relay lint soak bench compare install tools
 
 # What the parent of the demo starts; nothing for Rust, which starts itself.
 CHILD_rust =
@@ -81,6 +82,11 @@ bench: tools
 	bindings/node/test.sh build
 	npm install --silent --no-audit --no-fund --prefix target/node-peers lmdb better-sqlite3 || true
 	NODE_PATH=target/node-peers/node_modules node bindings/node/bench.mjs
+
+# A crate of its own, with a lock file of its own. Neither `test` nor `lint` compiles it, for it brings all the other
+# engines along; `benches/compare/compare.sh lint` checks it.
+compare: tools
+	QUICK=$(QUICK) ROCKSDB=$(ROCKSDB) benches/compare/compare.sh
 
 install: tools
 	ffi/install.sh "$(PREFIX)"

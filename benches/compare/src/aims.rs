@@ -1,0 +1,69 @@
+//! What is aimed at, and why a row that is behind stays behind.
+
+use crate::workload::Workload;
+
+/// How many times the rate of another engine is aimed at, by the other's name.
+pub fn factors(workload: Workload) -> &'static [(&'static str, f64)] {
+    match workload {
+        Workload::Append1 => &[
+            ("bare pwrite", 0.85),
+            ("commitlog", 1.0),
+            ("fjall", 2.0),
+            ("RocksDB", 2.5),
+            ("LMDB", 6.0),
+            ("SQLite", 20.0),
+        ],
+        Workload::Append100 => &[
+            ("bare pwrite", 0.75),
+            ("commitlog", 2.5),
+            ("LMDB", 8.0),
+            ("RocksDB", 10.0),
+            ("fjall", 18.0),
+            ("SQLite", 40.0),
+        ],
+        Workload::Durable1 => &[
+            ("bare pwrite", 0.95),
+            ("SQLite", 1.0),
+            ("LMDB", 1.0),
+            ("LMDB, writable map", 1.0),
+            ("redb", 1.0),
+            ("fjall", 1.0),
+            ("RocksDB", 1.0),
+            ("okaywal", 1.0),
+            ("walrus", 1.0),
+        ],
+        Workload::Durable8 => &[("okaywal", 1.15), ("RocksDB", 1.6), ("SQLite", 3.5)],
+        Workload::Transaction => &[("bare pwrite", 0.5), ("LMDB", 8.0), ("RocksDB", 10.0), ("SQLite", 40.0)],
+        Workload::TransactionDurable => &[("bare pwrite", 0.9), ("fjall", 2.0), ("RocksDB", 2.0), ("LMDB", 3.0)],
+        Workload::Scan => &[("LMDB", 1.5), ("commitlog", 1.3), ("RocksDB", 6.0)],
+        _ => &[],
+    }
+}
+
+/// The most that is aimed at for our own figure: microseconds or MiB.
+pub fn most(workload: Workload) -> Option<f64> {
+    match workload {
+        Workload::Reopen => Some(1_000.0),
+        Workload::ReopenKilled => Some(15_000.0),
+        Workload::Memory => Some(16.0),
+        _ => None,
+    }
+}
+
+/// Why another engine may be ahead.
+pub fn reason(workload: Workload, engine: &str) -> Option<&'static str> {
+    match (workload, engine) {
+        (Workload::AppendMemory | Workload::Append1, "LMDB, writable map") => {
+            Some("it writes its pages through the mapping and makes no system call per record")
+        }
+        (Workload::Reopen | Workload::ReopenKilled, "LMDB" | "LMDB, writable map") => Some(
+            "it reads one page of its map and flushes nothing; we make the new incarnation durable before we answer",
+        ),
+        (Workload::Reopen | Workload::ReopenKilled, "commitlog") => {
+            Some("it verifies and repairs nothing, and flushes nothing")
+        }
+        (Workload::Reopen | Workload::ReopenKilled, "SQLite") => Some("it flushes nothing while opening"),
+        (Workload::Memory, "SQLite") => Some("its page cache is 2 MiB; our write buffers are larger"),
+        _ => None,
+    }
+}
