@@ -14,8 +14,8 @@ import type { Appended, RecordInput, Waiting } from "./types.js";
 const CROSS_AT = 64 << 10;
 /** Bytes of a call of many that cross together. */
 const PIECE = 256 << 10;
-/** Bytes that may wait for the engine in one producer. */
-const BACKLOG_MAX = 64 << 20;
+/** @internal Bytes that may wait for the engine in one producer, and that one call may hold. */
+export const BACKLOG_MAX = 64 << 20;
 
 /** Memory for a call of many; used by one at a time, and a call inside a call makes its own. */
 let spare: Packer | undefined;
@@ -347,7 +347,8 @@ function crowded(): OncelogError {
   return new OncelogError("Busy", `${text}, max=${BACKLOG_MAX}`);
 }
 
-function tooMany(bytes: number): OncelogError {
+/** @internal */
+export function tooMany(bytes: number): OncelogError {
   const text = "one call holds more than may wait; send the records in several calls";
   return new OncelogError("LimitExceeded", `${text}, bytes=${bytes} max=${BACKLOG_MAX}`);
 }

@@ -5,6 +5,7 @@ import { invalid, OncelogError, run } from "./errors.js";
 import { hub } from "./hub.js";
 import { native, type NativeTransaction, type NativeTransactional } from "./native.js";
 import { Packer } from "./packer.js";
+import { BACKLOG_MAX, tooMany } from "./producer.js";
 import type { Room } from "./room.js";
 import type { Committed, GroupMetadata, Offsets, Position, RecordInput, Waiting, Whole } from "./types.js";
 
@@ -88,10 +89,13 @@ export class Transaction {
   /** Adds records. After an error those before the refused one are in the transaction, those behind it are not. */
   sendMany(topic: string, records: Iterable<RecordInput>): void {
     this.#check();
+    const before = this.#bytes;
     for (const record of iterable(records, "records")) {
       // Code of the caller runs between the records: each crosses before the next is asked for.
       this.#check();
       this.#cross(this.#pack(topic, record));
+      // What never ends would go on into the log until the transaction times out.
+      if (this.#bytes - before > BACKLOG_MAX) throw tooMany(this.#bytes - before);
     }
   }
 
