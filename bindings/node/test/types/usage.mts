@@ -53,7 +53,7 @@ producer.post("t", { key: "k" });
 // @ts-expect-error: numbers are no bytes
 producer.post("t", { value: 1 });
 // @ts-expect-error: there is no such level
-await open("dir", { durability: "memory" });
+await open("dir", { durability: "never" });
 // @ts-expect-error: there is no such code
 if (code === "Nonsense") console.log();
 // @ts-expect-error: what is only for the package is not shown
