@@ -174,12 +174,16 @@ test("bytes that grow, or are gone before they are packed, are taken as they are
 test("what never ends is refused when it is too much", async (t) => {
   const { engine } = await log(t);
   const producer = await engine.producer();
+  const transaction = (await engine.transactionalProducer("x")).beginTransaction();
   const endless = function* (item) {
     for (;;) yield item;
   };
   const record = { value: Buffer.alloc(10_000) };
   await assert.rejects(producer.sendMany("t", endless(record)), code("LimitExceeded"));
   await assert.rejects(engine.partition("t", 0).append(endless(record)), code("RecordTooLarge"));
+  assert.throws(() => transaction.sendMany("t", endless(record)), code("LimitExceeded"));
+  // What it has streamed holds readers back until it is decided.
+  await transaction.abort();
   const headers = { value: "x", headers: { [Symbol.iterator]: () => endless({ key: "k".repeat(10_000), value: null }) } };
   await assert.rejects(producer.send("t", headers), code("RecordTooLarge"));
   assert.throws(() => producer.post("t", headers), code("RecordTooLarge"));

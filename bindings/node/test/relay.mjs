@@ -42,12 +42,13 @@ async function dump(directory) {
   for (const [topic, partitions] of Object.entries(PARTITIONS)) {
     for (let number = 0; number < partitions; number++) {
       const partition = engine.partition(topic, number);
-      for (let next = 0n; next < partition.bounds().end; ) {
-        for (const { offset, timestamp, key, value, headers } of await partition.read(next)) {
+      for (let next = 0n; next < partition.bounds().stable; ) {
+        const records = await partition.read(next);
+        for (const { offset, timestamp, key, value, headers } of records) {
           const words = headers.map((header) => `${header.key}=${hex(header.value)}`);
           lines.push([topic, number, offset, timestamp, hex(key), hex(value), ...words].join(" "));
-          next = offset + 1n;
         }
+        next = records.nextOffset(topic, number);
       }
     }
   }

@@ -43,7 +43,7 @@ for (let round = 0; round < 20; round++) {
 const engine = await reopen();
 const last = engine.partition("t", 0);
 const found = [];
-for (let at = 0n; at < last.bounds().end; ) {
+for (let at = 0n; at < last.bounds().stable; ) {
   const records = await last.read(at);
   for (const { value } of records) found.push(value.toString());
   at = records.nextOffset("t", 0);
