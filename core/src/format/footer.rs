@@ -15,7 +15,8 @@
 use super::bytes::{Put, get_u32, get_u64, put_u32, put_u64};
 
 const MAGIC: [u8; 8] = *b"onceftr\x02";
-const HEADER: usize = 88;
+/// Bytes before the entries: as many must be read to know a footer's length.
+pub const FOOTER_HEADER: usize = 88;
 const ENTRY: usize = 48;
 const DECISIONS: usize = 24;
 const ABORTED: usize = 24;
@@ -95,7 +96,7 @@ pub fn encode(head: &FooterHead, holdings: &[Holding], decisions: &[Decisions], 
     let runs: usize = holdings.iter().map(|h| h.runs.len()).sum();
     let aborted: usize = decisions.iter().map(|d| d.aborted.len()).sum();
     let tables = holdings.len() * ENTRY + decisions.len() * DECISIONS;
-    let mut out = Vec::with_capacity(HEADER + tables + aborted * ABORTED + runs * RUN);
+    let mut out = Vec::with_capacity(FOOTER_HEADER + tables + aborted * ABORTED + runs * RUN);
     out.raw(&MAGIC).u32(0).u32(holdings.len() as u32);
     out.u64(head.segment).u32(head.generation).u32(if complete { COMPLETE } else { 0 }).u64(head.salt);
     out.u64(head.end).u64(head.first_lsn).u64(head.last_lsn);
@@ -130,7 +131,7 @@ pub fn encode(head: &FooterHead, holdings: &[Holding], decisions: &[Decisions], 
 
 /// Length of the footer that begins with these bytes; at least 88 of them.
 pub fn length(bytes: &[u8]) -> Option<u64> {
-    (bytes.len() >= HEADER && bytes[..8] == MAGIC).then(|| get_u64(bytes, 72))
+    (bytes.len() >= FOOTER_HEADER && bytes[..8] == MAGIC).then(|| get_u64(bytes, 72))
 }
 
 fn checksum(bytes: &[u8]) -> u32 {
@@ -163,7 +164,7 @@ impl<B: AsRef<[u8]>> Footer<B> {
         };
         let (entries, decisions) = (get_u32(b, 12) as usize, get_u32(b, 80) as usize);
         let aborted = get_u32(b, 84) as usize;
-        let decisions_at = HEADER.checked_add(entries.checked_mul(ENTRY)?)?;
+        let decisions_at = FOOTER_HEADER.checked_add(entries.checked_mul(ENTRY)?)?;
         let aborted_at = decisions_at.checked_add(decisions.checked_mul(DECISIONS)?)?;
         let runs_at = aborted_at.checked_add(aborted.checked_mul(ABORTED)?)?;
         let runs = b.len().checked_sub(runs_at)?;
@@ -223,7 +224,7 @@ impl<B: AsRef<[u8]>> Footer<B> {
     }
 
     fn entry(&self, i: usize) -> &[u8] {
-        let at = HEADER + i * ENTRY;
+        let at = FOOTER_HEADER + i * ENTRY;
         &self.bytes.as_ref()[at..at + ENTRY]
     }
 

@@ -11,7 +11,7 @@ use super::scan;
 use super::tail::Tail;
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::files::SegmentHeader;
-use crate::format::footer;
+use crate::format::footer::{self, FOOTER_HEADER};
 use crate::format::frame::{Frame, Seal};
 use crate::io::{File, Machine, Mapping};
 use crate::limits::{ALLOCATION_MAX, ENTRIES_PER_HOLD};
@@ -255,7 +255,7 @@ impl Segments {
     pub fn footer_bytes(&self, number: u64) -> Result<Option<Bytes>> {
         let Some(info) = self.info(number) else { return Ok(None) };
         let file = self.file(number)?;
-        let mut head = [0; 80];
+        let mut head = [0; FOOTER_HEADER];
         let got = file.read_at(&mut head, info.size).map_err(|e| read_error(number, e))?;
         match footer::length(&head[..got]) {
             Some(len) if len <= ALLOCATION_MAX as u64 => {
