@@ -15,7 +15,8 @@
  *   - One process writes a directory at a time, alone; or any number of processes read it (.read_only = ONCELOG_YES).
  *     A second open answers LOCKED, by whatever path it comes, in another process or in this one.
  *   - After fork() the child's handles answer FORKED and touch nothing on disk. Open the log again in the child once
- *     the parent has closed it. What was read before (oncelog_records_t) may still be read.
+ *     the parent has closed it; other logs at any time, whatever the parent's threads were doing at the fork. What was
+ *     read before (oncelog_records_t) may still be read. Do not fork in a signal handler, nor by a raw clone().
  *   - A write that is acknowledged survives a power cut, unless the engine, its topic, the producer or the append asks
  *     for level os, which survives the death of the process. INDETERMINATE says that nobody knows: a write or flush
  *     failed under the call. Close the log, open it again, and look.

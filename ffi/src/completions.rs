@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering::{Acquire, Release};
 
+use engine::io::sync::{Mutex, RwLock};
 use engine::{Completions, Engine, Error, ErrorKind};
-use parking_lot::{Mutex, RwLock};
 
 use crate::call::{Answer, call};
 use crate::consumer::oncelog_consumer_t;

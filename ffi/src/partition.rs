@@ -3,8 +3,8 @@
 
 use std::ffi::{CString, c_char, c_void};
 
+use engine::io::sync::Mutex;
 use engine::{Appended, Batch, BatchBuilder, ErrorKind, Partition, Ticket};
-use parking_lot::Mutex;
 
 use crate::call::{Answer, Caller, call};
 use crate::engine_handle::oncelog_engine_t;

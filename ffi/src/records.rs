@@ -4,8 +4,8 @@
 use std::ffi::{CString, c_char};
 use std::ptr::null;
 
+use engine::io::sync::RwLock;
 use engine::{Error, ErrorKind, Header, Headers, RecordView, Records, RecordsIter};
-use parking_lot::RwLock;
 
 use crate::call::{Answer, call, tell};
 use crate::error::{self, Fault, oncelog_error_t};

@@ -3,8 +3,8 @@
 
 use std::time::Duration;
 
+use engine::io::sync::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 use engine::{Appended, Committed, Error, ErrorKind, Producer, Ticket, TransactionalProducer};
-use parking_lot::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use crate::call::{Answer, Caller, Out, call};
 use crate::error::{Fault, oncelog_error_t};

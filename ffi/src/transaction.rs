@@ -3,8 +3,8 @@
 
 use std::ffi::c_char;
 
+use engine::io::sync::Mutex;
 use engine::{ErrorKind, GroupMetadata, Transaction};
-use parking_lot::Mutex;
 
 use crate::call::{Answer, call};
 use crate::error::{Fault, oncelog_error_t};

@@ -4,7 +4,7 @@
 use std::ffi::c_char;
 
 use engine::TransactionalProducer;
-use parking_lot::Mutex;
+use engine::io::sync::Mutex;
 
 use crate::call::{call, tell};
 use crate::consumer::oncelog_consumer_t;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use oncelog::Completions;
-use parking_lot::Mutex;
+use oncelog::io::sync::Mutex;
 use pyo3::intern;
 use pyo3::prelude::*;
 

@@ -1,10 +1,10 @@
 //! The lock inside a frozen class.
 
-use parking_lot::{Mutex, MutexGuard};
+use oncelog::ErrorKind;
+use oncelog::io::sync::{Mutex, MutexGuard};
 use pyo3::prelude::*;
 
 use crate::errors::misplaced;
-use oncelog::ErrorKind;
 
 /// A mutex that a forked child never waits for.
 ///

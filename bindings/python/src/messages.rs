@@ -5,8 +5,8 @@
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use oncelog::io::sync::Mutex;
 use oncelog::{Log, LogLevel};
-use parking_lot::Mutex;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use oncelog::ErrorKind;
-use parking_lot::{Condvar, Mutex};
+use oncelog::io::sync::{Condvar, Mutex};
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyList, PyType};
@@ -123,7 +123,7 @@ impl Slot {
     fn wait_for(&self, timeout: Duration) -> Option<oncelog::Result<Answer>> {
         let mut state = self.state.lock();
         if state.answer.is_none() {
-            self.filled.wait_for(&mut state, timeout);
+            (state, _) = self.filled.wait_for(state, timeout);
         }
         state.answer.clone()
     }

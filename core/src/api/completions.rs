@@ -3,9 +3,8 @@
 use std::os::fd::RawFd;
 use std::sync::Arc;
 
-use parking_lot::Mutex;
-
 use crate::error::{Error, ErrorKind, Result};
+use crate::io::sync::Mutex;
 use crate::io::wake::Wake;
 use crate::journal::Ticket;
 

@@ -2,10 +2,9 @@
 
 use std::sync::{Arc, Weak};
 
-use parking_lot::Mutex;
-
 use super::producer::{Context, Sender};
 use crate::error::{Error, ErrorKind, Result};
+use crate::io::sync::Mutex;
 use crate::journal::{Later, PlacedCall, Seat, Waits};
 use crate::types::{Appended, Durability, Incarnation, Lsn, Offset, Timestamp};
 

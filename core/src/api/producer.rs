@@ -3,8 +3,6 @@
 use std::borrow::Borrow;
 use std::sync::{Arc, Weak};
 
-use parking_lot::{Mutex, MutexGuard};
-
 use super::batches::Batches;
 use super::engine::Open;
 use super::frames::Frames;
@@ -14,6 +12,7 @@ use super::router::Router;
 use crate::engine::{Inner, Lingering, Promise, TopicHandle};
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::record::Record;
+use crate::io::sync::{Mutex, MutexGuard};
 use crate::journal::{Seat, Ticket, Waits};
 use crate::types::{Appended, Compression, Durability, Instance, Timestamp};
 

@@ -6,13 +6,13 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 
-use parking_lot::Mutex;
 use rustc_hash::FxHashMap;
 
 use super::consumer::check_unbound;
 use super::options::{ConsumerOptions, Start};
 use crate::engine::{Attentive, Inner};
 use crate::error::{Error, ErrorKind, Result};
+use crate::io::sync::Mutex;
 use crate::partition::{Partition, Records, Signal, Watch};
 use crate::types::{Bounds, Durability, Isolation, Lsn, Offset, OffsetAndMetadata, Offsets, TopicPartition};
 

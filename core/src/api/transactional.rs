@@ -3,8 +3,6 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 
-use parking_lot::Mutex;
-
 use super::consumer::Consumer;
 use super::engine::Open;
 use super::gather::Gather;
@@ -14,6 +12,7 @@ use super::router::Router;
 use super::transaction::Transaction;
 use crate::engine::Transacting;
 use crate::error::{Error, ErrorKind, Result};
+use crate::io::sync::Mutex;
 use crate::journal::{Ticket, Waits};
 use crate::limits::TRANSACTION_BUFFER_MAX;
 use crate::types::{Compression, Durability, Identity, Lsn, TransactionNumber};

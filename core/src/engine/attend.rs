@@ -3,10 +3,9 @@
 
 use std::sync::{Arc, Weak};
 
-use parking_lot::Mutex;
-
 use super::Inner;
 use super::hub::Hub;
+use crate::io::sync::Mutex;
 use crate::journal::Journal;
 
 /// Something that looks for itself whether its time has come: a consumer with somebody waiting for it.

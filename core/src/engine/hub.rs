@@ -4,13 +4,13 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use parking_lot::{Mutex, RwLock};
 use rustc_hash::FxHashMap;
 
 use crate::format::batch::BatchHeader;
 use crate::format::decision::{DecisionHead, Ended};
 use crate::format::footer::{Aborted, Run};
 use crate::format::frame::{FRAME_HEADER, Frame, Payload};
+use crate::io::sync::{Mutex, RwLock};
 use crate::journal::{Fold, Parts, Placed, raise};
 use crate::partition::{Partition, Shown, What, Witness, Written};
 use crate::state::{Snapshot, State, Topic};

@@ -5,11 +5,10 @@ use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, OnceLock};
 
-use parking_lot::Mutex;
-
 use super::Inner;
 use super::event::Event;
 use crate::io::fork;
+use crate::io::sync::Mutex;
 use crate::partition::{Loss, Witness};
 use crate::types::Opening;
 

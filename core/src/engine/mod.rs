@@ -38,12 +38,11 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
 use std::thread::{JoinHandle, ThreadId};
 
-use parking_lot::Mutex;
-
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::batch::BATCH_HEADER;
 use crate::format::frame::records_len;
 use crate::io::bugs::{Bug, planted};
+use crate::io::sync::Mutex;
 use crate::io::{DirectoryLock, Event, Machine};
 use crate::journal::{Journal, Report, Waits};
 use crate::partition::{Footers, Partition, Records};

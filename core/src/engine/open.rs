@@ -3,8 +3,6 @@
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 
-use parking_lot::Mutex;
-
 use super::attend::Attention;
 use super::close::Closing;
 use super::hub::Hub;
@@ -14,6 +12,7 @@ use super::restore::Restoring;
 use super::{Inner, Settings};
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::decision::Cause;
+use crate::io::sync::Mutex;
 use crate::io::{Event, Machine};
 use crate::journal::{Journal, JournalOptions, Opening};
 use crate::limits::{SEGMENT_MIN, SEGMENT_OPTION_MAX};

@@ -3,12 +3,12 @@
 
 use std::collections::BTreeSet;
 
-use parking_lot::Mutex;
 use rustc_hash::FxHashMap;
 
 use super::Inner;
 use crate::error::ErrorKind;
 use crate::format::decision::Cause;
+use crate::io::sync::Mutex;
 use crate::types::TransactionNumber;
 
 const MILLISECOND: u64 = 1_000_000;

@@ -12,7 +12,7 @@ pub use on::{branch, branches};
 mod on {
     use std::collections::BTreeMap;
 
-    use parking_lot::Mutex;
+    use crate::io::sync::Mutex;
 
     static TAKEN: Mutex<BTreeMap<&'static str, u64>> = Mutex::new(BTreeMap::new());
 

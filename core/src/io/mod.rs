@@ -12,6 +12,7 @@ pub mod park;
 pub mod random;
 #[cfg(feature = "sim")]
 pub mod sim;
+pub mod sync;
 mod system;
 pub mod wake;
 

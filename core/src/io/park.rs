@@ -5,9 +5,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use parking_lot::{Condvar, Mutex};
-
 use super::clock::Clock;
+use super::sync::{Condvar, Mutex};
 
 /// Something that happens again and again. A waiter notes `seen`, checks its condition, then waits for the counter
 /// to leave `seen`: no wake-up between check and wait can be lost.
@@ -43,12 +42,10 @@ impl Event {
         let mut held = self.lock.lock();
         let mut moved = self.seen() != seen;
         while !moved {
-            let late = match until {
-                Some(until) => self.moved.wait_until(&mut held, until).timed_out(),
-                None => {
-                    self.moved.wait(&mut held);
-                    false
-                }
+            let late;
+            (held, late) = match until {
+                Some(until) => self.moved.wait_for(held, until.saturating_duration_since(std::time::Instant::now())),
+                None => (self.moved.wait(held), false),
             };
             moved = self.seen() != seen;
             if late {

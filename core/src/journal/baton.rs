@@ -1,7 +1,7 @@
 //! A baton: held by one thread at a time, never waited for inside. Who does not get it parks on the journal's
 //! progress and looks again. It carries what its holders hand on to each other.
 
-use parking_lot::{Mutex, MutexGuard};
+use crate::io::sync::{Mutex, MutexGuard};
 
 #[derive(Default)]
 pub struct Baton<T = ()>(Mutex<T>);

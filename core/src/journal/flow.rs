@@ -4,8 +4,6 @@
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
-use parking_lot::Mutex;
-
 use super::baton::Baton;
 use super::core::{Core, Group, Guard, NoRoom};
 use super::end::OPEN;
@@ -19,6 +17,7 @@ use super::{Counters, Fold};
 use crate::error::{Error, ErrorKind, Result};
 use crate::io::branches::branch;
 use crate::io::bugs::{Bug, planted};
+use crate::io::sync::Mutex;
 use crate::io::{Event, Machine, fork};
 use crate::limits::FRAME_MAX;
 use crate::types::{Durability, Lsn};

@@ -1,7 +1,7 @@
 //! The journal's lock. With the feature `holds` each hold is timed into a histogram: for measurements, never for users.
 
 #[cfg(not(feature = "holds"))]
-pub use parking_lot::{Mutex as Lock, MutexGuard as Hold};
+pub use crate::io::sync::{Mutex as Lock, MutexGuard as Hold};
 #[cfg(feature = "holds")]
 pub use timed::{Hold, Lock, histogram, reset};
 
@@ -11,7 +11,7 @@ mod timed {
     use std::sync::atomic::{AtomicU64, Ordering};
     use std::time::Instant;
 
-    use parking_lot::{Mutex, MutexGuard};
+    use crate::io::sync::{Mutex, MutexGuard};
 
     /// Holds by length: bucket n counts those below 2^n nanoseconds.
     static HOLDS: [AtomicU64; 40] = [const { AtomicU64::new(0) }; 40];

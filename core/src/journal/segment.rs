@@ -3,10 +3,9 @@
 use std::io;
 use std::sync::Arc;
 
-use parking_lot::{Condvar, Mutex};
-
 use crate::format::files::{FORMAT_VERSION, FRAMES, RECORD, SECOND, SegmentHeader};
 use crate::format::frame::Seal;
+use crate::io::sync::{Condvar, Mutex};
 use crate::io::{File, Machine};
 
 /// Zeros are written in pieces of this size: larger ones make the page cache use large folios, and a small write into
@@ -72,7 +71,7 @@ impl Segment {
         let end = position + bytes.len() as u64;
         let mut ahead = self.ahead.lock();
         while ahead.busy_from.is_some_and(|from| from < end) {
-            self.zeroed.wait(&mut ahead);
+            ahead = self.zeroed.wait(ahead);
         }
         ahead.written = end;
         drop(ahead);
@@ -104,7 +103,7 @@ impl Segment {
     pub fn end_zeros(&self) {
         let mut ahead = self.ahead.lock();
         while ahead.busy_from.is_some() {
-            self.zeroed.wait(&mut ahead);
+            ahead = self.zeroed.wait(ahead);
         }
         ahead.to = self.header.size;
     }

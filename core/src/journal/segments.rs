@@ -5,14 +5,13 @@ use std::collections::BTreeMap;
 use std::ops::Deref;
 use std::sync::Arc;
 
-use parking_lot::{Mutex, RwLock};
-
 use super::scan;
 use super::tail::Tail;
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::files::SegmentHeader;
 use crate::format::footer::{self, FOOTER_HEADER};
 use crate::format::frame::{Frame, Seal};
+use crate::io::sync::{Mutex, RwLock};
 use crate::io::{File, Machine, Mapping};
 use crate::limits::{ALLOCATION_MAX, ENTRIES_PER_HOLD};
 

@@ -6,9 +6,8 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use parking_lot::Mutex;
-
 use super::segments::Bytes;
+use crate::io::sync::Mutex;
 
 const BLOCK: usize = 256 << 10;
 const KEEP: usize = 4 << 20;

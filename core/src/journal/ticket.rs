@@ -7,11 +7,10 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use parking_lot::Mutex;
-
 use super::flow::Call;
 use super::{Fold, Journal};
 use crate::error::{Error, ErrorKind, Result};
+use crate::io::sync::Mutex;
 use crate::types::{Durability, Lsn, Timestamp};
 
 /// Who can tell when a frame has met its level.

@@ -5,8 +5,6 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use parking_lot::Mutex;
-
 use super::index::Footers;
 use super::plan::Plan;
 use super::records::{Records, Witness};
@@ -17,6 +15,7 @@ use super::written::{Shown, What, Written};
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::footer::{Aborted, Decisions, Holding, Run, extend};
 use crate::io::bugs::{Bug, planted};
+use crate::io::sync::Mutex;
 use crate::journal::Segments;
 use crate::types::{Bounds, Durability, Instance, Isolation, Lsn, Offset, Timestamp, TimestampType};
 

@@ -3,9 +3,8 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use parking_lot::Mutex;
-
 use super::Partition;
+use crate::io::sync::Mutex;
 use crate::io::{Event, fork};
 
 /// How a watcher hears that something has moved: by an event that a thread may park on, and, once each time it was

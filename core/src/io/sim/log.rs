@@ -3,14 +3,13 @@
 
 use std::collections::BTreeMap;
 
-use parking_lot::Mutex;
-
 use super::World;
 use super::chance::garbage;
 use super::cut::{Fate, Judge, power_cut};
 use super::disk::{Change, Disk, Op, What};
 use super::rng::Rng;
 use super::state::Recording;
+use crate::io::sync::Mutex;
 
 /// The recorded calls that changed the disk: create, write, sync, remove, sync_directory, punch. Failed ones are in
 /// it as far as they did something.

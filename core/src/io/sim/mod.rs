@@ -22,8 +22,6 @@ mod time;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use parking_lot::Mutex;
-
 pub use super::bugs::{Bug, Planted, plant};
 pub use cut::{Fate, Sector};
 pub use disk::{PAGE, SECTOR};
@@ -32,6 +30,7 @@ pub use log::{Choice, Log, Unsynced, UnsyncedKind, UnsyncedName};
 pub use rng::Rng;
 
 use super::Machine;
+use super::sync::Mutex;
 use chance::Lottery;
 use disk::Disk;
 use state::{Recording, State};
