@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import subprocess
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -89,12 +88,10 @@ loop.run_until_complete(main())
 
 @pytest.mark.parametrize("end", ENDS, ids=str)
 def test_the_interpreter_ends(script: Script, tmp_path: Path, end: str) -> None:
-    begun = time.monotonic()
     done = script(OPEN + ENDS[end])
     assert done.returncode == 0, done.stderr
     if "event loop" not in end:
         assert done.stderr == ""
-    assert time.monotonic() - begun < 30
     with oncelog.open(tmp_path / "log") as engine:
         assert engine.opening.cut is None and engine.opening.frames_copied == 0, "it was closed properly"
         assert engine.partition("t", 0).read(0).values() == [b"v"]
