@@ -11,16 +11,29 @@ import pytest
 
 Script = Callable[..., subprocess.CompletedProcess[str]]
 
-# A signal like that of Ctrl-C, sent by another process a moment after the wait has begun.
+# The signal of Ctrl-C, or another one, comes when what it is to interrupt has begun, however long that takes.
 PRELUDE = """
-import os, signal, subprocess, sys, threading, time
+import functools, os, signal, sys, threading, time
 import oncelog
 
 # Whoever started the tests in the background may have them ignore the signal.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
-def interrupt_soon(after=0.3):
-    subprocess.Popen(["sh", "-c", f"sleep {after}; kill -INT {os.getpid()}"])
+def send_when(begun, number=signal.SIGINT):
+    def watch():
+        while not begun():
+            time.sleep(0.001)
+        os.kill(os.getpid(), number)
+    threading.Thread(target=watch, daemon=True).start()
+
+def during(call, number=signal.SIGINT):
+    # Another thread sees the frame of `enter` only when the interpreter lock was given up from within.
+    caller = threading.get_ident()
+    send_when(lambda: sys._current_frames()[caller].f_code is enter.__code__, number)
+    return enter(call)
+
+def enter(call):
+    return call()
 
 def await_flush():
     while not os.path.exists("flushing"):
@@ -41,10 +54,9 @@ def test_a_poll_is_interrupted_and_can_be_repeated(script: Script) -> None:
         script,
         """
 consumer = engine.consumer("t")
-for wait in (lambda: consumer.poll(), lambda: next(consumer), lambda: consumer.poll(timeout=1e9)):
-    interrupt_soon()
+for wait in (consumer.poll, consumer.__next__, functools.partial(consumer.poll, timeout=1e9)):
     try:
-        wait()
+        during(wait)
     except KeyboardInterrupt:
         continue
     sys.exit("not interrupted")
@@ -60,14 +72,13 @@ def test_an_exception_of_another_signal_ends_the_wait_too(script: Script) -> Non
     check(
         script,
         """
-class Alarm(Exception): pass
-def handler(number, frame): raise Alarm
-signal.signal(signal.SIGALRM, handler)
-signal.setitimer(signal.ITIMER_REAL, 0.2)
+class Other(Exception): pass
+def handler(number, frame): raise Other
+signal.signal(signal.SIGUSR1, handler)
 consumer = engine.consumer("t")
 try:
-    consumer.poll()
-except Alarm:
+    during(consumer.poll, signal.SIGUSR1)
+except Other:
     print("fine")
 """,
     )
@@ -78,9 +89,8 @@ def test_a_handler_may_use_the_log_in_the_middle_of_a_wait(script: Script) -> No
         script,
         """
 consumer, producer = engine.consumer("t"), engine.producer()
-signal.signal(signal.SIGALRM, lambda number, frame: producer.send("t", b"from the handler").result())
-signal.setitimer(signal.ITIMER_REAL, 0.2)
-assert consumer.poll().values() == [b"from the handler"]
+signal.signal(signal.SIGUSR1, lambda number, frame: producer.send("t", b"from the handler").result())
+assert during(consumer.poll, signal.SIGUSR1).values() == [b"from the handler"]
 print("fine")
 """,
     )
@@ -88,8 +98,8 @@ print("fine")
 
 @pytest.fixture
 def slow_disk(tmp_path: Path) -> dict[str, str]:
-    """An environment in which every flush takes a second and a half while a file called `slow` is there; it says that it
-    has begun with a file called `flushing`."""
+    """An environment in which no flush ends while a file called `slow` is there; it says that it has begun with a file
+    called `flushing`."""
     cc = shutil.which("cc")
     if cc is None:
         pytest.skip("needs a C compiler")
@@ -104,7 +114,8 @@ static void slow(void)
     if (access("slow", F_OK) != 0)
         return;
     close(open("flushing", O_CREAT | O_WRONLY, 0600));
-    nanosleep(&(struct timespec){1, 500000000}, 0);
+    while (access("slow", F_OK) == 0)
+        nanosleep(&(struct timespec){0, 1000000}, 0);
 }
 int fdatasync(int fd) { (void)fd; slow(); return 0; }
 int fsync(int fd) { (void)fd; slow(); return 0; }
@@ -132,9 +143,8 @@ open("slow", "w").close()
 leader = threading.Thread(target=lambda: producer.send("t", b"other").result())
 leader.start()
 await_flush()
-interrupt_soon()
 try:
-    transaction.commit()
+    during(transaction.commit)
 except KeyboardInterrupt as interrupt:
     assert "commit() again" in interrupt.__notes__[0]
 else:
@@ -160,10 +170,11 @@ open("slow", "w").close()
 leader = threading.Thread(target=lambda: producer.send("t", b"other").result())
 leader.start()
 await_flush()
-interrupt_soon()
 try:
     with transactional.begin_transaction() as transaction:
         transaction.send("t", b"v")
+        # Not open any more, so the end of the block is about to wait.
+        send_when(lambda: not transaction.is_open)
 except KeyboardInterrupt:
     pass
 else:
@@ -195,9 +206,8 @@ except TimeoutError as error:
 else:
     sys.exit("not timed out")
 assert not ticket.done()
-interrupt_soon()
 try:
-    ticket.result()
+    during(ticket.result)
 except KeyboardInterrupt:
     pass
 else:
