@@ -15,8 +15,8 @@ use crate::io::Machine;
 use crate::journal::Ticket;
 use crate::partition;
 use crate::types::{
-    GroupMetadata, Identity, Lsn, Metrics, Offsets, OpenTransaction, Opening, Outcome, TopicInfo, TopicOptions,
-    TransactionNumber, TransactionStatus,
+    Durability, GroupMetadata, Identity, Lsn, Metrics, Offsets, OpenTransaction, Opening, Outcome, TopicInfo,
+    TopicOptions, TransactionNumber, TransactionStatus,
 };
 
 /// An open log. Clones are handles to the same one; it may be used from any number of threads.
@@ -378,7 +378,19 @@ impl Engine {
     /// # Errors
     /// `Closed`, `Forked`; what a flush answers.
     pub fn transaction_status(&self, number: TransactionNumber) -> Result<TransactionStatus> {
-        self.open.inner.transaction_status(number)
+        self.transaction_status_ticket(number)?.wait()
+    }
+
+    /// How a transaction stands; the ticket is done when that survives a power cut.
+    ///
+    /// # Errors
+    /// `Closed`, `Forked`. From the ticket: what a flush answers.
+    pub fn transaction_status_ticket(&self, number: TransactionNumber) -> Result<Ticket<TransactionStatus>> {
+        let inner = &self.open.inner;
+        Ok(match inner.transaction_status(number)? {
+            (status, Some(lsn)) => Ticket::placed(inner.waits(), lsn, Durability::Disk, status),
+            (status, None) => Ticket::ready(inner.waits(), Ok(status)),
+        })
     }
 
     /// The transactions that have something in the log and are not decided, in the order in which they began: who holds

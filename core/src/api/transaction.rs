@@ -65,6 +65,8 @@ pub struct Transaction {
     taken: usize,
     /// Something of it lies in the log, not decided.
     streams: bool,
+    /// A send that may not wait is on its way.
+    impatient: bool,
     ended: bool,
 }
 
@@ -88,6 +90,7 @@ impl Transaction {
             bound,
             taken: 0,
             streams: false,
+            impatient: false,
             ended: false,
         }
     }
@@ -128,6 +131,22 @@ impl Transaction {
         self.send_past(&partition, &record, timestamp, (own, all))
     }
 
+    /// Adds a record if that takes nothing but memory; false if what the transaction holds would have to go to the log
+    /// first, which may wait for room: nothing happened then. For callers that hold what others wait for, as an
+    /// interpreter's lock: they let go of it and call `send`.
+    ///
+    /// # Errors
+    /// As `send`.
+    pub fn try_send(&mut self, topic: &str, record: Record<'_>) -> Result<bool> {
+        self.impatient = true;
+        let sent = self.send(topic, record);
+        self.impatient = false;
+        match sent {
+            Err(error) if error.kind() == ErrorKind::Busy => Ok(false),
+            sent => sent.map(|()| true),
+        }
+    }
+
     /// Adds a record for which memory must be taken, or room be made by streaming.
     #[cold]
     fn send_past(
@@ -141,6 +160,9 @@ impl Transaction {
         if !fits {
             // A record that fits no batch at all is told so before anything is written for it.
             BatchBuilder::new().push(record, timestamp)?;
+            if self.impatient {
+                return Err(Error::new(ErrorKind::Busy, "the transaction would stream; call send"));
+            }
             self.stream(false)?;
         }
         self.buffers.gather.push(partition, record, timestamp)?;

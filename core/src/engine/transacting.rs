@@ -8,7 +8,7 @@ use super::Inner;
 use crate::error::Result;
 use crate::limits::ENTRIES_PER_HOLD;
 use crate::state::Fate;
-use crate::types::{Durability, Identity, Lsn, OpenTransaction, TopicPartition, TransactionNumber, TransactionStatus};
+use crate::types::{Identity, Lsn, OpenTransaction, TopicPartition, TransactionNumber, TransactionStatus};
 
 /// Somebody whose transaction may be open in memory only: a transactional producer.
 pub trait Transacting: Send + Sync {
@@ -49,24 +49,23 @@ impl Inner {
         Ok(None)
     }
 
-    /// How a transaction stands. What is answered is durable.
-    pub fn transaction_status(&self, number: TransactionNumber) -> Result<TransactionStatus> {
+    /// How a transaction stands, and the frame that must be durable before anybody is told.
+    pub fn transaction_status(&self, number: TransactionNumber) -> Result<(TransactionStatus, Option<Lsn>)> {
         self.check_open()?;
         // In this order: what is decided meanwhile is found then. A handle may not have heard yet of its decision.
         let in_memory = self.any_transacting(|t| t.is_open(number));
         if self.journal.look(|state, _| state.open_transaction(number).is_some()) {
-            return Ok(TransactionStatus::Open);
+            return Ok((TransactionStatus::Open, None));
         }
         let Some((fate, lsn)) = self.find_decision(number)? else {
-            return Ok(if in_memory { TransactionStatus::Open } else { TransactionStatus::Forgotten });
+            return Ok((if in_memory { TransactionStatus::Open } else { TransactionStatus::Forgotten }, None));
         };
-        if self.refused.is_none() {
-            self.journal.reach(lsn, Durability::Disk, None)?;
-        }
-        Ok(match fate {
+        let status = match fate {
             Fate::Committed => TransactionStatus::Committed,
             Fate::Aborted | Fate::TimedOut => TransactionStatus::Aborted,
-        })
+        };
+        // Opened for reading, there is nobody who flushes.
+        Ok((status, self.refused.is_none().then_some(lsn)))
     }
 
     /// All transactions that are open in the log, in the order in which they began.

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use oncelog::{
-    ConsumerOptions, ErrorKind, Isolation, Offsets, ProducerOptions, Record, TopicPartition, TransactionStatus,
+    ConsumerOptions, Durability, ErrorKind, Isolation, Offsets, ProducerOptions, Record, TopicOptions, TopicPartition,
+    TransactionStatus,
 };
 
 use crate::{SECOND, begin, committed, ends, kind, open, plain, streaming, uncommitted};
@@ -208,6 +209,48 @@ fn whoever_knows_its_number_may_abort_a_transaction_and_its_owner_hears_of_it() 
     assert_eq!(engine.transaction_status(9_999).unwrap(), TransactionStatus::Forgotten);
     assert!(committed(&engine.partition("t", 0).unwrap()).is_empty());
     assert_eq!(committed(&engine.partition("t", 1).unwrap()), ["z", "z"]);
+}
+
+#[test]
+fn a_ticket_for_how_a_transaction_stands_waits_until_that_is_durable() {
+    let (_world, engine) = begin(7);
+    engine.create_topic("quick", TopicOptions::new().durability(Durability::Os)).unwrap();
+    let producer = engine.transactional_producer("tp", ProducerOptions::new()).unwrap();
+    let mut transaction = producer.begin_transaction().unwrap();
+    let number = transaction.number();
+    let mut open = engine.transaction_status_ticket(number).unwrap();
+    assert_eq!(open.try_wait().unwrap(), Some(TransactionStatus::Open));
+    transaction.send("quick", Record::new(b"x")).unwrap();
+    transaction.commit().unwrap();
+    let mut ticket = engine.transaction_status_ticket(number).unwrap();
+    assert_eq!(ticket.try_wait().unwrap(), None, "written, not flushed");
+    engine.flush().unwrap();
+    assert_eq!(ticket.try_wait().unwrap(), Some(TransactionStatus::Committed));
+    let forgotten = engine.transaction_status_ticket(9_999).unwrap();
+    assert_eq!(forgotten.wait().unwrap(), TransactionStatus::Forgotten);
+    engine.close().unwrap();
+    assert_eq!(kind(engine.transaction_status_ticket(number).map(drop)), ErrorKind::Closed);
+}
+
+#[test]
+fn a_send_that_may_not_wait_takes_memory_and_never_streams() {
+    let (_world, engine) = begin(9);
+    let producer = engine.transactional_producer("tp", ProducerOptions::new().transaction_buffer(10_000)).unwrap();
+    let mut transaction = producer.begin_transaction().unwrap();
+    let mut sent = 0;
+    while transaction.try_send("t", Record::new(&[b'x'; 1000]).partition(0)).unwrap() {
+        sent += 1;
+    }
+    assert_eq!((sent, engine.describe_transactions().unwrap().len()), (9, 0));
+    assert!(!transaction.try_send("t", Record::new(&[b'x'; 1000]).partition(0)).unwrap());
+    let large = vec![0; 2 << 20];
+    assert_eq!(kind(transaction.try_send("t", Record::new(&large))), ErrorKind::RecordTooLarge);
+    assert_eq!(kind(transaction.try_send("u", Record::new(b"x"))), ErrorKind::UnknownTopicOrPartition);
+    transaction.send("t", Record::new(&[b'x'; 1000]).partition(0)).unwrap();
+    assert_eq!(engine.describe_transactions().unwrap().len(), 1, "a plain send streams");
+    assert!(transaction.try_send("t", Record::new(b"more").partition(0)).unwrap(), "there is memory again");
+    transaction.commit().unwrap();
+    assert_eq!(ends(&engine.partition("t", 0).unwrap()), (11, 11));
 }
 
 #[test]
