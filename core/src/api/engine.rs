@@ -441,7 +441,8 @@ impl Engine {
     }
 
     /// True if an append or commit of so many bytes would not wait for room right now: for event loops, which come
-    /// again later if it would. In a forked child, whose writes answer `Forked`, it means nothing.
+    /// again later if it would: the engine makes the room meanwhile. In a forked child, whose writes answer `Forked`,
+    /// it means nothing.
     pub fn has_room(&self, bytes: usize) -> bool {
         self.open.inner.has_room(bytes)
     }

@@ -94,6 +94,8 @@ pub struct Core<F: Fold> {
     pub spare: Option<Arc<Segment>>,
     /// The flusher was woken to make the spare.
     pub spare_asked: bool,
+    /// Bytes of the spare that somebody needs who does not wait for it; 0 for nobody.
+    pub spare_needed: u64,
     /// The journal has rolled, and the flusher is to hear of it.
     pub rolled: bool,
     pub group: Group<F::Note>,

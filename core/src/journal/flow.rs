@@ -171,9 +171,19 @@ impl<F: Fold> Journal<F> {
         self.enter_by(len, claim, false, wait)
     }
 
-    /// True if a frame of `len` bytes would find room right now.
+    /// True if a frame of `len` bytes would find room right now. If the next segment is missing for it, the flusher
+    /// makes one: who asks comes again.
     pub fn has_room(&self, len: usize) -> bool {
-        self.core.lock().room(len, Claim::Growth, &mut false).is_ok()
+        let mut core = self.core.lock();
+        let room = core.room(len, Claim::Growth, &mut false);
+        if let Err(NoRoom::Spare(bytes)) = room
+            && len <= FRAME_MAX
+            && core.spare_needed < bytes
+        {
+            core.spare_needed = bytes;
+            self.flusher_bell.happen();
+        }
+        room.is_ok()
     }
 
     /// The same for the journal's own frames, which still come when callers are shut out.

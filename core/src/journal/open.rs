@@ -226,6 +226,7 @@ impl<F: Fold> Opener<F> {
             wanted: 0,
             spare: None,
             spare_asked: false,
+            spare_needed: 0,
             rolled: false,
             group: Group::default(),
             unsynced: vec![Unsynced { segment: segment.clone(), sealed_at: None }],

@@ -97,9 +97,13 @@ impl<F: Fold> Journal<F> {
             return None;
         }
         let due = self.tend_groups().unwrap_or(None);
-        if self.core.lock().wants_spare() {
+        let (wanted, needed) = {
+            let mut core = self.core.lock();
+            (core.wants_spare(), std::mem::take(&mut core.spare_needed))
+        };
+        if wanted || needed > 0 {
             // For lack of space it is tried again when somebody needs it.
-            let _ = self.prepare_spare(0);
+            let _ = self.prepare_spare(needed);
         }
         due
     }

@@ -106,3 +106,18 @@ fn a_send_that_may_not_wait_answers_errors_as_any_send_does() {
     engine.close().unwrap();
     assert_eq!(producer.try_send("t", Record::new(b"x")).unwrap_err().kind(), ErrorKind::Closed);
 }
+
+#[test]
+fn room_for_more_than_a_segment_holds_is_made_for_who_comes_again() {
+    let engine = crowded(&World::new(5));
+    let large = 300 << 10;
+    assert!(!engine.has_room(large), "the first segments are smaller");
+    engine.drive().unwrap();
+    assert!(engine.has_room(large));
+    // Nobody can write that, so no file is made for it.
+    for _ in 0..2 {
+        assert!(!engine.has_room(1 << 30));
+        engine.drive().unwrap();
+    }
+    assert!(engine.metrics().disk_used < 1 << 20);
+}
