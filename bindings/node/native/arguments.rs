@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use napi::bindgen_prelude::BigInt;
 use napi_derive::napi;
-use oncelog::{Appended, Bounds, Durability, Offset, OffsetAndMetadata, Offsets, TopicPartition};
+use oncelog::{Appended, Bounds, Identity, Offset, OffsetAndMetadata, Offsets, OpenTransaction, Place, TopicPartition};
 
 use crate::errors::{Result, refused};
 
@@ -14,25 +14,6 @@ pub fn number(value: &BigInt) -> Result<u64> {
         (false, number, true) => Ok(number),
         _ => Err(refused("a number is negative or longer than 64 bits; give one that fits")),
     }
-}
-
-/// A level by its name.
-pub fn durability(name: Option<&str>) -> Result<Option<Durability>> {
-    match name {
-        None => Ok(None),
-        Some("disk") => Ok(Some(Durability::Disk)),
-        Some("os") => Ok(Some(Durability::Os)),
-        Some("memory") => Ok(Some(Durability::Memory)),
-        Some(other) => {
-            let text = "no such durability; say \"disk\", \"os\" or \"memory\"";
-            Err(refused(format!("{text}, durability={other:?}")))
-        }
-    }
-}
-
-/// The name of a level.
-pub fn durability_name(durability: Durability) -> String {
-    format!("{durability:?}").to_lowercase()
 }
 
 /// Milliseconds, as the facade has checked them.
@@ -96,6 +77,91 @@ pub struct BoundsRow {
 impl From<Bounds> for BoundsRow {
     fn from(Bounds { start, stable, end }: Bounds) -> Self {
         Self { start: start.into(), stable: stable.into(), end: end.into() }
+    }
+}
+
+/// A raw producer's identity.
+#[napi(object)]
+pub struct IdentityRow {
+    pub producer_id: BigInt,
+    pub epoch: i32,
+}
+
+impl IdentityRow {
+    /// The identity, from JavaScript.
+    pub fn checked(&self) -> Result<Identity> {
+        let text = "a producer id has 63 bits and an epoch 15; give those that initProducer answered";
+        let producer_id = i64::try_from(number(&self.producer_id)?).map_err(|_| refused(text))?;
+        Ok(Identity { producer_id, epoch: i16::try_from(self.epoch).map_err(|_| refused(text))? })
+    }
+}
+
+impl From<Identity> for IdentityRow {
+    fn from(Identity { producer_id, epoch }: Identity) -> Self {
+        Self { producer_id: producer_id.into(), epoch: epoch.into() }
+    }
+}
+
+/// Where a reader stands.
+#[napi(object)]
+pub struct PlaceRow {
+    pub incarnation: BigInt,
+    pub lsn: BigInt,
+    pub offset: BigInt,
+}
+
+impl PlaceRow {
+    /// The place, from JavaScript.
+    pub fn checked(&self) -> Result<Place> {
+        let [incarnation, lsn, offset] = [&self.incarnation, &self.lsn, &self.offset].map(number);
+        Ok(Place { incarnation: incarnation?, lsn: lsn?, offset: offset? })
+    }
+}
+
+/// A record by its offset and timestamp, milliseconds.
+#[napi(object)]
+pub struct TimeRow {
+    pub offset: BigInt,
+    pub timestamp: f64,
+}
+
+/// Where a transaction begins in a partition.
+#[napi(object)]
+pub struct SpanRow {
+    pub topic: String,
+    pub partition: u32,
+    pub offset: BigInt,
+}
+
+/// A transaction that has something in the log and is not decided.
+#[napi(object)]
+pub struct TransactionRow {
+    pub number: BigInt,
+    pub transactional_id: String,
+    pub identity: IdentityRow,
+    pub since: f64,
+    pub timeout_ms: Option<f64>,
+    pub raw: bool,
+    pub partitions: Vec<SpanRow>,
+}
+
+impl From<OpenTransaction> for TransactionRow {
+    fn from(open: OpenTransaction) -> Self {
+        let span = |(name, offset): (TopicPartition, Offset)| SpanRow {
+            topic: name.topic,
+            partition: name.partition,
+            offset: offset.into(),
+        };
+        Self {
+            number: open.number.into(),
+            transactional_id: open.transactional_id,
+            identity: open.identity.into(),
+            // Milliseconds stay far below 2^53.
+            since: open.since as f64,
+            timeout_ms: open.timeout.map(|timeout| timeout.as_millis() as f64),
+            raw: open.raw,
+            partitions: open.partitions.into_iter().map(span).collect(),
+        }
     }
 }
 

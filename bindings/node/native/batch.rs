@@ -1,6 +1,6 @@
 //! Records on their way out: everything of a poll in one piece of memory, which becomes one ArrayBuffer without a copy.
 
-use oncelog::{Error, Headers, RecordView, Records};
+use oncelog::{Error, Headers, Place, RecordView, Records};
 
 use crate::layout;
 
@@ -14,6 +14,8 @@ struct Group {
     partition: u32,
     kind: u32,
     text: (usize, usize),
+    /// The life that read, and the frame that a reader behind the group stands on.
+    place: (u64, u64),
 }
 
 struct Packer {
@@ -30,8 +32,10 @@ struct Packer {
 /// Packs records as `layout` draws them. Where each partition goes on is told also if nothing can be read up to there.
 pub fn packed(records: &Records) -> Vec<u8> {
     let mut packer = filled(records);
-    for (topic, partition, next) in records.next_offsets() {
-        packer.goes_on(topic, partition, next);
+    for (topic, partition, _) in records.next_offsets() {
+        if let Some(place) = records.next_place(topic, partition) {
+            packer.goes_on(topic, partition, place);
+        }
     }
     packer.finish()
 }
@@ -120,32 +124,37 @@ impl Packer {
         let text = self.text(record.topic());
         record.topic().clone_into(&mut self.topic);
         let (first, partition) = (record.offset(), record.partition());
-        self.groups.push(Group { first, rows: 0, partition, kind: 0, text });
+        self.groups.push(Group { first, rows: 0, partition, kind: 0, text, place: (0, 0) });
     }
 
-    /// A group without rows, behind what is damaged or hidden.
-    fn goes_on(&mut self, topic: &str, partition: u32, next: u64) {
-        let name = |group: &Group| &self.out[group.text.0..group.text.0 + group.text.1];
-        let of = |group: &&Group| group.kind == 0 && group.partition == partition && name(group) == topic.as_bytes();
-        let last = self.groups.iter().rfind(of);
-        if last.is_some_and(|group| group.first + u64::from(group.rows) == next) {
+    /// Says where a partition goes on: in its last group, or in one without rows, behind what is damaged or hidden.
+    fn goes_on(&mut self, topic: &str, partition: u32, next: Place) {
+        let (out, place) = (&self.out, (next.incarnation, next.lsn));
+        let name = |group: &Group| &out[group.text.0..group.text.0 + group.text.1];
+        let of =
+            |group: &&mut Group| group.kind == 0 && group.partition == partition && name(group) == topic.as_bytes();
+        let last = self.groups.iter_mut().rfind(of);
+        if let Some(last) = last.filter(|group| group.first + u64::from(group.rows) == next.offset) {
+            last.place = place;
             return;
         }
         let text = self.text(topic);
-        self.groups.push(Group { first: next, rows: 0, partition, kind: 0, text });
+        self.groups.push(Group { first: next.offset, rows: 0, partition, kind: 0, text, place });
     }
 
     fn fault(&mut self, error: &Error) {
         let text = self.text(error.message());
         let kind = u32::from(error.kind() as u16);
-        self.groups.push(Group { first: 0, rows: 0, partition: 0, kind, text });
+        self.groups.push(Group { first: 0, rows: 0, partition: 0, kind, text, place: (0, 0) });
     }
 
     fn finish(mut self) -> Vec<u8> {
         let at = self.out.len().next_multiple_of(8);
         self.out.resize(at, 0);
         for group in &self.groups {
-            self.out.extend_from_slice(&group.first.to_ne_bytes());
+            for cell in [group.first, group.place.0, group.place.1] {
+                self.out.extend_from_slice(&cell.to_ne_bytes());
+            }
             let (start, length) = (group.text.0 as u32, group.text.1 as u32);
             for cell in [group.rows, group.partition, group.kind, start, length, 0] {
                 self.out.extend_from_slice(&cell.to_ne_bytes());

@@ -4,118 +4,19 @@ use std::sync::Arc;
 
 use napi::bindgen_prelude::{BigInt, Uint8Array};
 use napi_derive::napi;
-use oncelog::{ConsumerOptions, EngineOptions, Isolation, ProducerOptions, Start, TopicOptions};
+use oncelog::{GroupMetadata, Identity};
 
-use crate::arguments::{durability, durability_name, milliseconds, number};
+use crate::arguments::{IdentityRow, OffsetRow, TransactionRow, milliseconds, number, offsets};
 use crate::consumer::Consumer;
-use crate::errors::{OrThrow, Result, refused};
+use crate::errors::{OrThrow, Result};
 use crate::hub::{panicked, start_thread};
 use crate::metrics::MetricsRow;
 use crate::open_log::OpenLog;
+use crate::options::{ConsumerChoice, ProducerChoice, TopicChoice};
 use crate::partition::Partition;
 use crate::producer::{Producer, TransactionalProducer};
 use crate::queue::{Done, Queue, Value};
-
-/// How to open a log; what is missing has the engine's default.
-#[napi(object)]
-pub struct OpenOptions {
-    pub durability: Option<String>,
-    pub segment_bytes: Option<f64>,
-    pub read_only: Option<bool>,
-    pub create: Option<bool>,
-    pub mappings: Option<bool>,
-    pub accept_loss: Option<bool>,
-    pub flush_interval_ms: Option<f64>,
-}
-
-impl OpenOptions {
-    pub fn checked(self) -> Result<EngineOptions> {
-        let mut options = EngineOptions::default();
-        if let Some(level) = durability(self.durability.as_deref())? {
-            options = options.durability(level);
-        }
-        if let Some(bytes) = self.segment_bytes {
-            options = options.segment_bytes(bytes as u64);
-        }
-        if let Some(interval) = self.flush_interval_ms {
-            options = options.flush_interval(milliseconds(interval));
-        }
-        options = self.read_only.into_iter().fold(options, EngineOptions::read_only);
-        options = self.create.into_iter().fold(options, EngineOptions::create);
-        options = self.mappings.into_iter().fold(options, EngineOptions::mappings);
-        Ok(self.accept_loss.into_iter().fold(options, EngineOptions::accept_loss))
-    }
-}
-
-/// How a producer works.
-#[napi(object)]
-pub struct ProducerChoice {
-    pub name: Option<String>,
-    pub batch_bytes: Option<f64>,
-    pub linger_ms: Option<f64>,
-    pub durability: Option<String>,
-}
-
-impl ProducerChoice {
-    fn checked(self) -> Result<ProducerOptions> {
-        let mut options = ProducerOptions::new();
-        options.name = self.name;
-        options.durability = durability(self.durability.as_deref())?;
-        if let Some(bytes) = self.batch_bytes {
-            options = options.batch_bytes(bytes as usize);
-        }
-        if let Some(linger) = self.linger_ms {
-            options = options.linger(milliseconds(linger));
-        }
-        Ok(options)
-    }
-}
-
-/// How a consumer works.
-#[napi(object)]
-pub struct ConsumerChoice {
-    pub group: Option<String>,
-    pub isolation: Option<String>,
-    pub start: Option<String>,
-    pub max_bytes: Option<f64>,
-    pub max_records: Option<f64>,
-}
-
-impl ConsumerChoice {
-    fn checked(self) -> Result<ConsumerOptions> {
-        let mut options = ConsumerOptions::new();
-        options.group = self.group;
-        options.isolation = isolation(self.isolation.as_deref())?;
-        options.start = match self.start.as_deref() {
-            None | Some("earliest") => Start::Earliest,
-            Some("latest") => Start::Latest,
-            Some("none") => Start::None,
-            Some(other) => {
-                let text = "no such start; say \"earliest\", \"latest\" or \"none\"";
-                return Err(refused(format!("{text}, start={other:?}")));
-            }
-        };
-        if let Some(bytes) = self.max_bytes {
-            options = options.max_bytes(bytes as usize);
-        }
-        if let Some(records) = self.max_records {
-            options = options.max_records(records as u64);
-        }
-        Ok(options)
-    }
-}
-
-/// What readers see, by its name.
-pub fn isolation(name: Option<&str>) -> Result<Isolation> {
-    match name {
-        None | Some("read_committed") => Ok(Isolation::ReadCommitted),
-        Some("read_uncommitted") => Ok(Isolation::ReadUncommitted),
-        Some(other) => {
-            let text = "no such isolation; say \"read_committed\" or \"read_uncommitted\"";
-            Err(refused(format!("{text}, isolation={other:?}")))
-        }
-    }
-}
+use crate::words::{durability_name, outcome, timestamp_type_name};
 
 /// A topic as it stands.
 #[napi(object)]
@@ -124,6 +25,7 @@ pub struct TopicRow {
     pub id: String,
     pub partitions: u32,
     pub durability: Option<String>,
+    pub timestamp_type: String,
 }
 
 /// Frames lost, or cut.
@@ -177,15 +79,34 @@ impl Engine {
     fn done(&self, who: u32, ticket: oncelog::Result<oncelog::Ticket<()>>) {
         self.queue.watch(who, ticket, move |()| Done::Nothing(who));
     }
+
+    fn identity(&self, who: u32, ticket: oncelog::Result<oncelog::Ticket<Identity>>) {
+        self.queue.watch(who, ticket, move |identity| Done::Value(who, Value::Identity(identity)));
+    }
+
+    /// Makes a call that waits, and has no ticket, on a thread of its own.
+    fn apart<T>(
+        &self,
+        name: &str,
+        who: u32,
+        call: impl FnOnce(&oncelog::Engine) -> oncelog::Result<T> + Send + 'static,
+        done: impl FnOnce(T) -> Done + Send + 'static,
+    ) -> Result<()> {
+        let (log, queue) = (self.log.clone(), self.queue.clone());
+        let run = move || {
+            let calling = std::panic::AssertUnwindSafe(|| call(&log));
+            let answer = std::panic::catch_unwind(calling).unwrap_or_else(|_| Err(panicked()));
+            queue.push(answer.map_or_else(|error| Done::Failed(who, error), done));
+        };
+        start_thread(name, run).or_throw()
+    }
 }
 
 #[napi]
 impl Engine {
     #[napi(catch_unwind)]
-    pub fn create_topic(&self, who: u32, name: String, partitions: u32, level: Option<String>) -> Result<()> {
-        let mut options = TopicOptions::new().partitions(partitions);
-        options.durability = durability(level.as_deref())?;
-        self.done(who, self.log.create_topic_ticket(&name, options));
+    pub fn create_topic(&self, who: u32, name: String, choice: TopicChoice) -> Result<()> {
+        self.done(who, self.log.create_topic_ticket(&name, choice.checked()?));
         Ok(())
     }
 
@@ -218,13 +139,7 @@ impl Engine {
     /// Closes the log on a thread of its own.
     #[napi(catch_unwind)]
     pub fn close(&self, who: u32) -> Result<()> {
-        let (log, queue) = (self.log.clone(), self.queue.clone());
-        let close = move || {
-            let closing = std::panic::AssertUnwindSafe(|| log.close());
-            let closed = std::panic::catch_unwind(closing).unwrap_or_else(|_| Err(panicked()));
-            queue.push(closed.map_or_else(|error| Done::Failed(who, error), |()| Done::Nothing(who)));
-        };
-        start_thread("oncelog-close", close).or_throw()
+        self.apart("oncelog-close", who, |log| log.close(), move |()| Done::Nothing(who))
     }
 
     #[napi(catch_unwind)]
@@ -233,7 +148,8 @@ impl Engine {
             id: topic.id.to_string(),
             name: topic.name,
             partitions: topic.partitions,
-            durability: topic.durability.map(durability_name),
+            durability: topic.durability.map(|level| durability_name(level).to_owned()),
+            timestamp_type: timestamp_type_name(topic.timestamp_type).to_owned(),
         });
         Ok(topics.collect())
     }
@@ -262,6 +178,58 @@ impl Engine {
     pub fn consumer(&self, choice: ConsumerChoice) -> Result<Consumer> {
         let consumer = self.log.consumer(choice.checked()?).or_throw()?;
         Ok(Consumer::new(self.log.clone(), self.queue.clone(), consumer))
+    }
+
+    /// An identity for raw batches.
+    #[napi(catch_unwind)]
+    pub fn init_producer(
+        &self,
+        who: u32,
+        transactional_id: Option<String>,
+        timeout_ms: f64,
+        current: Option<IdentityRow>,
+    ) -> Result<()> {
+        let current = current.map(|identity| identity.checked()).transpose()?;
+        let timeout = milliseconds(timeout_ms);
+        self.identity(who, self.log.init_producer_ticket(transactional_id.as_deref(), timeout, current));
+        Ok(())
+    }
+
+    /// Adds offsets to the transaction of a raw identity.
+    #[napi(catch_unwind)]
+    pub fn send_offsets(&self, who: u32, identity: IdentityRow, group: String, rows: Vec<OffsetRow>) -> Result<()> {
+        let (identity, group) = (identity.checked()?, GroupMetadata { group });
+        self.done(who, self.log.send_offsets_ticket(identity, &group, &offsets(rows)?));
+        Ok(())
+    }
+
+    /// Ends the transaction of a raw identity.
+    #[napi(catch_unwind)]
+    pub fn end_transaction(&self, who: u32, identity: IdentityRow, how: String) -> Result<()> {
+        self.identity(who, self.log.end_transaction_ticket(identity.checked()?, outcome(&how)?));
+        Ok(())
+    }
+
+    /// Aborts a transaction, whoever owns it.
+    #[napi(catch_unwind)]
+    pub fn abort_transaction(&self, who: u32, transaction: BigInt) -> Result<()> {
+        self.done(who, self.log.abort_transaction_ticket(number(&transaction)?));
+        Ok(())
+    }
+
+    /// How a transaction stands. On a thread of its own: what is answered has to be flushed first.
+    #[napi(catch_unwind)]
+    pub fn transaction_status(&self, who: u32, transaction: BigInt) -> Result<()> {
+        let number = number(&transaction)?;
+        let done = move |status| Done::Value(who, Value::Status(status));
+        self.apart("oncelog-status", who, move |log| log.transaction_status(number), done)
+    }
+
+    /// The transactions that have something in the log and are not decided.
+    #[napi(catch_unwind)]
+    pub fn describe_transactions(&self) -> Result<Vec<TransactionRow>> {
+        let open = self.log.describe_transactions().or_throw()?;
+        Ok(open.into_iter().map(TransactionRow::from).collect())
     }
 
     /// True if so many bytes would not have to wait.

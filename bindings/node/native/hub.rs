@@ -10,13 +10,15 @@ use napi::bindgen_prelude::{ArrayBuffer, BufferSlice, Function, Uint8Array};
 use napi_derive::napi;
 use oncelog::{Appended, Committed, Engine as CoreEngine, Error, ErrorKind, Log, LogLevel};
 
-use crate::arguments::many_cells;
-use crate::engine::{Engine, OpenOptions};
+use crate::arguments::{IdentityRow, many_cells};
+use crate::engine::Engine;
 use crate::errors::{OrThrow, Result, gone, thrown};
 use crate::layout;
 use crate::open_log::OpenLog;
+use crate::options::OpenOptions;
 use crate::producer::{Producer, TransactionalProducer};
 use crate::queue::{Done, Queue, Value};
+use crate::words::status_name;
 
 /// Made once by the facade.
 #[napi]
@@ -192,6 +194,24 @@ impl Hub {
     pub fn take_many<'env>(&self, env: &'env Env, who: u32) -> Result<ArrayBuffer<'env>> {
         match self.take(who) {
             Some(Value::Many(answers)) => ArrayBuffer::from_data(env, many_cells(&answers)).or_throw(),
+            _ => Err(thrown(&gone())),
+        }
+    }
+
+    /// Takes an identity.
+    #[napi(catch_unwind)]
+    pub fn take_identity(&self, who: u32) -> Result<IdentityRow> {
+        match self.take(who) {
+            Some(Value::Identity(identity)) => Ok(identity.into()),
+            _ => Err(thrown(&gone())),
+        }
+    }
+
+    /// Takes how a transaction stands.
+    #[napi(catch_unwind)]
+    pub fn take_status(&self, who: u32) -> Result<&'static str> {
+        match self.take(who) {
+            Some(Value::Status(status)) => Ok(status_name(status)),
             _ => Err(thrown(&gone())),
         }
     }

@@ -30,9 +30,10 @@
 //! 16 f64 timestamp of each row
 //!    then for each row i32 where its bytes begin, i32 bytes of the key (-1 null), i32 bytes of the value (-1 null),
 //!    i32 number of headers; its bytes are key, value, and headers as above
-//! groups: u64 offset of the first row, u32 rows, u32 partition, u32 kind of error or 0, u32 where text begins,
-//!    u32 bytes of text, u32 0. The text is the topic's name; of an error, which stands for damaged records
-//!    and has no rows, the message. Behind the records of one partition a group without rows may say where it goes on.
+//! groups: u64 offset of the first row, u64 incarnation, u64 LSN, u32 rows, u32 partition, u32 kind of error or 0, u32
+//!    where text begins, u32 bytes of text, u32 0. The text is the topic's name; of an error, which stands for damaged
+//!    records and has no rows, the message. Behind the records of one partition a group without rows may say where it
+//!    goes on. Incarnation and LSN make a place of the end of the last group of a partition; elsewhere they are 0.
 //! ```
 
 use napi_derive::napi;
@@ -51,7 +52,7 @@ macro_rules! layout {
 
 layout! {
     /// Raised with every change of this file.
-    VERSION = 2,
+    VERSION = 3,
     /// Size of an entry's fixed part.
     ENTRY_HEAD = 32,
     KEY = 1,
@@ -82,5 +83,5 @@ layout! {
     BATCH_HEAD = 16,
     /// Bytes of a row's numbers, its timestamp aside.
     ROW = 16,
-    GROUP = 32,
+    GROUP = 48,
 }

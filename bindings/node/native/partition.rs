@@ -7,12 +7,12 @@ use napi::bindgen_prelude::{ArrayBuffer, BigInt};
 use napi_derive::napi;
 use oncelog::{AppendOptions, Batch, BatchBuilder, ReadOptions};
 
-use crate::arguments::{BoundsRow, durability, number};
+use crate::arguments::{BoundsRow, TimeRow, number};
 use crate::batch::packed;
 use crate::crossing::Entries;
-use crate::engine::isolation;
 use crate::errors::{OrThrow, Result};
 use crate::open_log::OpenLog;
+use crate::options::{AppendChoice, ReadChoice};
 use crate::queue::{Done, Queue};
 
 /// A partition.
@@ -34,11 +34,10 @@ impl Partition {
 impl Partition {
     /// Appends packed records as one batch.
     #[napi(catch_unwind)]
-    pub fn append(&self, who: u32, bytes: &[u8], level: Option<String>) -> Result<()> {
-        let mut options = AppendOptions::new();
-        options.durability = durability(level.as_deref())?;
+    pub fn append(&self, who: u32, bytes: &[u8], choice: Option<AppendChoice>) -> Result<()> {
         let now = BatchBuilder::now();
         let (mut batch, mut entries) = (Batch::builder(), Entries::new(bytes));
+        let options = choice.map_or_else(|| Ok(AppendOptions::new()), |choice| choice.checked(&mut batch))?;
         while let Some((_, record)) = entries.next()? {
             batch.push(&record, record.timestamp.unwrap_or(now)).or_throw()?;
         }
@@ -49,19 +48,25 @@ impl Partition {
 
     /// Reads what is visible now, as `layout` draws it.
     #[napi(catch_unwind)]
-    pub fn read<'env>(
-        &self,
-        env: &'env Env,
-        offset: BigInt,
-        max_bytes: Option<f64>,
-        sees: Option<String>,
-    ) -> Result<ArrayBuffer<'env>> {
-        let mut options = ReadOptions::new().isolation(isolation(sees.as_deref())?);
-        if let Some(bytes) = max_bytes {
-            options = options.max_bytes(bytes as usize);
-        }
+    pub fn read<'env>(&self, env: &'env Env, offset: BigInt, choice: Option<ReadChoice>) -> Result<ArrayBuffer<'env>> {
+        let options = choice.map_or_else(|| Ok(ReadOptions::new()), ReadChoice::checked)?;
         let records = self.partition.read(number(&offset)?, options).or_throw()?;
         ArrayBuffer::from_data(env, packed(&records)).or_throw()
+    }
+
+    /// The offset of the first record of a time or later.
+    #[napi(catch_unwind)]
+    pub fn offset_at(&self, timestamp: f64) -> Result<Option<BigInt>> {
+        // The facade takes whole milliseconds only.
+        Ok(self.partition.offset_at(timestamp as i64).or_throw()?.map(Into::into))
+    }
+
+    /// The greatest timestamp, and the first record that has it.
+    #[napi(catch_unwind)]
+    pub fn max_timestamp(&self) -> Result<Option<TimeRow>> {
+        let found = self.partition.max_timestamp().or_throw()?;
+        // Milliseconds stay far below 2^53.
+        Ok(found.map(|(offset, timestamp)| TimeRow { offset: offset.into(), timestamp: timestamp as f64 }))
     }
 
     #[napi(catch_unwind)]

@@ -9,7 +9,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use napi::Status;
 use napi::threadsafe_function::{ThreadsafeFunction, ThreadsafeFunctionCallMode};
-use oncelog::{Appended, Committed, Engine, Error, LogLevel, Producer, Result, Ticket, TransactionalProducer};
+use oncelog::{
+    Appended, Committed, Engine, Error, Identity, LogLevel, Producer, Result, Ticket, TransactionStatus,
+    TransactionalProducer,
+};
 
 use crate::bin::throw_away;
 use crate::open_log::OpenLog;
@@ -38,6 +41,8 @@ pub enum Value {
     Producer(Producer),
     Transactional(TransactionalProducer),
     Many(Vec<Appended>),
+    Identity(Identity),
+    Status(TransactionStatus),
 }
 
 /// The queue of one environment.

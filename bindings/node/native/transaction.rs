@@ -9,6 +9,7 @@ use napi_derive::napi;
 use oncelog::{Error, ErrorKind, GroupMetadata};
 
 use crate::arguments::{OffsetRow, number, offsets};
+use crate::bin::throw_away;
 use crate::crossing::{Entries, Sender, Slot, Topics};
 use crate::errors::{OrThrow, Result, thrown};
 use crate::open_log::OpenLog;
@@ -18,8 +19,16 @@ use crate::queue::{Done, Queue};
 pub struct TransactionSender {
     open: RefCell<Option<oncelog::Transaction>>,
     topics: Topics,
-    /// Goes behind the transaction.
-    _log: Arc<OpenLog>,
+    log: Arc<OpenLog>,
+}
+
+impl Drop for TransactionSender {
+    /// One that the collector finds is aborted where that may wait, and before its log goes.
+    fn drop(&mut self) {
+        if let Some(forgotten) = self.open.take() {
+            throw_away((forgotten, self.log.clone()));
+        }
+    }
 }
 
 impl TransactionSender {
@@ -62,7 +71,7 @@ impl Transaction {
     pub fn new(log: Arc<OpenLog>, queue: Arc<Queue>, transaction: oncelog::Transaction) -> Self {
         let number = transaction.number();
         let open = RefCell::new(Some(transaction));
-        let sender = Rc::new(TransactionSender { open, topics: Topics::default(), _log: log });
+        let sender = Rc::new(TransactionSender { open, topics: Topics::default(), log });
         Self { slot: Slot::new(Sender::Transaction(sender.clone())), sender, number, queue }
     }
 }

@@ -1,6 +1,6 @@
 import { closed, invalid } from "./errors.js";
-import type { NativePosition } from "./native.js";
-import type { Position, TopicPartition, Waiting, Whole } from "./types.js";
+import type { NativeIdentity, NativePlace, NativePosition } from "./native.js";
+import type { GroupMetadata, IdentityInput, PlaceInput, Position, TopicPartition, Waiting, Whole } from "./types.js";
 
 const LARGEST = (1n << 64n) - 1n;
 
@@ -84,6 +84,40 @@ export function positions(value: Iterable<Position>): NativePosition[] {
     const offset = whole(position.offset, "offset");
     return { topic, partition, offset, leaderEpoch, metadata: text(metadata, "metadata") };
   });
+}
+
+/** A raw producer's identity. */
+export function identityOf(value: IdentityInput, what: string): NativeIdentity {
+  if (typeof value !== "object" || value === null) {
+    throw invalid(`${what} must be { producerId, epoch }, as initProducer answers; got ${shown(value)}`);
+  }
+  const { producerId, epoch } = value;
+  if (!Number.isInteger(epoch) || epoch < 0 || epoch > 0x7fff) {
+    throw invalid(`epoch must be an integer from 0 to 32767; got ${shown(epoch)}`);
+  }
+  return { producerId: whole(producerId, "producerId"), epoch };
+}
+
+/** Where a reader stands. */
+export function placeOf(value: PlaceInput): NativePlace {
+  if (typeof value !== "object" || value === null) {
+    throw invalid(`from must be { incarnation, lsn, offset }, as nextPlace answers; got ${shown(value)}`);
+  }
+  const { incarnation, lsn, offset } = value;
+  return { incarnation: whole(incarnation, "incarnation"), lsn: whole(lsn, "lsn"), offset: whole(offset, "offset") };
+}
+
+/** A group's name, by its metadata. */
+export function groupOf(metadata: GroupMetadata): string {
+  if (typeof metadata === "object" && metadata !== null) return text(metadata.group, "group");
+  throw invalid(`sendOffsets takes the group as consumer.groupMetadata() names it; got ${shown(metadata)}`);
+}
+
+/** A time. */
+export function milliseconds(timestamp: number | Date): number {
+  const ms = timestamp instanceof Date ? timestamp.getTime() : timestamp;
+  if (Number.isSafeInteger(ms)) return ms;
+  throw invalid(`timestamp must be whole milliseconds or a valid Date; got ${shown(timestamp)}`);
 }
 
 /** The signal of a call, unless it has been raised: then its reason is thrown. */

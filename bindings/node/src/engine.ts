@@ -1,5 +1,6 @@
 import {
-  amount, flag, iterable, maybeText, options as given, partitionName, signalOf, small, text, until, whole,
+  amount, flag, groupOf, identityOf, iterable, maybeText, options as given, partitionName, positions, signalOf, small,
+  text, until, whole,
 } from "./arguments.js";
 import { Consumer } from "./consumer.js";
 import { invalid, run } from "./errors.js";
@@ -12,12 +13,15 @@ import { Room } from "./room.js";
 import { crossAll } from "./schedule.js";
 import { TransactionalProducer } from "./transaction.js";
 import type {
-  ConsumerOptions, EngineOptions, LogLevel, Metrics, Offsets, Opening, ProducerOptions, TopicInfo, TopicOptions,
-  TopicPartition, TransactionalOptions, Waiting, Whole,
+  ConsumerOptions, EngineOptions, GroupMetadata, Identity, IdentityInput, IdentityOptions, LogLevel, Metrics, Offsets,
+  Opening, OpenTransaction, Outcome, Position, ProducerOptions, TopicInfo, TopicOptions, TopicPartition,
+  TransactionalOptions, TransactionStatus, Waiting, Whole,
 } from "./types.js";
 
 /** Bytes that there must be room for when batches are closed. */
 const CLOSES = 64 << 10;
+/** How long a transaction in the log may be open unless the options say otherwise. */
+const TRANSACTION_TIMEOUT_MS = 60_000;
 
 /**
  * An open log. Close it when you are through: `await using`, or `close`. Without that it is closed when the process or
@@ -38,9 +42,14 @@ export class Engine {
 
   /** Creates a topic. It survives a power cut when the promise is kept. */
   async createTopic(name: string, options?: TopicOptions): Promise<void> {
-    const { partitions, durability } = given(options, "the options of createTopic");
-    const [topic, count] = [text(name, "topic"), small(partitions ?? 1, "partitions")];
-    return hub.wait((who) => this.#native.createTopic(who, topic, count, durability));
+    const { partitions, durability, timestampType } = given(options, "the options of createTopic");
+    const topic = text(name, "topic");
+    const choice = {
+      partitions: small(partitions ?? 1, "partitions"),
+      durability: maybeText(durability, "durability"),
+      timestampType: maybeText(timestampType, "timestampType"),
+    };
+    return hub.wait((who) => this.#native.createTopic(who, topic, choice));
   }
 
   /** Deletes a topic with its records and with what groups have committed for it. Final when the promise is kept. */
@@ -57,8 +66,8 @@ export class Engine {
 
   /** All topics, by name. */
   topics(): TopicInfo[] {
-    return run(() => this.#native.topics()).map(({ name, id, partitions, durability }) => {
-      return { name, id, partitions, durability: (durability as TopicInfo["durability"] | undefined) ?? null };
+    return run(() => this.#native.topics()).map((topic) => {
+      return { ...topic, durability: topic.durability ?? null } as TopicInfo;
     });
   }
 
@@ -70,12 +79,13 @@ export class Engine {
 
   /** A producer. With a name it shuts the name's former holder out, durably, before the promise is kept. */
   async producer(options?: ProducerOptions): Promise<Producer> {
-    const { name, batchBytes, lingerMs, durability } = given(options, "the options of producer");
+    const { name, batchBytes, lingerMs, durability, compression } = given(options, "the options of producer");
     const choice = {
       name: maybeText(name, "name"),
       batchBytes: amount(batchBytes, "batchBytes"),
       lingerMs: amount(lingerMs, "lingerMs"),
-      durability,
+      durability: maybeText(durability, "durability"),
+      compression: maybeText(compression, "compression"),
     };
     const take = (who: number) => {
       const taken = (memory: Uint8Array, refusals: number) => {
@@ -88,12 +98,22 @@ export class Engine {
 
   /** A producer whose records become visible in transactions. It shuts the former holder of the id out, durably. */
   async transactionalProducer(id: string, options?: TransactionalOptions): Promise<TransactionalProducer> {
-    const [name, choice] = [text(id, "the transactional id"), given(options, "the options of transactionalProducer")];
-    const take = (who: number) => {
-      return new TransactionalProducer(hub.native.takeTransactional(who, this.#native), this.#room);
+    const name = text(id, "the transactional id");
+    const { durability, compression, transactionBuffer, transactionTimeoutMs } = given(
+      options,
+      "the options of transactionalProducer",
+    );
+    const choice = {
+      durability: maybeText(durability, "durability"),
+      compression: maybeText(compression, "compression"),
+      transactionBuffer: amount(transactionBuffer, "transactionBuffer"),
+      transactionTimeoutMs: amount(transactionTimeoutMs, "transactionTimeoutMs"),
     };
-    const { durability } = choice;
-    return hub.wait((who) => this.#native.transactionalProducer(who, name, { durability }), take);
+    const take = (who: number) => {
+      const producer = hub.native.takeTransactional(who, this.#native);
+      return new TransactionalProducer(producer, this.#room, choice.transactionBuffer);
+    };
+    return hub.wait((who) => this.#native.transactionalProducer(who, name, choice), take);
   }
 
   /** Forgets a named producer or transactional id: its position and its decisions. Final when the promise is kept. */
@@ -127,6 +147,74 @@ export class Engine {
       const count = all.find(({ name }) => name === topic)?.partitions ?? 1;
       return Array.from({ length: count }, (_, partition) => ({ topic, partition }));
     });
+  }
+
+  /**
+   * An identity for raw batches: for callers that keep producer id, epoch and sequences themselves, as a broker does.
+   * With a transactional id the epoch is raised, older holders are shut out, and a transaction that one of them left
+   * open is aborted, durably, before the promise is kept; null stands for none. A call that is repeated because its
+   * answer was lost gets the same answer. When the epochs of an id are used up, the answer has a new producer id.
+   *
+   * Answers `ProducerFenced` if `current` is not the newest holder.
+   */
+  async initProducer(transactionalId: string | null, options?: IdentityOptions): Promise<Identity> {
+    const id = transactionalId === null ? undefined : text(transactionalId, "the transactional id");
+    const { timeoutMs, current } = given(options, "the options of initProducer");
+    const timeout = amount(timeoutMs, "timeoutMs") ?? TRANSACTION_TIMEOUT_MS;
+    const holder = current === undefined || current === null ? undefined : identityOf(current, "current");
+    return hub.wait((who) => this.#native.initProducer(who, id, timeout, holder), takeIdentity);
+  }
+
+  /**
+   * Adds offsets to the transaction of a raw identity: they are committed if it commits, and until it is decided
+   * `Consumer.committed` answers `UnstableOffsets` at read_committed. The transaction begins with them if none is open;
+   * later offsets take the place of earlier ones. Kept when they have met the engine's level.
+   */
+  async sendOffsets(identity: IdentityInput, metadata: GroupMetadata, offsets: Iterable<Position>): Promise<void> {
+    const [sender, group, rows] = [identityOf(identity, "the identity"), groupOf(metadata), positions(offsets)];
+    return hub.wait((who) => this.#native.sendOffsets(who, sender, group, rows));
+  }
+
+  /**
+   * Ends the transaction of a raw identity and raises its epoch (KIP-890): the answer is the identity of its next
+   * transaction, whose sequences begin at 0 again. Kept when the decision has met the strongest level of the engine and
+   * of the topics it reached. A call that is repeated because its answer was lost gets the same answer.
+   *
+   * Answers `InvalidTransactionState` for a commit without a transaction, or of one that was aborted meanwhile, and
+   * `ProducerFenced` if a newer identity took over.
+   */
+  async endTransaction(identity: IdentityInput, outcome: Outcome): Promise<Identity> {
+    const [sender, end] = [identityOf(identity, "the identity"), text(outcome, "outcome")];
+    return hub.wait((who) => this.#native.endTransaction(who, sender, end), takeIdentity);
+  }
+
+  /**
+   * Aborts a transaction by its number, whoever owns it: one that holds the stable offset back and whose owner does not
+   * answer. Its owner hears of it with the next call. Answers `InvalidTransactionState` if it is not open.
+   */
+  async abortTransaction(number: Whole): Promise<void> {
+    const transaction = whole(number, "number");
+    return hub.wait((who) => this.#native.abortTransaction(who, transaction));
+  }
+
+  /**
+   * How a transaction stands: what an `Indeterminate` commit left open is known once the log is opened again. The last
+   * 64 decisions of each transactional id are kept. What is answered survives a power cut.
+   */
+  async transactionStatus(number: Whole): Promise<TransactionStatus> {
+    const transaction = whole(number, "number");
+    const take = (who: number) => hub.native.takeStatus(who) as TransactionStatus;
+    return hub.wait((who) => this.#native.transactionStatus(who, transaction), take);
+  }
+
+  /**
+   * The transactions that have something in the log and are not decided, in the order in which they began: who holds
+   * the stable offset of which partitions back, and since when. One that is memory only holds nothing back and is not
+   * among them.
+   */
+  describeTransactions(): OpenTransaction[] {
+    const all = run(() => this.#native.describeTransactions());
+    return all.map((open) => ({ ...open, timeoutMs: open.timeoutMs ?? null }));
   }
 
   /** Waits until everything up to a frame survives a power cut. `Appended.lsn` and `Committed.lsn` name frames. */
@@ -183,6 +271,10 @@ export class Engine {
   }
 }
 
+function takeIdentity(who: number): Identity {
+  return hub.native.takeIdentity(who);
+}
+
 /** Hears what an engine has to say. */
 class Lines {
   readonly who = hub.listen(this);
@@ -204,10 +296,9 @@ class Lines {
  * number read it: otherwise the answer is `Locked`.
  */
 export async function open(dir: string, options?: EngineOptions): Promise<Engine> {
-  const { durability, segmentBytes, readOnly, create, mappings, acceptLoss, flushIntervalMs, log } = given(
-    options,
-    "the options of open",
-  );
+  const all = given(options, "the options of open");
+  const { durability, segmentBytes, readOnly, create, mappings, acceptLoss, flushIntervalMs, log } = all;
+  const { visibility, keepRawTransactions, transactionMemory, transactionTimeoutMaxMs } = all;
   const choice = {
     durability: maybeText(durability, "durability"),
     segmentBytes: amount(segmentBytes, "segmentBytes"),
@@ -216,6 +307,10 @@ export async function open(dir: string, options?: EngineOptions): Promise<Engine
     mappings: flag(mappings, "mappings"),
     acceptLoss: flag(acceptLoss, "acceptLoss"),
     flushIntervalMs: amount(flushIntervalMs, "flushIntervalMs"),
+    visibility: maybeText(visibility, "visibility"),
+    keepRawTransactions: flag(keepRawTransactions, "keepRawTransactions"),
+    transactionMemory: amount(transactionMemory, "transactionMemory"),
+    transactionTimeoutMaxMs: amount(transactionTimeoutMaxMs, "transactionTimeoutMaxMs"),
   };
   const path = text(dir, "the directory");
   if (path.includes("\0")) throw invalid("the directory's name holds a zero byte; give a path");

@@ -1,6 +1,6 @@
 // The constants of native/layout.rs, which draws what crosses in packed form. A test compares the two lists.
 
-export const VERSION = 2;
+export const VERSION = 3;
 
 export const ENTRY_HEAD = 32;
 export const KEY = 1;
@@ -26,4 +26,4 @@ export const MANY_CELLS = 7;
 
 export const BATCH_HEAD = 16;
 export const ROW = 16;
-export const GROUP = 32;
+export const GROUP = 48;

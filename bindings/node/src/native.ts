@@ -17,6 +17,31 @@ export interface NativeBounds {
   stable: bigint;
   end: bigint;
 }
+export interface NativeIdentity {
+  producerId: bigint;
+  epoch: number;
+}
+export interface NativePlace {
+  incarnation: bigint;
+  lsn: bigint;
+  offset: bigint;
+}
+export interface NativeAppend {
+  durability?: string;
+  compression?: string;
+  producer?: NativeIdentity;
+  baseSequence?: number;
+  transactional?: boolean;
+}
+export interface NativeOpenTransaction {
+  number: bigint;
+  transactionalId: string;
+  identity: NativeIdentity;
+  since: number;
+  timeoutMs?: number;
+  raw: boolean;
+  partitions: { topic: string; partition: number; offset: bigint }[];
+}
 export interface NativeSender {
   readonly slot: number;
   topic(name: string): number;
@@ -55,23 +80,33 @@ export interface NativeConsumer {
   close(): void;
 }
 export interface NativePartition {
-  append(who: number, bytes: Uint8Array, durability?: string): void;
-  read(offset: bigint, maxBytes?: number, isolation?: string): ArrayBuffer;
+  append(who: number, bytes: Uint8Array, choice?: NativeAppend): void;
+  read(offset: bigint, choice?: { maxBytes?: number; isolation?: string; from?: NativePlace }): ArrayBuffer;
+  offsetAt(timestamp: number): bigint | null;
+  maxTimestamp(): { offset: bigint; timestamp: number } | null;
   bounds(): NativeBounds;
 }
 export interface NativeEngine {
-  createTopic(who: number, name: string, partitions: number, durability?: string): void;
+  createTopic(
+    who: number, name: string, choice: { partitions: number; durability?: string; timestampType?: string },
+  ): void;
   deleteTopic(who: number, name: string): void;
   addPartitions(who: number, topic: string, total: number): void;
   deleteProducer(who: number, name: string): void;
   waitDurable(who: number, lsn: bigint): void;
   flush(who: number): void;
   close(who: number): void;
-  topics(): { name: string; id: string; partitions: number; durability?: string }[];
+  topics(): { name: string; id: string; partitions: number; durability?: string; timestampType: string }[];
   partition(topic: string, number: number): NativePartition;
   producer(who: number, choice: object): void;
   transactionalProducer(who: number, id: string, choice: object): void;
   consumer(choice: object): NativeConsumer;
+  initProducer(who: number, transactionalId: string | undefined, timeoutMs: number, current?: NativeIdentity): void;
+  sendOffsets(who: number, identity: NativeIdentity, group: string, rows: NativePosition[]): void;
+  endTransaction(who: number, identity: NativeIdentity, outcome: string): void;
+  abortTransaction(who: number, number: bigint): void;
+  transactionStatus(who: number, number: bigint): void;
+  describeTransactions(): NativeOpenTransaction[];
   hasRoom(bytes: number): boolean;
   opening(): object;
   metrics(): object;
@@ -88,6 +123,8 @@ export interface NativeHub {
   takeProducer(who: number, engine: NativeEngine, memory: Uint8Array, refusals: number): NativeProducer;
   takeTransactional(who: number, engine: NativeEngine): NativeTransactional;
   takeMany(who: number): ArrayBuffer;
+  takeIdentity(who: number): NativeIdentity;
+  takeStatus(who: number): string;
 }
 export interface Native {
   Hub: new (wake: () => void) => NativeHub;

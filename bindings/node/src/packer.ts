@@ -1,6 +1,6 @@
 import { Buffer } from "node:buffer";
 import { types } from "node:util";
-import { shown, text, whole } from "./arguments.js";
+import { milliseconds, shown, text, whole } from "./arguments.js";
 import { invalid, OncelogError } from "./errors.js";
 import { ENTRY_HEAD, KEY, NULL, PARTITION, POSITION, TIMESTAMP, VALUE_FLAG } from "./layout.js";
 import type { Bytes, HeaderInput, RecordInput } from "./types.js";
@@ -74,12 +74,6 @@ function headersOf(headers: Iterable<HeaderInput>): Named[] {
     if (value?.length === 0 && typeof value !== "string") mustBeThere(value, "a header's value");
   }
   return named;
-}
-
-function milliseconds(timestamp: number | Date): number {
-  const ms = timestamp instanceof Date ? timestamp.getTime() : timestamp;
-  if (Number.isSafeInteger(ms)) return ms;
-  throw invalid(`timestamp must be whole milliseconds or a valid Date; got ${shown(timestamp)}`);
 }
 
 /** Packs records into one piece of memory, as native/layout.rs draws them. */

@@ -1,16 +1,34 @@
-import { amount, iterable, options as given, signalOf, until, whole } from "./arguments.js";
+import {
+  amount, flag, identityOf, iterable, maybeText, milliseconds, options as given, placeOf, shown, signalOf, until, whole,
+} from "./arguments.js";
 import { invalid, run } from "./errors.js";
 import { hub } from "./hub.js";
-import type { NativePartition } from "./native.js";
+import type { NativeAppend, NativePartition } from "./native.js";
 import { ENTRY_MAX, Packer, tooLarge } from "./packer.js";
 import { makerOf, Records } from "./records.js";
 import type { Room } from "./room.js";
-import type { Appended, Bounds, Durability, Offsets, ReadOptions, RecordInput, Waiting, Whole } from "./types.js";
+import type {
+  Appended, Bounds, Compression, Durability, IdentityInput, Offsets, ReadOptions, RecordInput, Waiting, Whole,
+} from "./types.js";
 
 /** How to append. */
 export interface AppendOptions extends Waiting {
-  /** When the append is acknowledged; readers see it by the topic's level. */
+  /** When the append is acknowledged; readers see it by the topic's level. Default: the topic's level. */
   durability?: Durability;
+  /** How the batch is compressed; it stays as it is where that would not make it smaller. Default: `"none"`. */
+  compression?: Compression;
+  /** Who sends the batch, as `Engine.initProducer` says; needs `baseSequence`. */
+  producer?: IdentityInput;
+  /**
+   * The sequence number of the batch's first record, 0 to 2^31 - 1. The next batch of the producer in the partition
+   * begins behind its last; a batch that is here already is answered as a duplicate.
+   */
+  baseSequence?: number;
+  /**
+   * True: the batch belongs to the transaction of `producer`, and begins it if none is open; see
+   * `Engine.endTransaction`. Sequences begin at 0 in each. Default: false.
+   */
+  transactional?: boolean;
 }
 
 /** One partition: the log itself, as plain as it gets. */
@@ -33,7 +51,7 @@ export class Partition {
   /** Appends records as one batch, all or none. `signal` stops the waiting, never the write. */
   async append(records: Iterable<RecordInput>, options?: AppendOptions): Promise<Appended> {
     const signal = signalOf(options);
-    const { durability } = given(options, "the options of append");
+    const choice = choiceOf(given(options, "the options of append"));
     let packer = new Packer(16 << 10);
     for (const record of iterable(records, "records")) {
       if (record?.partition !== undefined || record?.position !== undefined) {
@@ -45,7 +63,7 @@ export class Partition {
     }
     const bytes = packer.bytes.subarray(0, packer.at);
     if (!this.#mayAppend(bytes.length)) await this.#room.until(bytes.length);
-    return until(hub.wait<Appended>((who) => this.#native.append(who, bytes, durability)), signal);
+    return until(hub.wait<Appended>((who) => this.#native.append(who, bytes, choice)), signal);
   }
 
   /** True if an append need not wait for room, or cannot wait any more. */
@@ -55,20 +73,70 @@ export class Partition {
 
   /**
    * Reads from an offset on, up to about `maxBytes`: what is visible now, none if that is nothing yet. Go on with
-   * `records.nextOffset`.
+   * `records.nextOffset`, or, over lives of the log, with `records.nextPlace`.
+   *
+   * At read_committed a read ends at the last stable offset and leaves out what was aborted: behind `bounds().stable`
+   * there is nothing to read before the open transaction that holds it back is decided.
    */
   async read<O extends Offsets = "bigint">(offset: Whole, options?: ReadOptions<O>): Promise<Records<O>> {
-    const { maxBytes, isolation, offsets } = given(options, "the options of read");
-    const from = whole(offset, "offset");
+    const { maxBytes, isolation, offsets, from } = given(options, "the options of read");
+    const at = whole(offset, "offset");
     const maker = makerOf(offsets);
-    const most = amount(maxBytes, "maxBytes");
-    return new Records(run(() => this.#native.read(from, most, isolation)), maker);
+    const choice = {
+      maxBytes: amount(maxBytes, "maxBytes"),
+      isolation: maybeText(isolation, "isolation"),
+      from: from === undefined ? undefined : placeOf(from),
+    };
+    return new Records(run(() => this.#native.read(at, choice)), maker);
+  }
+
+  /**
+   * The offset of the first record, by offsets, whose timestamp is that time or later; null if there is none yet. As
+   * Kafka's ListOffsets under read_committed: only what lies below the last stable offset counts. Little is decoded.
+   * Where timestamps do not follow the offsets, records behind the one found may be older.
+   *
+   * @param timestamp - Whole milliseconds since 1970, 0 or more, or a Date.
+   */
+  async offsetAt(timestamp: number | Date): Promise<bigint | null> {
+    const time = milliseconds(timestamp);
+    return run(() => this.#native.offsetAt(time));
+  }
+
+  /**
+   * The greatest timestamp there is, in milliseconds, and the offset of the first record that has it; null while no
+   * record has one. Bounded as `offsetAt`.
+   */
+  async maxTimestamp(): Promise<{ offset: bigint; timestamp: number } | null> {
+    return run(() => this.#native.maxTimestamp());
   }
 
   /** The first offset, the last stable one and the end, as readers see them now. */
   bounds(): Bounds {
     return run(() => this.#native.bounds());
   }
+}
+
+/** How to append, for the native half; nothing where all is as usual. */
+function choiceOf(options: AppendOptions): NativeAppend | undefined {
+  const { durability, compression, producer, baseSequence, transactional } = options;
+  const choice = {
+    durability: maybeText(durability, "durability"),
+    compression: maybeText(compression, "compression"),
+    producer: producer === undefined ? undefined : identityOf(producer, "producer"),
+    baseSequence,
+    transactional: flag(transactional, "transactional"),
+  };
+  if ((producer === undefined) !== (baseSequence === undefined)) {
+    throw invalid("producer and baseSequence go together: who sends the batch, and its first record's number");
+  }
+  if (transactional === true && producer === undefined) {
+    throw invalid("a transactional batch needs a producer; give the identity that initProducer answered");
+  }
+  const first = baseSequence ?? 0;
+  if (!Number.isInteger(first) || first < 0 || first > 0x7fff_ffff) {
+    throw invalid(`baseSequence must be an integer from 0 to 2147483647; got ${shown(baseSequence)}`);
+  }
+  return Object.values(choice).some((chosen) => chosen !== undefined) ? choice : undefined;
 }
 
 function larger(packer: Packer): Packer {

@@ -1,7 +1,7 @@
 import { Buffer } from "node:buffer";
 import { errorOf, invalid } from "./errors.js";
 import { BATCH_HEAD, GROUP, NULL, ROW } from "./layout.js";
-import type { Header, OffsetOf, Offsets, Record } from "./types.js";
+import type { Header, OffsetOf, Offsets, Place, Record } from "./types.js";
 
 /** Records side by side in one partition, or an error in the place of damaged ones. */
 interface Group {
@@ -13,6 +13,9 @@ interface Group {
   row: number;
   end: number;
   error: Error | null;
+  /** The life that read, and the frame that a reader behind the last group of a partition stands on. */
+  incarnation: bigint;
+  lsn: bigint;
 }
 
 const NONE: readonly Header[] = Object.freeze([]);
@@ -75,8 +78,21 @@ export class Records<O extends Offsets = "bigint"> implements Iterable<Record<O>
    * answer to `Partition.read` names the offset that was asked for.
    */
   nextOffset(topic: string, partition: number): OffsetOf<O> | undefined {
-    const group = this.groups.findLast((g) => g.error === null && g.partition === partition && g.topic === topic);
-    return group && this.#maker(group.first + BigInt(group.end - group.row));
+    const group = this.#last(topic, partition);
+    return group && this.#maker(behind(group));
+  }
+
+  /**
+   * Where a reader of a partition stands behind these records, to be kept; undefined if this holds nothing of it. Read
+   * on from there, in this life of the log or a later one, with `from` of `Partition.read`.
+   */
+  nextPlace(topic: string, partition: number): Place | undefined {
+    const group = this.#last(topic, partition);
+    return group && { incarnation: group.incarnation, lsn: group.lsn, offset: behind(group) };
+  }
+
+  #last(topic: string, partition: number): Group | undefined {
+    return this.groups.findLast((g) => g.error === null && g.partition === partition && g.topic === topic);
   }
 
   [Symbol.iterator](): RecordsIterator<O> {
@@ -98,6 +114,11 @@ export class Records<O extends Offsets = "bigint"> implements Iterable<Record<O>
     const headers = rows[cell + 3] === 0 ? NONE : headersOf(bytes, at, rows[cell + 3]);
     return { topic: group.topic, partition: group.partition, offset, timestamp: this.#times[row], key, value, headers };
   }
+}
+
+/** The offset behind a group. */
+function behind({ first, row, end }: Group): bigint {
+  return first + BigInt(end - row);
 }
 
 /** A walk over records. */
@@ -157,15 +178,16 @@ export class RecordsIterator<O extends Offsets> implements IterableIterator<Reco
 
 function groupsOf(memory: ArrayBuffer, bytes: Buffer, count: number, at: number): Group[] {
   const groups: Group[] = [];
-  const firsts = new BigUint64Array(memory, at, (GROUP / 8) * count);
+  const wholes = new BigUint64Array(memory, at, (GROUP / 8) * count);
   const words = new Uint32Array(memory, at, (GROUP / 4) * count);
   let row = 0;
   for (let n = 0; n < count; n++) {
-    const [rows, partition, kind, start, length] = words.subarray((GROUP / 4) * n + 2);
+    const [rows, partition, kind, start, length] = words.subarray((GROUP / 4) * n + 6);
     const text = bytes.toString("utf8", start, start + length);
-    const first = firsts[(GROUP / 8) * n];
+    const [first, incarnation, lsn] = wholes.subarray((GROUP / 8) * n);
     const error = kind === 0 ? null : errorOf(kind, text);
-    groups.push({ topic: error === null ? text : "", partition, first, row, end: row + rows, error });
+    const topic = error === null ? text : "";
+    groups.push({ topic, partition, first, row, end: row + rows, error, incarnation, lsn });
     row += rows;
   }
   return groups;

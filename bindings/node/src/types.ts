@@ -11,8 +11,29 @@ export type Whole = bigint | number;
  */
 export type Durability = "disk" | "os" | "memory";
 
-/** Which records a reader sees. */
+/**
+ * Which records a reader sees. `"read_committed"`: those outside transactions and of committed ones, up to the last
+ * stable offset. `"read_uncommitted"`: everything visible, records of open and aborted streaming transactions included.
+ */
 export type Isolation = "read_committed" | "read_uncommitted";
+
+/**
+ * What of the records that were appended readers see. `"level"`: a record has met its topic's level. `"durable"`: a
+ * record is durable, whatever its topic's level; no reader sees what a power cut could take back.
+ */
+export type Visibility = "level" | "durable";
+
+/**
+ * Whose time the records of a topic carry, Kafka's `message.timestamp.type`. `"create"`: the sender's, each record's
+ * own. `"append"`: the log's, every record of a batch has the clock's time at its append, whatever it was sent with.
+ */
+export type TimestampType = "create" | "append";
+
+/**
+ * How batches are compressed, in Kafka's formats. `"lz4"` is the quickest, `"zstd"` smaller than `"gzip"` and several
+ * times quicker. A batch that would not get smaller is not compressed; reading asks for nothing.
+ */
+export type Compression = "none" | "gzip" | "snappy" | "lz4" | "zstd";
 
 /** Where a consumer begins if nothing is committed; `"none"`: polls fail until `seek` is called. */
 export type Start = "earliest" | "latest" | "none";
@@ -41,6 +62,21 @@ export interface EngineOptions {
   acceptLoss?: boolean;
   /** How long what was acknowledged at level `"os"` may wait for its flush. Default: 1,000 ms. */
   flushIntervalMs?: number;
+  /** What readers see: records that have met their topic's level, or only what is durable. Default: `"level"`. */
+  visibility?: Visibility;
+  /**
+   * True: transactions of raw identities that begin in this life stay open when the log is opened again, until they are
+   * decided or their timeout, which begins anew, has passed: for brokers, whose clients outlive them. Default: false,
+   * which aborts them then, as those of transactional producers always are.
+   */
+  keepRawTransactions?: boolean;
+  /**
+   * Bytes that the buffers of all open transactions may take together. A transaction that finds none left streams: its
+   * records go to the log before it is decided. Default: 64 MiB.
+   */
+  transactionMemory?: number;
+  /** The longest timeout that a transaction may ask for, 1 ms to 2^32 - 1 ms. Default: 900,000 ms. */
+  transactionTimeoutMaxMs?: number;
   /** Hears what the engine has to say beside its answers. */
   log?: (level: LogLevel, message: string) => void;
 }
@@ -51,6 +87,8 @@ export interface TopicOptions {
   partitions?: number;
   /** The topic's level. Default: the engine's. */
   durability?: Durability;
+  /** Whose time its records carry. Default: `"create"`. */
+  timestampType?: TimestampType;
 }
 
 /** A topic as it stands. */
@@ -59,7 +97,10 @@ export interface TopicInfo {
   /** A UUID; another one if the topic is deleted and made again. */
   id: string;
   partitions: number;
+  /** The topic's own level, if it has one. */
   durability: Durability | null;
+  /** Whose time its records carry. */
+  timestampType: TimestampType;
 }
 
 /** How a producer works. */
@@ -72,12 +113,26 @@ export interface ProducerOptions {
   lingerMs?: number;
   /** When sends are acknowledged. Default: the level of their topic. */
   durability?: Durability;
+  /** How batches are compressed; `batchBytes` counts what is not compressed yet. Default: `"none"`. */
+  compression?: Compression;
 }
 
 /** How a transactional producer works. */
 export interface TransactionalOptions {
   /** When commits are acknowledged. Default: the strongest level of their topics. */
   durability?: Durability;
+  /** How batches are compressed. Default: `"none"`. */
+  compression?: Compression;
+  /**
+   * Bytes up to which a transaction is memory; past them it streams, see `Transaction`. At most 16 MiB; 0: it streams
+   * with its first record. Default: 1 MiB.
+   */
+  transactionBuffer?: number;
+  /**
+   * How long a transaction that streams may be open, 1 ms to `transactionTimeoutMaxMs`; then it is aborted. One that is
+   * memory only holds nobody up and has no timeout. Default: 60,000 ms.
+   */
+  transactionTimeoutMs?: number;
 }
 
 /** How a consumer works. */
@@ -106,7 +161,28 @@ export interface ReadOptions<O extends Offsets = "bigint"> {
   isolation?: Isolation;
   /** How offsets are given out. Default: `"bigint"`. */
   offsets?: O;
+  /**
+   * Where the reader stands, by `Records.nextPlace` of this life of the log or an earlier one. The offset to read is
+   * the place's; the read answers `Truncated` if a crash took records that the place stands behind.
+   */
+  from?: PlaceInput;
 }
+
+/**
+ * Where a reader stands: behind the records below an offset, as one life of the log showed them. It may be kept, and
+ * used after a restart: reading on from it answers `Truncated` if a crash took what was read, never other records.
+ */
+export interface Place {
+  /** The life of the log that showed them. */
+  incarnation: bigint;
+  /** The frame that holds the last of them, or one that was no less safe; 0 for none. */
+  lsn: bigint;
+  /** The offset to read next. */
+  offset: bigint;
+}
+
+/** A place as it is taken. */
+export type PlaceInput = { [field in keyof Place]: Whole };
 
 /** A header: a name, which may come more than once, and a value or null. */
 export interface HeaderInput {
@@ -183,6 +259,56 @@ export interface GroupMetadata {
   group: string;
 }
 
+/** A raw producer's identity, as in Kafka: `Engine.initProducer` gives it. */
+export interface Identity {
+  /** The producer id. */
+  producerId: bigint;
+  /** The producer epoch, 0 to 32,766; an older one is fenced. */
+  epoch: number;
+}
+
+/** An identity as it is taken. */
+export interface IdentityInput {
+  producerId: Whole;
+  epoch: number;
+}
+
+/** How an identity is asked for. */
+export interface IdentityOptions {
+  /**
+   * How long a transaction of the identity may be open, 1 ms to `transactionTimeoutMaxMs`; then it is aborted. Without
+   * a transactional id it says nothing. Default: 60,000 ms.
+   */
+  timeoutMs?: number;
+  /** The caller's identity so far: the next is given only if nobody else took over since (KIP-360). */
+  current?: IdentityInput | null;
+}
+
+/** How a transaction of an identity is to end. */
+export type Outcome = "commit" | "abort";
+
+/**
+ * How a transaction stands. `"forgotten"`: nothing is known of it; it was never begun, was aborted before anything of
+ * it lay in the log, or was decided so long ago that its transactional id has decided 64 others since.
+ */
+export type TransactionStatus = "open" | "committed" | "aborted" | "forgotten";
+
+/** A transaction that is open and has something in the log: it holds the stable offset of its partitions back. */
+export interface OpenTransaction {
+  number: bigint;
+  transactionalId: string;
+  /** The producer id and epoch of its batches. */
+  identity: Identity;
+  /** When its first batch or offset came to the log, milliseconds since 1970. */
+  since: number;
+  /** How long it may stay open, counted while the log is open; null: for ever. */
+  timeoutMs: number | null;
+  /** True if its owner sends raw batches; false if it belongs to a `TransactionalProducer`. */
+  raw: boolean;
+  /** The partitions that hold records of it, each with the offset of the first: the stable offset is no greater. */
+  partitions: PositionInfo[];
+}
+
 /** Where an append went. */
 export interface Appended {
   partition: number;
@@ -190,7 +316,7 @@ export interface Appended {
   first: bigint;
   /** Offset of the last record. */
   last: bigint;
-  /** The greatest timestamp of the batch. */
+  /** The greatest timestamp of the batch; the time of the append where the topic has that. */
   timestamp: number;
   /** True if these records were here already and nothing was written: then partition and offsets mean nothing. */
   duplicate: boolean;

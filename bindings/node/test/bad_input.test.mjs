@@ -13,7 +13,9 @@ test("what is no path and no option opens nothing", async (t) => {
   const path = directory(t);
   for (const options of [null, 1, "x", { durability: "none" }, { durability: 1 }, { segmentBytes: -1 },
     { segmentBytes: NaN }, { segmentBytes: "64" }, { segmentBytes: 1 }, { segmentBytes: Infinity }, { readOnly: 1 },
-    { create: "no" }, { mappings: null }, { acceptLoss: 0 }, { flushIntervalMs: -5 }, { log: "console" }]) {
+    { create: "no" }, { mappings: null }, { acceptLoss: 0 }, { flushIntervalMs: -5 }, { log: "console" },
+    { visibility: "all" }, { visibility: 1 }, { keepRawTransactions: 1 }, { transactionMemory: -1 },
+    { transactionMemory: "1" }, { transactionTimeoutMaxMs: NaN }, { transactionTimeoutMaxMs: -1 }]) {
     await assert.rejects(open(path, options), invalid, JSON.stringify(options));
   }
   await assert.rejects(open(`${path}/missing`, { create: false }), (error) => error.name === "OncelogError");
@@ -34,6 +36,9 @@ test("topics take names and numbers only", async (t) => {
   }
   await assert.rejects(engine.createTopic("x", { partitions: 100_001 }), code("LimitExceeded"));
   for (const durability of [1, "none", {}]) await assert.rejects(engine.createTopic("x", { durability }), invalid);
+  for (const timestampType of [1, "none", {}, "CreateTime"]) {
+    await assert.rejects(engine.createTopic("x", { timestampType }), invalid);
+  }
   for (const number of [-1, 1.5, NaN, "0", 2 ** 32]) assert.throws(() => engine.partition("t", number), invalid);
   assert.throws(() => engine.partition("t", 1), code("UnknownTopicOrPartition"));
   for (const lsn of [-1, 1.5, NaN, "1", 2 ** 53, 2n ** 64n, 2n ** 70n, -1n]) {
@@ -47,6 +52,15 @@ test("producers and consumers take options of the right kind only", async (t) =>
   for (const options of [null, 1, { name: 1 }, { batchBytes: -1 }, { batchBytes: 2 ** 40 }, { lingerMs: "5" },
     { durability: "none" }, { name: "" }, { name: "x".repeat(2000) }]) {
     await assert.rejects(engine.producer(options), invalid, JSON.stringify(options));
+  }
+  for (const options of [null, 1, { durability: "none" }, { transactionBuffer: -1 }, { transactionBuffer: 2 ** 30 },
+    { transactionBuffer: "1" }, { transactionTimeoutMs: 0 }, { transactionTimeoutMs: -1 },
+    { transactionTimeoutMs: "1" }, { transactionTimeoutMs: 900_001 }]) {
+    await assert.rejects(engine.transactionalProducer("x", options), invalid, JSON.stringify(options));
+  }
+  for (const options of [null, 1, { maxBytes: -1 }, { maxBytes: "1" }, { isolation: "x" }, { isolation: 1 },
+    { offsets: "float" }]) {
+    await assert.rejects(engine.partition("t", 0).read(0, options), invalid, JSON.stringify(options));
   }
   for (const options of [null, 1, { topics: "t" }, { topics: [1] }, { topics: [{}] }, { group: 1 }, { group: "" },
     { isolation: "x" }, { start: "middle" }, { offsets: "float" }, { maxRecords: 0 }, { maxBytes: -1 },

@@ -113,6 +113,9 @@ for (const [name, expected] of [
   ["append_read", /offsets 0 to 1\n0: good morning\n1: guten Morgen/],
   ["resume_without_duplicates", /position null\n.*position 3\n3 lines were refused as duplicates; 5 are in the log/],
   ["exactly_once", /given up: 0 invoices, offset committed: null\ncommitted: 1 invoices, offset committed: 1/],
+  ["large_transaction", /import is open\ncommitted so far: 0\ncommitted: 50000; committed/],
+  ["broker", /sent again: a duplicate\nepoch 0, then 1; 2 orders, billing at 2/],
+  ["keep_a_place", /^2: three$/m],
 ]) {
   test(`the example ${name} does what it says`, () => {
     const out = execFileSync(process.execPath, [join(home, "examples", `${name}.mjs`)], { encoding: "utf8" });

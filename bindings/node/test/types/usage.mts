@@ -1,8 +1,9 @@
 // Assertions about the types, checked by the compiler alone; nothing of it runs.
 import {
   type Answers,
-  open, OncelogError, type Appended, type Committed, type Consumer, type Engine, type ErrorCode, type Producer,
-  type Record, type Records, type TopicInfo, type Transaction,
+  open, OncelogError, type Appended, type AppendOptions, type Committed, type Consumer, type Engine,
+  type EngineOptions, type ErrorCode, type Identity, type OpenTransaction, type Place, type Producer, type Record,
+  type Records, type TopicInfo, type Transaction, type TransactionalOptions, type TransactionStatus,
 } from "oncelog";
 
 type Same<A, B> = (<T>() => T extends A ? 1 : 2) extends <T>() => T extends B ? 1 : 2 ? true : false;
@@ -45,6 +46,35 @@ transaction.sendOffsets(big.groupMetadata(), [{ topic: "t", partition: 0, offset
 const committed: Committed = await transaction.commit({ signal: AbortSignal.timeout(1) });
 console.log(committed.lsn);
 
+const choices: EngineOptions = {
+  visibility: "durable", keepRawTransactions: true, transactionMemory: 1 << 20, transactionTimeoutMaxMs: 1_000,
+};
+const streaming: TransactionalOptions = { compression: "zstd", transactionBuffer: 0, transactionTimeoutMs: 1_000 };
+const goesOn: boolean = transaction.send("t", { value: "v" }) && transaction.sendMany("t", []);
+if (!goesOn) await transaction.drained({ signal: AbortSignal.timeout(1) });
+console.log(choices, streaming);
+await engine.createTopic("stamped", { timestampType: "append" });
+same<TopicInfo["timestampType"], "create" | "append">(true);
+
+const partition = engine.partition("t", 0);
+same<Awaited<ReturnType<typeof partition.offsetAt>>, bigint | null>(true);
+console.log(await partition.offsetAt(new Date()), (await partition.maxTimestamp())?.timestamp);
+const place: Place | undefined = records.nextPlace("t", 0);
+if (place !== undefined) await partition.read(place.offset, { from: place, isolation: "read_uncommitted" });
+await partition.read(1, { from: { incarnation: 1, lsn: 2n, offset: 1 } });
+
+const identity: Identity = await engine.initProducer("shop", { timeoutMs: 1_000, current: { producerId: 1, epoch: 0 } });
+const raw: AppendOptions = { producer: identity, baseSequence: 0, transactional: true, compression: "gzip" };
+await partition.append([{ value: "x" }], raw);
+await engine.sendOffsets(identity, { group: "g" }, [{ topic: "t", partition: 0, offset: 1n }]);
+same<Awaited<ReturnType<Engine["endTransaction"]>>, Identity>(true);
+await engine.endTransaction(await engine.initProducer(null), "abort");
+await engine.abortTransaction(transaction.number);
+same<Awaited<ReturnType<Engine["transactionStatus"]>>, TransactionStatus>(true);
+const [held]: OpenTransaction[] = engine.describeTransactions();
+const first: bigint | undefined = held?.partitions[0]?.offset;
+console.log(first, held?.timeoutMs === null);
+
 const code: ErrorCode = new OncelogError("Busy", "").code;
 if (code === "Busy") console.log("busy");
 
@@ -60,3 +90,11 @@ if (code === "Nonsense") console.log();
 producer.crossPacked(true);
 // @ts-expect-error: an offset is a number of either kind
 big.seek({ topic: "t", partition: 0 }, "0");
+// @ts-expect-error: a transaction ends in one of two ways
+await engine.endTransaction(identity, "perhaps");
+// @ts-expect-error: there is no such codec
+await engine.producer({ compression: "zip" });
+// @ts-expect-error: an identity has an epoch
+await engine.endTransaction({ producerId: 1n }, "commit");
+// @ts-expect-error: a plain producer has no transactions
+await engine.producer({ transactionBuffer: 1 });

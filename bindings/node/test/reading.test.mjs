@@ -1,0 +1,172 @@
+import assert from "node:assert/strict";
+import { spawnSync } from "node:child_process";
+import { readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { test } from "node:test";
+import { fileURLToPath } from "node:url";
+import { open } from "../dist/index.mjs";
+import { bytes, code, directory, log, values } from "./helpers.mjs";
+
+test("records are found by their time", async (t) => {
+  const { engine } = await log(t);
+  const partition = engine.partition("t", 0);
+  assert.deepEqual([await partition.offsetAt(0), await partition.maxTimestamp()], [null, null]);
+  const producer = await engine.producer();
+  for (const timestamp of [1_000, 3_000, 2_000, 3_000]) await producer.send("t", { value: "x", timestamp });
+  const found = await Promise.all([0, 1_000, 1_001, new Date(2_500), 3_000].map((time) => partition.offsetAt(time)));
+  assert.deepEqual(found, [0n, 0n, 1n, 1n, 1n]);
+  assert.equal(await partition.offsetAt(3_001), null);
+  assert.deepEqual(await partition.maxTimestamp(), { offset: 1n, timestamp: 3_000 });
+  for (const time of [undefined, null, -1, 0.5, NaN, "1000", 1000n, new Date(NaN), 2 ** 60]) {
+    await assert.rejects(partition.offsetAt(time), code("InvalidArgument"), String(time));
+  }
+  await engine.close();
+  await assert.rejects(partition.offsetAt(0), code("Closed"));
+  await assert.rejects(partition.maxTimestamp(), code("Closed"));
+});
+
+test("times count below the stable offset, as Kafka has it", async (t) => {
+  const { engine } = await log(t);
+  const partition = engine.partition("t", 0);
+  const transactional = await engine.transactionalProducer("x", { transactionBuffer: 0 });
+  const transaction = transactional.beginTransaction();
+  transaction.send("t", { value: "x", timestamp: 5_000 });
+  await engine.flush();
+  assert.deepEqual([await partition.offsetAt(0), await partition.maxTimestamp()], [null, null]);
+  await transaction.commit();
+  assert.deepEqual([await partition.offsetAt(0), await partition.maxTimestamp()], [0n, { offset: 0n, timestamp: 5_000 }]);
+});
+
+test("a topic may give records the time of their append", async (t) => {
+  const { engine } = await log(t, { topics: [] });
+  await engine.createTopic("sent", { timestampType: "create" });
+  await engine.createTopic("appended", { timestampType: "append", partitions: 2 });
+  const types = engine.topics().map(({ name, timestampType, partitions }) => [name, timestampType, partitions]);
+  assert.deepEqual(types, [["appended", "append", 2], ["sent", "create", 1]]);
+  const producer = await engine.producer();
+  for (const [topic, own] of [["sent", true], ["appended", false]]) {
+    const { timestamp } = await producer.send(topic, { value: "x", timestamp: 5, partition: 0 });
+    assert.equal(timestamp === 5, own);
+    assert.ok(own || timestamp > 1_600_000_000_000, String(timestamp));
+    assert.equal((await engine.partition(topic, 0).read(0)).at(0).timestamp, timestamp);
+  }
+});
+
+test("batches of every codec come back as they were sent, and are smaller", async (t) => {
+  const { engine } = await log(t, { topics: [] });
+  const value = "compress me ".repeat(50);
+  const records = Array(100).fill({ value });
+  const written = {};
+  for (const compression of ["none", "gzip", "snappy", "lz4", "zstd"]) {
+    await engine.createTopic(compression);
+    const before = engine.metrics().bytes;
+    await (await engine.producer({ compression })).sendMany(compression, records);
+    await engine.partition(compression, 0).append(records, { compression });
+    const transaction = (await engine.transactionalProducer(compression, { compression })).beginTransaction();
+    transaction.sendMany(compression, records);
+    await transaction.commit();
+    written[compression] = Number(engine.metrics().bytes - before);
+    assert.deepEqual(await values(engine, compression), Array(300).fill(value));
+  }
+  const { none, ...packed } = written;
+  for (const [codec, size] of Object.entries(packed)) assert.ok(size < none / 3, `${codec}: ${size} of ${none}`);
+  for (const compression of ["zip", 1, null, "NONE"]) {
+    await assert.rejects(engine.producer({ compression }), code("InvalidArgument"));
+    await assert.rejects(engine.transactionalProducer("x", { compression }), code("InvalidArgument"));
+  }
+});
+
+test("readers of a log that shows what is durable see nothing before its flush", async (t) => {
+  for (const visibility of ["level", "durable"]) {
+    const { engine } = await log(t, { visibility, flushIntervalMs: 3_600_000 });
+    const partition = engine.partition("t", 0);
+    await partition.append([{ value: "x" }]);
+    const shown = partition.bounds().end;
+    assert.equal(shown, visibility === "level" ? 1n : 0n);
+    await engine.flush();
+    assert.deepEqual([partition.bounds().end, await values(engine)], [1n, ["x"]]);
+  }
+});
+
+test("a reader goes on from a place, in the same life and in the next", async (t) => {
+  const { engine, path } = await log(t, { partitions: 2 });
+  const producer = await engine.producer();
+  const records = ["a", "b", "c"].map((value) => ({ value, partition: 0 }));
+  const sent = [...(await producer.sendMany("t", records))];
+  const partition = engine.partition("t", 0);
+  const empty = (await partition.read(0, { maxBytes: 1 })).nextPlace("t", 1);
+  assert.equal(empty, undefined);
+  const place = (await partition.read(0)).nextPlace("t", 0);
+  assert.equal(place.offset, 3n);
+  assert.equal(place.incarnation, sent[2].incarnation);
+  assert.ok(place.lsn >= sent[2].lsn);
+  const consumer = engine.consumer({ topics: ["t"], maxRecords: 2 });
+  const polled = (await consumer.poll()).nextPlace("t", 0);
+  assert.equal(polled.offset, 2n);
+  const rest = await partition.read(polled.offset, { from: polled, offsets: "number" });
+  assert.deepEqual([...rest].map(({ offset }) => offset), [2]);
+  assert.deepEqual(rest.nextPlace("t", 0), place);
+
+  await producer.send("t", { value: "d", partition: 0 });
+  await engine.close();
+  const again = await open(path);
+  t.after(() => again.close());
+  const kept = JSON.parse(JSON.stringify(place, (_, value) => typeof value === "bigint" ? Number(value) : value));
+  const more = await again.partition("t", 0).read(3, { from: kept });
+  assert.deepEqual([...more].map(({ value }) => `${value}`), ["d"]);
+  assert.equal(more.nextPlace("t", 0).incarnation, 2n);
+});
+
+test("a place is taken as it is answered, and read from its own offset", async (t) => {
+  const { engine } = await log(t);
+  const partition = engine.partition("t", 0);
+  await partition.append([{ value: "x" }]);
+  const place = (await partition.read(0)).nextPlace("t", 0);
+  for (const from of [null, 1, "x", {}, { ...place, lsn: -1 }, { ...place, incarnation: "1" },
+    { ...place, offset: undefined }, { ...place, lsn: 2n ** 64n }]) {
+    await assert.rejects(partition.read(1, { from }), code("InvalidArgument"));
+  }
+  await assert.rejects(partition.read(0, { from: place }), code("InvalidArgument", /own offset/));
+  await assert.rejects(partition.read(1, { from: { ...place, incarnation: 99 } }), code("Truncated"));
+});
+
+test("a reader whose records a crash took is told so, and never reads others in their place", async (t) => {
+  const dir = directory(t);
+  const child = fileURLToPath(new URL("children/cut.mjs", import.meta.url));
+  const { stdout, stderr, signal } = spawnSync(process.execPath, [child, dir], { encoding: "utf8" });
+  assert.equal(signal, "SIGKILL", stderr);
+  const [safe, lost] = JSON.parse(stdout);
+  // What the disk had not got when the power went.
+  for (const name of readdirSync(dir)) {
+    const content = readFileSync(join(dir, name));
+    const found = content.indexOf("lost with the power");
+    if (found < 0) continue;
+    content[found] ^= 1;
+    writeFileSync(join(dir, name), content);
+  }
+  const engine = await open(dir);
+  t.after(() => engine.close());
+  assert.notEqual(engine.opening().cut, null);
+  const partition = engine.partition("t", 0);
+  await partition.append([{ value: "another in its place" }, { value: "more" }]);
+  await assert.rejects(partition.read(lost.offset, { from: lost }), code("Truncated"));
+  const records = await partition.read(safe.offset, { from: safe });
+  assert.deepEqual([...records].map(({ value }) => `${value}`), ["another in its place", "more"]);
+});
+
+test("a poll of many batches and partitions says of each where it goes on", async (t) => {
+  const { engine } = await log(t, { partitions: 3 });
+  const producer = await engine.producer({ batchBytes: 0 });
+  const sent = await Promise.all(Array.from({ length: 30 }, (_, i) => {
+    return producer.send("t", { value: bytes(50), partition: i % 3 });
+  }));
+  const records = await engine.consumer({ topics: ["t"] }).poll();
+  assert.equal(records.length, 30);
+  for (let number = 0; number < 3; number++) {
+    const { lsn } = sent.findLast(({ partition }) => partition === number);
+    const place = records.nextPlace("t", number);
+    assert.deepEqual(place, { incarnation: 1n, lsn, offset: 10n });
+    const more = await engine.partition("t", number).read(10, { from: place });
+    assert.deepEqual([more.length, more.nextOffset("t", number)], [0, 10n]);
+  }
+});
