@@ -83,23 +83,6 @@ impl Engine {
     fn identity(&self, who: u32, ticket: oncelog::Result<oncelog::Ticket<Identity>>) {
         self.queue.watch(who, ticket, move |identity| Done::Value(who, Value::Identity(identity)));
     }
-
-    /// Makes a call that waits, and has no ticket, on a thread of its own.
-    fn apart<T>(
-        &self,
-        name: &str,
-        who: u32,
-        call: impl FnOnce(&oncelog::Engine) -> oncelog::Result<T> + Send + 'static,
-        done: impl FnOnce(T) -> Done + Send + 'static,
-    ) -> Result<()> {
-        let (log, queue) = (self.log.clone(), self.queue.clone());
-        let run = move || {
-            let calling = std::panic::AssertUnwindSafe(|| call(&log));
-            let answer = std::panic::catch_unwind(calling).unwrap_or_else(|_| Err(panicked()));
-            queue.push(answer.map_or_else(|error| Done::Failed(who, error), done));
-        };
-        start_thread(name, run).or_throw()
-    }
 }
 
 #[napi]
@@ -139,7 +122,13 @@ impl Engine {
     /// Closes the log on a thread of its own.
     #[napi(catch_unwind)]
     pub fn close(&self, who: u32) -> Result<()> {
-        self.apart("oncelog-close", who, |log| log.close(), move |()| Done::Nothing(who))
+        let (log, queue) = (self.log.clone(), self.queue.clone());
+        let close = move || {
+            let closing = std::panic::AssertUnwindSafe(|| log.close());
+            let closed = std::panic::catch_unwind(closing).unwrap_or_else(|_| Err(panicked()));
+            queue.push(closed.map_or_else(|error| Done::Failed(who, error), |()| Done::Nothing(who)));
+        };
+        start_thread("oncelog-close", close).or_throw()
     }
 
     #[napi(catch_unwind)]
@@ -217,12 +206,12 @@ impl Engine {
         Ok(())
     }
 
-    /// How a transaction stands. On a thread of its own: what is answered has to be flushed first.
+    /// How a transaction stands.
     #[napi(catch_unwind)]
     pub fn transaction_status(&self, who: u32, transaction: BigInt) -> Result<()> {
-        let number = number(&transaction)?;
-        let done = move |status| Done::Value(who, Value::Status(status));
-        self.apart("oncelog-status", who, move |log| log.transaction_status(number), done)
+        let ticket = self.log.transaction_status_ticket(number(&transaction)?);
+        self.queue.watch(who, ticket, move |status| Done::Value(who, Value::Status(status)));
+        Ok(())
     }
 
     /// The transactions that have something in the log and are not decided.
