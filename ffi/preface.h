@@ -20,7 +20,7 @@
  *   - A write that is acknowledged survives a power cut, unless the engine, its topic, the producer or the append asks
  *     for level os, which survives the death of the process. INDETERMINATE says that nobody knows: a write or flush
  *     failed under the call. Close the log, open it again, and look.
- *   - A transaction that is not committed leaves nothing: abort it, free it, close the log, or die.
+ *   - A transaction that is not committed is never seen at read_committed: abort it, free it, close the log, or die.
  *   - Sealed segments are read through memory mappings. Should a device fail under one, the system may send SIGBUS:
  *     open with .mappings = ONCELOG_NO to have an error instead. The library installs no signal handler and changes no
  *     signal mask of the caller's threads, and leaves errno as it likes.

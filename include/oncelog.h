@@ -20,7 +20,7 @@
  *   - A write that is acknowledged survives a power cut, unless the engine, its topic, the producer or the append asks
  *     for level os, which survives the death of the process. INDETERMINATE says that nobody knows: a write or flush
  *     failed under the call. Close the log, open it again, and look.
- *   - A transaction that is not committed leaves nothing: abort it, free it, close the log, or die.
+ *   - A transaction that is not committed is never seen at read_committed: abort it, free it, close the log, or die.
  *   - Sealed segments are read through memory mappings. Should a device fail under one, the system may send SIGBUS:
  *     open with .mappings = ONCELOG_NO to have an error instead. The library installs no signal handler and changes no
  *     signal mask of the caller's threads, and leaves errno as it likes.
@@ -126,10 +126,58 @@
  */
 #define ONCELOG_DURABILITY_MEMORY 3
 
-/* Everything visible, records of open and aborted streaming transactions included. */
+/* Readers see a record when it has met its topic's level. The default. */
+#define ONCELOG_VISIBILITY_LEVEL 1
+
+/* Readers see a record when it is durable, whatever its topic's level: nothing that a power cut could take back. */
+#define ONCELOG_VISIBILITY_DURABLE 2
+
+/* Records carry their senders' timestamps. The default. */
+#define ONCELOG_TIMESTAMP_CREATE_TIME 1
+
+/* Every record of a batch has the clock's time at its append, whatever it was sent with. */
+#define ONCELOG_TIMESTAMP_LOG_APPEND_TIME 2
+
+/* Batches are not compressed. The default. */
+#define ONCELOG_COMPRESSION_NONE 0
+
+/* Deflate at its usual level: small and slow. */
+#define ONCELOG_COMPRESSION_GZIP 1
+
+/* Blocks of 32 KiB in the framing of Kafka's clients: quick, not very small. */
+#define ONCELOG_COMPRESSION_SNAPPY 2
+
+/* One frame of independent blocks of 64 KiB: the quickest. */
+#define ONCELOG_COMPRESSION_LZ4 3
+
+/* Level 3: smaller than gzip and several times quicker. */
+#define ONCELOG_COMPRESSION_ZSTD 4
+
+/* `oncelog_end_transaction`: records and offsets become part of the log. */
+#define ONCELOG_OUTCOME_COMMIT 1
+
+/* `oncelog_end_transaction`: they do not. */
+#define ONCELOG_OUTCOME_ABORT 2
+
+/* The transaction is not decided. */
+#define ONCELOG_TRANSACTION_OPEN 1
+
+/* Its records and offsets are part of the log. */
+#define ONCELOG_TRANSACTION_COMMITTED 2
+
+/* They never will be. */
+#define ONCELOG_TRANSACTION_ABORTED 3
+
+/*
+ * Nothing is known of it: it was never begun, was aborted before anything of it lay in the log, or was decided so long
+ * ago that its transactional id has decided 64 others since.
+ */
+#define ONCELOG_TRANSACTION_FORGOTTEN 4
+
+/* Everything visible, records of open and aborted transactions included. */
 #define ONCELOG_ISOLATION_READ_UNCOMMITTED 1
 
-/* Records outside transactions and of committed ones. The default. */
+/* Records outside transactions and of committed ones, up to the last stable offset. The default. */
 #define ONCELOG_ISOLATION_READ_COMMITTED 2
 
 /* Where nothing is committed a consumer begins with the first record there is. The default. */
@@ -159,6 +207,12 @@
 /* `oncelog_offset_t::fields`: the offset has a `leader_epoch`. */
 #define ONCELOG_OFFSET_LEADER_EPOCH 1
 
+/* Bounds of a histogram's buckets. */
+#define ONCELOG_HISTOGRAM_BOUNDS 16
+
+/* Its buckets: one for each bound, and one for what lies above all. */
+#define ONCELOG_HISTOGRAM_BUCKETS 17
+
 /* `oncelog_log_fn`: something failed or was lost. */
 #define ONCELOG_LOG_ERROR 1
 
@@ -177,6 +231,9 @@
  */
 typedef struct oncelog_completions_t oncelog_completions_t;
 
+/* How far groups were behind when they were asked for. */
+typedef struct oncelog_consumer_lags_t oncelog_consumer_lags_t;
+
 /* Reads assigned partitions, each from its position. One thread polls at a time; the other calls may come from any. */
 typedef struct oncelog_consumer_t oncelog_consumer_t;
 
@@ -192,6 +249,9 @@ typedef struct oncelog_error_t oncelog_error_t;
 
 /* Offsets of several partitions as they stood when they were asked for. */
 typedef struct oncelog_offsets_t oncelog_offsets_t;
+
+/* Open transactions as they stood when they were asked for. */
+typedef struct oncelog_open_transactions_t oncelog_open_transactions_t;
 
 /* One partition: the log itself, without producers and consumers. Any number of threads may use it. */
 typedef struct oncelog_partition_t oncelog_partition_t;
@@ -219,8 +279,14 @@ typedef struct oncelog_topics_t oncelog_topics_t;
 
 /*
  * Records for any number of topics and offsets of any number of groups that become visible together or not at all.
- * Commit, abort and free use it up. One thread uses it at a time; which one may change. Its records get their offsets
- * at the commit: a plain send made meanwhile may come first.
+ * Commit, abort and free use it up. One thread uses it at a time; which one may change.
+ *
+ * Up to its buffer (`transaction_buffer` of the producer, 1 MiB) it is memory: its records get their offsets at the
+ * commit, so a plain send made meanwhile may come first, and an abort leaves nothing. Past it, it streams, as Kafka's
+ * transactions do: its records go to the log as they come. Readers at read_uncommitted see them at once; the last
+ * stable offset of their partitions, where read_committed ends, waits for the decision; an abort hides them.
+ * `oncelog_describe_transactions` names the transactions that hold it back. One that streams for longer than
+ * `transaction_timeout_ms` is aborted, and answers TRANSACTION_TIMED_OUT from then on.
  */
 typedef struct oncelog_transaction_t oncelog_transaction_t;
 
@@ -265,6 +331,29 @@ typedef struct {
     uint32_t accept_loss;
     /* How long what was acknowledged at level os may wait for its flush, in milliseconds. Default: 1000. */
     uint32_t flush_interval_ms;
+    /*
+     * What readers see, `ONCELOG_VISIBILITY_*`: records that have met their topic's level, or only what is durable.
+     * Default: level.
+     */
+    uint32_t visibility;
+    /*
+     * `ONCELOG_YES`: transactions of raw identities that begin in this life stay open when the log is opened again,
+     * until they are decided or their timeout, which begins anew, has passed: for brokers, whose clients outlive them.
+     * Default: no, which aborts them then, as those of transactional producers always are.
+     */
+    uint32_t keep_raw_transactions;
+    /*
+     * Memory of the buffers of all open transactions together, in bytes. A transaction that finds none left streams:
+     * its records go to the log before it is decided. 1: every one does. Default: 64 MiB.
+     */
+    size_t transaction_memory;
+    /*
+     * The longest timeout that a transaction may ask for (Kafka's transaction.max.timeout.ms), in milliseconds.
+     * Default: 900000.
+     */
+    uint32_t transaction_timeout_max_ms;
+    /* Zero. */
+    uint32_t reserved;
 } oncelog_engine_options_t;
 
 /* How to make a topic. NULL, or zeros, are the defaults. */
@@ -278,6 +367,8 @@ typedef struct {
      * engine's.
      */
     uint32_t durability;
+    /* Whose time its records carry, `ONCELOG_TIMESTAMP_*` (Kafka's message.timestamp.type). Default: the senders'. */
+    uint32_t timestamp_type;
 } oncelog_topic_options_t;
 
 /* A topic as it stands. It borrows from its `oncelog_topics_t`. */
@@ -290,15 +381,9 @@ typedef struct {
     uint32_t partitions;
     /* The topic's own level, one of `ONCELOG_DURABILITY_*`; 0 if it has none. */
     uint32_t durability;
+    /* Whose time its records carry, one of `ONCELOG_TIMESTAMP_*`. */
+    uint32_t timestamp_type;
 } oncelog_topic_info_t;
-
-/* A raw producer's identity, for callers that keep sequences themselves. */
-typedef struct {
-    /* The producer id, issued by the engine. */
-    int64_t producer_id;
-    /* The producer epoch; an older one is fenced. */
-    int16_t epoch;
-} oncelog_identity_t;
 
 /* Durable frames that are damaged on disk. */
 typedef struct {
@@ -344,9 +429,9 @@ typedef struct {
     /* Their sum. */
     uint64_t sum;
     /* The greatest value of each bucket, growing. */
-    uint64_t bounds[16];
+    uint64_t bounds[ONCELOG_HISTOGRAM_BOUNDS];
     /* How many values fell into each bucket. The last one takes what lies above all bounds. */
-    uint64_t counts[17];
+    uint64_t counts[ONCELOG_HISTOGRAM_BUCKETS];
 } oncelog_histogram_t;
 
 /* How an open log stands and what it has done. Counts begin with 0 at each open and only grow. */
@@ -387,6 +472,23 @@ typedef struct {
     oncelog_histogram_t flush_nanos;
 } oncelog_metrics_t;
 
+/*
+ * How far a group is behind in a partition, by the position of its consumer. It borrows from its
+ * `oncelog_consumer_lags_t`.
+ */
+typedef struct {
+    /* The group. */
+    const char *group;
+    /* The topic's name. */
+    const char *topic;
+    /* The partition's number in its topic. */
+    uint32_t partition;
+    /* The offset to read next. Of several consumers in one group, the least. */
+    uint64_t position;
+    /* Records between the position and the end that the consumer sees. */
+    uint64_t lag;
+} oncelog_consumer_lag_t;
+
 /* A header of a record to send. */
 typedef struct {
     /* The name: UTF-8 that ends with NUL; it may come more than once. */
@@ -424,6 +526,14 @@ typedef struct {
     uint64_t position;
 } oncelog_record_t;
 
+/* A raw producer's identity, for callers that keep sequences themselves. */
+typedef struct {
+    /* The producer id, issued by the engine. */
+    int64_t producer_id;
+    /* The producer epoch; an older one is fenced. */
+    int16_t epoch;
+} oncelog_identity_t;
+
 /* How to append a batch. NULL, or zeros, are the defaults. */
 typedef struct {
     /* sizeof(oncelog_append_options_t). */
@@ -439,6 +549,16 @@ typedef struct {
     int32_t base_sequence;
     /* Who sends it; see `oncelog_init_producer`. */
     oncelog_identity_t producer;
+    /*
+     * `ONCELOG_YES`: the batch belongs to the transaction of its producer, which must have a transactional id, and
+     * begins it if none is open; see `oncelog_end_transaction`. Sequences begin at 0 in each transaction. Default: no.
+     */
+    uint32_t transactional;
+    /*
+     * How the batch is compressed, `ONCELOG_COMPRESSION_*`; it is not where that would not make it smaller. Default:
+     * none.
+     */
+    uint32_t compression;
 } oncelog_append_options_t;
 
 /* Where an append went. */
@@ -459,6 +579,19 @@ typedef struct {
     bool duplicate;
 } oncelog_appended_t;
 
+/*
+ * Where a reader stands: behind the records below an offset, as one life of the log showed them. It may be kept as
+ * numbers; see `oncelog_records_next_place`.
+ */
+typedef struct {
+    /* The life of the log that showed them. */
+    uint64_t incarnation;
+    /* The frame that holds the last of them, or one that was no less safe; 0 for none. */
+    uint64_t lsn;
+    /* The offset to read next. */
+    uint64_t offset;
+} oncelog_place_t;
+
 /* How to read a partition. NULL, or zeros, are the defaults. */
 typedef struct {
     /* sizeof(oncelog_read_options_t). */
@@ -467,6 +600,12 @@ typedef struct {
     uint32_t isolation;
     /* Most bytes of one read; the first batch is given whole even if it is larger. Default: 1 MiB. */
     size_t max_bytes;
+    /*
+     * Where the reader stands, as `oncelog_records_next_place` answered it in this life of the log or an earlier one:
+     * the read answers TRUNCATED if a crash took records that the place stands behind. Its offset is the one to read.
+     * Default: NULL, which asks for nothing.
+     */
+    const oncelog_place_t *from;
 } oncelog_read_options_t;
 
 /* The ends of a partition. */
@@ -530,6 +669,24 @@ typedef struct {
      * at once. Default: 5.
      */
     uint32_t linger_ms;
+    /*
+     * How batches are compressed, `ONCELOG_COMPRESSION_*`, those of transactions too. Worth it where the disk is
+     * dearer than the processor, and for batches of many records. Bounds such as `batch_bytes` count what is not
+     * compressed yet. Default: none.
+     */
+    uint32_t compression;
+    /*
+     * Of a transactional producer: the bytes past which a transaction streams, at most 16 MiB; 1: with its first
+     * record. Up to it a transaction is memory, and its commit one write; past it its records go to the log as they
+     * come and hold the last stable offset of their partitions back until it is decided. Default: 1 MiB.
+     */
+    size_t transaction_buffer;
+    /*
+     * Of a transactional producer: how long a transaction that streams may be open, in milliseconds, at most
+     * `transaction_timeout_max_ms` of the engine; then it is aborted. One that is memory only has no timeout. Default:
+     * 60000.
+     */
+    uint32_t transaction_timeout_ms;
     /* Zero. */
     uint32_t reserved;
 } oncelog_producer_options_t;
@@ -567,6 +724,42 @@ typedef struct {
     /* The leader epoch of the last record read, for callers that keep one. */
     int32_t leader_epoch;
 } oncelog_offset_t;
+
+/* A partition and an offset in it. It borrows from its list. */
+typedef struct {
+    /* The topic's name. */
+    const char *topic;
+    /* The partition's number in its topic. */
+    uint32_t partition;
+    /* The offset. */
+    uint64_t offset;
+} oncelog_partition_offset_t;
+
+/*
+ * A transaction that is open and has something in the log: it holds the last stable offset of its partitions back. It
+ * borrows from its `oncelog_open_transactions_t`.
+ */
+typedef struct {
+    /* Its number. */
+    uint64_t number;
+    /* Whose it is. */
+    const char *transactional_id;
+    /* The producer id and epoch of its batches. */
+    oncelog_identity_t identity;
+    /* When its first batch or offset came to the log, wall clock, milliseconds since 1970. */
+    int64_t since;
+    /*
+     * The partitions that hold records of it, each with the offset of the first: the last stable offset there is no
+     * greater.
+     */
+    const oncelog_partition_offset_t *partitions;
+    /* How many of them. */
+    size_t partition_count;
+    /* How long it may stay open, counted while the log is open; `ONCELOG_FOREVER` if there is no end. */
+    uint32_t timeout_ms;
+    /* True if its owner sends raw batches; false if it belongs to a transactional producer. */
+    bool raw;
+} oncelog_open_transaction_t;
 
 /* How a consumer works. NULL, or zeros, are the defaults. */
 typedef struct {
@@ -896,20 +1089,6 @@ oncelog_error_t *oncelog_delete_producer_ticket(const oncelog_engine_t *engine,
                                                 oncelog_ticket_t **ticket);
 
 /*
- * An identity for batches that carry producer id, epoch and sequences of their own, as a broker's do; see
- * `oncelog_append_options_t`. With a transactional id the epoch is raised and older holders are fenced, durably,
- * before this returns. With `current` it is given only if nobody else raised the epoch since. Both may be NULL.
- *
- * Errors: PRODUCER_FENCED if `current` is not the newest holder; INVALID_ARGUMENT; what a write answers.
- */
-ONCELOG_MUST_USE
-oncelog_error_t *oncelog_init_producer(const oncelog_engine_t *engine,
-                                       const char *transactional_id,
-                                       uint32_t timeout_ms,
-                                       const oncelog_identity_t *current,
-                                       oncelog_identity_t *out);
-
-/*
  * Waits until everything up to a frame survives a power cut. `oncelog_appended_t::lsn` and `oncelog_committed_t::lsn`
  * name frames.
  *
@@ -980,14 +1159,32 @@ oncelog_error_t *oncelog_opening(const oncelog_engine_t *engine,
 /*
  * How the log stands and what it has done since it was opened: a snapshot that takes microseconds, waits for nobody
  * and reads nothing from the disk. Set `out->struct_size` first. How far consumers are behind is told by
- * `oncelog_openmetrics` and, of one consumer, by `oncelog_consumer_lag`.
+ * `oncelog_consumer_lags`, by `oncelog_openmetrics` and, of one consumer, by `oncelog_consumer_lag`.
  */
 ONCELOG_MUST_USE
 oncelog_error_t *oncelog_metrics(const oncelog_engine_t *engine,
                                  oncelog_metrics_t *out);
 
 /*
- * The same, and the lag of each group's open consumers, in the OpenMetrics text format 1.0, which Prometheus reads:
+ * How far the groups of open consumers are behind, by group, topic and partition: one entry for each partition that is
+ * assigned to a consumer with a group and has a position there. As cheap as `oncelog_metrics`. Read them with
+ * `oncelog_consumer_lags_get`, free the list with `oncelog_consumer_lags_free`.
+ */
+ONCELOG_MUST_USE
+oncelog_error_t *oncelog_consumer_lags(const oncelog_engine_t *engine,
+                                       oncelog_consumer_lags_t **out);
+
+/* The lags of a list; they live until it is freed. */
+ONCELOG_MUST_USE
+oncelog_error_t *oncelog_consumer_lags_get(const oncelog_consumer_lags_t *lags,
+                                           const oncelog_consumer_lag_t **out,
+                                           size_t *count);
+
+/* Frees a list of lags. NULL is no error. */
+oncelog_error_t *oncelog_consumer_lags_free(oncelog_consumer_lags_t *lags);
+
+/*
+ * What `oncelog_metrics` and `oncelog_consumer_lags` say, in the OpenMetrics text format 1.0, which Prometheus reads:
  * answer it with the media type `application/openmetrics-text; version=1.0.0; charset=utf-8`. Read the text with
  * `oncelog_text_get`, free it with `oncelog_text_free`.
  */
@@ -1025,12 +1222,17 @@ oncelog_error_t *oncelog_partition_free(oncelog_partition_t *partition);
 
 /*
  * Appends records as one batch and waits until it has met the topic's level. Records without a timestamp get the
- * clock's. A batch with an identity that is here already is answered as a duplicate, not written again. `options` and
- * `out` may be NULL.
+ * clock's; where the topic keeps the log's time, all get that. A batch with an identity that is here already is
+ * answered as a duplicate, not written again. A transactional one begins the transaction of its identity if none is
+ * open; see `oncelog_end_transaction`. `options` and `out` may be NULL.
  *
- * Errors: nothing was written: INVALID_ARGUMENT, INVALID_RECORD, RECORD_TOO_LARGE; OUT_OF_ORDER_SEQUENCE,
- * UNKNOWN_PRODUCER, STALE_EPOCH for a batch with an identity that does not follow; UNKNOWN_TOPIC_OR_PARTITION once the
- * topic is deleted; FULL, READ_ONLY, POISONED, CLOSED, FORKED. INDETERMINATE if the write or flush failed.
+ * Errors: nothing was written: INVALID_ARGUMENT, RECORD_TOO_LARGE; INVALID_RECORD, also for a transactional batch
+ * without an identity; OUT_OF_ORDER_SEQUENCE, UNKNOWN_PRODUCER, STALE_EPOCH for a batch with an identity that does not
+ * follow; INVALID_TRANSACTION_STATE for a transactional batch of an identity without a transactional id, or one that
+ * is not transactional where the identity's transaction has records; LIMIT_EXCEEDED if too many transactions are open
+ * or this one reaches too many partitions; UNSUPPORTED_VERSION for a codec that this build lacks;
+ * UNKNOWN_TOPIC_OR_PARTITION once the topic is deleted; FULL, READ_ONLY, POISONED, CLOSED, FORKED. INDETERMINATE if
+ * the write or flush failed.
  */
 ONCELOG_MUST_USE
 oncelog_error_t *oncelog_partition_append(const oncelog_partition_t *partition,
@@ -1054,10 +1256,11 @@ oncelog_error_t *oncelog_partition_append_ticket(const oncelog_partition_t *part
 
 /*
  * Appends one record batch of Kafka's format 2 as a client encoded it, byte for byte, and waits for its level. What it
- * holds is checked, its offsets are set. Of `options` the level counts alone. `options` and `ticket` may be NULL; with
- * a ticket this does not wait.
+ * holds is checked, its offsets are set; its producer, its transaction and its codec are its own. Of `options` the
+ * level counts alone. `options` and `ticket` may be NULL; with a ticket this does not wait.
  *
- * Errors: as `oncelog_partition_append`; CORRUPT, INVALID_RECORD if the bytes are no batch that may be appended.
+ * Errors: as `oncelog_partition_append`; CORRUPT, INVALID_RECORD if the bytes are no batch that may be appended: one
+ * that claims the log's time where the topic sets it, too.
  */
 ONCELOG_MUST_USE
 oncelog_error_t *oncelog_partition_append_batch(const oncelog_partition_t *partition,
@@ -1067,17 +1270,49 @@ oncelog_error_t *oncelog_partition_append_batch(const oncelog_partition_t *parti
                                                 oncelog_ticket_t **ticket);
 
 /*
- * Reads from an offset on: what is visible now, nothing if that is nothing yet. Go on with
- * `oncelog_records_next_offset`. `options` may be NULL. Free the records with `oncelog_records_free`.
+ * Reads from an offset on: what is visible now, nothing if that is nothing yet. At read_committed, the default, a read
+ * ends at the last stable offset and leaves out what was aborted. Go on with `oncelog_records_next_offset`, which
+ * steps over that too, or, over lives of the log, with `oncelog_records_next_place`. `options` may be NULL. Free the
+ * records with `oncelog_records_free`.
  *
- * Errors: OFFSET_OUT_OF_RANGE below the start or above the end; UNKNOWN_TOPIC_OR_PARTITION once the topic is deleted;
- * IO; CLOSED, FORKED. Damaged records are reported by `oncelog_records_next`, where they lie.
+ * Errors: OFFSET_OUT_OF_RANGE below the start or above the end; with `options->from` TRUNCATED if a crash took records
+ * that the place stands behind, others may have their offsets, and INVALID_ARGUMENT if `offset` is not its own;
+ * UNKNOWN_TOPIC_OR_PARTITION once the topic is deleted; IO; CLOSED, FORKED. Damaged records are reported by
+ * `oncelog_records_next`, where they lie.
  */
 ONCELOG_MUST_USE
 oncelog_error_t *oncelog_partition_read(const oncelog_partition_t *partition,
                                         uint64_t offset,
                                         const oncelog_read_options_t *options,
                                         oncelog_records_t **out);
+
+/*
+ * The offset of the first record, by offsets, whose timestamp is `timestamp` or later, in milliseconds since 1970;
+ * `known` is false, and `out` 0, if there is none yet. As Kafka's ListOffsets (KIP-79) at read_committed: only what
+ * lies below the last stable offset counts. Little is decoded. Where timestamps do not follow the offsets, records
+ * behind the one found may be older.
+ *
+ * Errors: INVALID_ARGUMENT for a negative timestamp; CORRUPT if records are damaged that come into question; as
+ * `oncelog_partition_read`.
+ */
+ONCELOG_MUST_USE
+oncelog_error_t *oncelog_partition_offset_at(const oncelog_partition_t *partition,
+                                             int64_t timestamp,
+                                             uint64_t *out,
+                                             bool *known);
+
+/*
+ * The greatest timestamp there is, in milliseconds since 1970, and the offset of the first record that has it. `known`
+ * is false, and both are 0, while no record has one. As Kafka's ListOffsets for the greatest timestamp (KIP-734),
+ * bounded as `oncelog_partition_offset_at`.
+ *
+ * Errors: as `oncelog_partition_offset_at`.
+ */
+ONCELOG_MUST_USE
+oncelog_error_t *oncelog_partition_max_timestamp(const oncelog_partition_t *partition,
+                                                 uint64_t *offset,
+                                                 int64_t *timestamp,
+                                                 bool *known);
 
 /*
  * The first offset, the last stable one and the end, as readers see them now; in a forked child as they were at the
@@ -1145,6 +1380,18 @@ oncelog_error_t *oncelog_records_next_offset(const oncelog_records_t *records,
                                              uint32_t partition,
                                              uint64_t *out,
                                              bool *known);
+
+/*
+ * Where a reader of a partition stands behind these records: what `oncelog_records_next_offset` says and how it can be
+ * told, in a later life of the log too, whether the records before are still there. Give it to a read as
+ * `oncelog_read_options_t::from`. `known` is false, and `out` zero, if these records hold nothing of the partition.
+ */
+ONCELOG_MUST_USE
+oncelog_error_t *oncelog_records_next_place(const oncelog_records_t *records,
+                                            const char *topic,
+                                            uint32_t partition,
+                                            oncelog_place_t *out,
+                                            bool *known);
 
 /* Frees records with everything borrowed from them. NULL is no error. */
 oncelog_error_t *oncelog_records_free(oncelog_records_t *records);
@@ -1331,6 +1578,24 @@ ONCELOG_MUST_USE
 oncelog_error_t *oncelog_ticket_transactional_producer(const oncelog_ticket_t *ticket,
                                                        oncelog_transactional_producer_t **out);
 
+/*
+ * The identity that `oncelog_init_producer_ticket` or `oncelog_end_transaction_ticket` answers.
+ *
+ * Errors: as `oncelog_ticket_appended`.
+ */
+ONCELOG_MUST_USE
+oncelog_error_t *oncelog_ticket_identity(const oncelog_ticket_t *ticket,
+                                         oncelog_identity_t *out);
+
+/*
+ * How the transaction stands that `oncelog_transaction_status_ticket` asked for, one of `ONCELOG_TRANSACTION_*`.
+ *
+ * Errors: as `oncelog_ticket_appended`.
+ */
+ONCELOG_MUST_USE
+oncelog_error_t *oncelog_ticket_transaction_status(const oncelog_ticket_t *ticket,
+                                                   uint32_t *out);
+
 /* Frees a ticket with what is borrowed from it; nobody is told any more. NULL is no error. */
 oncelog_error_t *oncelog_ticket_free(oncelog_ticket_t *ticket);
 
@@ -1339,9 +1604,10 @@ oncelog_error_t *oncelog_ticket_free(oncelog_ticket_t *ticket);
 /*
  * Opens a producer whose records become visible in transactions. It fences the former holder of the id, durably,
  * before this returns. Names of producers and transactional ids are one namespace. Of `options`, which may be NULL,
- * the level counts alone. Free it with `oncelog_transactional_producer_free`.
+ * the level, the compression, `transaction_buffer` and `transaction_timeout_ms` count. Free it with
+ * `oncelog_transactional_producer_free`.
  *
- * Errors: as `oncelog_producer_open`.
+ * Errors: as `oncelog_producer_open`; INVALID_ARGUMENT for a name beside the id.
  */
 ONCELOG_MUST_USE
 oncelog_error_t *oncelog_transactional_producer_open(const oncelog_engine_t *engine,
@@ -1362,8 +1628,8 @@ oncelog_error_t *oncelog_transactional_producer_open_ticket(const oncelog_engine
                                                             oncelog_ticket_t **ticket);
 
 /*
- * Begins a transaction. Nothing of it is seen by anybody before its commit. End it with `oncelog_transaction_commit`,
- * `oncelog_transaction_abort` or `oncelog_transaction_free`.
+ * Begins a transaction. Nobody at read_committed sees anything of it before its commit. End it with
+ * `oncelog_transaction_commit`, `oncelog_transaction_abort` or `oncelog_transaction_free`.
  *
  * Errors: INVALID_TRANSACTION_STATE while another transaction of this producer is open; PRODUCER_FENCED once a newer
  * holder of the id exists; READ_ONLY, POISONED, CLOSED, FORKED.
@@ -1399,12 +1665,14 @@ oncelog_error_t *oncelog_transactional_producer_free(oncelog_transactional_produ
 /* ---- Transactions ---------------------------------------------------------------------------------------- */
 
 /*
- * Adds a record. Up to 1 MiB nothing is written before the commit; past that records go to the log as they come, where
- * only readers at read_uncommitted see them before the commit.
+ * Adds a record. Nobody at read_committed sees it before the commit. If the transaction is past its buffer, or there
+ * is no memory left for more, what it holds goes to the log now; that may wait for room.
  *
  * Errors: the transaction is as it was and can go on or be aborted: UNKNOWN_TOPIC_OR_PARTITION; RECORD_TOO_LARGE;
- * INVALID_RECORD; LIMIT_EXCEEDED past 1,000 partitions of what lies in the log; INVALID_ARGUMENT for a record with a
- * position; FULL; BUSY; TRANSACTION_ABORTED, TRANSACTION_TIMED_OUT; POISONED, CLOSED, FORKED.
+ * INVALID_RECORD; INVALID_ARGUMENT for a record with a position; FULL, if it streams; BUSY. It can only be aborted,
+ * and run again: TRANSACTION_TIMED_OUT; TRANSACTION_ABORTED, by `oncelog_abort_transaction`; LIMIT_EXCEEDED if it
+ * streams and reaches more than 1,000 partitions, or too many transactions stream. PRODUCER_FENCED; POISONED, CLOSED,
+ * FORKED.
  */
 ONCELOG_MUST_USE
 oncelog_error_t *oncelog_transaction_send(oncelog_transaction_t *transaction,
@@ -1428,7 +1696,7 @@ oncelog_error_t *oncelog_transaction_send_many(oncelog_transaction_t *transactio
  *
  * Errors: the transaction is as it was: UNKNOWN_TOPIC_OR_PARTITION; INVALID_ARGUMENT for an offset out of range, or if
  * the group is that of the bound consumer, whose positions the commit sends; LIMIT_EXCEEDED for metadata that is too
- * long, or if the transaction would outgrow its buffer; BUSY.
+ * long, or if the offsets alone would outgrow 1 MiB; BUSY.
  */
 ONCELOG_MUST_USE
 oncelog_error_t *oncelog_transaction_send_offsets(oncelog_transaction_t *transaction,
@@ -1457,9 +1725,10 @@ oncelog_error_t *oncelog_transaction_number(oncelog_transaction_t *transaction,
  * argument. `out` may be NULL.
  *
  * Errors: INDETERMINATE: a write or flush failed under the commit; opening the log again decides whether it is there,
- * and the positions that it carried tell. After every other error the transaction is aborted and the bound consumer
- * back where it stood: run it again. PRODUCER_FENCED: a newer holder of the id exists. UNKNOWN_TOPIC_OR_PARTITION if a
- * topic was deleted meanwhile; FULL, POISONED, CLOSED, FORKED.
+ * and `oncelog_transaction_status` and the positions that it carried tell. After every other error the transaction is
+ * aborted and the bound consumer back where it stood: run it again. PRODUCER_FENCED: a newer holder of the id exists.
+ * TRANSACTION_TIMED_OUT, TRANSACTION_ABORTED; UNKNOWN_TOPIC_OR_PARTITION if a topic was deleted meanwhile; FULL,
+ * POISONED, CLOSED, FORKED.
  */
 ONCELOG_MUST_USE
 oncelog_error_t *oncelog_transaction_commit(oncelog_transaction_t *transaction,
@@ -1477,8 +1746,9 @@ oncelog_error_t *oncelog_transaction_commit_ticket(oncelog_transaction_t *transa
                                                    oncelog_ticket_t **ticket);
 
 /*
- * Aborts: nothing of it was written, and a bound consumer goes back to where it stood at the begin. The handle is used
- * up, unless the answer is BUSY.
+ * Aborts: nobody at read_committed will see anything of it, and a bound consumer goes back to where it stood at the
+ * begin. If it streamed, a decision goes to the log; nobody need wait for it, for opening the log again would abort it
+ * too. The handle is used up, unless the answer is BUSY.
  *
  * Errors: CLOSED, FORKED. It is aborted in any case.
  */
@@ -1490,6 +1760,161 @@ oncelog_error_t *oncelog_transaction_abort(oncelog_transaction_t *transaction);
  * with CLOSED, which needs no freeing.
  */
 oncelog_error_t *oncelog_transaction_free(oncelog_transaction_t *transaction);
+
+/* ---- Raw identities and transactions: for brokers -------------------------------------------------------- */
+
+/*
+ * An identity for batches that carry producer id, epoch and sequences of their own, as a broker's do; see
+ * `oncelog_append_options_t`. With a transactional id the epoch is raised, older holders are fenced, and a transaction
+ * that one of them left open is aborted, durably, before this returns; `timeout_ms` is how long a transaction may be
+ * open. With `current` it is given only if nobody else raised the epoch since (KIP-360); a call that is repeated
+ * because its answer was lost gets the same answer. `transactional_id` and `current` may be NULL; without an id
+ * `timeout_ms` says nothing. When the epochs of an id are used up, at 32,766, the answer has a new producer id.
+ *
+ * Errors: PRODUCER_FENCED if `current` is not the newest holder; INVALID_ARGUMENT for an empty id or, with an id, a
+ * timeout of 0 or past `transaction_timeout_max_ms` of the engine; what a write answers.
+ */
+ONCELOG_MUST_USE
+oncelog_error_t *oncelog_init_producer(const oncelog_engine_t *engine,
+                                       const char *transactional_id,
+                                       uint32_t timeout_ms,
+                                       const oncelog_identity_t *current,
+                                       oncelog_identity_t *out);
+
+/*
+ * The same; the ticket is done when the identity may be used, and then `oncelog_ticket_identity` answers it.
+ *
+ * Errors: as `oncelog_init_producer`; most come from the ticket.
+ */
+ONCELOG_MUST_USE
+oncelog_error_t *oncelog_init_producer_ticket(const oncelog_engine_t *engine,
+                                              const char *transactional_id,
+                                              uint32_t timeout_ms,
+                                              const oncelog_identity_t *current,
+                                              oncelog_ticket_t **ticket);
+
+/*
+ * Adds offsets to the transaction of a raw identity: they are committed if it commits, and until it is decided
+ * `oncelog_consumer_committed` answers UNSTABLE_OFFSETS. The transaction begins with them if none is open. Later
+ * offsets take the place of earlier ones. Waits until they have met the engine's level.
+ *
+ * Errors: STALE_EPOCH if a newer identity took over; UNKNOWN_TRANSACTIONAL_ID for an identity without a transactional
+ * id; INVALID_TRANSACTION_STATE while a transactional producer has a transaction open under the id;
+ * UNKNOWN_TOPIC_OR_PARTITION; INVALID_ARGUMENT for an offset out of range; LIMIT_EXCEEDED for metadata that is too
+ * long, or past 1,000 offsets in one transaction; what a write answers.
+ */
+ONCELOG_MUST_USE
+oncelog_error_t *oncelog_send_offsets(const oncelog_engine_t *engine,
+                                      const oncelog_identity_t *identity,
+                                      const oncelog_group_metadata_t *group,
+                                      const oncelog_offset_t *offset,
+                                      size_t count);
+
+/*
+ * The same; the ticket is done when they have met the engine's level. `ticket` may be NULL.
+ *
+ * Errors: as `oncelog_send_offsets`; most come from the ticket.
+ */
+ONCELOG_MUST_USE
+oncelog_error_t *oncelog_send_offsets_ticket(const oncelog_engine_t *engine,
+                                             const oncelog_identity_t *identity,
+                                             const oncelog_group_metadata_t *group,
+                                             const oncelog_offset_t *offset,
+                                             size_t count,
+                                             oncelog_ticket_t **ticket);
+
+/*
+ * Ends the transaction of a raw identity, `ONCELOG_OUTCOME_*`, and raises its epoch (KIP-890): `out` is the identity
+ * of its next transaction, whose sequences begin at 0 again. Waits until the decision has met the strongest level of
+ * the engine and of the topics that it reached. A call that is repeated because its answer was lost gets the same
+ * answer. An abort without a transaction only raises the epoch.
+ *
+ * Errors: PRODUCER_FENCED if a newer identity took over; INVALID_TRANSACTION_STATE for a commit without a transaction,
+ * and for one whose transaction was aborted meanwhile, by its timeout or by `oncelog_abort_transaction`;
+ * UNKNOWN_TRANSACTIONAL_ID for an identity without a transactional id; what a write answers.
+ */
+ONCELOG_MUST_USE
+oncelog_error_t *oncelog_end_transaction(const oncelog_engine_t *engine,
+                                         const oncelog_identity_t *identity,
+                                         uint32_t outcome,
+                                         oncelog_identity_t *out);
+
+/*
+ * The same; the ticket is done when the decision has met its level, and then `oncelog_ticket_identity` answers the
+ * identity of the next transaction.
+ *
+ * Errors: as `oncelog_end_transaction`; most come from the ticket.
+ */
+ONCELOG_MUST_USE
+oncelog_error_t *oncelog_end_transaction_ticket(const oncelog_engine_t *engine,
+                                                const oncelog_identity_t *identity,
+                                                uint32_t outcome,
+                                                oncelog_ticket_t **ticket);
+
+/*
+ * Aborts a transaction by its number, whoever owns it: one that holds the last stable offset back and whose owner does
+ * not answer. Its owner hears of it with the next call: TRANSACTION_ABORTED, or, for a raw identity, that the epoch
+ * was raised. One that was aborted before is as good.
+ *
+ * Errors: INVALID_TRANSACTION_STATE if it is not open: it was committed, is committing, or was never begun; what a
+ * write answers.
+ */
+ONCELOG_MUST_USE
+oncelog_error_t *oncelog_abort_transaction(const oncelog_engine_t *engine,
+                                           uint64_t number);
+
+/*
+ * The same; the ticket is done when that has met its level. `ticket` may be NULL.
+ *
+ * Errors: as `oncelog_abort_transaction`; most come from the ticket.
+ */
+ONCELOG_MUST_USE
+oncelog_error_t *oncelog_abort_transaction_ticket(const oncelog_engine_t *engine,
+                                                  uint64_t number,
+                                                  oncelog_ticket_t **ticket);
+
+/*
+ * How a transaction stands, `ONCELOG_TRANSACTION_*`, by its number: what an INDETERMINATE commit left open is known
+ * once the log is opened again. The last 64 decisions of each transactional id are kept. What is answered survives a
+ * power cut.
+ *
+ * Errors: CLOSED, FORKED; what a flush answers.
+ */
+ONCELOG_MUST_USE
+oncelog_error_t *oncelog_transaction_status(const oncelog_engine_t *engine,
+                                            uint64_t number,
+                                            uint32_t *out);
+
+/*
+ * The same; the ticket is done when the answer survives a power cut, and then `oncelog_ticket_transaction_status`
+ * gives it.
+ *
+ * Errors: as `oncelog_transaction_status`; what a flush answers comes from the ticket.
+ */
+ONCELOG_MUST_USE
+oncelog_error_t *oncelog_transaction_status_ticket(const oncelog_engine_t *engine,
+                                                   uint64_t number,
+                                                   oncelog_ticket_t **ticket);
+
+/*
+ * The transactions that have something in the log and are not decided, in the order in which they began: who holds the
+ * last stable offset of which partitions back, and since when. One that is memory only holds nothing back and is not
+ * among them. Read them with `oncelog_open_transactions_get`, free the list with `oncelog_open_transactions_free`.
+ *
+ * Errors: CLOSED, FORKED.
+ */
+ONCELOG_MUST_USE
+oncelog_error_t *oncelog_describe_transactions(const oncelog_engine_t *engine,
+                                               oncelog_open_transactions_t **out);
+
+/* The transactions of a list; they live until it is freed. */
+ONCELOG_MUST_USE
+oncelog_error_t *oncelog_open_transactions_get(const oncelog_open_transactions_t *transactions,
+                                               const oncelog_open_transaction_t **out,
+                                               size_t *count);
+
+/* Frees a list of open transactions. NULL is no error. */
+oncelog_error_t *oncelog_open_transactions_free(oncelog_open_transactions_t *transactions);
 
 /* ---- Consumers ------------------------------------------------------------------------------------------- */
 
@@ -1576,7 +2001,9 @@ oncelog_error_t *oncelog_offsets_free(oncelog_offsets_t *offsets);
  * What the group has committed for a partition, assigned or not; `known` is false, and `out` 0, for nothing. What is
  * answered survives a power cut, or, where all is at level os, the death of the process.
  *
- * Errors: UNKNOWN_TOPIC_OR_PARTITION; INVALID_ARGUMENT without a group.
+ * Errors: UNKNOWN_TOPIC_OR_PARTITION; INVALID_ARGUMENT without a group; UNSTABLE_OFFSETS, which passes, while a raw
+ * transaction is open that will commit an offset for the partition, unless the isolation is read_uncommitted
+ * (KIP-447).
  */
 ONCELOG_MUST_USE
 oncelog_error_t *oncelog_consumer_committed(const oncelog_consumer_t *consumer,
@@ -1634,7 +2061,9 @@ oncelog_error_t *oncelog_consumer_commit_offsets_ticket(const oncelog_consumer_t
 ONCELOG_MUST_USE oncelog_error_t *oncelog_consumer_rewind(const oncelog_consumer_t *consumer);
 
 /*
- * How many records lie between the position and the end. Zero when all is read: commits leave no holes.
+ * How many records lie between the position and the end that this consumer's isolation sees: the last stable offset,
+ * or the end. Zero when all is read: commits leave no holes. Aborted records that lie between count too. Of all
+ * consumers with a group: `oncelog_consumer_lags`.
  *
  * Errors: as `oncelog_consumer_position`.
  */

@@ -170,9 +170,7 @@ impl Caller {
             return Ok(known);
         }
         let size = self.one(options.cast::<u32>(), what)? as usize;
-        if !(T::SMALLEST..=SIZE_MAX).contains(&size) {
-            return Err(bad_size(what, size, size_of::<T>()));
-        }
+        check_size::<T>(size)?;
         let given = self.array(options.cast::<u8>(), size, what)?;
         let (given, more) = given.split_at(size.min(size_of::<T>()));
         if more.iter().any(|byte| *byte != 0) {
@@ -190,9 +188,7 @@ impl Caller {
         let what = T::NAME;
         self.out(out, what)?;
         let size = self.one(out.cast_const().cast::<u32>(), what)? as usize;
-        if !(T::SMALLEST..=SIZE_MAX).contains(&size) {
-            return Err(bad_size(what, size, size_of::<T>()));
-        }
+        check_size::<T>(size)?;
         Ok(SizedOut { out, size })
     }
 }
@@ -248,9 +244,13 @@ fn not_aligned(what: &str) -> Fault {
     invalid(format!("{what} does not lie where its type must; give a pointer to an object of its type"))
 }
 
-#[cold]
-fn bad_size(what: &str, size: usize, known: usize) -> Fault {
-    invalid(format!("set struct_size of {what} to its sizeof, struct_size={size} sizeof={known}"))
+fn check_size<T: Sized32>(size: usize) -> Answer {
+    // Fields begin and end at multiples of 4.
+    if (T::SMALLEST..=SIZE_MAX).contains(&size) && size % size_of::<u32>() == 0 {
+        return Ok(());
+    }
+    let (what, known) = (T::NAME, size_of::<T>());
+    Err(invalid(format!("set struct_size of {what} to its sizeof, struct_size={size} sizeof={known}")))
 }
 
 #[cfg(test)]

@@ -106,9 +106,45 @@ pub const ONCELOG_DURABILITY_DISK: u32 = 2;
 /// reads it, flushed within a second: survives nothing, not even the death of the process. The weakest of the three.
 pub const ONCELOG_DURABILITY_MEMORY: u32 = 3;
 
-/// Everything visible, records of open and aborted streaming transactions included.
+/// Readers see a record when it has met its topic's level. The default.
+pub const ONCELOG_VISIBILITY_LEVEL: u32 = 1;
+/// Readers see a record when it is durable, whatever its topic's level: nothing that a power cut could take back.
+pub const ONCELOG_VISIBILITY_DURABLE: u32 = 2;
+
+/// Records carry their senders' timestamps. The default.
+pub const ONCELOG_TIMESTAMP_CREATE_TIME: u32 = 1;
+/// Every record of a batch has the clock's time at its append, whatever it was sent with.
+pub const ONCELOG_TIMESTAMP_LOG_APPEND_TIME: u32 = 2;
+
+/// Batches are not compressed. The default.
+pub const ONCELOG_COMPRESSION_NONE: u32 = 0;
+/// Deflate at its usual level: small and slow.
+pub const ONCELOG_COMPRESSION_GZIP: u32 = 1;
+/// Blocks of 32 KiB in the framing of Kafka's clients: quick, not very small.
+pub const ONCELOG_COMPRESSION_SNAPPY: u32 = 2;
+/// One frame of independent blocks of 64 KiB: the quickest.
+pub const ONCELOG_COMPRESSION_LZ4: u32 = 3;
+/// Level 3: smaller than gzip and several times quicker.
+pub const ONCELOG_COMPRESSION_ZSTD: u32 = 4;
+
+/// `oncelog_end_transaction`: records and offsets become part of the log.
+pub const ONCELOG_OUTCOME_COMMIT: u32 = 1;
+/// `oncelog_end_transaction`: they do not.
+pub const ONCELOG_OUTCOME_ABORT: u32 = 2;
+
+/// The transaction is not decided.
+pub const ONCELOG_TRANSACTION_OPEN: u32 = 1;
+/// Its records and offsets are part of the log.
+pub const ONCELOG_TRANSACTION_COMMITTED: u32 = 2;
+/// They never will be.
+pub const ONCELOG_TRANSACTION_ABORTED: u32 = 3;
+/// Nothing is known of it: it was never begun, was aborted before anything of it lay in the log, or was decided so long
+/// ago that its transactional id has decided 64 others since.
+pub const ONCELOG_TRANSACTION_FORGOTTEN: u32 = 4;
+
+/// Everything visible, records of open and aborted transactions included.
 pub const ONCELOG_ISOLATION_READ_UNCOMMITTED: u32 = 1;
-/// Records outside transactions and of committed ones. The default.
+/// Records outside transactions and of committed ones, up to the last stable offset. The default.
 pub const ONCELOG_ISOLATION_READ_COMMITTED: u32 = 2;
 
 /// Where nothing is committed a consumer begins with the first record there is. The default.
@@ -131,6 +167,11 @@ pub const ONCELOG_RECORD_POSITION: u32 = 4;
 
 /// `oncelog_offset_t::fields`: the offset has a `leader_epoch`.
 pub const ONCELOG_OFFSET_LEADER_EPOCH: u32 = 1;
+
+/// Bounds of a histogram's buckets.
+pub const ONCELOG_HISTOGRAM_BOUNDS: usize = 16;
+/// Its buckets: one for each bound, and one for what lies above all.
+pub const ONCELOG_HISTOGRAM_BUCKETS: usize = 17;
 
 /// `oncelog_log_fn`: something failed or was lost.
 pub const ONCELOG_LOG_ERROR: u32 = 1;

@@ -6,6 +6,7 @@ use std::ffi::{CString, c_char};
 use engine::{Consumer, ErrorKind, TopicPartition};
 
 use crate::call::{Answer, Caller, call, tell};
+use crate::choices::timeout;
 use crate::codes::ONCELOG_OFFSET_LEADER_EPOCH;
 use crate::engine_handle::oncelog_engine_t;
 use crate::error::{self, Fault, oncelog_error_t};
@@ -14,7 +15,7 @@ use crate::kept::Kept;
 use crate::options::oncelog_consumer_options_t;
 use crate::records::{Walkable, oncelog_records_t};
 use crate::structs::{
-    offsets, oncelog_bounds_t, oncelog_group_metadata_t, oncelog_offset_t, oncelog_topic_partition_t, timeout,
+    offsets, oncelog_bounds_t, oncelog_group_metadata_t, oncelog_offset_t, oncelog_topic_partition_t,
 };
 use crate::ticket::{Pending, Wanted, oncelog_ticket_t};
 
@@ -183,7 +184,9 @@ pub extern "C" fn oncelog_offsets_free(offsets: *mut oncelog_offsets_t) -> *mut 
 /// What the group has committed for a partition, assigned or not; `known` is false, and `out` 0, for nothing. What is
 /// answered survives a power cut, or, where all is at level os, the death of the process.
 ///
-/// Errors: UNKNOWN_TOPIC_OR_PARTITION; INVALID_ARGUMENT without a group.
+/// Errors: UNKNOWN_TOPIC_OR_PARTITION; INVALID_ARGUMENT without a group; UNSTABLE_OFFSETS, which passes, while a raw
+/// transaction is open that will commit an offset for the partition, unless the isolation is read_uncommitted
+/// (KIP-447).
 #[unsafe(no_mangle)]
 #[must_use]
 pub extern "C" fn oncelog_consumer_committed(
@@ -266,7 +269,9 @@ pub extern "C" fn oncelog_consumer_rewind(consumer: *const oncelog_consumer_t) -
     call(|_| Ok(find(consumer)?.consumer.rewind()?))
 }
 
-/// How many records lie between the position and the end. Zero when all is read: commits leave no holes.
+/// How many records lie between the position and the end that this consumer's isolation sees: the last stable offset,
+/// or the end. Zero when all is read: commits leave no holes. Aborted records that lie between count too. Of all
+/// consumers with a group: `oncelog_consumer_lags`.
 ///
 /// Errors: as `oncelog_consumer_position`.
 #[unsafe(no_mangle)]

@@ -2,18 +2,16 @@
 #![allow(unsafe_code)]
 
 use std::ffi::c_char;
-use std::time::Duration;
 
-use engine::{Engine, Identity};
+use engine::Engine;
 
 use crate::call::call;
+use crate::choices::{durability_number, timestamp_type_number};
 use crate::error::oncelog_error_t;
 use crate::handle::{end, find, handle, make};
 use crate::kept::Kept;
 use crate::options::{oncelog_engine_options_t, oncelog_topic_options_t};
-use crate::structs::{
-    durability_number, oncelog_damage_t, oncelog_identity_t, oncelog_opening_t, oncelog_topic_info_t,
-};
+use crate::structs::{oncelog_damage_t, oncelog_opening_t, oncelog_topic_info_t};
 use crate::ticket::{Pending, Wanted, oncelog_ticket_t};
 
 /// An open log. Any number of threads may use it.
@@ -219,6 +217,7 @@ pub extern "C" fn oncelog_topics(
             id: topic.id.0,
             partitions: topic.partitions,
             durability: durability_number(topic.durability),
+            timestamp_type: timestamp_type_number(topic.timestamp_type),
         });
         out.set(make(topics)?);
         Ok(())
@@ -272,34 +271,6 @@ pub extern "C" fn oncelog_delete_producer_ticket(
     call(|c| {
         let (open, ticket) = (find(engine)?, Wanted::maybe(c, ticket)?);
         Pending::Nothing(open.engine.delete_producer_ticket(c.text(name, "name")?)?).give(ticket)
-    })
-}
-
-/// An identity for batches that carry producer id, epoch and sequences of their own, as a broker's do; see
-/// `oncelog_append_options_t`. With a transactional id the epoch is raised and older holders are fenced, durably,
-/// before this returns. With `current` it is given only if nobody else raised the epoch since. Both may be NULL.
-///
-/// Errors: PRODUCER_FENCED if `current` is not the newest holder; INVALID_ARGUMENT; what a write answers.
-#[unsafe(no_mangle)]
-#[must_use]
-pub extern "C" fn oncelog_init_producer(
-    engine: *const oncelog_engine_t,
-    transactional_id: *const c_char,
-    timeout_ms: u32,
-    current: *const oncelog_identity_t,
-    out: *mut oncelog_identity_t,
-) -> *mut oncelog_error_t {
-    call(|c| {
-        let (open, out) = (find(engine)?, c.out(out, "out")?);
-        let id = c.optional_text(transactional_id, "transactional_id")?;
-        let current = match current.is_null() {
-            true => None,
-            false => Some(c.one(current, "current")?),
-        };
-        let current = current.map(|given| Identity { producer_id: given.producer_id, epoch: given.epoch });
-        let timeout = Duration::from_millis(timeout_ms.into());
-        out.set(open.engine.init_producer(id, timeout, current)?.into());
-        Ok(())
     })
 }
 

@@ -117,6 +117,8 @@ about! {
     Ticket "ticket";
     Completions "completion queue";
     Text "text";
+    OpenTransactions "list of open transactions";
+    ConsumerLags "list of lags";
 }
 
 const fn c(text: &'static str) -> &'static CStr {
@@ -126,7 +128,7 @@ const fn c(text: &'static str) -> &'static CStr {
     }
 }
 
-const KINDS: [Kind; 13] = [
+const KINDS: [Kind; 15] = [
     Kind::Error,
     Kind::Engine,
     Kind::Topics,
@@ -140,6 +142,8 @@ const KINDS: [Kind; 13] = [
     Kind::Ticket,
     Kind::Completions,
     Kind::Text,
+    Kind::OpenTransactions,
+    Kind::ConsumerLags,
 ];
 
 impl Fixed {

@@ -36,6 +36,8 @@ pub enum Kind {
     Ticket,
     Completions,
     Text,
+    OpenTransactions,
+    ConsumerLags,
 }
 
 /// Declares where the values of a type of handle are.

@@ -11,7 +11,8 @@ pub struct Kept<T> {
     _texts: Vec<CString>,
 }
 
-// SAFETY: the items' pointers lead into `_texts`, which nobody changes and which lives as long as the items.
+// SAFETY: the items' pointers lead into `_texts`, or into another list that their owner keeps beside this one: nobody
+// changes those, and they live as long as the items.
 unsafe impl<T> Send for Kept<T> {}
 // SAFETY: as above; shared, both are only read.
 unsafe impl<T> Sync for Kept<T> {}

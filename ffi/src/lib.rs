@@ -3,7 +3,8 @@
 //! * `table`, `handle`: what callers hold are numbers, looked up at each call; nothing a caller passes as a handle is
 //!   ever followed.
 //! * `call`: the door. Panics stop there, and the caller's pointers are read there and nowhere else.
-//! * `structs`, `options`, `record`, `kept`: from the header's structs to the engine's types and back.
+//! * `structs`, `options`, `choices`, `record`, `kept`: from the header's structs and numbers to the engine's types and
+//!   back.
 //! * The other files: one object of the header each, in the order in which it tells of them.
 #![allow(non_camel_case_types, reason = "the header's names")]
 
@@ -23,9 +24,13 @@ mod producer;
 
 mod ticket;
 
+mod answers;
+
 mod transactional;
 
 mod transaction;
+
+mod raw;
 
 mod consumer;
 
@@ -36,6 +41,7 @@ mod logger;
 mod allocator;
 
 mod call;
+mod choices;
 mod handle;
 mod kept;
 mod options;

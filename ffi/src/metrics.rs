@@ -6,10 +6,12 @@ use std::ffi::{CString, c_char};
 use engine::{Histogram, Metrics};
 
 use crate::call::call;
+use crate::codes::{ONCELOG_HISTOGRAM_BOUNDS, ONCELOG_HISTOGRAM_BUCKETS};
 use crate::engine_handle::oncelog_engine_t;
 use crate::error::{self, oncelog_error_t};
 use crate::handle::{end, find, handle, make};
-use crate::structs::sized;
+use crate::kept::Kept;
+use crate::structs::{oncelog_consumer_lag_t, sized};
 
 /// How often values fell into each of a few ranges.
 #[repr(C)]
@@ -20,9 +22,9 @@ pub struct oncelog_histogram_t {
     /// Their sum.
     pub sum: u64,
     /// The greatest value of each bucket, growing.
-    pub bounds: [u64; 16],
+    pub bounds: [u64; ONCELOG_HISTOGRAM_BOUNDS],
     /// How many values fell into each bucket. The last one takes what lies above all bounds.
-    pub counts: [u64; 17],
+    pub counts: [u64; ONCELOG_HISTOGRAM_BUCKETS],
 }
 
 /// How an open log stands and what it has done. Counts begin with 0 at each open and only grow.
@@ -71,13 +73,8 @@ sized! {
 
 impl From<&Histogram> for oncelog_histogram_t {
     fn from(histogram: &Histogram) -> Self {
-        let at = |values: &[u64], i: usize| values.get(i).copied().unwrap_or_default();
-        Self {
-            count: histogram.count(),
-            sum: histogram.sum(),
-            bounds: std::array::from_fn(|i| at(histogram.bounds(), i)),
-            counts: std::array::from_fn(|i| at(histogram.counts(), i)),
-        }
+        let (bounds, counts) = (*histogram.bounds(), *histogram.counts());
+        Self { count: histogram.count(), sum: histogram.sum(), bounds, counts }
     }
 }
 
@@ -105,6 +102,11 @@ impl From<&Metrics> for oncelog_metrics_t {
     }
 }
 
+/// How far groups were behind when they were asked for.
+pub struct oncelog_consumer_lags_t;
+
+handle!(oncelog_consumer_lags_t, ConsumerLags, Kept<oncelog_consumer_lag_t>);
+
 /// A text that the library made.
 pub struct oncelog_text_t;
 
@@ -112,7 +114,7 @@ handle!(oncelog_text_t, Text, CString);
 
 /// How the log stands and what it has done since it was opened: a snapshot that takes microseconds, waits for nobody
 /// and reads nothing from the disk. Set `out->struct_size` first. How far consumers are behind is told by
-/// `oncelog_openmetrics` and, of one consumer, by `oncelog_consumer_lag`.
+/// `oncelog_consumer_lags`, by `oncelog_openmetrics` and, of one consumer, by `oncelog_consumer_lag`.
 #[unsafe(no_mangle)]
 #[must_use]
 pub extern "C" fn oncelog_metrics(
@@ -126,7 +128,52 @@ pub extern "C" fn oncelog_metrics(
     })
 }
 
-/// The same, and the lag of each group's open consumers, in the OpenMetrics text format 1.0, which Prometheus reads:
+/// How far the groups of open consumers are behind, by group, topic and partition: one entry for each partition that is
+/// assigned to a consumer with a group and has a position there. As cheap as `oncelog_metrics`. Read them with
+/// `oncelog_consumer_lags_get`, free the list with `oncelog_consumer_lags_free`.
+#[unsafe(no_mangle)]
+#[must_use]
+pub extern "C" fn oncelog_consumer_lags(
+    engine: *const oncelog_engine_t,
+    out: *mut *mut oncelog_consumer_lags_t,
+) -> *mut oncelog_error_t {
+    call(|c| {
+        let (open, out) = (find(engine)?, c.out(out, "out")?);
+        let lags = Kept::new(&open.engine.metrics().lags, |lag, keep| oncelog_consumer_lag_t {
+            group: keep(&lag.group),
+            topic: keep(&lag.partition.topic),
+            partition: lag.partition.partition,
+            position: lag.position,
+            lag: lag.lag,
+        });
+        out.set(make(lags)?);
+        Ok(())
+    })
+}
+
+/// The lags of a list; they live until it is freed.
+#[unsafe(no_mangle)]
+#[must_use]
+pub extern "C" fn oncelog_consumer_lags_get(
+    lags: *const oncelog_consumer_lags_t,
+    out: *mut *const oncelog_consumer_lag_t,
+    count: *mut usize,
+) -> *mut oncelog_error_t {
+    call(|c| {
+        let (lags, out, count) = (find(lags)?, c.out(out, "out")?, c.out(count, "count")?);
+        out.set(lags.items().as_ptr());
+        count.set(lags.items().len());
+        Ok(())
+    })
+}
+
+/// Frees a list of lags. NULL is no error.
+#[unsafe(no_mangle)]
+pub extern "C" fn oncelog_consumer_lags_free(lags: *mut oncelog_consumer_lags_t) -> *mut oncelog_error_t {
+    call(|_| if lags.is_null() { Ok(()) } else { end(lags) })
+}
+
+/// What `oncelog_metrics` and `oncelog_consumer_lags` say, in the OpenMetrics text format 1.0, which Prometheus reads:
 /// answer it with the media type `application/openmetrics-text; version=1.0.0; charset=utf-8`. Read the text with
 /// `oncelog_text_get`, free it with `oncelog_text_free`.
 #[unsafe(no_mangle)]

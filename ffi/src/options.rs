@@ -5,13 +5,14 @@ use std::ffi::c_char;
 use std::time::Duration;
 
 use engine::{
-    AppendOptions, ConsumerOptions, EngineOptions, ErrorKind, Identity, ProducerOptions, ReadOptions, TopicOptions,
+    AppendOptions, BatchBuilder, ConsumerOptions, EngineOptions, ErrorKind, ProducerOptions, ReadOptions, TopicOptions,
 };
 
 use crate::call::{Answer, Caller};
+use crate::choices::{compression, durability, isolation, start, switch, timestamp_type, visibility};
 use crate::codes::ONCELOG_LINGER_NONE;
 use crate::error::Fault;
-use crate::structs::{durability, isolation, oncelog_identity_t, sized, start, switch};
+use crate::structs::{oncelog_identity_t, oncelog_place_t, sized};
 
 /// How to open a log. NULL, or zeros, are the defaults.
 #[repr(C)]
@@ -39,11 +40,27 @@ pub struct oncelog_engine_options_t {
     pub accept_loss: u32,
     /// How long what was acknowledged at level os may wait for its flush, in milliseconds. Default: 1000.
     pub flush_interval_ms: u32,
+    /// What readers see, `ONCELOG_VISIBILITY_*`: records that have met their topic's level, or only what is durable.
+    /// Default: level.
+    pub visibility: u32,
+    /// `ONCELOG_YES`: transactions of raw identities that begin in this life stay open when the log is opened again,
+    /// until they are decided or their timeout, which begins anew, has passed: for brokers, whose clients outlive them.
+    /// Default: no, which aborts them then, as those of transactional producers always are.
+    pub keep_raw_transactions: u32,
+    /// Memory of the buffers of all open transactions together, in bytes. A transaction that finds none left streams:
+    /// its records go to the log before it is decided. 1: every one does. Default: 64 MiB.
+    pub transaction_memory: usize,
+    /// The longest timeout that a transaction may ask for (Kafka's transaction.max.timeout.ms), in milliseconds.
+    /// Default: 900000.
+    pub transaction_timeout_max_ms: u32,
+    /// Zero.
+    pub reserved: u32,
 }
 
 impl oncelog_engine_options_t {
     /// The engine's options, and whether it has threads.
     pub fn read(self) -> Answer<(EngineOptions, bool)> {
+        check_reserved("oncelog_engine_options_t", self.reserved)?;
         let mut options = EngineOptions::default();
         if let Some(level) = durability(self.durability)? {
             options = options.durability(level);
@@ -66,6 +83,19 @@ impl oncelog_engine_options_t {
         if let Some(accept) = switch(self.accept_loss, "accept_loss")? {
             options = options.accept_loss(accept);
         }
+        if let Some(visibility) = visibility(self.visibility)? {
+            options = options.visibility(visibility);
+        }
+        if let Some(keep) = switch(self.keep_raw_transactions, "keep_raw_transactions")? {
+            options = options.keep_raw_transactions(keep);
+        }
+        if self.transaction_memory > 0 {
+            options = options.transaction_memory(self.transaction_memory);
+        }
+        if self.transaction_timeout_max_ms > 0 {
+            let timeout = Duration::from_millis(self.transaction_timeout_max_ms.into());
+            options = options.transaction_timeout_max(timeout);
+        }
         let threads = switch(self.threads, "threads")?.unwrap_or(true);
         Ok((options.threads(threads), threads))
     }
@@ -82,12 +112,14 @@ pub struct oncelog_topic_options_t {
     /// When the topic's appends are acknowledged and its records become visible, `ONCELOG_DURABILITY_*`. Default: the
     /// engine's.
     pub durability: u32,
+    /// Whose time its records carry, `ONCELOG_TIMESTAMP_*` (Kafka's message.timestamp.type). Default: the senders'.
+    pub timestamp_type: u32,
 }
 
 impl oncelog_topic_options_t {
     /// The engine's word for it.
     pub fn read(self) -> Answer<TopicOptions> {
-        let mut options = TopicOptions::new();
+        let mut options = TopicOptions::new().timestamp_type(timestamp_type(self.timestamp_type)?);
         if self.partitions > 0 {
             options = options.partitions(self.partitions);
         }
@@ -113,6 +145,18 @@ pub struct oncelog_producer_options_t {
     /// A batch is closed this long after its first record, unless somebody waits for it earlier; `ONCELOG_LINGER_NONE`:
     /// at once. Default: 5.
     pub linger_ms: u32,
+    /// How batches are compressed, `ONCELOG_COMPRESSION_*`, those of transactions too. Worth it where the disk is
+    /// dearer than the processor, and for batches of many records. Bounds such as `batch_bytes` count what is not
+    /// compressed yet. Default: none.
+    pub compression: u32,
+    /// Of a transactional producer: the bytes past which a transaction streams, at most 16 MiB; 1: with its first
+    /// record. Up to it a transaction is memory, and its commit one write; past it its records go to the log as they
+    /// come and hold the last stable offset of their partitions back until it is decided. Default: 1 MiB.
+    pub transaction_buffer: usize,
+    /// Of a transactional producer: how long a transaction that streams may be open, in milliseconds, at most
+    /// `transaction_timeout_max_ms` of the engine; then it is aborted. One that is memory only has no timeout. Default:
+    /// 60000.
+    pub transaction_timeout_ms: u32,
     /// Zero.
     pub reserved: u32,
 }
@@ -120,11 +164,8 @@ pub struct oncelog_producer_options_t {
 impl oncelog_producer_options_t {
     /// The engine's word for it.
     pub fn read(self, caller: &Caller) -> Answer<ProducerOptions> {
-        if self.reserved != 0 {
-            let text = "reserved of oncelog_producer_options_t must be 0; zero the struct first";
-            return Err(Fault::new(ErrorKind::InvalidArgument, format!("{text}, reserved={}", self.reserved)));
-        }
-        let mut options = ProducerOptions::new();
+        check_reserved("oncelog_producer_options_t", self.reserved)?;
+        let mut options = ProducerOptions::new().compression(compression(self.compression)?);
         if let Some(name) = caller.optional_text(self.name, "name")? {
             options = options.name(name);
         }
@@ -138,6 +179,12 @@ impl oncelog_producer_options_t {
             0 => {}
             ONCELOG_LINGER_NONE => options = options.linger(Duration::ZERO),
             linger => options = options.linger(Duration::from_millis(linger.into())),
+        }
+        if self.transaction_buffer > 0 {
+            options = options.transaction_buffer(self.transaction_buffer);
+        }
+        if self.transaction_timeout_ms > 0 {
+            options = options.transaction_timeout(Duration::from_millis(self.transaction_timeout_ms.into()));
         }
         Ok(options)
     }
@@ -188,13 +235,23 @@ pub struct oncelog_read_options_t {
     pub isolation: u32,
     /// Most bytes of one read; the first batch is given whole even if it is larger. Default: 1 MiB.
     pub max_bytes: usize,
+    /// Where the reader stands, as `oncelog_records_next_place` answered it in this life of the log or an earlier one:
+    /// the read answers TRUNCATED if a crash took records that the place stands behind. Its offset is the one to read.
+    /// Default: NULL, which asks for nothing.
+    pub from: *const oncelog_place_t,
 }
 
 impl oncelog_read_options_t {
     /// The engine's word for it.
-    pub fn read(self) -> Answer<ReadOptions> {
-        let options = ReadOptions::new().isolation(isolation(self.isolation)?);
-        Ok(if self.max_bytes > 0 { options.max_bytes(self.max_bytes) } else { options })
+    pub fn read(self, caller: &Caller) -> Answer<ReadOptions> {
+        let mut options = ReadOptions::new().isolation(isolation(self.isolation)?);
+        if self.max_bytes > 0 {
+            options = options.max_bytes(self.max_bytes);
+        }
+        if !self.from.is_null() {
+            options = options.from(caller.one(self.from, "from")?.into());
+        }
+        Ok(options)
     }
 }
 
@@ -213,6 +270,12 @@ pub struct oncelog_append_options_t {
     pub base_sequence: i32,
     /// Who sends it; see `oncelog_init_producer`.
     pub producer: oncelog_identity_t,
+    /// `ONCELOG_YES`: the batch belongs to the transaction of its producer, which must have a transactional id, and
+    /// begins it if none is open; see `oncelog_end_transaction`. Sequences begin at 0 in each transaction. Default: no.
+    pub transactional: u32,
+    /// How the batch is compressed, `ONCELOG_COMPRESSION_*`; it is not where that would not make it smaller. Default:
+    /// none.
+    pub compression: u32,
 }
 
 impl oncelog_append_options_t {
@@ -222,12 +285,23 @@ impl oncelog_append_options_t {
         Ok(durability(self.durability)?.map_or(options.clone(), |level| options.durability(level)))
     }
 
-    /// Who sends the batch and its first sequence number, if it says so.
-    pub fn identity(self) -> Answer<Option<(Identity, i32)>> {
-        let oncelog_identity_t { producer_id, epoch } = self.producer;
-        let given = switch(self.identified, "identified")? == Some(true);
-        Ok(given.then_some((Identity { producer_id, epoch }, self.base_sequence)))
+    /// Tells a batch what it is to say of itself.
+    pub fn tell(self, batch: &mut BatchBuilder) -> Answer {
+        if switch(self.identified, "identified")? == Some(true) {
+            batch.producer(self.producer.into(), self.base_sequence);
+        }
+        batch.transactional(switch(self.transactional, "transactional")? == Some(true));
+        batch.compression(compression(self.compression)?);
+        Ok(())
     }
+}
+
+fn check_reserved(what: &str, reserved: u32) -> Answer {
+    if reserved == 0 {
+        return Ok(());
+    }
+    let text = "must be 0; zero the struct first";
+    Err(Fault::new(ErrorKind::InvalidArgument, format!("reserved of {what} {text}, reserved={reserved}")))
 }
 
 sized! {

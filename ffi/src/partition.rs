@@ -6,7 +6,7 @@ use std::ffi::{CString, c_char, c_void};
 use engine::io::sync::Mutex;
 use engine::{Appended, Batch, BatchBuilder, ErrorKind, Partition, Ticket};
 
-use crate::call::{Answer, Caller, call};
+use crate::call::{Answer, Caller, call, tell};
 use crate::engine_handle::oncelog_engine_t;
 use crate::error::{self, Fault, oncelog_error_t};
 use crate::handle::{end, find, handle, make};
@@ -40,9 +40,7 @@ impl Opened {
         let with = options.read()?;
         let spare = self.spare.try_lock().and_then(|mut spare| spare.take());
         let mut builder = spare.unwrap_or_else(Batch::builder);
-        if let Some((identity, sequence)) = options.identity()? {
-            builder.producer(identity, sequence);
-        }
+        options.tell(&mut builder)?;
         let mut now = None;
         record::each(caller, records, |record| {
             if record.partition.is_some() || record.position.is_some() {
@@ -97,12 +95,17 @@ pub extern "C" fn oncelog_partition_free(partition: *mut oncelog_partition_t) ->
 }
 
 /// Appends records as one batch and waits until it has met the topic's level. Records without a timestamp get the
-/// clock's. A batch with an identity that is here already is answered as a duplicate, not written again. `options` and
-/// `out` may be NULL.
+/// clock's; where the topic keeps the log's time, all get that. A batch with an identity that is here already is
+/// answered as a duplicate, not written again. A transactional one begins the transaction of its identity if none is
+/// open; see `oncelog_end_transaction`. `options` and `out` may be NULL.
 ///
-/// Errors: nothing was written: INVALID_ARGUMENT, INVALID_RECORD, RECORD_TOO_LARGE; OUT_OF_ORDER_SEQUENCE,
-/// UNKNOWN_PRODUCER, STALE_EPOCH for a batch with an identity that does not follow; UNKNOWN_TOPIC_OR_PARTITION once the
-/// topic is deleted; FULL, READ_ONLY, POISONED, CLOSED, FORKED. INDETERMINATE if the write or flush failed.
+/// Errors: nothing was written: INVALID_ARGUMENT, RECORD_TOO_LARGE; INVALID_RECORD, also for a transactional batch
+/// without an identity; OUT_OF_ORDER_SEQUENCE, UNKNOWN_PRODUCER, STALE_EPOCH for a batch with an identity that does not
+/// follow; INVALID_TRANSACTION_STATE for a transactional batch of an identity without a transactional id, or one that
+/// is not transactional where the identity's transaction has records; LIMIT_EXCEEDED if too many transactions are open
+/// or this one reaches too many partitions; UNSUPPORTED_VERSION for a codec that this build lacks;
+/// UNKNOWN_TOPIC_OR_PARTITION once the topic is deleted; FULL, READ_ONLY, POISONED, CLOSED, FORKED. INDETERMINATE if
+/// the write or flush failed.
 #[unsafe(no_mangle)]
 #[must_use]
 pub extern "C" fn oncelog_partition_append(
@@ -144,10 +147,11 @@ pub extern "C" fn oncelog_partition_append_ticket(
 }
 
 /// Appends one record batch of Kafka's format 2 as a client encoded it, byte for byte, and waits for its level. What it
-/// holds is checked, its offsets are set. Of `options` the level counts alone. `options` and `ticket` may be NULL; with
-/// a ticket this does not wait.
+/// holds is checked, its offsets are set; its producer, its transaction and its codec are its own. Of `options` the
+/// level counts alone. `options` and `ticket` may be NULL; with a ticket this does not wait.
 ///
-/// Errors: as `oncelog_partition_append`; CORRUPT, INVALID_RECORD if the bytes are no batch that may be appended.
+/// Errors: as `oncelog_partition_append`; CORRUPT, INVALID_RECORD if the bytes are no batch that may be appended: one
+/// that claims the log's time where the topic sets it, too.
 #[unsafe(no_mangle)]
 #[must_use]
 pub extern "C" fn oncelog_partition_append_batch(
@@ -169,11 +173,15 @@ pub extern "C" fn oncelog_partition_append_batch(
     })
 }
 
-/// Reads from an offset on: what is visible now, nothing if that is nothing yet. Go on with
-/// `oncelog_records_next_offset`. `options` may be NULL. Free the records with `oncelog_records_free`.
+/// Reads from an offset on: what is visible now, nothing if that is nothing yet. At read_committed, the default, a read
+/// ends at the last stable offset and leaves out what was aborted. Go on with `oncelog_records_next_offset`, which
+/// steps over that too, or, over lives of the log, with `oncelog_records_next_place`. `options` may be NULL. Free the
+/// records with `oncelog_records_free`.
 ///
-/// Errors: OFFSET_OUT_OF_RANGE below the start or above the end; UNKNOWN_TOPIC_OR_PARTITION once the topic is deleted;
-/// IO; CLOSED, FORKED. Damaged records are reported by `oncelog_records_next`, where they lie.
+/// Errors: OFFSET_OUT_OF_RANGE below the start or above the end; with `options->from` TRUNCATED if a crash took records
+/// that the place stands behind, others may have their offsets, and INVALID_ARGUMENT if `offset` is not its own;
+/// UNKNOWN_TOPIC_OR_PARTITION once the topic is deleted; IO; CLOSED, FORKED. Damaged records are reported by
+/// `oncelog_records_next`, where they lie.
 #[unsafe(no_mangle)]
 #[must_use]
 pub extern "C" fn oncelog_partition_read(
@@ -184,8 +192,55 @@ pub extern "C" fn oncelog_partition_read(
 ) -> *mut oncelog_error_t {
     call(|c| {
         let (opened, out) = (find(partition)?, c.out(out, "out")?);
-        let options = c.options(options)?.read()?;
+        let options = c.options(options)?.read(c)?;
         out.set(make(Walkable::new(opened.partition.read(offset, options)?))?);
+        Ok(())
+    })
+}
+
+/// The offset of the first record, by offsets, whose timestamp is `timestamp` or later, in milliseconds since 1970;
+/// `known` is false, and `out` 0, if there is none yet. As Kafka's ListOffsets (KIP-79) at read_committed: only what
+/// lies below the last stable offset counts. Little is decoded. Where timestamps do not follow the offsets, records
+/// behind the one found may be older.
+///
+/// Errors: INVALID_ARGUMENT for a negative timestamp; CORRUPT if records are damaged that come into question; as
+/// `oncelog_partition_read`.
+#[unsafe(no_mangle)]
+#[must_use]
+pub extern "C" fn oncelog_partition_offset_at(
+    partition: *const oncelog_partition_t,
+    timestamp: i64,
+    out: *mut u64,
+    known: *mut bool,
+) -> *mut oncelog_error_t {
+    call(|c| {
+        let (opened, out, known) = (find(partition)?, c.out(out, "out")?, c.out(known, "known")?);
+        tell(out, known, opened.partition.offset_at(timestamp)?);
+        Ok(())
+    })
+}
+
+/// The greatest timestamp there is, in milliseconds since 1970, and the offset of the first record that has it. `known`
+/// is false, and both are 0, while no record has one. As Kafka's ListOffsets for the greatest timestamp (KIP-734),
+/// bounded as `oncelog_partition_offset_at`.
+///
+/// Errors: as `oncelog_partition_offset_at`.
+#[unsafe(no_mangle)]
+#[must_use]
+pub extern "C" fn oncelog_partition_max_timestamp(
+    partition: *const oncelog_partition_t,
+    offset: *mut u64,
+    timestamp: *mut i64,
+    known: *mut bool,
+) -> *mut oncelog_error_t {
+    call(|c| {
+        let (opened, offset) = (find(partition)?, c.out(offset, "offset")?);
+        let (timestamp, known) = (c.out(timestamp, "timestamp")?, c.out(known, "known")?);
+        let found = opened.partition.max_timestamp()?;
+        let (at, time) = found.unwrap_or_default();
+        offset.set(at);
+        timestamp.set(time);
+        known.set(found.is_some());
         Ok(())
     })
 }

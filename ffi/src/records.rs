@@ -5,12 +5,12 @@ use std::ffi::{CString, c_char};
 use std::ptr::null;
 
 use engine::io::sync::RwLock;
-use engine::{Error, ErrorKind, Header, Headers, RecordView, Records, RecordsIter};
+use engine::{Error, ErrorKind, Header, Headers, Place, RecordView, Records, RecordsIter};
 
 use crate::call::{Answer, call, tell};
 use crate::error::{self, Fault, oncelog_error_t};
 use crate::handle::{end, find, handle};
-use crate::structs::{oncelog_header_view_t, oncelog_record_view_t};
+use crate::structs::{oncelog_header_view_t, oncelog_place_t, oncelog_record_view_t};
 
 /// Records as a read or a poll answered them, of one partition or of several. They own their bytes, so they may be kept
 /// after the engine is closed. One thread walks them at a time.
@@ -266,6 +266,27 @@ pub extern "C" fn oncelog_records_next_offset(
     call(|c| {
         let (records, out, known) = (find(records)?, c.out(out, "out")?, c.out(known, "known")?);
         tell(out, known, records.records.next_offset(c.text(topic, "topic")?, partition));
+        Ok(())
+    })
+}
+
+/// Where a reader of a partition stands behind these records: what `oncelog_records_next_offset` says and how it can be
+/// told, in a later life of the log too, whether the records before are still there. Give it to a read as
+/// `oncelog_read_options_t::from`. `known` is false, and `out` zero, if these records hold nothing of the partition.
+#[unsafe(no_mangle)]
+#[must_use]
+pub extern "C" fn oncelog_records_next_place(
+    records: *const oncelog_records_t,
+    topic: *const c_char,
+    partition: u32,
+    out: *mut oncelog_place_t,
+    known: *mut bool,
+) -> *mut oncelog_error_t {
+    call(|c| {
+        let (records, out, known) = (find(records)?, c.out(out, "out")?, c.out(known, "known")?);
+        let place = records.records.next_place(c.text(topic, "topic")?, partition);
+        out.set(place.unwrap_or(Place { incarnation: 0, lsn: 0, offset: 0 }).into());
+        known.set(place.is_some());
         Ok(())
     })
 }

@@ -2,15 +2,13 @@
 #![allow(unsafe_code)]
 
 use std::ffi::{c_char, c_void};
-use std::time::Duration;
 
 use engine::{
-    Appended, Bounds, Committed, Durability, ErrorKind, Identity, Isolation, OffsetAndMetadata, Offsets, Start,
-    TopicPartition,
+    Appended, Bounds, Committed, ErrorKind, GroupMetadata, Identity, OffsetAndMetadata, Offsets, Place, TopicPartition,
 };
 
 use crate::call::{Answer, Caller};
-use crate::codes::*;
+use crate::codes::ONCELOG_OFFSET_LEADER_EPOCH;
 use crate::error::Fault;
 
 /// A header of a record to send.
@@ -155,6 +153,33 @@ impl From<Bounds> for oncelog_bounds_t {
     }
 }
 
+/// Where a reader stands: behind the records below an offset, as one life of the log showed them. It may be kept as
+/// numbers; see `oncelog_records_next_place`.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct oncelog_place_t {
+    /// The life of the log that showed them.
+    pub incarnation: u64,
+    /// The frame that holds the last of them, or one that was no less safe; 0 for none.
+    pub lsn: u64,
+    /// The offset to read next.
+    pub offset: u64,
+}
+
+impl From<Place> for oncelog_place_t {
+    fn from(place: Place) -> Self {
+        let Place { incarnation, lsn, offset } = place;
+        Self { incarnation, lsn, offset }
+    }
+}
+
+impl From<oncelog_place_t> for Place {
+    fn from(place: oncelog_place_t) -> Self {
+        let oncelog_place_t { incarnation, lsn, offset } = place;
+        Self { incarnation, lsn, offset }
+    }
+}
+
 /// A partition by its name.
 #[repr(C)]
 #[derive(Clone, Copy)]
@@ -232,6 +257,12 @@ impl From<Identity> for oncelog_identity_t {
     }
 }
 
+impl From<oncelog_identity_t> for Identity {
+    fn from(identity: oncelog_identity_t) -> Self {
+        Self { producer_id: identity.producer_id, epoch: identity.epoch }
+    }
+}
+
 /// Names the group whose offsets a transaction commits.
 #[repr(C)]
 #[derive(Clone, Copy)]
@@ -240,6 +271,11 @@ pub struct oncelog_group_metadata_t {
     pub struct_size: u32,
     /// The group's name.
     pub group: *const c_char,
+}
+
+/// The group that a struct names.
+pub fn group(caller: &Caller, group: *const oncelog_group_metadata_t) -> Answer<GroupMetadata> {
+    Ok(GroupMetadata { group: caller.text(caller.options(group)?.group, "group")?.to_owned() })
 }
 
 /// A topic as it stands. It borrows from its `oncelog_topics_t`.
@@ -254,6 +290,61 @@ pub struct oncelog_topic_info_t {
     pub partitions: u32,
     /// The topic's own level, one of `ONCELOG_DURABILITY_*`; 0 if it has none.
     pub durability: u32,
+    /// Whose time its records carry, one of `ONCELOG_TIMESTAMP_*`.
+    pub timestamp_type: u32,
+}
+
+/// A partition and an offset in it. It borrows from its list.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct oncelog_partition_offset_t {
+    /// The topic's name.
+    pub topic: *const c_char,
+    /// The partition's number in its topic.
+    pub partition: u32,
+    /// The offset.
+    pub offset: u64,
+}
+
+/// A transaction that is open and has something in the log: it holds the last stable offset of its partitions back. It
+/// borrows from its `oncelog_open_transactions_t`.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct oncelog_open_transaction_t {
+    /// Its number.
+    pub number: u64,
+    /// Whose it is.
+    pub transactional_id: *const c_char,
+    /// The producer id and epoch of its batches.
+    pub identity: oncelog_identity_t,
+    /// When its first batch or offset came to the log, wall clock, milliseconds since 1970.
+    pub since: i64,
+    /// The partitions that hold records of it, each with the offset of the first: the last stable offset there is no
+    /// greater.
+    pub partitions: *const oncelog_partition_offset_t,
+    /// How many of them.
+    pub partition_count: usize,
+    /// How long it may stay open, counted while the log is open; `ONCELOG_FOREVER` if there is no end.
+    pub timeout_ms: u32,
+    /// True if its owner sends raw batches; false if it belongs to a transactional producer.
+    pub raw: bool,
+}
+
+/// How far a group is behind in a partition, by the position of its consumer. It borrows from its
+/// `oncelog_consumer_lags_t`.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct oncelog_consumer_lag_t {
+    /// The group.
+    pub group: *const c_char,
+    /// The topic's name.
+    pub topic: *const c_char,
+    /// The partition's number in its topic.
+    pub partition: u32,
+    /// The offset to read next. Of several consumers in one group, the least.
+    pub position: u64,
+    /// Records between the position and the end that the consumer sees.
+    pub lag: u64,
 }
 
 /// Durable frames that are damaged on disk.
@@ -293,70 +384,6 @@ pub struct oncelog_opening_t {
     pub damage_count: usize,
     /// The log was made by this open.
     pub created: bool,
-}
-
-/// A level; 0 is the default.
-pub fn durability(level: u32) -> Answer<Option<Durability>> {
-    match level {
-        ONCELOG_DEFAULT => Ok(None),
-        ONCELOG_DURABILITY_OS => Ok(Some(Durability::Os)),
-        ONCELOG_DURABILITY_DISK => Ok(Some(Durability::Disk)),
-        ONCELOG_DURABILITY_MEMORY => Ok(Some(Durability::Memory)),
-        _ => Err(bad_choice("durability", level)),
-    }
-}
-
-/// A level as the header numbers it.
-pub fn durability_number(level: Option<Durability>) -> u32 {
-    match level {
-        None => ONCELOG_DEFAULT,
-        Some(Durability::Os) => ONCELOG_DURABILITY_OS,
-        Some(Durability::Memory) => ONCELOG_DURABILITY_MEMORY,
-        Some(_) => ONCELOG_DURABILITY_DISK,
-    }
-}
-
-/// An isolation; 0 is the default.
-pub fn isolation(isolation: u32) -> Answer<Isolation> {
-    match isolation {
-        ONCELOG_DEFAULT | ONCELOG_ISOLATION_READ_COMMITTED => Ok(Isolation::ReadCommitted),
-        ONCELOG_ISOLATION_READ_UNCOMMITTED => Ok(Isolation::ReadUncommitted),
-        _ => Err(bad_choice("isolation", isolation)),
-    }
-}
-
-/// A start rule; 0 is the default.
-pub fn start(start: u32) -> Answer<Start> {
-    match start {
-        ONCELOG_DEFAULT | ONCELOG_START_EARLIEST => Ok(Start::Earliest),
-        ONCELOG_START_LATEST => Ok(Start::Latest),
-        ONCELOG_START_NONE => Ok(Start::None),
-        _ => Err(bad_choice("start", start)),
-    }
-}
-
-/// A switch; `None` is the default.
-pub fn switch(value: u32, what: &str) -> Answer<Option<bool>> {
-    match value {
-        ONCELOG_DEFAULT => Ok(None),
-        ONCELOG_YES => Ok(Some(true)),
-        ONCELOG_NO => Ok(Some(false)),
-        _ => Err(bad_choice(what, value)),
-    }
-}
-
-/// A timeout.
-pub fn timeout(milliseconds: u32) -> Duration {
-    match milliseconds {
-        ONCELOG_FOREVER => Duration::MAX,
-        _ => Duration::from_millis(u64::from(milliseconds)),
-    }
-}
-
-#[cold]
-fn bad_choice(what: &str, value: u32) -> Fault {
-    let text = "is none of its constants; use one, or 0 for the default";
-    Fault::new(ErrorKind::InvalidArgument, format!("{what} {text}, value={value}"))
 }
 
 /// Says of a struct that it begins with its size and may be all zeros.

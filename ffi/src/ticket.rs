@@ -4,14 +4,15 @@
 use std::time::Duration;
 
 use engine::io::sync::{RwLock, RwLockReadGuard, RwLockWriteGuard};
-use engine::{Appended, Committed, Error, ErrorKind, Producer, Ticket, TransactionalProducer};
+use engine::{
+    Appended, Committed, Error, ErrorKind, Identity, Producer, Ticket, TransactionStatus, TransactionalProducer,
+};
 
 use crate::call::{Answer, Caller, Out, call};
+use crate::choices::timeout;
 use crate::error::{Fault, oncelog_error_t};
-use crate::handle::{Place, end, find, handle, place};
-use crate::producer::oncelog_producer_t;
-use crate::structs::{oncelog_appended_t, oncelog_committed_t, timeout};
-use crate::transactional::oncelog_transactional_producer_t;
+use crate::handle::{Place, find, handle, place};
+use crate::structs::{oncelog_appended_t, oncelog_committed_t, oncelog_identity_t};
 
 /// The answer to a call, on its way. Freeing a ticket cancels nothing: what was sent is sent. One thread waits at a
 /// time.
@@ -27,6 +28,8 @@ pub enum Pending {
     Committed(Ticket<Committed>),
     Producer(Ticket<Producer>),
     Transactional(Ticket<TransactionalProducer>),
+    Identity(Ticket<Identity>),
+    Status(Ticket<TransactionStatus>),
 }
 
 /// What it was answered.
@@ -37,6 +40,8 @@ pub enum Given {
     Committed(oncelog_committed_t),
     Producer(Option<Producer>),
     Transactional(Option<TransactionalProducer>),
+    Identity(oncelog_identity_t),
+    Status(TransactionStatus),
 }
 
 /// How far a ticket has come.
@@ -83,6 +88,18 @@ impl From<TransactionalProducer> for Given {
     }
 }
 
+impl From<Identity> for Given {
+    fn from(identity: Identity) -> Self {
+        Given::Identity(identity.into())
+    }
+}
+
+impl From<TransactionStatus> for Given {
+    fn from(status: TransactionStatus) -> Self {
+        Given::Status(status)
+    }
+}
+
 /// Does the same with a pending ticket of any type.
 macro_rules! with_ticket {
     ($pending:expr, $ticket:ident => $what:expr) => {
@@ -93,6 +110,8 @@ macro_rules! with_ticket {
             Pending::Committed($ticket) => $what,
             Pending::Producer($ticket) => $what,
             Pending::Transactional($ticket) => $what,
+            Pending::Identity($ticket) => $what,
+            Pending::Status($ticket) => $what,
         }
     };
 }
@@ -162,7 +181,7 @@ impl State {
     }
 
     /// What was answered.
-    fn given(&self) -> Answer<&Given> {
+    pub fn given(&self) -> Answer<&Given> {
         match self {
             State::Done(Ok(given)) => Ok(given),
             other => Err(other.none()),
@@ -170,7 +189,7 @@ impl State {
     }
 
     /// The same, to take a part of it away.
-    fn given_mut(&mut self) -> Answer<&mut Given> {
+    pub fn given_mut(&mut self) -> Answer<&mut Given> {
         match self {
             State::Done(Ok(given)) => Ok(given),
             other => Err(other.none()),
@@ -194,7 +213,7 @@ pub fn lock(state: &RwLock<State>) -> Answer<RwLockWriteGuard<'_, State>> {
 }
 
 /// The same to look at it, which many threads may do at once.
-fn look(state: &RwLock<State>) -> Answer<RwLockReadGuard<'_, State>> {
+pub fn look(state: &RwLock<State>) -> Answer<RwLockReadGuard<'_, State>> {
     state.try_read().ok_or_else(busy)
 }
 
@@ -206,12 +225,6 @@ fn busy() -> Fault {
 /// The answer to whoever asks a ticket that was given away.
 pub fn lost() -> Fault {
     Fault::new(ErrorKind::Closed, "the ticket was given to a completion queue, or lost to a panic; ask that")
-}
-
-#[cold]
-fn another(what: &str) -> Fault {
-    let text = format!("the ticket's answer is not {what}; ask for what its call promises, once if it is a handle");
-    Fault::new(ErrorKind::InvalidState, text)
 }
 
 /// Waits until the call has its answer: until a write has met its level, `os` when it is written to the operating
@@ -253,118 +266,6 @@ pub extern "C" fn oncelog_ticket_poll(ticket: *mut oncelog_ticket_t, done: *mut 
         done.set(lock(&state)?.advance(Pending::try_wait)?);
         Ok(())
     })
-}
-
-/// Where the record went, or the batch; of many records, the last.
-///
-/// Errors: INVALID_STATE if there is no answer yet, or one of another type; what the call answers.
-#[unsafe(no_mangle)]
-#[must_use]
-pub extern "C" fn oncelog_ticket_appended(
-    ticket: *const oncelog_ticket_t,
-    out: *mut oncelog_appended_t,
-) -> *mut oncelog_error_t {
-    call(|c| {
-        let (state, out) = (find(ticket)?, c.out(out, "out")?);
-        let appended = match look(&state)?.given()? {
-            Given::Appended(appended) => Some(*appended),
-            Given::Many(all) => all.last().copied(),
-            _ => None,
-        };
-        out.set(appended.ok_or_else(|| another("where records went"))?);
-        Ok(())
-    })
-}
-
-/// Where each of many records went, in their order: a borrowed array that lives until the ticket is freed.
-///
-/// Errors: as `oncelog_ticket_appended`.
-#[unsafe(no_mangle)]
-#[must_use]
-pub extern "C" fn oncelog_ticket_appended_many(
-    ticket: *const oncelog_ticket_t,
-    out: *mut *const oncelog_appended_t,
-    count: *mut usize,
-) -> *mut oncelog_error_t {
-    call(|c| {
-        let (state, out, count) = (find(ticket)?, c.out(out, "out")?, c.out(count, "count")?);
-        let state = look(&state)?;
-        let all: &[oncelog_appended_t] = match state.given()? {
-            Given::Appended(appended) => std::slice::from_ref(appended),
-            Given::Many(all) => all,
-            _ => return Err(another("where records went")),
-        };
-        // An answer that is there stays where it is until the ticket is freed.
-        out.set(all.as_ptr());
-        count.set(all.len());
-        Ok(())
-    })
-}
-
-/// What the transaction left.
-///
-/// Errors: as `oncelog_ticket_appended`.
-#[unsafe(no_mangle)]
-#[must_use]
-pub extern "C" fn oncelog_ticket_committed(
-    ticket: *const oncelog_ticket_t,
-    out: *mut oncelog_committed_t,
-) -> *mut oncelog_error_t {
-    call(|c| {
-        let (state, out) = (find(ticket)?, c.out(out, "out")?);
-        match look(&state)?.given()? {
-            Given::Committed(committed) => out.set(*committed),
-            _ => return Err(another("a transaction")),
-        }
-        Ok(())
-    })
-}
-
-/// The producer that `oncelog_producer_open_ticket` opened; asked once. Free it with `oncelog_producer_free`.
-///
-/// Errors: as `oncelog_ticket_appended`.
-#[unsafe(no_mangle)]
-#[must_use]
-pub extern "C" fn oncelog_ticket_producer(
-    ticket: *const oncelog_ticket_t,
-    out: *mut *mut oncelog_producer_t,
-) -> *mut oncelog_error_t {
-    call(|c| {
-        let (state, out, place) = (find(ticket)?, c.out(out, "out")?, place()?);
-        let producer = match lock(&state)?.given_mut()? {
-            Given::Producer(producer) => producer.take(),
-            _ => None,
-        };
-        out.set(place.make(producer.ok_or_else(|| another("a producer"))?));
-        Ok(())
-    })
-}
-
-/// The producer that `oncelog_transactional_producer_open_ticket` opened; asked once. Free it with
-/// `oncelog_transactional_producer_free`.
-///
-/// Errors: as `oncelog_ticket_appended`.
-#[unsafe(no_mangle)]
-#[must_use]
-pub extern "C" fn oncelog_ticket_transactional_producer(
-    ticket: *const oncelog_ticket_t,
-    out: *mut *mut oncelog_transactional_producer_t,
-) -> *mut oncelog_error_t {
-    call(|c| {
-        let (state, out, place) = (find(ticket)?, c.out(out, "out")?, place()?);
-        let producer = match lock(&state)?.given_mut()? {
-            Given::Transactional(producer) => producer.take(),
-            _ => None,
-        };
-        out.set(place.make(producer.ok_or_else(|| another("a transactional producer"))?));
-        Ok(())
-    })
-}
-
-/// Frees a ticket with what is borrowed from it; nobody is told any more. NULL is no error.
-#[unsafe(no_mangle)]
-pub extern "C" fn oncelog_ticket_free(ticket: *mut oncelog_ticket_t) -> *mut oncelog_error_t {
-    call(|_| if ticket.is_null() { Ok(()) } else { end(ticket) })
 }
 
 #[cfg(test)]

@@ -4,18 +4,26 @@
 use std::ffi::c_char;
 
 use engine::io::sync::Mutex;
-use engine::{ErrorKind, GroupMetadata, Transaction};
+use engine::{ErrorKind, Transaction};
 
 use crate::call::{Answer, call};
 use crate::error::{Fault, oncelog_error_t};
 use crate::handle::{end, find, handle};
 use crate::record;
-use crate::structs::{offsets, oncelog_committed_t, oncelog_group_metadata_t, oncelog_offset_t, oncelog_record_t};
+use crate::structs::{
+    self, offsets, oncelog_committed_t, oncelog_group_metadata_t, oncelog_offset_t, oncelog_record_t,
+};
 use crate::ticket::{Pending, Wanted, oncelog_ticket_t};
 
 /// Records for any number of topics and offsets of any number of groups that become visible together or not at all.
-/// Commit, abort and free use it up. One thread uses it at a time; which one may change. Its records get their offsets
-/// at the commit: a plain send made meanwhile may come first.
+/// Commit, abort and free use it up. One thread uses it at a time; which one may change.
+///
+/// Up to its buffer (`transaction_buffer` of the producer, 1 MiB) it is memory: its records get their offsets at the
+/// commit, so a plain send made meanwhile may come first, and an abort leaves nothing. Past it, it streams, as Kafka's
+/// transactions do: its records go to the log as they come. Readers at read_uncommitted see them at once; the last
+/// stable offset of their partitions, where read_committed ends, waits for the decision; an abort hides them.
+/// `oncelog_describe_transactions` names the transactions that hold it back. One that streams for longer than
+/// `transaction_timeout_ms` is aborted, and answers TRANSACTION_TIMED_OUT from then on.
 pub struct oncelog_transaction_t;
 
 handle!(oncelog_transaction_t, Transaction, Mutex<Option<Transaction>>);
@@ -46,12 +54,14 @@ fn used_up() -> Fault {
     Fault::new(ErrorKind::Closed, "the transaction was committed, aborted or freed; begin another one")
 }
 
-/// Adds a record. Up to 1 MiB nothing is written before the commit; past that records go to the log as they come, where
-/// only readers at read_uncommitted see them before the commit.
+/// Adds a record. Nobody at read_committed sees it before the commit. If the transaction is past its buffer, or there
+/// is no memory left for more, what it holds goes to the log now; that may wait for room.
 ///
 /// Errors: the transaction is as it was and can go on or be aborted: UNKNOWN_TOPIC_OR_PARTITION; RECORD_TOO_LARGE;
-/// INVALID_RECORD; LIMIT_EXCEEDED past 1,000 partitions of what lies in the log; INVALID_ARGUMENT for a record with a
-/// position; FULL; BUSY; TRANSACTION_ABORTED, TRANSACTION_TIMED_OUT; POISONED, CLOSED, FORKED.
+/// INVALID_RECORD; INVALID_ARGUMENT for a record with a position; FULL, if it streams; BUSY. It can only be aborted,
+/// and run again: TRANSACTION_TIMED_OUT; TRANSACTION_ABORTED, by `oncelog_abort_transaction`; LIMIT_EXCEEDED if it
+/// streams and reaches more than 1,000 partitions, or too many transactions stream. PRODUCER_FENCED; POISONED, CLOSED,
+/// FORKED.
 #[unsafe(no_mangle)]
 #[must_use]
 pub extern "C" fn oncelog_transaction_send(
@@ -87,7 +97,7 @@ pub extern "C" fn oncelog_transaction_send_many(
 ///
 /// Errors: the transaction is as it was: UNKNOWN_TOPIC_OR_PARTITION; INVALID_ARGUMENT for an offset out of range, or if
 /// the group is that of the bound consumer, whose positions the commit sends; LIMIT_EXCEEDED for metadata that is too
-/// long, or if the transaction would outgrow its buffer; BUSY.
+/// long, or if the offsets alone would outgrow 1 MiB; BUSY.
 #[unsafe(no_mangle)]
 #[must_use]
 pub extern "C" fn oncelog_transaction_send_offsets(
@@ -97,9 +107,8 @@ pub extern "C" fn oncelog_transaction_send_offsets(
     count: usize,
 ) -> *mut oncelog_error_t {
     call(|c| {
-        let group = c.text(c.options(group)?.group, "group")?.to_owned();
-        let offsets = offsets(c, offset, count)?;
-        with(transaction, |open| Ok(open.send_offsets(&GroupMetadata { group }, &offsets)?))
+        let (group, offsets) = (structs::group(c, group)?, offsets(c, offset, count)?);
+        with(transaction, |open| Ok(open.send_offsets(&group, &offsets)?))
     })
 }
 
@@ -135,9 +144,10 @@ pub extern "C" fn oncelog_transaction_number(
 /// argument. `out` may be NULL.
 ///
 /// Errors: INDETERMINATE: a write or flush failed under the commit; opening the log again decides whether it is there,
-/// and the positions that it carried tell. After every other error the transaction is aborted and the bound consumer
-/// back where it stood: run it again. PRODUCER_FENCED: a newer holder of the id exists. UNKNOWN_TOPIC_OR_PARTITION if a
-/// topic was deleted meanwhile; FULL, POISONED, CLOSED, FORKED.
+/// and `oncelog_transaction_status` and the positions that it carried tell. After every other error the transaction is
+/// aborted and the bound consumer back where it stood: run it again. PRODUCER_FENCED: a newer holder of the id exists.
+/// TRANSACTION_TIMED_OUT, TRANSACTION_ABORTED; UNKNOWN_TOPIC_OR_PARTITION if a topic was deleted meanwhile; FULL,
+/// POISONED, CLOSED, FORKED.
 #[unsafe(no_mangle)]
 #[must_use]
 pub extern "C" fn oncelog_transaction_commit(
@@ -171,8 +181,9 @@ pub extern "C" fn oncelog_transaction_commit_ticket(
     })
 }
 
-/// Aborts: nothing of it was written, and a bound consumer goes back to where it stood at the begin. The handle is used
-/// up, unless the answer is BUSY.
+/// Aborts: nobody at read_committed will see anything of it, and a bound consumer goes back to where it stood at the
+/// begin. If it streamed, a decision goes to the log; nobody need wait for it, for opening the log again would abort it
+/// too. The handle is used up, unless the answer is BUSY.
 ///
 /// Errors: CLOSED, FORKED. It is aborted in any case.
 #[unsafe(no_mangle)]

@@ -23,9 +23,10 @@ handle!(oncelog_transactional_producer_t, TransactionalProducer, TransactionalPr
 
 /// Opens a producer whose records become visible in transactions. It fences the former holder of the id, durably,
 /// before this returns. Names of producers and transactional ids are one namespace. Of `options`, which may be NULL,
-/// the level counts alone. Free it with `oncelog_transactional_producer_free`.
+/// the level, the compression, `transaction_buffer` and `transaction_timeout_ms` count. Free it with
+/// `oncelog_transactional_producer_free`.
 ///
-/// Errors: as `oncelog_producer_open`.
+/// Errors: as `oncelog_producer_open`; INVALID_ARGUMENT for a name beside the id.
 #[unsafe(no_mangle)]
 #[must_use]
 pub extern "C" fn oncelog_transactional_producer_open(
@@ -61,8 +62,8 @@ pub extern "C" fn oncelog_transactional_producer_open_ticket(
     })
 }
 
-/// Begins a transaction. Nothing of it is seen by anybody before its commit. End it with `oncelog_transaction_commit`,
-/// `oncelog_transaction_abort` or `oncelog_transaction_free`.
+/// Begins a transaction. Nobody at read_committed sees anything of it before its commit. End it with
+/// `oncelog_transaction_commit`, `oncelog_transaction_abort` or `oncelog_transaction_free`.
 ///
 /// Errors: INVALID_TRANSACTION_STATE while another transaction of this producer is open; PRODUCER_FENCED once a newer
 /// holder of the id exists; READ_ONLY, POISONED, CLOSED, FORKED.

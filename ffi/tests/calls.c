@@ -53,11 +53,10 @@ void call_engine(struct source *source, struct shared *shared)
         seen(source, oncelog_metrics(PICK(ENGINE), &metrics));
         break;
     }
-    case 13: {
-        oncelog_identity_t identity;
-        seen(source, oncelog_init_producer(PICK(ENGINE), name(source), 1000, NULL, &identity));
-        break;
-    }
+    case 13:
+        seen(source, oncelog_consumer_lags(PICK(ENGINE), (oncelog_consumer_lags_t **)&made));
+        share(source, shared, LAGS, made);
+        return;
     case 14:
         seen(source, oncelog_openmetrics(PICK(ENGINE), MADE(text)));
         share(source, shared, TEXT, made);
@@ -80,9 +79,16 @@ void call_partition(struct source *source, struct shared *shared)
     oncelog_bounds_t bounds;
     oncelog_append_options_t options = {.struct_size = sizeof options, .durability = below(source, 5)};
     oncelog_read_options_t read = {.struct_size = sizeof read, .max_bytes = below(source, 5000)};
+    oncelog_place_t place = {below(source, 3), below(source, 99), below(source, 20)};
     void *made = NULL;
     size_t count = make_records(source, records, headers);
-    switch (below(source, 8)) {
+    uint64_t offset;
+    int64_t timestamp;
+    bool known;
+    options.compression = below(source, 7);
+    read.isolation = below(source, 4);
+    read.from = below(source, 4) ? NULL : &place;
+    switch (below(source, 10)) {
     case 0:
         seen(source, oncelog_partition_open(PICK(ENGINE), name(source), below(source, 4), MADE(partition)));
         share(source, shared, PARTITION, made);
@@ -102,6 +108,10 @@ void call_partition(struct source *source, struct shared *shared)
         share(source, shared, RECORDS, made);
         break;
     case 6: seen(source, oncelog_partition_bounds(PICK(PARTITION), below(source, 8) ? &bounds : NULL)); break;
+    case 7:
+        seen(source, oncelog_partition_offset_at(PICK(PARTITION), (int64_t)below(source, 1000) - 9, &offset, &known));
+        break;
+    case 8: seen(source, oncelog_partition_max_timestamp(PICK(PARTITION), &offset, &timestamp, &known)); break;
     default: RARELY(oncelog_partition_free(PICK(PARTITION))); break;
     }
 }
@@ -117,6 +127,7 @@ void call_producer(struct source *source, struct shared *shared)
     bool known;
     options.name = below(source, 4) ? NULL : name(source);
     options.linger_ms = below(source, 2) ? ONCELOG_LINGER_NONE : below(source, 50);
+    options.compression = below(source, 7);
     switch (below(source, 8)) {
     case 0:
         seen(source, oncelog_producer_open(PICK(ENGINE), &options, MADE(producer)));
@@ -150,12 +161,14 @@ void call_transaction(struct source *source, struct shared *shared)
     oncelog_header_t headers[2];
     oncelog_group_metadata_t group = {.struct_size = sizeof group, .group = name(source)};
     oncelog_offset_t offset = {.topic = name(source), .offset = below(source, 10)};
+    oncelog_producer_options_t options = {.struct_size = sizeof options, .transaction_buffer = below(source, 3000)};
     void *made = NULL;
     size_t count = make_records(source, records, headers);
     uint64_t number;
+    options.transaction_timeout_ms = below(source, 60);
     switch (below(source, 12)) {
     case 0:
-        seen(source, oncelog_transactional_producer_open(PICK(ENGINE), name(source), NULL,
+        seen(source, oncelog_transactional_producer_open(PICK(ENGINE), name(source), &options,
                                                          MADE(transactional_producer)));
         share(source, shared, TRANSACTIONAL, made);
         return;
@@ -179,6 +192,60 @@ void call_transaction(struct source *source, struct shared *shared)
         RARELY(below(source, 2) ? oncelog_transaction_abort(PICK(TRANSACTION))
                                 : oncelog_transactional_producer_free(PICK(TRANSACTIONAL)));
         break;
+    }
+    share(source, shared, TICKET, made);
+}
+
+/* A raw identity and what it may do, in an order that often makes sense; other threads raise its epoch meanwhile. */
+static void use_an_identity(struct source *source, struct shared *shared)
+{
+    oncelog_record_t records[RECORDS_MOST];
+    oncelog_header_t headers[2];
+    oncelog_group_metadata_t group = {.struct_size = sizeof group, .group = "g"};
+    oncelog_offset_t offset = {.topic = name(source), .offset = below(source, 10)};
+    oncelog_append_options_t options = {.struct_size = sizeof options, .identified = ONCELOG_YES};
+    oncelog_engine_t *engine = PICK(ENGINE);
+    void *made = NULL;
+    size_t count = make_records(source, records, headers);
+    seen(source, oncelog_init_producer(engine, name(source), 1000, NULL, &options.producer));
+    options.transactional = below(source, 3);
+    seen(source, oncelog_partition_append_ticket(PICK(PARTITION), records, count, &options, MADE(ticket)));
+    share(source, shared, TICKET, made);
+    if (below(source, 2))
+        seen(source, oncelog_send_offsets(engine, &options.producer, &group, &offset, below(source, 2)));
+    if (below(source, 4))
+        seen(source, oncelog_end_transaction(engine, &options.producer, below(source, 4), &options.producer));
+}
+
+void call_raw(struct source *source, struct shared *shared)
+{
+    oncelog_identity_t identity = {below(source, 9), (int16_t)below(source, 3)};
+    const oncelog_open_transaction_t *open = NULL;
+    const oncelog_consumer_lag_t *lags = NULL;
+    void *made = NULL;
+    size_t count = 0;
+    uint32_t status;
+    switch (below(source, 12)) {
+    case 0:
+    case 1: use_an_identity(source, shared); return;
+    case 2:
+        seen(source, oncelog_init_producer_ticket(PICK(ENGINE), name(source), below(source, 2000), &identity,
+                                                  MADE(ticket)));
+        break;
+    case 3:
+        seen(source, oncelog_end_transaction_ticket(PICK(ENGINE), &identity, below(source, 4), MADE(ticket)));
+        break;
+    case 4: seen(source, oncelog_abort_transaction_ticket(PICK(ENGINE), below(source, 3000), MADE(ticket))); break;
+    case 5: seen(source, oncelog_transaction_status(PICK(ENGINE), below(source, 3000), &status)); break;
+    case 6: seen(source, oncelog_transaction_status_ticket(PICK(ENGINE), below(source, 3000), MADE(ticket))); break;
+    case 7:
+        seen(source, oncelog_describe_transactions(PICK(ENGINE), (oncelog_open_transactions_t **)&made));
+        share(source, shared, OPEN_TRANSACTIONS, made);
+        return;
+    case 8: seen(source, oncelog_open_transactions_get(PICK(OPEN_TRANSACTIONS), &open, &count)); break;
+    case 9: RARELY(oncelog_open_transactions_free(PICK(OPEN_TRANSACTIONS))); break;
+    case 10: seen(source, oncelog_consumer_lags_get(PICK(LAGS), &lags, &count)); break;
+    default: RARELY(oncelog_consumer_lags_free(PICK(LAGS))); break;
     }
     share(source, shared, TICKET, made);
 }
@@ -250,12 +317,14 @@ void call_ticket(struct source *source, struct shared *shared)
     oncelog_appended_t appended;
     const oncelog_appended_t *all = NULL;
     oncelog_committed_t committed;
+    oncelog_identity_t identity;
     void *made = NULL;
     size_t count = 0;
+    uint32_t status;
     bool done;
     int fd;
     oncelog_done_fn callback = below(source, 16) ? on_done : NULL;
-    switch (below(source, 14)) {
+    switch (below(source, 16)) {
     case 0: seen(source, oncelog_ticket_wait(PICK(TICKET))); break;
     case 1: seen(source, oncelog_ticket_wait_for(PICK(TICKET), below(source, 3), &done)); break;
     case 2: seen(source, oncelog_ticket_poll(PICK(TICKET), &done)); break;
@@ -280,6 +349,8 @@ void call_ticket(struct source *source, struct shared *shared)
                                                         &shared->callbacks));
         break;
     case 12: seen(source, oncelog_completions_drain(PICK(COMPLETIONS), &count)); break;
+    case 13: seen(source, oncelog_ticket_identity(PICK(TICKET), &identity)); break;
+    case 14: seen(source, oncelog_ticket_transaction_status(PICK(TICKET), &status)); break;
     default:
         RARELY(below(source, 2) ? oncelog_completions_fd(PICK(COMPLETIONS), &fd)
                                 : oncelog_completions_free(PICK(COMPLETIONS)));
@@ -293,15 +364,17 @@ void call_records(struct source *source, struct shared *shared)
     oncelog_records_t *own = NULL;
     size_t count = 0;
     uint64_t number, sum = 0;
+    oncelog_place_t place;
     bool known;
-    switch (below(source, 5)) {
+    switch (below(source, 6)) {
     case 0: /* the views are not read: others may free them */
         seen(source, below(source, 8) ? oncelog_records_next(PICK(RECORDS), &views, &count)
                                       : oncelog_records_rewind(PICK(RECORDS)));
         return;
     case 1: seen(source, oncelog_records_count(PICK(RECORDS), &number)); return;
     case 2: seen(source, oncelog_records_next_offset(PICK(RECORDS), name(source), 0, &number, &known)); return;
-    case 3: RARELY(oncelog_records_free(PICK(RECORDS))); return;
+    case 3: seen(source, oncelog_records_next_place(PICK(RECORDS), name(source), 0, &place, &known)); return;
+    case 4: RARELY(oncelog_records_free(PICK(RECORDS))); return;
     default: break;
     }
     /* One that is nobody else's: read to the end, every byte. */

@@ -37,7 +37,7 @@ static inline unsigned below(struct source *source, unsigned limit)
 
 enum kind {
     ENGINE, TOPICS, PARTITION, RECORDS, PRODUCER, TICKET, TRANSACTIONAL, TRANSACTION, CONSUMER, OFFSETS, COMPLETIONS,
-    TEXT, KINDS
+    TEXT, OPEN_TRANSACTIONS, LAGS, KINDS
 };
 
 #define PLACES 16
@@ -72,6 +72,8 @@ static inline oncelog_error_t *free_one(enum kind kind, void *handle)
     case ENGINE: return oncelog_engine_close(handle);
     case TOPICS: return oncelog_topics_free(handle);
     case TEXT: return oncelog_text_free(handle);
+    case OPEN_TRANSACTIONS: return oncelog_open_transactions_free(handle);
+    case LAGS: return oncelog_consumer_lags_free(handle);
     case PARTITION: return oncelog_partition_free(handle);
     case RECORDS: return oncelog_records_free(handle);
     case PRODUCER: return oncelog_producer_free(handle);
@@ -146,6 +148,7 @@ void call_engine(struct source *source, struct shared *shared);
 void call_partition(struct source *source, struct shared *shared);
 void call_producer(struct source *source, struct shared *shared);
 void call_transaction(struct source *source, struct shared *shared);
+void call_raw(struct source *source, struct shared *shared);
 void call_consumer(struct source *source, struct shared *shared);
 void call_ticket(struct source *source, struct shared *shared);
 void call_records(struct source *source, struct shared *shared);
@@ -153,13 +156,14 @@ void call_records(struct source *source, struct shared *shared);
 /* Makes one call or few. */
 static inline void call_any(struct source *source, struct shared *shared)
 {
-    switch (below(source, 12)) {
+    switch (below(source, 13)) {
     case 0: call_engine(source, shared); break;
     case 1: case 2: call_partition(source, shared); break;
     case 3: case 4: call_producer(source, shared); break;
     case 5: case 6: call_transaction(source, shared); break;
     case 7: case 8: call_consumer(source, shared); break;
     case 9: case 10: call_ticket(source, shared); break;
+    case 11: call_raw(source, shared); break;
     default: call_records(source, shared); break;
     }
 }
@@ -170,6 +174,8 @@ static inline void open_log(struct source *source, struct shared *shared, unsign
     oncelog_engine_t *engine = NULL;
     options.threads = which % 2 ? ONCELOG_NO : ONCELOG_YES;
     options.segment_bytes = 1 << 20;
+    options.visibility = which / 2 ? ONCELOG_VISIBILITY_DURABLE : ONCELOG_VISIBILITY_LEVEL;
+    options.keep_raw_transactions = which / 2 ? ONCELOG_YES : ONCELOG_NO;
     seen(source, oncelog_open(shared->directories[which], &options, &engine));
     if (engine != NULL)
         atomic_store(&shared->places[ENGINE][which], engine);

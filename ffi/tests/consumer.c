@@ -173,8 +173,49 @@ static void one_thread_polls_at_a_time_and_a_close_wakes_it(void)
     drop_directory(directory);
 }
 
+/* Of one consumer, and of all that have a group, as numbers. */
+static void how_far_groups_are_behind_is_told_in_numbers(void)
+{
+    char *directory = new_directory();
+    oncelog_engine_t *engine = open_with_topic(directory, 2);
+    oncelog_consumer_options_t options = {.struct_size = sizeof options, .group = "g", .max_records = 3};
+    oncelog_topic_partition_t names[] = {{"t", 0}, {"t", 1}};
+    oncelog_consumer_t *consumer = NULL, *nobody = NULL;
+    oncelog_consumer_lags_t *lags = NULL;
+    const oncelog_consumer_lag_t *all = NULL;
+    uint64_t lag = 0;
+    size_t count = 9;
+    fill(engine, 0, 5);
+    OK(oncelog_consumer_lags(engine, &lags));
+    OK(oncelog_consumer_lags_get(lags, &all, &count));
+    CHECK(count == 0);
+    OK(oncelog_consumer_lags_free(lags));
+    OK(oncelog_consumer_open(engine, &options, &consumer));
+    OK(oncelog_consumer_assign(consumer, names, 2));
+    OK(oncelog_consumer_open(engine, NULL, &nobody));
+    OK(oncelog_consumer_assign(nobody, names, 2));
+    CHECK(polled(consumer) == 3 && polled(nobody) == 5);
+    OK(oncelog_consumer_lags(engine, &lags));
+    OK(oncelog_consumer_free(consumer));
+    OK(oncelog_consumer_lags_get(lags, &all, &count));
+    CHECK(count >= 1 && strcmp(all[0].group, "g") == 0 && strcmp(all[0].topic, "t") == 0 && all[0].partition == 0);
+    CHECK(all[0].position == 3 && all[0].lag == 2);
+    CHECK(count == 1 || (all[1].partition == 1 && all[1].position == 0 && all[1].lag == 0));
+    OK(oncelog_consumer_lags_free(lags));
+    FAILS(CLOSED, oncelog_consumer_lags_get(lags, &all, &count));
+    FAILS(INVALID_ARGUMENT, oncelog_consumer_lags(engine, NULL));
+    OK(oncelog_consumer_lags_free(NULL));
+    OK(oncelog_consumer_lag(nobody, "t", 0, &lag));
+    CHECK(lag == 0);
+    OK(oncelog_consumer_free(nobody));
+    OK(oncelog_engine_close(engine));
+    FAILS(CLOSED, oncelog_consumer_lags(engine, &lags));
+    drop_directory(directory);
+}
+
 int main(void)
 {
+    how_far_groups_are_behind_is_told_in_numbers();
     a_group_goes_on_where_it_committed();
     any_offsets_of_a_group_can_be_committed();
     the_start_rule_says_where_to_begin();

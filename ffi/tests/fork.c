@@ -4,6 +4,27 @@
 
 #include "check.h"
 
+static void raw_calls_answer_forked(const oncelog_engine_t *engine, const oncelog_partition_t *partition)
+{
+    oncelog_identity_t identity = {0};
+    oncelog_group_metadata_t group = {.struct_size = sizeof group, .group = "g"};
+    oncelog_open_transactions_t *open = NULL;
+    oncelog_ticket_t *ticket = NULL;
+    uint64_t offset = 0;
+    int64_t timestamp = 0;
+    uint32_t status = 0;
+    bool known = false;
+    FAILS(FORKED, oncelog_partition_offset_at(partition, 0, &offset, &known));
+    FAILS(FORKED, oncelog_partition_max_timestamp(partition, &offset, &timestamp, &known));
+    FAILS(FORKED, oncelog_init_producer(engine, "raw", 1000, NULL, &identity));
+    FAILS(FORKED, oncelog_init_producer_ticket(engine, "raw", 1000, NULL, &ticket));
+    FAILS(FORKED, oncelog_send_offsets(engine, &identity, &group, NULL, 0));
+    FAILS(FORKED, oncelog_end_transaction(engine, &identity, ONCELOG_OUTCOME_ABORT, &identity));
+    FAILS(FORKED, oncelog_abort_transaction(engine, 1));
+    FAILS(FORKED, oncelog_transaction_status(engine, 1, &status));
+    FAILS(FORKED, oncelog_describe_transactions(engine, &open));
+}
+
 static void child(oncelog_engine_t *engine, oncelog_partition_t *partition, oncelog_producer_t *producer,
                   oncelog_transaction_t *transaction, oncelog_consumer_t *consumer, oncelog_records_t *read,
                   oncelog_ticket_t *ticket)
@@ -20,6 +41,7 @@ static void child(oncelog_engine_t *engine, oncelog_partition_t *partition, once
     FAILS(FORKED, oncelog_transaction_send(transaction, "t", &record));
     FAILS(FORKED, oncelog_consumer_poll(consumer, ONCELOG_FOREVER, &records));
     FAILS(FORKED, oncelog_ticket_wait(ticket));
+    raw_calls_answer_forked(engine, partition);
     OK(oncelog_records_next(read, &views, &count)); /* what was read before is the child's too */
     CHECK(count == 1 && holds(&views[0], "before"));
     FAILS(FORKED, oncelog_transaction_commit(transaction, NULL));

@@ -4,7 +4,7 @@
 use std::path::Path;
 
 /// Functions before which a part of the header begins, and its title.
-const PARTS: [(&str, &str); 13] = [
+const PARTS: [(&str, &str); 14] = [
     ("oncelog_version_number", "Version"),
     ("oncelog_error_code", "Errors"),
     ("oncelog_open", "The engine: where everything begins"),
@@ -15,6 +15,7 @@ const PARTS: [(&str, &str); 13] = [
     ("oncelog_ticket_wait", "Tickets: answers on their way"),
     ("oncelog_transactional_producer_open", "Transactional producers"),
     ("oncelog_transaction_send", "Transactions"),
+    ("oncelog_init_producer", "Raw identities and transactions: for brokers"),
     ("oncelog_consumer_open", "Consumers"),
     ("oncelog_completions_open", "Completions: for event loops"),
     ("oncelog_set_logger", "Hooks"),

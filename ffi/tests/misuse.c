@@ -117,7 +117,9 @@ static void sizes_of_structs_are_checked(void)
     options.later[3] = 1;
     FAILS(INVALID_ARGUMENT, oncelog_create_topic(engine, "later2", &options.known));
     FAILS(INVALID_ARGUMENT, oncelog_create_topic(engine, "later2", &none));
-    none.struct_size = sizeof none - 1;
+    none.struct_size = sizeof none - 1; /* no size cuts a field in two */
+    FAILS(INVALID_ARGUMENT, oncelog_create_topic(engine, "later2", &none));
+    none.struct_size = 8;
     FAILS(INVALID_ARGUMENT, oncelog_create_topic(engine, "later2", &none));
     none.struct_size = UINT32_MAX;
     FAILS(INVALID_ARGUMENT, oncelog_create_topic(engine, "later2", &none));
@@ -128,6 +130,59 @@ static void sizes_of_structs_are_checked(void)
     metrics.struct_size = sizeof metrics;
     OK(oncelog_metrics(engine, &metrics));
     CHECK(metrics.struct_size == sizeof metrics && metrics.group_frames.count > 0);
+}
+
+/* Programs that were compiled with an older header give less, and are told less. */
+static void structs_of_the_first_version_are_taken(void)
+{
+    char *directory = new_directory();
+    oncelog_engine_options_t options = {.struct_size = 40, .create = ONCELOG_YES};
+    oncelog_topic_options_t topic = {.struct_size = 12, .partitions = 1, .timestamp_type = 99};
+    oncelog_producer_options_t send = {.struct_size = 32, .transaction_buffer = SIZE_MAX, .reserved = 99};
+    oncelog_read_options_t read = {.struct_size = 16, .from = (oncelog_place_t *)(uintptr_t)1};
+    oncelog_append_options_t append = {.struct_size = 32, .transactional = 99, .compression = 99};
+    oncelog_record_t record = text_record("v");
+    oncelog_engine_t *other = NULL;
+    oncelog_partition_t *first = NULL;
+    oncelog_records_t *records = NULL;
+    oncelog_transactional_producer_t *transactional = NULL;
+    options.visibility = options.keep_raw_transactions = options.reserved = 99;
+    OK(oncelog_open(directory, &options, &other));
+    OK(oncelog_create_topic(other, "t", &topic));
+    OK(oncelog_transactional_producer_open(other, "id", &send, &transactional));
+    OK(oncelog_partition_open(other, "t", 0, &first));
+    OK(oncelog_partition_append(first, &record, 1, &append, NULL));
+    OK(oncelog_partition_read(first, 0, &read, &records));
+    OK(oncelog_records_free(records));
+    OK(oncelog_partition_free(first));
+    OK(oncelog_transactional_producer_free(transactional));
+    OK(oncelog_engine_close(other));
+    drop_directory(directory);
+}
+
+/* What is out of range in any field is refused, with nothing done. */
+static void choices_are_checked(void)
+{
+    char *directory = new_directory();
+    oncelog_engine_t *other = NULL;
+    oncelog_engine_options_t options = {.struct_size = sizeof options};
+    for (int field = 0; field < 3; field++) {
+        options.visibility = field == 0 ? ONCELOG_VISIBILITY_DURABLE + 1 : 0;
+        options.keep_raw_transactions = field == 1 ? ONCELOG_NO + 1 : 0;
+        options.reserved = field == 2 ? 1 : 0;
+        FAILS(INVALID_ARGUMENT, oncelog_open(directory, &options, &other));
+    }
+    CHECK(other == NULL);
+    oncelog_read_options_t read = {.struct_size = sizeof read, .isolation = ONCELOG_ISOLATION_READ_COMMITTED + 1};
+    oncelog_consumer_options_t group = {.struct_size = sizeof group, .isolation = read.isolation};
+    oncelog_records_t *records = NULL;
+    oncelog_consumer_t *none = NULL;
+    FAILS(INVALID_ARGUMENT, oncelog_partition_read(partition, 0, &read, &records));
+    FAILS(INVALID_ARGUMENT, oncelog_consumer_open(engine, &group, &none));
+    read.isolation = 0;
+    read.from = (oncelog_place_t *)(uintptr_t)1;
+    FAILS(INVALID_ARGUMENT, oncelog_partition_read(partition, 0, &read, &records));
+    drop_directory(directory);
 }
 
 static void texts_and_bytes_are_checked(void)
@@ -192,6 +247,8 @@ int main(void)
     a_handle_of_another_type_is_an_error();
     a_freed_handle_is_an_error_also_when_its_place_is_taken();
     sizes_of_structs_are_checked();
+    structs_of_the_first_version_are_taken();
+    choices_are_checked();
     texts_and_bytes_are_checked();
     outputs_of_a_failed_call_are_left_alone();
     OK(oncelog_partition_free(partition));

@@ -158,23 +158,96 @@ static void a_newer_holder_of_an_id_fences_the_older(void)
     drop_directory(directory);
 }
 
+/* How many transactions have something in the log and are not decided. */
+static size_t streaming(const oncelog_engine_t *engine)
+{
+    oncelog_open_transactions_t *list = NULL;
+    const oncelog_open_transaction_t *all = NULL;
+    size_t count = 0;
+    OK(oncelog_describe_transactions(engine, &list));
+    OK(oncelog_open_transactions_get(list, &all, &count));
+    OK(oncelog_open_transactions_free(list));
+    return count;
+}
+
 static void a_transaction_that_outgrows_its_buffer_goes_on(void)
 {
     char *directory = new_directory();
     oncelog_engine_t *engine = open_with_topic(directory, 2);
+    oncelog_producer_options_t options = {.struct_size = sizeof options};
     oncelog_transactional_producer_t *producer = NULL;
     oncelog_transaction_t *transaction = NULL;
     char *large = calloc(1, 600000);
-    oncelog_record_t record = {.value = large, .value_size = 600000};
+    oncelog_record_t record = {.value = large, .value_size = 600000, .fields = ONCELOG_RECORD_PARTITION};
     CHECK(large != NULL);
+    for (int buffer = 1; buffer <= 2; buffer++) {
+        options.transaction_buffer = buffer == 1 ? 0 : 2 << 20; /* the default, and one that holds both records */
+        OK(oncelog_transactional_producer_open(engine, "id", &options, &producer));
+        OK(oncelog_begin_transaction(producer, &transaction));
+        record.partition = 0;
+        OK(oncelog_transaction_send(transaction, "t", &record));
+        CHECK(streaming(engine) == 0);
+        record.partition = 1; /* no batch is larger than 1 MiB */
+        OK(oncelog_transaction_send(transaction, "t", &record));
+        CHECK(streaming(engine) == (buffer == 1 ? 1 : 0));
+        OK(oncelog_transaction_commit(transaction, NULL));
+        OK(oncelog_transactional_producer_free(producer));
+    }
+    options.transaction_buffer = (16 << 20) + 1;
+    FAILS(INVALID_ARGUMENT, oncelog_transactional_producer_open(engine, "id", &options, &producer));
+    options = (oncelog_producer_options_t){.struct_size = sizeof options, .name = "name"};
+    FAILS(INVALID_ARGUMENT, oncelog_transactional_producer_open(engine, "id", &options, &producer));
+    OK(oncelog_engine_close(engine));
+    free(large);
+    drop_directory(directory);
+}
+
+static void a_transaction_that_finds_no_memory_streams(void)
+{
+    char *directory = new_directory();
+    oncelog_engine_options_t options = {.struct_size = sizeof options, .transaction_memory = 1};
+    oncelog_engine_t *engine = NULL;
+    oncelog_transactional_producer_t *producer = NULL;
+    oncelog_transaction_t *transaction = NULL;
+    oncelog_record_t record = text_record("v");
+    OK(oncelog_open(directory, &options, &engine));
+    OK(oncelog_create_topic(engine, "t", NULL));
     OK(oncelog_transactional_producer_open(engine, "id", NULL, &producer));
     OK(oncelog_begin_transaction(producer, &transaction));
     OK(oncelog_transaction_send(transaction, "t", &record));
-    OK(oncelog_transaction_send(transaction, "t", &record));
+    CHECK(streaming(engine) == 1);
     OK(oncelog_transaction_commit(transaction, NULL));
+    CHECK(streaming(engine) == 0 && end_of(engine, "t") == 1);
     OK(oncelog_transactional_producer_free(producer));
     OK(oncelog_engine_close(engine));
-    free(large);
+    drop_directory(directory);
+}
+
+static void a_transaction_that_streams_too_long_is_aborted(void)
+{
+    char *directory = new_directory();
+    oncelog_engine_t *engine = open_with_topic(directory, 1);
+    oncelog_producer_options_t options = {.struct_size = sizeof options};
+    oncelog_transactional_producer_t *producer = NULL;
+    oncelog_transaction_t *transaction = NULL;
+    oncelog_record_t record = text_record("v");
+    oncelog_error_t *error = NULL;
+    uint64_t number = 0;
+    uint32_t status = 0;
+    options.transaction_buffer = 1;
+    options.transaction_timeout_ms = 1;
+    OK(oncelog_transactional_producer_open(engine, "id", &options, &producer));
+    OK(oncelog_begin_transaction(producer, &transaction));
+    OK(oncelog_transaction_number(transaction, &number));
+    while ((error = oncelog_transaction_send(transaction, "t", &record)) == NULL)
+        ;
+    CHECK(oncelog_error_code(error) == ONCELOG_ERROR_TRANSACTION_TIMED_OUT && oncelog_error_requires_abort(error));
+    oncelog_error_free(error);
+    FAILS(TRANSACTION_TIMED_OUT, oncelog_transaction_commit(transaction, NULL));
+    OK(oncelog_transaction_status(engine, number, &status));
+    CHECK(status == ONCELOG_TRANSACTION_ABORTED && streaming(engine) == 0);
+    OK(oncelog_transactional_producer_free(producer));
+    OK(oncelog_engine_close(engine));
     drop_directory(directory);
 }
 
@@ -185,5 +258,7 @@ int main(void)
     offsets_and_positions_of_any_kind_are_sent();
     a_newer_holder_of_an_id_fences_the_older();
     a_transaction_that_outgrows_its_buffer_goes_on();
+    a_transaction_that_finds_no_memory_streams();
+    a_transaction_that_streams_too_long_is_aborted();
     return 0;
 }

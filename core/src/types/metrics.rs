@@ -108,17 +108,20 @@ pub struct Histogram {
 }
 
 impl Histogram {
+    /// How many bounds there are.
+    pub const BOUNDS: usize = BOUNDS;
+
     pub(crate) fn new(bounds: &'static [u64; BOUNDS], counts: [u64; BOUNDS + 1], sum: u64) -> Self {
         Self { bounds, counts, sum }
     }
 
     /// The greatest value of each bucket, growing. Values above the last lie in a bucket of their own.
-    pub fn bounds(&self) -> &'static [u64] {
+    pub fn bounds(&self) -> &'static [u64; Self::BOUNDS] {
         self.bounds
     }
 
     /// How many values fell into each bucket: one number more than there are bounds.
-    pub fn counts(&self) -> &[u64] {
+    pub fn counts(&self) -> &[u64; Self::BOUNDS + 1] {
         &self.counts
     }
 
