@@ -246,7 +246,7 @@ fn not_aligned(what: &str) -> Fault {
 
 fn check_size<T: Sized32>(size: usize) -> Answer {
     // Fields begin and end at multiples of 4.
-    if (T::SMALLEST..=SIZE_MAX).contains(&size) && size % size_of::<u32>() == 0 {
+    if (T::SMALLEST..=SIZE_MAX).contains(&size) && size.is_multiple_of(size_of::<u32>()) {
         return Ok(());
     }
     let (what, known) = (T::NAME, size_of::<T>());
