@@ -97,7 +97,7 @@ impl EngineOptions {
     /// The longest timeout that a transaction may ask for (Kafka's transaction.max.timeout.ms), 1 ms to 2^32 - 1 ms.
     /// Default: `limits::TRANSACTION_TIMEOUT_MAX`.
     pub fn transaction_timeout_max(mut self, timeout: Duration) -> Self {
-        self.settings.transaction_timeout_max_ms = u32::try_from(timeout.as_millis()).unwrap_or(u32::MAX);
+        self.settings.transaction_timeout_max_ms = u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX);
         self
     }
     /// Where messages go: that the log was opened, what was cut or is damaged, that the disk failed, that a producer

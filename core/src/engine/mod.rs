@@ -74,7 +74,7 @@ pub struct Settings {
     /// Memory of all open transactions' buffers, bytes.
     pub transaction_memory: usize,
     /// The longest timeout that a transaction may ask for, milliseconds.
-    pub transaction_timeout_max_ms: u32,
+    pub transaction_timeout_max_ms: u64,
     /// Where messages go.
     pub log: Logger,
 }
@@ -92,7 +92,7 @@ impl Default for Settings {
             flush_interval_ms: 1000,
             keep_raw_transactions: false,
             transaction_memory: crate::limits::TRANSACTION_MEMORY,
-            transaction_timeout_max_ms: crate::limits::TRANSACTION_TIMEOUT_MAX.as_millis() as u32,
+            transaction_timeout_max_ms: crate::limits::TRANSACTION_TIMEOUT_MAX.as_millis() as u64,
             log: Logger::default(),
         }
     }
@@ -294,7 +294,7 @@ impl Inner {
     pub fn check_timeout(&self, timeout: std::time::Duration) -> Result<u32> {
         let most = self.settings.transaction_timeout_max_ms;
         match u32::try_from(timeout.as_millis()) {
-            Ok(ms) if ms > 0 && ms <= most => Ok(ms),
+            Ok(ms) if ms > 0 && u64::from(ms) <= most => Ok(ms),
             _ => {
                 let text = "a transaction's timeout is out of range, milliseconds; see transaction_timeout_max";
                 let given = timeout.as_millis();

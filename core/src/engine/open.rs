@@ -143,5 +143,10 @@ fn check(settings: &Settings) -> Result<()> {
         );
         return Err(Error::new(ErrorKind::InvalidArgument, message));
     }
+    let (most, given) = (u64::from(u32::MAX), settings.transaction_timeout_max_ms);
+    if !(1..=most).contains(&given) {
+        let text = "transaction_timeout_max is out of range, milliseconds";
+        return Err(Error::new(ErrorKind::InvalidArgument, format!("{text}; least=1 most={most} given={given}")));
+    }
     Ok(())
 }

@@ -48,13 +48,18 @@ fn who_finds_no_memory_left_streams_and_gives_back_what_it_took() {
 
 #[test]
 fn options_out_of_range_are_refused() {
-    let (_world, engine) = begin(3);
+    let (world, engine) = begin(3);
     let refused = |engine: &Engine, options| kind(engine.transactional_producer("tp", options).map(drop));
     let options = ProducerOptions::new().transaction_buffer(oncelog::limits::TRANSACTION_BUFFER_MAX + 1);
     assert_eq!(refused(&engine, options), ErrorKind::InvalidArgument);
     for timeout in [std::time::Duration::ZERO, std::time::Duration::from_secs(901)] {
         let options = ProducerOptions::new().transaction_timeout(timeout);
         assert_eq!(refused(&engine, options), ErrorKind::InvalidArgument);
+    }
+    engine.close().unwrap();
+    for most in [std::time::Duration::ZERO, std::time::Duration::from_millis(1 << 32)] {
+        let opened = crate::options().transaction_timeout_max(most).open_on(world.machine());
+        assert_eq!(kind(opened.map(drop)), ErrorKind::InvalidArgument);
     }
 }
 
