@@ -2,15 +2,25 @@
 
 use std::sync::Arc;
 
-use oncelog::{BatchBuilder, ErrorKind, Record};
+use oncelog::{BatchBuilder, Error, ErrorKind, Record};
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 
 use crate::arguments::{Data, Headers, Number, number};
-use crate::errors::{Raise, misplaced};
+use crate::errors::{Raise, refused};
 use crate::lock::Lock;
+use crate::options;
+use crate::raw::Holder;
 
 /// Records for `Partition.append`: gathered by hand, or a batch that a Kafka client made.
+///
+/// producer, base_sequence: whose batch it is, an `Identity` of `Engine.init_producer`, and the sequence number of its
+/// first record: 0 for the first batch of the identity in a partition, then one more for each record; a batch that is
+/// there already is answered as a duplicate. transactional: it belongs to the identity's transaction, which begins with
+/// it if none is open. compression: "none", "gzip", "snappy", "lz4" or "zstd"; a batch that would not get smaller stays
+/// as it is.
+///
+/// Raises InvalidRecordError if producer id, epoch and sequence do not go together, or for a transaction of nobody.
 ///
 /// >>> batch = oncelog.Batch()
 /// >>> batch.add(b"value", key=b"key", headers={"trace": b"7f"}, timestamp_ms=1_700_000_000_000)
@@ -26,24 +36,57 @@ enum State {
     Built(Arc<oncelog::Batch>),
 }
 
+impl State {
+    fn finish(&mut self) -> oncelog::Result<Arc<oncelog::Batch>> {
+        let builder = match self {
+            State::Built(batch) => return Ok(batch.clone()),
+            // Refused, and what the builder was told stays with it.
+            State::Open(builder) if builder.count() == 0 => BatchBuilder::new(),
+            State::Open(builder) => std::mem::take(builder),
+        };
+        let batch = Arc::new(builder.build()?);
+        *self = State::Built(batch.clone());
+        Ok(batch)
+    }
+}
+
 impl Batch {
     /// The batch, finished.
     pub fn finished(&self, py: Python<'_>) -> PyResult<Arc<oncelog::Batch>> {
-        let mut state = self.state.take(py)?;
-        let batch = match &mut *state {
-            State::Built(batch) => return Ok(batch.clone()),
-            State::Open(builder) => Arc::new(std::mem::take(builder).build().raise()?),
-        };
-        *state = State::Built(batch.clone());
-        Ok(batch)
+        let finished = self.state.take(py)?.finish();
+        // The lock is free again: to make an exception is Python's work.
+        finished.raise()
     }
 }
 
 #[pymethods]
 impl Batch {
     #[new]
-    fn new() -> Self {
-        Self { state: Lock::new(State::Open(BatchBuilder::new())) }
+    #[pyo3(signature = (*, producer=None, base_sequence=None, transactional=false, compression="none"))]
+    fn new(
+        producer: Option<Holder>,
+        base_sequence: Option<Number<i32>>,
+        transactional: bool,
+        compression: &str,
+    ) -> PyResult<Self> {
+        let compression = options::compression(compression)?;
+        let producer = match (producer, base_sequence) {
+            (Some(Holder(identity)), Some(Number(sequence))) => Some((identity, sequence)),
+            (None, None) => None,
+            _ => return Err(refused("a producer and a base sequence go together; give both or neither")),
+        };
+        let told = || {
+            let mut builder = BatchBuilder::new();
+            builder.transactional(transactional).compression(compression);
+            if let Some((identity, sequence)) = producer {
+                builder.producer(identity, sequence);
+            }
+            builder
+        };
+        // What does not go together is refused at once, not when the records are there.
+        let mut probe = told();
+        probe.push(&Record::default(), 0).and_then(|()| probe.build()).raise()?;
+        Ok(Self { state: Lock::new(State::Open(told())) })
     }
 
     /// Takes one batch as a Kafka client encodes it (format 2, of any codec), and checks it.
@@ -68,14 +111,15 @@ impl Batch {
         let mut record = Record::default().headers(&headers);
         record.key = key.as_ref().map(Data::bytes);
         record.value = value.as_ref().map(Data::bytes);
-        match &mut *self.state.take(py)? {
-            State::Open(builder) => {
-                builder.push(&record, number(timestamp_ms).unwrap_or_else(BatchBuilder::now)).raise()
-            }
+        let timestamp = number(timestamp_ms).unwrap_or_else(BatchBuilder::now);
+        let added = match &mut *self.state.take(py)? {
+            State::Open(builder) => builder.push(&record, timestamp),
             State::Built(_) => {
-                Err(misplaced(ErrorKind::InvalidState, "the batch is finished; put more records into another one"))
+                let text = "the batch is finished; put more records into another one";
+                Err(Error::new(ErrorKind::InvalidState, text))
             }
-        }
+        };
+        added.raise()
     }
 
     /// The batch as Kafka encodes it; finishes it.

@@ -1,27 +1,21 @@
 //! The open log.
 
-use std::path::PathBuf;
-use std::sync::Arc;
-use std::time::Duration;
-
-use oncelog::{ConsumerOptions, ProducerOptions, TopicOptions, TopicPartition};
+use oncelog::{ConsumerOptions, GroupMetadata, ProducerOptions, TopicOptions, TopicPartition};
 use pyo3::prelude::*;
-use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyString, PyTuple};
 
 use crate::arguments::{Number, number};
 use crate::consumer::Consumer;
-use crate::errors::{self, Raise, refused};
-use crate::messages::{Queue, deliver};
-use crate::offsets::Name;
+use crate::errors::Raise;
+use crate::messages::deliver;
+use crate::offsets::{self, Name};
 use crate::options;
 use crate::partition::Partition;
 use crate::producer::Producer;
+use crate::raw::Holder;
 use crate::ticket::{Ticket, through};
 use crate::transaction::TransactionalProducer;
 use crate::values;
-
-static OPENED: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
 
 /// An open log. Made by `oncelog.open`; may be used from any number of threads.
 ///
@@ -39,6 +33,10 @@ pub struct Engine {
 }
 
 impl Engine {
+    pub fn new(core: oncelog::Engine) -> Self {
+        Self { core: Some(core) }
+    }
+
     pub fn core(&self) -> &oncelog::Engine {
         // Never empty while anybody can call.
         self.core.as_ref().unwrap_or_else(|| unreachable!("a dropped engine is called"))
@@ -57,77 +55,11 @@ impl Drop for Engine {
     }
 }
 
-/// Opens the log in a directory; makes it if there is none. Use it in `with`, or `close` it.
-///
-/// durability: when a write is acknowledged: "disk", the default, once it survives a power cut; "os" once it is written
-/// to the operating system, flushed within `flush_interval` seconds (default 1), which survives the death of the
-/// process; "memory" at once, written within 10 ms or when somebody reads it, which survives nothing.
-/// read_only: nothing is written. Any number of readers, as long as nobody has the log open for writing.
-/// segment_bytes: size of a file, 64 KiB to 512 MiB; default 64 MiB. create=False: an error if there is no log.
-/// threads=False: the engine starts no thread; whoever waits, or `Engine.drive`, does its work. Not for asyncio.
-/// mappings=False: files are read by calls, not mapped; for files that others may change.
-/// accept_loss=True: opens for writing although decisions were damaged on disk.
-///
-/// Raises LockedError if the log is open for writing elsewhere, in this process too; UnsupportedVersionError,
-/// CorruptError, ArgumentError, StorageError.
-#[pyfunction]
-#[pyo3(signature = (
-    dir, *, durability="disk", read_only=false, segment_bytes=None, create=true, threads=true, mappings=true,
-    accept_loss=false, flush_interval=None
-))]
-#[expect(clippy::too_many_arguments, reason = "keyword arguments")]
-pub fn open<'py>(
-    py: Python<'py>,
-    dir: PathBuf,
-    durability: &str,
-    read_only: bool,
-    segment_bytes: Option<Number<u64>>,
-    create: bool,
-    threads: bool,
-    mappings: bool,
-    accept_loss: bool,
-    flush_interval: Option<f64>,
-) -> PyResult<Bound<'py, Engine>> {
-    let mut options = oncelog::Engine::options()
-        .durability(options::durability(durability)?)
-        .read_only(read_only)
-        .create(create)
-        .threads(threads)
-        .mappings(mappings)
-        .accept_loss(accept_loss);
-    if let Some(Number(bytes)) = segment_bytes {
-        options = options.segment_bytes(bytes);
-    }
-    if let Some(interval) = flush_interval {
-        options = options.flush_interval(duration("flush_interval", interval)?);
-    }
-    errors::prepare(py)?;
-    let opened = py.detach(|| options.log(Arc::new(Queue)).open(dir)).raise();
-    deliver(py);
-    let engine = Bound::new(py, Engine { core: Some(opened?) })?;
-    OPENED.import(py, "oncelog._exit", "opened")?.call1((&engine,))?;
-    Ok(engine)
-}
-
-fn duration(option: &str, seconds: f64) -> PyResult<Duration> {
-    Duration::try_from_secs_f64(seconds)
-        .map_err(|_| refused(format!("a time must be seconds, 0 or more, {option}={seconds}")))
-}
-
-/// What the keyword arguments of a producer say.
-fn producer_options(
-    name: Option<String>,
-    batch_bytes: Option<Number<usize>>,
-    linger: Option<f64>,
-    durability: Option<&str>,
-) -> PyResult<ProducerOptions> {
+/// What the keyword arguments of every producer say.
+fn producer_options(durability: Option<&str>, compression: &str) -> PyResult<ProducerOptions> {
     let mut options = ProducerOptions::new();
-    options.name = name;
-    options.batch_bytes = number(batch_bytes).unwrap_or(options.batch_bytes);
-    if let Some(seconds) = linger {
-        options.linger = duration("linger", seconds)?;
-    }
     options.durability = options::own_durability(durability)?;
+    options.compression = options::compression(compression)?;
     Ok(options)
 }
 
@@ -135,10 +67,13 @@ fn producer_options(
 impl Engine {
     /// Creates a topic. It survives a power cut when this returns.
     ///
+    /// durability: the level of the topic's records; without it the engine's. timestamp_type: whose time they carry:
+    /// "create", the sender's, or "append", the log's, whatever they were sent with.
+    ///
     /// Raises TopicExistsError; ArgumentError for a name that Kafka would refuse or a number out of range.
     #[pyo3(
-        signature = (name, *, partitions=Number(1), durability=None),
-        text_signature = "($self, name, *, partitions=1, durability=None)"
+        signature = (name, *, partitions=Number(1), durability=None, timestamp_type="create"),
+        text_signature = "($self, name, *, partitions=1, durability=None, timestamp_type='create')"
     )]
     fn create_topic(
         &self,
@@ -146,14 +81,15 @@ impl Engine {
         name: &str,
         partitions: Number<u32>,
         durability: Option<&str>,
+        timestamp_type: &str,
     ) -> PyResult<()> {
-        let options = topic_options(partitions, durability)?;
+        let options = topic_options(partitions, durability, timestamp_type)?;
         through(py, || self.core().create_topic_ticket(name, options))
     }
 
     #[pyo3(
-        signature = (name, *, partitions=Number(1), durability=None),
-        text_signature = "($self, name, *, partitions=1, durability=None)"
+        signature = (name, *, partitions=Number(1), durability=None, timestamp_type="create"),
+        text_signature = "($self, name, *, partitions=1, durability=None, timestamp_type='create')"
     )]
     fn _create_topic(
         &self,
@@ -161,8 +97,9 @@ impl Engine {
         name: &str,
         partitions: Number<u32>,
         durability: Option<&str>,
+        timestamp_type: &str,
     ) -> PyResult<Ticket> {
-        let options = topic_options(partitions, durability)?;
+        let options = topic_options(partitions, durability, timestamp_type)?;
         py.detach(|| self.core().create_topic_ticket(name, options)).raise().map(Ticket::of)
     }
 
@@ -198,28 +135,36 @@ impl Engine {
     ///
     /// batch_bytes: a partition's batch is written when it has so many bytes (default 16 KiB; 0: each record at once),
     /// or `linger` seconds (default 0.005) after its first record, or when somebody waits for one of its tickets.
-    /// durability: when sends are acknowledged; without it the topic's level.
-    #[pyo3(signature = (*, name=None, batch_bytes=None, linger=None, durability=None))]
+    /// durability: when sends are acknowledged; without it the topic's level. compression: how batches are packed:
+    /// "none", "gzip", "snappy", "lz4" or "zstd".
+    #[pyo3(signature = (*, name=None, batch_bytes=None, linger=None, durability=None, compression="none"))]
     fn producer<'py>(
         slf: &Bound<'py, Self>,
         name: Option<String>,
         batch_bytes: Option<Number<usize>>,
         linger: Option<f64>,
         durability: Option<&str>,
+        compression: &str,
     ) -> PyResult<Bound<'py, Producer>> {
-        let ticket = Self::_producer(slf, name, batch_bytes, linger, durability)?;
+        let ticket = Self::_producer(slf, name, batch_bytes, linger, durability, compression)?;
         Ok(ticket.wait(slf.py())?.cast_into::<Producer>()?)
     }
 
-    #[pyo3(signature = (*, name=None, batch_bytes=None, linger=None, durability=None))]
+    #[pyo3(signature = (*, name=None, batch_bytes=None, linger=None, durability=None, compression="none"))]
     fn _producer(
         slf: &Bound<'_, Self>,
         name: Option<String>,
         batch_bytes: Option<Number<usize>>,
         linger: Option<f64>,
         durability: Option<&str>,
+        compression: &str,
     ) -> PyResult<Ticket> {
-        let options = producer_options(name, batch_bytes, linger, durability)?;
+        let mut options = producer_options(durability, compression)?;
+        options.name = name;
+        options.batch_bytes = number(batch_bytes).unwrap_or(options.batch_bytes);
+        if let Some(seconds) = linger {
+            options.linger = options::duration("linger", seconds)?;
+        }
         let core = slf.get().core();
         let ticket = slf.py().detach(|| core.producer_ticket(options)).raise()?;
         Ok(Ticket::of_handle(ticket, slf))
@@ -227,23 +172,43 @@ impl Engine {
 
     /// A producer whose records become visible in transactions. Fences the id's former holder, durably, before this
     /// returns. Names of producers and transactional ids are one namespace.
-    #[pyo3(signature = (transactional_id, *, durability=None))]
+    ///
+    /// durability: when commits are acknowledged; without it the strongest level of their topics. compression: as in
+    /// `producer`. transaction_buffer: bytes up to which a transaction is memory, default 1 MiB, at most 16 MiB; past
+    /// it, it streams, see `Transaction`. transaction_timeout: seconds that one may stream for, default 60; then it is
+    /// aborted.
+    #[pyo3(signature = (
+        transactional_id, *, durability=None, compression="none", transaction_buffer=None, transaction_timeout=None
+    ))]
     fn transactional_producer<'py>(
         slf: &Bound<'py, Self>,
         transactional_id: &str,
         durability: Option<&str>,
+        compression: &str,
+        transaction_buffer: Option<Number<usize>>,
+        transaction_timeout: Option<f64>,
     ) -> PyResult<Bound<'py, TransactionalProducer>> {
-        let ticket = Self::_transactional_producer(slf, transactional_id, durability)?;
+        let (buffer, timeout) = (transaction_buffer, transaction_timeout);
+        let ticket = Self::_transactional_producer(slf, transactional_id, durability, compression, buffer, timeout)?;
         Ok(ticket.wait(slf.py())?.cast_into::<TransactionalProducer>()?)
     }
 
-    #[pyo3(signature = (transactional_id, *, durability=None))]
+    #[pyo3(signature = (
+        transactional_id, *, durability=None, compression="none", transaction_buffer=None, transaction_timeout=None
+    ))]
     fn _transactional_producer(
         slf: &Bound<'_, Self>,
         transactional_id: &str,
         durability: Option<&str>,
+        compression: &str,
+        transaction_buffer: Option<Number<usize>>,
+        transaction_timeout: Option<f64>,
     ) -> PyResult<Ticket> {
-        let options = producer_options(None, None, None, durability)?;
+        let mut options = producer_options(durability, compression)?;
+        options.transaction_buffer = number(transaction_buffer).unwrap_or(options.transaction_buffer);
+        if let Some(seconds) = transaction_timeout {
+            options.transaction_timeout = options::duration("transaction_timeout", seconds)?;
+        }
         let core = slf.get().core();
         let ticket = slf.py().detach(|| core.transactional_producer_ticket(transactional_id, options)).raise()?;
         Ok(Ticket::of_handle(ticket, slf))
@@ -261,8 +226,9 @@ impl Engine {
     /// A consumer of topics, or of single partitions as pairs of topic and number; or of none yet, see
     /// `Consumer.assign`. A topic stands for the partitions that it has now.
     ///
-    /// group: in whose name offsets are committed. isolation: "read_committed" or "read_uncommitted". start: where to
-    /// begin if nothing is committed: "earliest", "latest", or "none", which raises OffsetOutOfRangeError. max_bytes,
+    /// group: in whose name offsets are committed. isolation: "read_committed" sees what is decided, up to the last
+    /// stable offset; "read_uncommitted" sees records of open and aborted transactions too. start: where to begin if
+    /// nothing is committed: "earliest", "latest", or "none", which raises OffsetOutOfRangeError. max_bytes,
     /// max_records: bounds of one poll (1 MiB; none). timeout: a `for` loop ends when nothing came for so many seconds;
     /// None, the default, for never.
     #[pyo3(signature = (
@@ -292,6 +258,129 @@ impl Engine {
             consumer.take_over(slf.get(), topics)?;
         }
         Ok(consumer)
+    }
+
+    /// An identity for raw batches: for callers that keep producer id, epoch and sequences themselves, as a broker does
+    /// for its clients. With a transactional id the epoch is raised, older holders are fenced, and a transaction that
+    /// one of them left open is aborted, durably, before this returns.
+    ///
+    /// timeout: seconds that a transaction of it may be open; without a transactional id it says nothing. current: it is
+    /// given only if nobody else raised the epoch since (KIP-360); a call that is repeated because its answer was lost
+    /// gets the same answer. When the epochs of an id are used up, at 32,766, the answer has a new producer id.
+    ///
+    /// >>> engine = oncelog.open("broker.log")
+    /// >>> engine.create_topic("orders")
+    /// >>> identity = engine.init_producer("shop", timeout=60)
+    /// >>> batch = oncelog.Batch(producer=identity, base_sequence=0, transactional=True)
+    /// >>> batch.add(b"42")
+    /// >>> engine.partition("orders", 0).append(batch).result().offset      # begins the transaction
+    /// 0
+    /// >>> engine.send_offsets(identity, oncelog.GroupMetadata("billing"), {("orders", 0): 1})
+    /// >>> engine.end_transaction(identity, "commit").epoch == identity.epoch + 1
+    /// True
+    /// >>> engine.close()
+    ///
+    /// Raises ProducerFencedError if `current` is not the newest holder; ArgumentError for an empty id or a timeout out
+    /// of range, see `transaction_timeout_max` of `oncelog.open`.
+    #[pyo3(signature = (transactional_id=None, *, timeout=60.0, current=None))]
+    fn init_producer<'py>(
+        &self,
+        py: Python<'py>,
+        transactional_id: Option<&str>,
+        timeout: f64,
+        current: Option<Holder>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        self._init_producer(py, transactional_id, timeout, current)?.wait(py)
+    }
+
+    #[pyo3(signature = (transactional_id=None, *, timeout=60.0, current=None))]
+    fn _init_producer(
+        &self,
+        py: Python<'_>,
+        transactional_id: Option<&str>,
+        timeout: f64,
+        current: Option<Holder>,
+    ) -> PyResult<Ticket> {
+        let (timeout, current) = (options::duration("timeout", timeout)?, current.map(|holder| holder.0));
+        py.detach(|| self.core().init_producer_ticket(transactional_id, timeout, current)).raise().map(Ticket::of)
+    }
+
+    /// Adds offsets to the transaction of a raw identity: they are committed if it commits, and until it is decided
+    /// `Consumer.committed` raises UnstableOffsetsError. The transaction begins with them if none is open; later offsets
+    /// take the place of earlier ones. Waits until they have met the engine's level.
+    ///
+    /// Raises StaleEpochError if a newer identity took over; UnknownTransactionalIdError for an identity without a
+    /// transactional id; InvalidTransactionStateError while a `TransactionalProducer` has a transaction open under the
+    /// id; UnknownTopicOrPartitionError; ArgumentError; LimitExceededError past 1,000 offsets.
+    fn send_offsets(
+        &self,
+        py: Python<'_>,
+        identity: Holder,
+        group: &Bound<'_, PyTuple>,
+        offsets: &Bound<'_, PyAny>,
+    ) -> PyResult<()> {
+        self._send_offsets(py, identity, group, offsets)?.wait(py).map(drop)
+    }
+
+    fn _send_offsets(
+        &self,
+        py: Python<'_>,
+        identity: Holder,
+        group: &Bound<'_, PyTuple>,
+        offsets: &Bound<'_, PyAny>,
+    ) -> PyResult<Ticket> {
+        let (group,) = group.extract::<(String,)>()?;
+        let (group, offsets) = (GroupMetadata { group }, offsets::offsets(offsets)?);
+        py.detach(|| self.core().send_offsets_ticket(identity.0, &group, &offsets)).raise().map(Ticket::of)
+    }
+
+    /// Ends the transaction of a raw identity, "commit" or "abort", and answers the identity of its next one, whose
+    /// epoch is raised and whose sequences begin at 0 again (KIP-890). Waits until the decision has met the strongest
+    /// level of the engine and of the topics it reached. A call that is repeated because its answer was lost gets the
+    /// same answer. An abort without a transaction only raises the epoch.
+    ///
+    /// Raises ProducerFencedError if a newer identity took over; InvalidTransactionStateError for a commit without a
+    /// transaction, and for one whose transaction was aborted meanwhile, by its timeout or by `abort_transaction`;
+    /// UnknownTransactionalIdError for an identity without a transactional id.
+    fn end_transaction<'py>(&self, py: Python<'py>, identity: Holder, outcome: &str) -> PyResult<Bound<'py, PyAny>> {
+        self._end_transaction(py, identity, outcome)?.wait(py)
+    }
+
+    fn _end_transaction(&self, py: Python<'_>, identity: Holder, outcome: &str) -> PyResult<Ticket> {
+        let outcome = options::outcome(outcome)?;
+        py.detach(|| self.core().end_transaction_ticket(identity.0, outcome)).raise().map(Ticket::of)
+    }
+
+    /// Aborts a transaction by its number, whoever owns it: one that holds the last stable offset back and whose owner
+    /// does not answer. The owner hears of it with its next call: TransactionAbortedError, or, for a raw identity, that
+    /// the epoch was raised. One that was aborted before is as good.
+    ///
+    /// Raises InvalidTransactionStateError if it is not open: it was committed, is committing, or was never begun.
+    fn abort_transaction(&self, py: Python<'_>, number: Number<u64>) -> PyResult<()> {
+        through(py, || self.core().abort_transaction_ticket(number.0))
+    }
+
+    fn _abort_transaction(&self, py: Python<'_>, number: Number<u64>) -> PyResult<Ticket> {
+        py.detach(|| self.core().abort_transaction_ticket(number.0)).raise().map(Ticket::of)
+    }
+
+    /// How a transaction stands: "open", "committed", "aborted", or "forgotten", of which nothing is known: it was never
+    /// begun, was aborted before anything of it lay in the log, or was decided so long ago that its transactional id
+    /// has decided 64 others since. What an IndeterminateError of a commit left open is known here once the log is
+    /// opened again. What is answered survives a power cut.
+    fn transaction_status<'py>(&self, py: Python<'py>, number: Number<u64>) -> PyResult<Bound<'py, PyAny>> {
+        self._transaction_status(py, number)?.wait(py)
+    }
+
+    fn _transaction_status(&self, py: Python<'_>, number: Number<u64>) -> PyResult<Ticket> {
+        py.detach(|| self.core().transaction_status_ticket(number.0)).raise().map(Ticket::of)
+    }
+
+    /// The transactions that have something in the log and are not decided, in the order in which they began: who holds
+    /// the last stable offset of which partitions back, and since when. One that is memory only is not among them.
+    fn describe_transactions<'py>(&self, py: Python<'py>) -> PyResult<Vec<Bound<'py, PyAny>>> {
+        let open = py.detach(|| self.core().describe_transactions()).raise()?;
+        open.iter().map(|open| values::open_transaction(py, open)).collect()
     }
 
     /// Waits until everything up to a frame survives a power cut; `Appended.lsn` and `Committed.lsn` name frames.
@@ -361,8 +450,9 @@ impl Engine {
     }
 }
 
-fn topic_options(partitions: Number<u32>, durability: Option<&str>) -> PyResult<TopicOptions> {
-    let mut options = TopicOptions::new().partitions(partitions.0);
+fn topic_options(partitions: Number<u32>, durability: Option<&str>, timestamp_type: &str) -> PyResult<TopicOptions> {
+    let whose = options::timestamp_type(timestamp_type)?;
+    let mut options = TopicOptions::new().partitions(partitions.0).timestamp_type(whose);
     options.durability = options::own_durability(durability)?;
     Ok(options)
 }

@@ -20,9 +20,11 @@ mod hub;
 mod lock;
 mod messages;
 mod offsets;
+mod open;
 mod options;
 mod partition;
 mod producer;
+mod raw;
 mod records;
 mod ticket;
 mod transaction;
@@ -34,7 +36,7 @@ mod walk;
 #[pymodule(gil_used = false)]
 fn _oncelog(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("VERSION", env!("CARGO_PKG_VERSION"))?;
-    module.add_function(wrap_pyfunction!(engine::open, module)?)?;
+    module.add_function(wrap_pyfunction!(open::open, module)?)?;
     module.add_function(wrap_pyfunction!(wait::interpreter_ends, module)?)?;
     module.add_class::<engine::Engine>()?;
     module.add_class::<partition::Partition>()?;

@@ -1,12 +1,17 @@
-//! Options given as words.
+//! Options given as words, and times.
 
-use oncelog::{Durability, Isolation, Start};
+use std::time::Duration;
+
+use oncelog::{Compression, Durability, Isolation, Outcome, Start, TimestampType, TransactionStatus, Visibility};
 use pyo3::prelude::*;
 
 use crate::errors::refused;
 
-/// The words of an option, each with what it means.
-fn choose<T: Copy>(option: &str, word: &str, words: &[(&str, T)]) -> PyResult<T> {
+/// Words with what they mean.
+type Words<'a, T> = &'a [(&'static str, T)];
+
+/// What a word for an option means.
+fn choose<T: Copy>(option: &str, word: &str, words: Words<'_, T>) -> PyResult<T> {
     match words.iter().find(|(name, _)| *name == word) {
         Some((_, value)) => Ok(*value),
         None => {
@@ -16,11 +21,24 @@ fn choose<T: Copy>(option: &str, word: &str, words: &[(&str, T)]) -> PyResult<T>
     }
 }
 
-const DURABILITY: [(&str, Durability); 3] =
-    [("memory", Durability::Memory), ("os", Durability::Os), ("disk", Durability::Disk)];
+/// The word for a value; `None` for one that this version has no word for.
+fn word<T: PartialEq>(value: &T, words: Words<'_, T>) -> Option<&'static str> {
+    words.iter().find(|(_, known)| known == value).map(|(name, _)| *name)
+}
+
+const DURABILITY: Words<'_, Durability> =
+    &[("memory", Durability::Memory), ("os", Durability::Os), ("disk", Durability::Disk)];
+const TIMESTAMP_TYPE: Words<'_, TimestampType> =
+    &[("create", TimestampType::CreateTime), ("append", TimestampType::LogAppendTime)];
+const STATUS: Words<'_, TransactionStatus> = &[
+    ("open", TransactionStatus::Open),
+    ("committed", TransactionStatus::Committed),
+    ("aborted", TransactionStatus::Aborted),
+    ("forgotten", TransactionStatus::Forgotten),
+];
 
 pub fn durability(word: &str) -> PyResult<Durability> {
-    choose("durability", word, &DURABILITY)
+    choose("durability", word, DURABILITY)
 }
 
 /// The level of a handle; without a word that of the floor below.
@@ -28,9 +46,24 @@ pub fn own_durability(word: Option<&str>) -> PyResult<Option<Durability>> {
     word.map(durability).transpose()
 }
 
-/// The word for a level; `None` for one that this version has no word for.
 pub fn durability_word(level: Durability) -> Option<&'static str> {
-    DURABILITY.iter().find(|(_, value)| *value == level).map(|(name, _)| *name)
+    word(&level, DURABILITY)
+}
+
+pub fn visibility(word: &str) -> PyResult<Visibility> {
+    choose("visibility", word, &[("level", Visibility::Level), ("durable", Visibility::Durable)])
+}
+
+pub fn timestamp_type(word: &str) -> PyResult<TimestampType> {
+    choose("timestamp_type", word, TIMESTAMP_TYPE)
+}
+
+pub fn timestamp_type_word(whose: TimestampType) -> Option<&'static str> {
+    word(&whose, TIMESTAMP_TYPE)
+}
+
+pub fn compression(word: &str) -> PyResult<Compression> {
+    choose("compression", word, &Compression::ALL.map(|codec| (codec.name(), codec)))
 }
 
 pub fn isolation(word: &str) -> PyResult<Isolation> {
@@ -40,4 +73,18 @@ pub fn isolation(word: &str) -> PyResult<Isolation> {
 
 pub fn start(word: &str) -> PyResult<Start> {
     choose("start", word, &[("earliest", Start::Earliest), ("latest", Start::Latest), ("none", Start::None)])
+}
+
+pub fn outcome(word: &str) -> PyResult<Outcome> {
+    choose("outcome", word, &[("commit", Outcome::Commit), ("abort", Outcome::Abort)])
+}
+
+pub fn status_word(status: TransactionStatus) -> Option<&'static str> {
+    word(&status, STATUS)
+}
+
+/// A time in seconds.
+pub fn duration(option: &str, seconds: f64) -> PyResult<Duration> {
+    Duration::try_from_secs_f64(seconds)
+        .map_err(|_| refused(format!("a time must be seconds, 0 or more, {option}={seconds}")))
 }

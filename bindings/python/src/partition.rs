@@ -8,6 +8,7 @@ use crate::batch::Batch;
 use crate::engine::Engine;
 use crate::errors::Raise;
 use crate::options;
+use crate::raw::ReadFrom;
 use crate::records::Records;
 use crate::ticket::Ticket;
 use crate::values;
@@ -48,21 +49,44 @@ impl Partition {
         py.detach(|| self.core.append_with(&batch, options)).raise().map(Ticket::of)
     }
 
-    /// Reads from an offset on, up to about `max_bytes` (1 MiB): what is visible now, nothing if that is nothing yet.
-    /// Go on with `Records.next_offset`.
+    /// Reads from an offset on, up to about `max_bytes` (1 MiB): what is visible now, nothing if that is nothing yet. A
+    /// read at "read_committed" ends at the last stable offset and leaves out what was aborted; one at
+    /// "read_uncommitted" sees records of open and aborted transactions too. Go on with `Records.next_offset`.
+    ///
+    /// offset: or a `Place`, of `Records.next_place` in this life of the log or an earlier one: the read goes on from
+    /// there, or raises TruncatedError if a crash took records that the place stands behind.
     ///
     /// Raises OffsetOutOfRangeError below the start or above the end.
     #[pyo3(signature = (offset, *, max_bytes=None, isolation="read_committed"))]
     fn read(
         &self,
         py: Python<'_>,
-        offset: Number<u64>,
+        offset: ReadFrom,
         max_bytes: Option<Number<usize>>,
         isolation: &str,
     ) -> PyResult<Records> {
         let mut options = ReadOptions::new().isolation(options::isolation(isolation)?);
         options.max_bytes = number(max_bytes).unwrap_or(options.max_bytes);
-        py.detach(|| self.core.read(offset.0, options)).raise().map(Records::new)
+        let (offset, options) = offset.apply(options);
+        py.detach(|| self.core.read(offset, options)).raise().map(Records::new)
+    }
+
+    /// The offset of the first record, by offsets, whose timestamp is `timestamp_ms` or later; None if there is none
+    /// yet. Only what lies below the last stable offset counts. Where timestamps do not follow the offsets, records
+    /// behind the one found may be older.
+    ///
+    /// Raises ArgumentError for a negative timestamp; CorruptError if records are damaged that come into question.
+    fn offset_at(&self, py: Python<'_>, timestamp_ms: Number<i64>) -> PyResult<Option<u64>> {
+        py.detach(|| self.core.offset_at(timestamp_ms.0)).raise()
+    }
+
+    /// The greatest timestamp there is, with the offset of the first record that has it; None while no record has one.
+    /// Only what lies below the last stable offset counts.
+    ///
+    /// Raises CorruptError if records are damaged that come into question.
+    fn max_timestamp<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
+        let found = py.detach(|| self.core.max_timestamp()).raise()?;
+        found.map(|(offset, timestamp)| values::offset_and_timestamp(py, offset, timestamp)).transpose()
     }
 
     /// The first offset, the last stable one and the end, as readers see them now.

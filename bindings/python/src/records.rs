@@ -4,10 +4,12 @@ use pyo3::exceptions::{PyIndexError, PyOverflowError};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyList, PyMemoryView, PySlice, PyString, PyTuple};
 
+use crate::arguments::Number;
 use crate::buffers;
 use crate::columns::Columns;
 use crate::errors::{Raise, exception};
 use crate::lock::Lock;
+use crate::values;
 use crate::walk::{Seen, Walk, untrack};
 
 /// Records as a read or a poll answered them, of one partition or of several: a sequence, to be walked as often as
@@ -135,8 +137,19 @@ impl Records {
     }
 
     /// The offset to read next of a partition; None if this holds nothing of it.
-    fn next_offset(&self, topic: &str, partition: u32) -> Option<u64> {
-        self.core.next_offset(topic, partition)
+    fn next_offset(&self, topic: &str, partition: Number<u32>) -> Option<u64> {
+        self.core.next_offset(topic, partition.0)
+    }
+
+    /// Where a reader of a partition stands behind these records; None if this holds nothing of it. To be kept and
+    /// given to `Partition.read`, in this life of the log or a later one.
+    fn next_place<'py>(
+        &self,
+        py: Python<'py>,
+        topic: &str,
+        partition: Number<u32>,
+    ) -> PyResult<Option<Bound<'py, PyAny>>> {
+        self.core.next_place(topic, partition.0).map(|place| values::place(py, place)).transpose()
     }
 
     fn __repr__(&self) -> String {

@@ -29,6 +29,8 @@ pub enum Answer {
     Appended(oncelog::Appended),
     Many(Arc<[oncelog::Appended]>),
     Committed(oncelog::Committed),
+    Identity(oncelog::Identity),
+    Status(oncelog::TransactionStatus),
     Producer(Arc<oncelog::Producer>),
     Transactional(Arc<oncelog::TransactionalProducer>),
 }
@@ -54,6 +56,18 @@ impl From<Vec<oncelog::Appended>> for Answer {
 impl From<oncelog::Committed> for Answer {
     fn from(committed: oncelog::Committed) -> Self {
         Answer::Committed(committed)
+    }
+}
+
+impl From<oncelog::Identity> for Answer {
+    fn from(identity: oncelog::Identity) -> Self {
+        Answer::Identity(identity)
+    }
+}
+
+impl From<oncelog::TransactionStatus> for Answer {
+    fn from(status: oncelog::TransactionStatus) -> Self {
+        Answer::Status(status)
     }
 }
 
@@ -268,6 +282,8 @@ impl Ticket {
                 Ok(PyList::new(py, many.collect::<PyResult<Vec<_>>>()?)?.into_any())
             }
             (Answer::Committed(committed), _) => values::committed(py, committed),
+            (Answer::Identity(identity), _) => values::identity(py, identity),
+            (Answer::Status(status), _) => values::status(py, status),
             (Answer::Producer(core), Some(engine)) => {
                 Ok(Bound::new(py, Producer::new(py, core, engine.clone_ref(py))?)?.into_any())
             }

@@ -2,16 +2,17 @@
 
 use std::sync::Arc;
 
-use oncelog::{ErrorKind, GroupMetadata, Record};
+use oncelog::{Error, ErrorKind, GroupMetadata, Record};
 use pyo3::prelude::*;
 
 use crate::arguments::{Data, Headers, Number, number};
 use crate::consumer::Consumer;
 use crate::engine::Engine;
-use crate::errors::{Raise, misplaced};
+use crate::errors::{Raise, exception};
 use crate::lock::Lock;
 use crate::offsets;
 use crate::ticket::Ticket;
+use crate::wait::outlast;
 
 /// Begins transactions, one at a time, under a transactional id. Opening the id fenced its older holder.
 ///
@@ -40,7 +41,7 @@ impl TransactionalProducer {
 
 #[pymethods]
 impl TransactionalProducer {
-    /// Begins a transaction. Nothing of it is seen by anybody before the commit.
+    /// Begins a transaction. Nothing of it is seen at "read_committed" before the commit.
     ///
     /// Raises InvalidTransactionStateError while another one of this producer is open; ProducerFencedError.
     fn begin_transaction(&self, py: Python<'_>) -> PyResult<Transaction> {
@@ -66,7 +67,27 @@ impl TransactionalProducer {
 
 /// Records for any number of topics and offsets of any number of groups that become visible together or not at all.
 ///
-/// Use it in `with`: the block's end commits, an exception aborts. One that is let go aborts. At most 1 MiB.
+/// Use it in `with`: the block's end commits, an exception aborts. One that is let go aborts.
+///
+/// Up to its buffer (`transaction_buffer` of `Engine.transactional_producer`, 1 MiB), and up to one batch (1 MiB) in each
+/// partition, it is memory: its records get their offsets at the commit, so a plain send made meanwhile may come first,
+/// and an abort leaves nothing. Past it, it *streams*, as Kafka's transactions do: its records go to the log as they come. Readers at "read_uncommitted" see
+/// them at once; the last stable offset of their partitions, where "read_committed" ends, waits for the decision; an
+/// abort hides them. `Engine.describe_transactions` names those that hold it back. One that streams for longer than
+/// `transaction_timeout` is aborted and raises TransactionTimedOutError from then on.
+///
+/// >>> engine = oncelog.open("bulk.log")
+/// >>> engine.create_topic("events")
+/// >>> events = engine.partition("events", 0)
+/// >>> producer = engine.transactional_producer("bulk", transaction_buffer=65_536)
+/// >>> with producer.begin_transaction() as bulk:
+/// ...     for _ in range(100):
+/// ...         bulk.send("events", bytes(1000))        # 100 KB: more than the buffer holds
+/// ...     print([open.number == bulk.number for open in engine.describe_transactions()], events.bounds().stable)
+/// [True] 0
+/// >>> engine.transaction_status(bulk.number), events.bounds().stable
+/// ('committed', 100)
+/// >>> engine.close()
 #[pyclass(frozen, module = "oncelog")]
 pub struct Transaction {
     state: Lock<State>,
@@ -82,19 +103,9 @@ enum State {
     Ended,
 }
 
-impl State {
-    fn open(&mut self) -> PyResult<&mut oncelog::Transaction> {
-        match self {
-            State::Open(transaction) => Ok(transaction),
-            _ => Err(ended()),
-        }
-    }
-}
-
 #[cold]
-fn ended() -> PyErr {
-    let text = "the transaction has ended; begin another one";
-    misplaced(ErrorKind::InvalidTransactionState, text)
+fn ended() -> Error {
+    Error::new(ErrorKind::InvalidTransactionState, "the transaction has ended; begin another one")
 }
 
 impl Transaction {
@@ -103,16 +114,37 @@ impl Transaction {
         Self { state: Lock::new(State::Open(Box::new(core))), number, consumer, _engine: engine }
     }
 
+    /// Uses the open transaction. What goes wrong is raised when the lock is free again, for that is Python's work.
+    fn with<T>(&self, py: Python<'_>, f: impl FnOnce(&mut oncelog::Transaction) -> oncelog::Result<T>) -> PyResult<T> {
+        let answer = match &mut *self.state.take(py)? {
+            State::Open(transaction) => f(transaction),
+            _ => Err(ended()),
+        };
+        answer.raise()
+    }
+
     /// Takes the open transaction out to end it.
     fn take(&self, py: Python<'_>) -> PyResult<Box<oncelog::Transaction>> {
-        let mut state = self.state.take(py)?;
-        match std::mem::replace(&mut *state, State::Ended) {
-            State::Open(transaction) => Ok(transaction),
-            other => {
-                *state = other;
-                Err(ended())
-            }
+        let taken = match &mut *self.state.take(py)? {
+            state @ State::Open(_) => Some(std::mem::replace(state, State::Ended)),
+            _ => None,
+        };
+        match taken {
+            Some(State::Open(transaction)) => Ok(transaction),
+            _ => Err(exception(&ended())),
         }
+    }
+
+    /// Sends a record for which others go to the log first. Without the interpreter lock, and the transaction's own is
+    /// waited for like any other: whoever ends the transaction meanwhile comes after this or before it.
+    #[cold]
+    fn stream(&self, py: Python<'_>, topic: &str, record: Record<'_>) -> PyResult<()> {
+        self.state.check_process()?;
+        let sent = py.detach(|| match &mut *self.state.take_detached() {
+            State::Open(transaction) => Some(transaction.send(topic, record)),
+            _ => None,
+        });
+        outlast(py, sent.unwrap_or_else(|| Err(ended())))
     }
 
     /// Gives the transaction its place; the ticket of one that has it.
@@ -137,20 +169,29 @@ impl Transaction {
 }
 
 impl Drop for Transaction {
-    /// A transaction that is let go aborts: its consumer goes back, further than what a loop has not handed out.
+    /// A transaction that is let go aborts: its consumer goes back, further than what a loop has not handed out. Where
+    /// it streams a decision goes to the log, which may wait for room, and nobody else may be kept waiting meanwhile.
     fn drop(&mut self) {
-        let Some(consumer) = &self.consumer else { return };
-        Python::try_attach(|py| match self.is_open(py) {
+        Python::try_attach(|py| {
             // Held by nobody: this is the last reference.
-            Ok(true) => consumer.get().forget(py),
-            _ => Ok(()),
+            let Ok(transaction) = self.take(py) else { return };
+            if let Some(consumer) = &self.consumer {
+                let _ = consumer.get().forget(py);
+            }
+            py.detach(|| drop(transaction));
         });
     }
 }
 
 #[pymethods]
 impl Transaction {
-    /// Adds a record. Nothing is written and nobody sees it before the commit. Arguments as in `Producer.send`.
+    /// Adds a record. Nobody at "read_committed" sees it before the commit. Arguments as in `Producer.send`. If the
+    /// transaction is past its buffer, what it holds goes to the log now; that may wait for room.
+    ///
+    /// The transaction is as it was and can go on or be aborted after UnknownTopicOrPartitionError, RecordTooLargeError,
+    /// InvalidRecordError, ArgumentError, and FullError while it streams. It can only be aborted, and run again, after
+    /// TransactionTimedOutError, TransactionAbortedError (by `Engine.abort_transaction`), ProducerFencedError, and
+    /// LimitExceededError: it streams and reaches more than 1,000 partitions, or too many transactions stream.
     #[pyo3(signature = (topic, value, *, key=None, headers=None, partition=None, timestamp_ms=None))]
     #[expect(clippy::too_many_arguments, reason = "keyword arguments")]
     fn send(
@@ -170,7 +211,10 @@ impl Transaction {
         record.key = key.as_ref().map(Data::bytes);
         record.partition = number(partition);
         record.timestamp = number(timestamp_ms);
-        self.state.take(py)?.open()?.send(topic, record).raise()
+        match self.with(py, |transaction| transaction.try_send(topic, record))? {
+            true => Ok(()),
+            false => self.stream(py, topic, record),
+        }
     }
 
     /// Commits offsets of a group together with the records: per partition the offset to read next, or an
@@ -178,13 +222,13 @@ impl Transaction {
     fn send_offsets(&self, py: Python<'_>, group: &Bound<'_, PyAny>, offsets: &Bound<'_, PyAny>) -> PyResult<()> {
         let (group,) = group.extract::<(String,)>()?;
         let offsets = offsets::offsets(offsets)?;
-        self.state.take(py)?.open()?.send_offsets(&GroupMetadata { group }, &offsets).raise()
+        self.with(py, |transaction| transaction.send_offsets(&GroupMetadata { group }, &offsets))
     }
 
     /// Moves the position of the transactional id with the commit: how far its source has been worked off. See
     /// `TransactionalProducer.position`.
     fn send_position(&self, py: Python<'_>, position: Number<u64>) -> PyResult<()> {
-        self.state.take(py)?.open()?.send_position(position.0).raise()
+        self.with(py, |transaction| transaction.send_position(position.0))
     }
 
     /// The transaction's number: it names this transaction for ever.
@@ -201,9 +245,10 @@ impl Transaction {
 
     /// Commits, and waits until the transaction is safe.
     ///
-    /// IndeterminateError: a write failed under the commit; opening the log again decides whether it is there. After
-    /// every other error it is aborted and the bound consumer back where it stood: run it again. Interrupted by Ctrl-C,
-    /// the commit has its place but is not known to be safe: call `commit` again to learn.
+    /// IndeterminateError: a write failed under the commit; opening the log again decides whether it is there, and
+    /// `Engine.transaction_status` tells. After every other error it is aborted and the bound consumer back where it
+    /// stood: run it again. Interrupted by Ctrl-C, the commit has its place but is not known to be safe: call `commit`
+    /// again to learn.
     fn commit<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         let ticket = self.place(py)?;
         let result = ticket.get().wait(py);
@@ -223,14 +268,16 @@ impl Transaction {
         self.place(py)
     }
 
-    /// Aborts: nothing of it was written, and a bound consumer goes back to where it stood at the begin.
+    /// Aborts: no reader at "read_committed" ever sees anything of it, and a bound consumer goes back to where it stood
+    /// at the begin. If it streamed, that is decided in the log; nobody need wait for it, for opening the log again
+    /// would abort it too.
     fn abort(&self, py: Python<'_>) -> PyResult<()> {
         let transaction = self.take(py)?;
         if let Some(consumer) = &self.consumer {
             // The consumer goes back further than that.
             consumer.get().forget(py)?;
         }
-        transaction.abort().raise()
+        py.detach(|| transaction.abort()).raise()
     }
 
     fn __enter__(slf: Bound<'_, Self>) -> Bound<'_, Self> {

@@ -1,9 +1,11 @@
 //! What calls answer: the named tuples of `oncelog._types`, and `Appended`, of which there are many.
 
+use oncelog::ErrorKind;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
-use pyo3::types::{PyBytes, PyDict, PyTuple};
+use pyo3::types::{PyBytes, PyDict, PyString, PyTuple};
 
+use crate::errors::misplaced;
 use crate::options;
 
 /// A class of `oncelog._types`, looked up once.
@@ -30,8 +32,12 @@ static GROUP_METADATA: Class = Class::new("GroupMetadata");
 static HISTOGRAM: Class = Class::new("Histogram");
 static LOST: Class = Class::new("Lost");
 static METRICS: Class = Class::new("Metrics");
+static IDENTITY: Class = Class::new("Identity");
 static OFFSET_AND_METADATA: Class = Class::new("OffsetAndMetadata");
+static OFFSET_AND_TIMESTAMP: Class = Class::new("OffsetAndTimestamp");
 static OPENING: Class = Class::new("Opening");
+static OPEN_TRANSACTION: Class = Class::new("OpenTransaction");
+static PLACE: Class = Class::new("Place");
 static TOPIC_INFO: Class = Class::new("TopicInfo");
 static UUID: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
 static TOPIC_PARTITION: Class = Class::new("TopicPartition");
@@ -86,6 +92,36 @@ pub fn offset_and_metadata<'py>(py: Python<'py>, at: &oncelog::OffsetAndMetadata
     OFFSET_AND_METADATA.make(py, (at.offset, &at.metadata, at.leader_epoch))
 }
 
+pub fn offset_and_timestamp(py: Python<'_>, offset: u64, timestamp: i64) -> PyResult<Bound<'_, PyAny>> {
+    OFFSET_AND_TIMESTAMP.make(py, (offset, timestamp))
+}
+
+pub fn place(py: Python<'_>, place: oncelog::Place) -> PyResult<Bound<'_, PyAny>> {
+    PLACE.make(py, (place.incarnation, place.lsn, place.offset))
+}
+
+pub fn identity(py: Python<'_>, identity: oncelog::Identity) -> PyResult<Bound<'_, PyAny>> {
+    IDENTITY.make(py, (identity.producer_id, identity.epoch))
+}
+
+pub fn open_transaction<'py>(py: Python<'py>, open: &oncelog::OpenTransaction) -> PyResult<Bound<'py, PyAny>> {
+    let partitions = PyDict::new(py);
+    for (name, first) in &open.partitions {
+        partitions.set_item(topic_partition(py, name)?, first)?;
+    }
+    let (identity, timeout) = (identity(py, open.identity)?, open.timeout.map(|timeout| timeout.as_secs_f64()));
+    let fields = (open.number, &open.transactional_id, identity, open.since, timeout, open.raw, partitions);
+    OPEN_TRANSACTION.make(py, fields)
+}
+
+/// How a transaction stands, as a word.
+pub fn status(py: Python<'_>, status: oncelog::TransactionStatus) -> PyResult<Bound<'_, PyAny>> {
+    match options::status_word(status) {
+        Some(word) => Ok(PyString::new(py, word).into_any()),
+        None => Err(misplaced(ErrorKind::Internal, "this version has no word for how the transaction stands")),
+    }
+}
+
 pub fn topic_partition<'py>(py: Python<'py>, name: &oncelog::TopicPartition) -> PyResult<Bound<'py, PyAny>> {
     TOPIC_PARTITION.make(py, (&name.topic, name.partition))
 }
@@ -94,7 +130,8 @@ pub fn topic_info<'py>(py: Python<'py>, info: &oncelog::TopicInfo) -> PyResult<B
     let level = info.durability.and_then(options::durability_word);
     // UUID(hex=None, bytes=...)
     let id = UUID.import(py, "uuid", "UUID")?.call1((py.None(), PyBytes::new(py, &info.id.0)))?;
-    TOPIC_INFO.make(py, (&info.name, id, info.partitions, level))
+    let whose = options::timestamp_type_word(info.timestamp_type);
+    TOPIC_INFO.make(py, (&info.name, id, info.partitions, level, whose))
 }
 
 pub fn opening<'py>(py: Python<'py>, opening: &oncelog::Opening) -> PyResult<Bound<'py, PyAny>> {

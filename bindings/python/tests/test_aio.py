@@ -205,6 +205,63 @@ async def test_transactions_commit_or_abort(tmp_path: Path) -> None:
 
 
 @run
+async def test_transactions_stream_and_are_decided_by_whoever_may(tmp_path: Path) -> None:
+    async with opened(tmp_path, transaction_timeout_max=60, transaction_memory=1 << 20) as engine:
+        options: dict[str, Any] = {"compression": "lz4", "transaction_buffer": 0, "transaction_timeout": 60}
+        transactional = await engine.transactional_producer("x", **options)
+        numbers = []
+        for end in ("commit", "abort", "abort_transaction"):
+            transaction = transactional.begin_transaction()
+            numbers.append(transaction.number)
+            transaction.send("t", end.encode(), partition=0)
+            assert [open.number for open in engine.describe_transactions()] == [transaction.number]
+            assert await engine.transaction_status(transaction.number) == "open"
+            if end == "abort_transaction":
+                await engine.abort_transaction(transaction.number)
+                with pytest.raises(oncelog.TransactionAbortedError):
+                    await transaction.commit()
+            else:
+                await getattr(transaction, end)()
+        assert [await engine.transaction_status(number) for number in numbers] == ["committed", "aborted", "aborted"]
+        partition = engine.partition("t", 0)
+        assert partition.read(0).values() == [b"commit"]
+        uncommitted = engine.consumer(("t", 0), isolation="read_uncommitted")
+        assert len(await uncommitted.poll()) == len(partition.read(0, isolation="read_uncommitted")) == 3
+
+
+@run
+async def test_raw_identities_send_and_end_their_transactions(tmp_path: Path) -> None:
+    async with opened(tmp_path, keep_raw_transactions=True) as engine:
+        identity = await engine.init_producer("shop", timeout=30)
+        batch = oncelog.Batch(producer=identity, base_sequence=0, transactional=True, compression="gzip")
+        batch.add(b"v")
+        await engine.partition("t", 0).append(batch)
+        await engine.send_offsets(identity, oncelog.GroupMetadata("g"), {("t", 0): 1})
+        following = await engine.end_transaction(identity, "commit")
+        assert following == (identity.producer_id, identity.epoch + 1)
+        assert engine.consumer(group="g").committed(("t", 0)) == 1
+        assert (await engine.init_producer()).producer_id != identity.producer_id
+        await engine.init_producer("shop")
+        with pytest.raises(oncelog.ProducerFencedError):
+            await engine.init_producer("shop", current=following)
+
+
+@run
+async def test_places_and_times_are_found(tmp_path: Path) -> None:
+    async with opened(tmp_path, visibility="durable", flush_interval=3600) as engine:
+        await engine.create_topic("stamped", timestamp_type="append")
+        assert {info.name: info.timestamp_type for info in engine.topics()} == {"stamped": "append", "t": "create"}
+        producer = await engine.producer(compression="snappy")
+        await producer.send("t", b"v", partition=0, timestamp_ms=5)
+        partition = engine.partition("t", 0)
+        assert partition.bounds().end == 0, "written, not durable"
+        await engine.flush()
+        assert (partition.offset_at(5), partition.offset_at(6), partition.max_timestamp()) == (0, None, (0, 5))
+        place = partition.read(0).next_place("t", 0)
+        assert place is not None and place.offset == 1 and not partition.read(place)
+
+
+@run
 async def test_batches_are_appended(tmp_path: Path) -> None:
     async with opened(tmp_path) as engine:
         partition = engine.partition("t", 1)

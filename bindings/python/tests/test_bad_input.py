@@ -122,8 +122,12 @@ def test_a_path_that_leads_nowhere_is_told(tmp_path: Path) -> None:
         with pytest.raises((TypeError, oncelog.Error)):
             oncelog.open(nothing)
     wrongs: list[dict[str, Any]] = [{"durability": "none"}, {"segment_bytes": 1}, {"flush_interval": -1}]
-    for options in [*wrongs, {"flush_interval": 1e300}]:
+    for options in [*wrongs, {"flush_interval": 1e300}, {"visibility": "none"}]:
         with pytest.raises(oncelog.ArgumentError):
+            oncelog.open(tmp_path / "log", **options)
+    unlike: list[dict[str, Any]] = [{"visibility": None}, {"keep_raw_transactions": 1}, {"transaction_memory": 1.5}]
+    for options in [*unlike, {"transaction_timeout_max": "1"}]:
+        with pytest.raises(TypeError):
             oncelog.open(tmp_path / "log", **options)
     with pytest.raises(TypeError):
         oncelog.open(tmp_path / "log", durable=True)  # type: ignore[call-arg]
@@ -206,6 +210,8 @@ def test_a_random_caller_never_meets_anything_but_typed_errors(oncelog_engine: o
     methods += ["seek", "position", "positions", "committed", "rewind", "lag", "bounds", "assign", "read", "append"]
     methods += ["transactional_producer", "begin_transaction", "begin_transaction_for", "send_position", "abort"]
     methods += ["commit_ticket", "done", "group_metadata", "values", "columns", "to_list", "next_offset", "_next"]
+    methods += ["next_place", "offset_at", "max_timestamp", "init_producer", "end_transaction", "send_offsets"]
+    methods += ["abort_transaction", "transaction_status", "describe_transactions"]
     answered = 0
     for _ in range(40_000):
         thing, method = dice.choice(things), dice.choice(methods)
@@ -213,6 +219,7 @@ def test_a_random_caller_never_meets_anything_but_typed_errors(oncelog_engine: o
         if not callable(call):
             continue
         pool: list[Any] = [*names, *numbers, *data, ("a", 0), [b"v", b"w"], {("a", 0): 1}, *things[-5:]]
+        pool += [(0, 0), (1, 1), (1, 1, 0), ("g",), "commit", "abort"]
         arguments = [dice.choice(pool) for _ in range(dice.randrange(4))]
         if method in ("poll", "result"):
             arguments = [0]

@@ -34,7 +34,7 @@ def test_the_example_runs(test: doctest.DocTest, tmp_path: Path, monkeypatch: py
 def test_every_class_shows_its_use() -> None:
     shown = {test.name.split(".")[1] for test in examples() if "." in test.name}
     handles = ["Engine", "Partition", "Producer", "TransactionalProducer", "Consumer"]
-    for name in [*handles, "Batch", "Ticket", "Records", "Columns"]:
+    for name in [*handles, "Batch", "Ticket", "Transaction", "Records", "Columns"]:
         assert name in shown, f"{name} has no example"
 
 

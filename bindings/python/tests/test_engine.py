@@ -134,6 +134,7 @@ def test_every_call_after_the_close_says_closed(oncelog_engine: oncelog.Engine, 
     transaction = transactional.begin_transaction()
     consumer = engine.consumer(topic, group="g")
     partition = engine.partition(topic, 0)
+    identity = engine.init_producer("raw")
     ticket = producer.send(topic, b"v")
     engine.close()
     engine.close()
@@ -152,6 +153,13 @@ def test_every_call_after_the_close_says_closed(oncelog_engine: oncelog.Engine, 
         lambda: engine.delete_producer("n"),
         lambda: engine.consumer(topic),
         lambda: engine.consumer(),
+        engine.init_producer,
+        lambda: engine.init_producer("raw"),
+        lambda: engine.send_offsets(identity, oncelog.GroupMetadata("g"), {(topic, 0): 1}),
+        lambda: engine.end_transaction(identity, "abort"),
+        lambda: engine.abort_transaction(1),
+        lambda: engine.transaction_status(1),
+        engine.describe_transactions,
         lambda: engine.wait_durable(1),
         engine.flush,
         lambda: producer.send(topic, b"v"),
@@ -175,6 +183,9 @@ def test_every_call_after_the_close_says_closed(oncelog_engine: oncelog.Engine, 
         lambda: consumer.lag((topic, 0)),
         lambda: partition.append(batch),
         lambda: partition.read(0),
+        lambda: partition.read(oncelog.Place(1, 1, 0)),
+        lambda: partition.offset_at(0),
+        partition.max_timestamp,
     ]
     for call in calls:
         with pytest.raises(oncelog.ClosedError):

@@ -17,6 +17,17 @@ SAID = {
         "the log has everything up to position 3\n"
         "3 lines were refused as duplicates; 5 are in the log\n"
     ),
+    "keep_a_place": (
+        "read on from offset 0: sunrise, noon\n"
+        "read on from offset 2: sunset\n"
+        "from 11:00 on: noon, sunset; the latest is 2 at 20:00\n"
+    ),
+    "raw_transactions": (
+        "sent again: a duplicate of offset 0\n"
+        "before the end: 0 of 1 records stable, shop holds them back\n"
+        "the end: committed, 1 of 1 records stable, offset committed: 7\n"
+        "left behind: aborted, its owner hears StaleEpoch\n"
+    ),
     "exactly_once": (
         "given up: 0 invoices, offset committed: None\ncommitted: 1 invoices, offset committed: 1\n"
     ),

@@ -29,8 +29,10 @@ consumer = engine.consumer("t", group="g", timeout=0)
 transactional = engine.transactional_producer("x")
 transaction = transactional.begin_transaction()
 transaction.send("t", b"in the parent's transaction")
+streaming = engine.transactional_producer("s", transaction_buffer=0).begin_transaction()
 ticket = producer.send("t", b"v")
 partition = engine.partition("t", 0)
+identity = engine.init_producer("raw")
 batch = oncelog.Batch()
 batch.add(b"v")
 
@@ -60,6 +62,11 @@ if pid == 0:
         lambda: consumer.poll(timeout=0), lambda: next(consumer), consumer.commit, lambda: consumer.assign("t"),
         lambda: consumer.position(("t", 0)), lambda: consumer.lag(("t", 0)), consumer.rewind,
         lambda: partition.read(0), lambda: partition.append(batch),
+        lambda: partition.offset_at(0), partition.max_timestamp, lambda: partition.read(oncelog.Place(1, 1, 0)),
+        engine.init_producer, lambda: engine.end_transaction(identity, "abort"), lambda: engine.abort_transaction(1),
+        lambda: engine.send_offsets(identity, oncelog.GroupMetadata("g"), {("t", 0): 1}),
+        lambda: engine.transaction_status(1), engine.describe_transactions,
+        lambda: streaming.send("t", b"v"), streaming.abort,
         transactional.begin_transaction, lambda: transaction.send("t", b"v"), transaction.commit,
         ticket.result, ticket.done,
     ]
@@ -88,7 +95,7 @@ def test_finalizers_in_the_child_touch_nothing(script: Script) -> None:
         """
 pid = os.fork()
 if pid == 0:
-    del transaction, consumer, producer, named, transactional, ticket, partition, engine
+    del transaction, streaming, consumer, producer, named, transactional, ticket, partition, engine
     gc.collect()
     os._exit(0)
 reap(pid)

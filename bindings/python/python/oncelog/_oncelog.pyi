@@ -7,7 +7,20 @@ from typing import Any, Generic, Literal, Self, SupportsIndex, TypeAlias, TypeVa
 
 from typing_extensions import Buffer
 
-from ._types import Bounds, Committed, GroupMetadata, Metrics, OffsetAndMetadata, Opening, TopicInfo, TopicPartition
+from ._types import (
+    Bounds,
+    Committed,
+    GroupMetadata,
+    Identity,
+    Metrics,
+    OffsetAndMetadata,
+    OffsetAndTimestamp,
+    Opening,
+    OpenTransaction,
+    Place,
+    TopicInfo,
+    TopicPartition,
+)
 
 __all__ = [
     "VERSION",
@@ -36,6 +49,11 @@ _T_co = TypeVar("_T_co", covariant=True)
 _Durability: TypeAlias = Literal["memory", "os", "disk"]
 _Isolation: TypeAlias = Literal["read_committed", "read_uncommitted"]
 _Start: TypeAlias = Literal["earliest", "latest", "none"]
+_Visibility: TypeAlias = Literal["level", "durable"]
+_TimestampType: TypeAlias = Literal["create", "append"]
+_Compression: TypeAlias = Literal["none", "gzip", "snappy", "lz4", "zstd"]
+_Outcome: TypeAlias = Literal["commit", "abort"]
+_TransactionStatus: TypeAlias = Literal["open", "committed", "aborted", "forgotten"]
 _Name: TypeAlias = tuple[str, int]
 _HeadersArgument: TypeAlias = Mapping[str, Buffer | None] | Iterable[tuple[str, Buffer | None]]
 _OffsetsArgument: TypeAlias = Mapping[_Name, int | OffsetAndMetadata] | Mapping[TopicPartition, int | OffsetAndMetadata]
@@ -52,10 +70,21 @@ def open(
     mappings: bool = True,
     accept_loss: bool = False,
     flush_interval: float | None = None,
+    visibility: _Visibility = "level",
+    keep_raw_transactions: bool = False,
+    transaction_memory: int | None = None,
+    transaction_timeout_max: float | None = None,
 ) -> Engine: ...
 @final
 class Engine:
-    def create_topic(self, name: str, *, partitions: int = 1, durability: _Durability | None = None) -> None: ...
+    def create_topic(
+        self,
+        name: str,
+        *,
+        partitions: int = 1,
+        durability: _Durability | None = None,
+        timestamp_type: _TimestampType = "create",
+    ) -> None: ...
     def delete_topic(self, name: str) -> None: ...
     def add_partitions(self, topic: str, total: int) -> None: ...
     def topics(self) -> list[TopicInfo]: ...
@@ -67,9 +96,16 @@ class Engine:
         batch_bytes: int | None = None,
         linger: float | None = None,
         durability: _Durability | None = None,
+        compression: _Compression = "none",
     ) -> Producer: ...
     def transactional_producer(
-        self, transactional_id: str, *, durability: _Durability | None = None
+        self,
+        transactional_id: str,
+        *,
+        durability: _Durability | None = None,
+        compression: _Compression = "none",
+        transaction_buffer: int | None = None,
+        transaction_timeout: float | None = None,
     ) -> TransactionalProducer: ...
     def delete_producer(self, name: str) -> None: ...
     def consumer(
@@ -82,6 +118,14 @@ class Engine:
         max_records: int | None = None,
         timeout: float | None = None,
     ) -> Consumer: ...
+    def init_producer(
+        self, transactional_id: str | None = None, *, timeout: float = 60.0, current: Identity | None = None
+    ) -> Identity: ...
+    def send_offsets(self, identity: Identity, group: GroupMetadata, offsets: _OffsetsArgument) -> None: ...
+    def end_transaction(self, identity: Identity, outcome: _Outcome) -> Identity: ...
+    def abort_transaction(self, number: int) -> None: ...
+    def transaction_status(self, number: int) -> _TransactionStatus: ...
+    def describe_transactions(self) -> list[OpenTransaction]: ...
     def wait_durable(self, lsn: int) -> None: ...
     def flush(self) -> None: ...
     def drive(self) -> None: ...
@@ -95,7 +139,12 @@ class Engine:
         self, _kind: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None, /
     ) -> None: ...
     def _create_topic(
-        self, name: str, *, partitions: int = 1, durability: _Durability | None = None
+        self,
+        name: str,
+        *,
+        partitions: int = 1,
+        durability: _Durability | None = None,
+        timestamp_type: _TimestampType = "create",
     ) -> Ticket[None]: ...
     def _delete_topic(self, name: str) -> Ticket[None]: ...
     def _add_partitions(self, topic: str, total: int) -> Ticket[None]: ...
@@ -106,11 +155,25 @@ class Engine:
         batch_bytes: int | None = None,
         linger: float | None = None,
         durability: _Durability | None = None,
+        compression: _Compression = "none",
     ) -> Ticket[Producer]: ...
     def _transactional_producer(
-        self, transactional_id: str, *, durability: _Durability | None = None
+        self,
+        transactional_id: str,
+        *,
+        durability: _Durability | None = None,
+        compression: _Compression = "none",
+        transaction_buffer: int | None = None,
+        transaction_timeout: float | None = None,
     ) -> Ticket[TransactionalProducer]: ...
     def _delete_producer(self, name: str) -> Ticket[None]: ...
+    def _init_producer(
+        self, transactional_id: str | None = None, *, timeout: float = 60.0, current: Identity | None = None
+    ) -> Ticket[Identity]: ...
+    def _send_offsets(self, identity: Identity, group: GroupMetadata, offsets: _OffsetsArgument) -> Ticket[None]: ...
+    def _end_transaction(self, identity: Identity, outcome: _Outcome) -> Ticket[Identity]: ...
+    def _abort_transaction(self, number: int) -> Ticket[None]: ...
+    def _transaction_status(self, number: int) -> Ticket[_TransactionStatus]: ...
     def _wait_durable(self, lsn: int) -> Ticket[None]: ...
     def _flush(self) -> Ticket[None]: ...
 
@@ -118,8 +181,10 @@ class Engine:
 class Partition:
     def append(self, batch: Batch, *, durability: _Durability | None = None) -> Ticket[Appended]: ...
     def read(
-        self, offset: int, *, max_bytes: int | None = None, isolation: _Isolation = "read_committed"
+        self, offset: int | Place, *, max_bytes: int | None = None, isolation: _Isolation = "read_committed"
     ) -> Records: ...
+    def offset_at(self, timestamp_ms: int) -> int | None: ...
+    def max_timestamp(self) -> OffsetAndTimestamp | None: ...
     def bounds(self) -> Bounds: ...
     @property
     def topic(self) -> str: ...
@@ -128,7 +193,14 @@ class Partition:
 
 @final
 class Batch:
-    def __new__(cls) -> Self: ...
+    def __new__(
+        cls,
+        *,
+        producer: Identity | None = None,
+        base_sequence: int | None = None,
+        transactional: bool = False,
+        compression: _Compression = "none",
+    ) -> Self: ...
     @staticmethod
     def from_bytes(data: Buffer) -> Batch: ...
     def add(
@@ -240,6 +312,7 @@ class Records:
     @property
     def nbytes(self) -> int: ...
     def next_offset(self, topic: str, partition: int) -> int | None: ...
+    def next_place(self, topic: str, partition: int) -> Place | None: ...
 
 @final
 class RecordsIterator(Iterator[Record]):

@@ -27,6 +27,49 @@ class OffsetAndMetadata(NamedTuple):
     """The leader epoch of the last record read, if the caller keeps one."""
 
 
+class OffsetAndTimestamp(NamedTuple):
+    """A record's offset and its time."""
+
+    offset: int
+    """The record's offset."""
+    timestamp: int
+    """Its timestamp, milliseconds since 1970."""
+
+
+class Place(NamedTuple):
+    """Where a reader stands: behind the records below an offset, as one life of the log showed them. Good for as long
+    as the frame that holds the last of them is kept; `Partition.read` raises TruncatedError if a crash took it.
+
+    >>> engine = oncelog.open("places.log", durability="os")
+    >>> engine.create_topic("events")
+    >>> engine.producer().send("events", b"one").result().offset
+    0
+    >>> place = engine.partition("events", 0).read(0).next_place("events", 0)
+    >>> kept = tuple(place)                 # kept somewhere by the reader: three whole numbers
+    >>> engine.close()
+    >>> engine = oncelog.open("places.log")
+    >>> engine.partition("events", 0).read(oncelog.Place(*kept)).values()
+    []
+    >>> engine.close()
+    """
+
+    incarnation: int
+    """The life of the log that showed them."""
+    lsn: int
+    """The frame that holds the last of them, or one that was no less safe; 0 for none."""
+    offset: int
+    """The offset to read next."""
+
+
+class Identity(NamedTuple):
+    """A raw producer's identity, as in Kafka; issued by `Engine.init_producer` and `Engine.end_transaction`."""
+
+    producer_id: int
+    """The producer id."""
+    epoch: int
+    """The producer epoch; an older one is fenced."""
+
+
 class Bounds(NamedTuple):
     """The ends of a partition, as readers see them now."""
 
@@ -49,6 +92,8 @@ class TopicInfo(NamedTuple):
     """Number of partitions."""
     durability: str | None
     """The topic's own level, if it has one."""
+    timestamp_type: str
+    """Whose time its records carry: "create", the sender's, or "append", the log's."""
 
 
 class GroupMetadata(NamedTuple):
@@ -67,6 +112,26 @@ class Committed(NamedTuple):
     """The frame that holds the transaction; 0 for one that was empty and wrote nothing."""
     incarnation: int
     """The life of the log that answered."""
+
+
+class OpenTransaction(NamedTuple):
+    """A transaction that is open and has something in the log: it holds the last stable offset of its partitions back.
+    """
+
+    number: int
+    """Its number."""
+    transactional_id: str
+    """Whose it is."""
+    identity: Identity
+    """The producer id and epoch of its batches."""
+    since: int
+    """When its first batch or offset came to the log, wall clock, milliseconds since 1970."""
+    timeout: float | None
+    """Seconds that it may stay open, counted while the log is open; `None` for ever."""
+    raw: bool
+    """True if its owner sends raw batches; False if it belongs to a `TransactionalProducer`."""
+    partitions: dict[TopicPartition, int]
+    """The partitions that hold records of it, with the offset of the first: the stable offset there is no greater."""
 
 
 class Lost(NamedTuple):

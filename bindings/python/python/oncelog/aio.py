@@ -21,7 +21,8 @@ ticket can be awaited again and says what became of it.
 
 What does not wait for the disk is no coroutine: `send` itself, which answers the ticket to await, and reading, which
 takes records from memory or from the operating system's cache. When the engine's buffers are full, 8 MiB ahead of the
-disk, `send` waits for room and the loop with it: await a ticket now and then.
+disk, `send` waits for room and the loop with it: await a ticket now and then. So does the `send` of a transaction that
+has outgrown its buffer and streams.
 
 Engines opened here have threads: without them nobody would complete what is awaited.
 """
@@ -41,10 +42,34 @@ from . import _oncelog
 from ._errors import BusyError
 from ._loop import hub
 from ._oncelog import Appended, Batch, Record, Records, Ticket
-from ._types import Bounds, Committed, GroupMetadata, Metrics, OffsetAndMetadata, Opening, TopicInfo, TopicPartition
+from ._types import (
+    Bounds,
+    Committed,
+    GroupMetadata,
+    Identity,
+    Metrics,
+    OffsetAndMetadata,
+    OffsetAndTimestamp,
+    Opening,
+    OpenTransaction,
+    Place,
+    TopicInfo,
+    TopicPartition,
+)
 
 if TYPE_CHECKING:
-    from ._oncelog import _Durability, _Isolation, _Name, _OffsetsArgument, _Start
+    from ._oncelog import (
+        _Compression,
+        _Durability,
+        _Isolation,
+        _Name,
+        _OffsetsArgument,
+        _Outcome,
+        _Start,
+        _TimestampType,
+        _TransactionStatus,
+        _Visibility,
+    )
 
 __all__ = ["Consumer", "Engine", "Partition", "Producer", "Transaction", "TransactionalProducer", "open"]
 
@@ -94,6 +119,10 @@ def open(  # noqa: A001
     mappings: bool = True,
     accept_loss: bool = False,
     flush_interval: float | None = None,
+    visibility: _Visibility = "level",
+    keep_raw_transactions: bool = False,
+    transaction_memory: int | None = None,
+    transaction_timeout_max: float | None = None,
 ) -> _Opening:
     """Opens the log in a directory: `await` it, or use it in `async with`. Options as in `oncelog.open`."""
     start = functools.partial(
@@ -106,6 +135,10 @@ def open(  # noqa: A001
         mappings=mappings,
         accept_loss=accept_loss,
         flush_interval=flush_interval,
+        visibility=visibility,
+        keep_raw_transactions=keep_raw_transactions,
+        transaction_memory=transaction_memory,
+        transaction_timeout_max=transaction_timeout_max,
     )
     return _Opening(start)
 
@@ -116,9 +149,18 @@ class Engine:
     def __init__(self, engine: _oncelog.Engine) -> None:
         self._core = engine
 
-    async def create_topic(self, name: str, *, partitions: int = 1, durability: _Durability | None = None) -> None:
+    async def create_topic(
+        self,
+        name: str,
+        *,
+        partitions: int = 1,
+        durability: _Durability | None = None,
+        timestamp_type: _TimestampType = "create",
+    ) -> None:
         """Creates a topic. It survives a power cut when this returns."""
-        await self._core._create_topic(name, partitions=partitions, durability=durability)
+        await self._core._create_topic(
+            name, partitions=partitions, durability=durability, timestamp_type=timestamp_type
+        )
 
     async def delete_topic(self, name: str) -> None:
         """Deletes a topic with its records and with what groups have committed for it."""
@@ -143,16 +185,32 @@ class Engine:
         batch_bytes: int | None = None,
         linger: float | None = None,
         durability: _Durability | None = None,
+        compression: _Compression = "none",
     ) -> Producer:
         """A producer. With a name it fences the name's former holder, durably, before this returns."""
-        ticket = self._core._producer(name=name, batch_bytes=batch_bytes, linger=linger, durability=durability)
+        ticket = self._core._producer(
+            name=name, batch_bytes=batch_bytes, linger=linger, durability=durability, compression=compression
+        )
         return Producer(await ticket)
 
     async def transactional_producer(
-        self, transactional_id: str, *, durability: _Durability | None = None
+        self,
+        transactional_id: str,
+        *,
+        durability: _Durability | None = None,
+        compression: _Compression = "none",
+        transaction_buffer: int | None = None,
+        transaction_timeout: float | None = None,
     ) -> TransactionalProducer:
         """A producer whose records become visible in transactions. Fences the id's former holder."""
-        return TransactionalProducer(await self._core._transactional_producer(transactional_id, durability=durability))
+        ticket = self._core._transactional_producer(
+            transactional_id,
+            durability=durability,
+            compression=compression,
+            transaction_buffer=transaction_buffer,
+            transaction_timeout=transaction_timeout,
+        )
+        return TransactionalProducer(await ticket)
 
     async def delete_producer(self, name: str) -> None:
         """Forgets a named producer or transactional id."""
@@ -179,6 +237,33 @@ class Engine:
             timeout=timeout,
         )
         return Consumer(core, timeout)
+
+    async def init_producer(
+        self, transactional_id: str | None = None, *, timeout: float = 60.0, current: Identity | None = None
+    ) -> Identity:
+        """An identity for raw batches. With a transactional id older holders are fenced, durably, before this returns.
+        """
+        return await self._core._init_producer(transactional_id, timeout=timeout, current=current)
+
+    async def send_offsets(self, identity: Identity, group: GroupMetadata, offsets: _OffsetsArgument) -> None:
+        """Adds offsets to the transaction of a raw identity."""
+        await self._core._send_offsets(identity, group, offsets)
+
+    async def end_transaction(self, identity: Identity, outcome: _Outcome) -> Identity:
+        """Ends the transaction of a raw identity; answers the identity of its next one."""
+        return await self._core._end_transaction(identity, outcome)
+
+    async def abort_transaction(self, number: int) -> None:
+        """Aborts a transaction by its number, whoever owns it."""
+        await self._core._abort_transaction(number)
+
+    async def transaction_status(self, number: int) -> _TransactionStatus:
+        """How a transaction stands. What is answered survives a power cut."""
+        return await self._core._transaction_status(number)
+
+    def describe_transactions(self) -> list[OpenTransaction]:
+        """The transactions that have something in the log and are not decided, in the order in which they began."""
+        return self._core.describe_transactions()
 
     async def wait_durable(self, lsn: int) -> None:
         """Waits until everything up to a frame survives a power cut."""
@@ -226,10 +311,18 @@ class Partition:
         return self._core.append(batch, durability=durability)
 
     def read(
-        self, offset: int, *, max_bytes: int | None = None, isolation: _Isolation = "read_committed"
+        self, offset: int | Place, *, max_bytes: int | None = None, isolation: _Isolation = "read_committed"
     ) -> Records:
-        """Reads from an offset on: what is visible now."""
+        """Reads from an offset or a place on: what is visible now."""
         return self._core.read(offset, max_bytes=max_bytes, isolation=isolation)
+
+    def offset_at(self, timestamp_ms: int) -> int | None:
+        """The offset of the first record whose timestamp is `timestamp_ms` or later; `None` if there is none yet."""
+        return self._core.offset_at(timestamp_ms)
+
+    def max_timestamp(self) -> OffsetAndTimestamp | None:
+        """The greatest timestamp there is, with the offset of the first record that has it."""
+        return self._core.max_timestamp()
 
     def bounds(self) -> Bounds:
         """The first offset, the last stable one and the end."""
@@ -312,7 +405,7 @@ class Transaction:
         return await self._core.commit_ticket()
 
     async def abort(self) -> None:
-        """Aborts: nothing of it was written."""
+        """Aborts: no reader at "read_committed" ever sees anything of it."""
         self._core.abort()
 
     async def __aenter__(self) -> Self:

@@ -1,0 +1,172 @@
+"""Identities, batches and transactions of callers that keep the protocol themselves, as a broker does."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+import oncelog
+
+T = oncelog.TopicPartition("t", 0)
+GROUP = oncelog.GroupMetadata("g")
+
+
+@pytest.fixture
+def engine(oncelog_engine: oncelog.Engine, topic: str) -> oncelog.Engine:
+    return oncelog_engine
+
+
+def batch(identity: oncelog.Identity, sequence: int, *values: bytes, transactional: bool = True) -> oncelog.Batch:
+    batch = oncelog.Batch(producer=identity, base_sequence=sequence, transactional=transactional)
+    for value in values:
+        batch.add(value)
+    return batch
+
+
+def append(engine: oncelog.Engine, batch: oncelog.Batch) -> oncelog.Appended:
+    return engine.partition("t", 0).append(batch).result()
+
+
+def test_batches_of_an_identity_are_written_once_and_in_order(engine: oncelog.Engine) -> None:
+    identity = engine.init_producer()
+    assert isinstance(identity, oncelog.Identity) and identity.epoch == 0
+    assert engine.init_producer(timeout=0).producer_id != identity.producer_id
+    assert append(engine, batch(identity, 0, b"a", b"b", transactional=False)).first == 0
+    again = append(engine, batch(identity, 0, b"a", b"b", transactional=False))
+    assert again.duplicate and again.first == 0
+    assert append(engine, batch(identity, 2, b"c", transactional=False)).first == 2
+    with pytest.raises(oncelog.OutOfOrderSequenceError):
+        append(engine, batch(identity, 9, b"d", transactional=False))
+    with pytest.raises(oncelog.UnknownProducerError):
+        append(engine, batch(oncelog.Identity(1 << 40, 0), 0, b"d", transactional=False))
+    with pytest.raises(oncelog.InvalidTransactionStateError):
+        append(engine, batch(identity, 3, b"d"))
+    assert engine.partition("t", 0).read(0).values() == [b"a", b"b", b"c"]
+
+
+def test_a_raw_transaction_commits_batches_and_offsets_together_and_raises_the_epoch(engine: oncelog.Engine) -> None:
+    identity = engine.init_producer("shop", timeout=30)
+    assert append(engine, batch(identity, 0, b"a")).first == 0
+    engine.send_offsets(identity, GROUP, {T: 7})
+    engine.send_offsets(identity, GROUP, {("t", 0): oncelog.OffsetAndMetadata(8, "note")})
+    assert engine.partition("t", 0).bounds() == oncelog.Bounds(0, 0, 1)
+    (described,) = engine.describe_transactions()
+    assert (described.transactional_id, described.identity, described.raw) == ("shop", identity, True)
+    assert (described.timeout, described.partitions) == (30.0, {T: 0})
+    with pytest.raises(oncelog.UnstableOffsetsError) as unstable:
+        engine.consumer(group="g").committed(T)
+    assert unstable.value.retriable
+    assert engine.consumer(group="g", isolation="read_uncommitted").committed(T) is None
+
+    following = engine.end_transaction(identity, "commit")
+    assert following == (identity.producer_id, identity.epoch + 1)
+    assert engine.end_transaction(identity, "commit") == following, "asked again, because the answer was lost"
+    assert engine.transaction_status(described.number) == "committed"
+    assert engine.consumer(group="g").committed(T) == 8
+    assert engine.partition("t", 0).read(0).values() == [b"a"]
+    with pytest.raises(oncelog.StaleEpochError):
+        append(engine, batch(identity, 1, b"late"))
+
+    append(engine, batch(following, 0, b"b"))
+    assert engine.end_transaction(following, "abort").epoch == identity.epoch + 2
+    assert engine.partition("t", 0).read(0).values() == [b"a"]
+
+
+def test_a_newer_identity_fences_the_older_and_aborts_what_it_left_open(engine: oncelog.Engine) -> None:
+    older = engine.init_producer("shop")
+    append(engine, batch(older, 0, b"left"))
+    (left,) = engine.describe_transactions()
+    newer = engine.init_producer("shop")
+    assert newer.producer_id == older.producer_id and newer.epoch > older.epoch
+    assert engine.transaction_status(left.number) == "aborted"
+    calls: list[tuple[type[oncelog.Error], Callable[[], object]]] = [
+        (oncelog.ProducerFencedError, lambda: engine.end_transaction(older, "commit")),
+        (oncelog.ProducerFencedError, lambda: engine.init_producer("shop", current=older)),
+        (oncelog.StaleEpochError, lambda: engine.send_offsets(older, GROUP, {T: 1})),
+        (oncelog.StaleEpochError, lambda: append(engine, batch(older, 1, b"late"))),
+    ]
+    for kind, call in calls:
+        with pytest.raises(kind):
+            call()
+    raised = engine.init_producer("shop", current=newer)
+    assert raised.epoch == newer.epoch + 1
+    assert engine.init_producer("shop", current=newer) == raised, "asked again, because the answer was lost"
+
+
+def test_what_an_identity_may_not_do_is_refused(engine: oncelog.Engine) -> None:
+    nobody, shop = engine.init_producer(), engine.init_producer("shop")
+    calls: list[tuple[type[oncelog.Error], Callable[[], object]]] = [
+        (oncelog.UnknownTransactionalIdError, lambda: engine.send_offsets(nobody, GROUP, {T: 1})),
+        (oncelog.UnknownTransactionalIdError, lambda: engine.end_transaction(nobody, "commit")),
+        (oncelog.InvalidTransactionStateError, lambda: engine.end_transaction(shop, "commit")),
+        (oncelog.UnknownTopicOrPartitionError, lambda: engine.send_offsets(shop, GROUP, {("u", 0): 1})),
+        (oncelog.LimitExceededError, lambda: engine.send_offsets(
+            shop, GROUP, {T: oncelog.OffsetAndMetadata(1, "x" * 4097)})),
+        (oncelog.ArgumentError, lambda: engine.init_producer("")),
+        (oncelog.ArgumentError, lambda: engine.init_producer("shop", timeout=0)),
+        (oncelog.ArgumentError, lambda: engine.init_producer("shop", timeout=901)),
+        (oncelog.ArgumentError, lambda: engine.init_producer("shop", timeout=-1)),
+        (oncelog.ArgumentError, lambda: engine.end_transaction(shop, "Commit")),  # type: ignore[arg-type]
+        (oncelog.ArgumentError, lambda: engine.end_transaction(oncelog.Identity(1 << 63, 0), "commit")),
+        (oncelog.ArgumentError, lambda: engine.end_transaction(oncelog.Identity(1, 1 << 15), "commit")),
+        (oncelog.ArgumentError, lambda: engine.abort_transaction(-1)),
+        (oncelog.ArgumentError, lambda: engine.transaction_status(1 << 64)),
+    ]
+    for kind, call in calls:
+        with pytest.raises(kind):
+            call()
+    wrongs: list[Any] = [None, 1, "x", (1,), (1, 2, 3), [1, 2], ("1", 2)]
+    for wrong in wrongs:
+        for call in (
+            lambda: engine.end_transaction(wrong, "commit"),
+            lambda: engine.send_offsets(wrong, GROUP, {T: 1}),
+            lambda: wrong is not None and engine.init_producer("shop", current=wrong) or int("x"),
+            lambda: oncelog.Batch(producer=wrong, base_sequence=0) if wrong is not None else int("x"),
+        ):
+            with pytest.raises((TypeError, ValueError)):
+                call()
+    with pytest.raises(TypeError, match="an Identity, as init_producer answers, is needed, not int"):
+        engine.end_transaction(5, "commit")  # type: ignore[arg-type]
+    assert engine.end_transaction(shop, "abort").epoch == shop.epoch + 1, "an abort of nothing raises the epoch"
+
+
+@pytest.mark.parametrize("keep", [True, False])
+def test_raw_transactions_stay_open_over_a_restart_if_they_are_to(
+    oncelog_open: Callable[..., oncelog.Engine], keep: bool
+) -> None:
+    with oncelog_open(keep_raw_transactions=keep) as engine:
+        engine.create_topic("t")
+        identity = engine.init_producer("shop")
+        append(engine, batch(identity, 0, b"v"))
+        (before,) = engine.describe_transactions()
+    engine = oncelog_open(keep_raw_transactions=keep)
+    assert engine.transaction_status(before.number) == ("open" if keep else "aborted")
+    assert [open.number for open in engine.describe_transactions()] == [before.number] * keep
+    if keep:
+        append(engine, batch(identity, 1, b"w"))
+        engine.end_transaction(identity, "commit")
+        assert engine.partition("t", 0).read(0).values() == [b"v", b"w"]
+    else:
+        with pytest.raises(oncelog.InvalidTransactionStateError):
+            engine.end_transaction(identity, "commit")
+
+
+def test_a_batch_is_refused_at_once_what_does_not_go_together(engine: oncelog.Engine) -> None:
+    identity = engine.init_producer()
+    wrongs: list[dict[str, Any]] = [{"transactional": True}, {"producer": identity}, {"base_sequence": 0}]
+    wrongs += [{"producer": identity, "base_sequence": sequence} for sequence in (-1, 1 << 31)]
+    wrongs += [{"producer": wrong, "base_sequence": 0} for wrong in ((-1, 0), (1, -1), (1 << 63, 0), (0, 1 << 15))]
+    for wrong in [*wrongs, {"compression": "brotli"}]:
+        with pytest.raises((oncelog.ArgumentError, oncelog.InvalidRecordError)):
+            oncelog.Batch(**wrong)
+    unlike: list[dict[str, Any]] = [{"transactional": 1}, {"compression": None}, {"base_sequence": "0"}]
+    for wrong in unlike:
+        with pytest.raises(TypeError):
+            oncelog.Batch(**wrong)
+    kept = oncelog.Batch(producer=identity, base_sequence=0)
+    with pytest.raises(oncelog.InvalidRecordError):
+        append(engine, kept)
+    kept.add(b"v")
+    assert not append(engine, kept).duplicate and append(engine, kept).duplicate, "it is still the producer's"
