@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 import textwrap
@@ -46,6 +47,44 @@ class Limits:
         # Whoever hangs from here on has the standard error for its own again.
         self.again = limit.start(SECONDS, CHILD_SECONDS)
         self.errors.close()
+
+
+DISK = """
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <fcntl.h>
+#include <time.h>
+#include <unistd.h>
+static void wait_while(const char *there, const char *sign)
+{
+    if (access(there, F_OK) != 0)
+        return;
+    close(open(sign, O_CREAT | O_WRONLY, 0600));
+    while (access(there, F_OK) == 0)
+        nanosleep(&(struct timespec){0, 1000000}, 0);
+}
+int fdatasync(int fd) { (void)fd; wait_while("slow", "flushing"); return 0; }
+int fsync(int fd) { (void)fd; wait_while("slow", "flushing"); return 0; }
+ssize_t pwrite64(int fd, const void *from, size_t bytes, off64_t at)
+{
+    wait_while("stuck", "writing");
+    return ((ssize_t (*)(int, const void *, size_t, off64_t))dlsym(RTLD_NEXT, "pwrite64"))(fd, from, bytes, at);
+}
+"""
+
+
+@pytest.fixture
+def slow_disk(tmp_path: Path) -> dict[str, str]:
+    """An environment in which no flush ends while a file called `slow` is there, and no write while one called `stuck`
+    is; files called `flushing` and `writing` say that one has begun."""
+    cc = shutil.which("cc")
+    if cc is None or sys.platform != "linux":
+        pytest.skip("needs a C compiler, and Linux")
+    source, library = tmp_path / "disk.c", tmp_path / "disk.so"
+    source.write_text(DISK)
+    subprocess.run([cc, "-shared", "-fPIC", "-o", library, source, "-ldl"], check=True)
+    kept = {name: os.environ[name] for name in ("PYTHONPATH", "HOME") if name in os.environ}
+    return {"LD_PRELOAD": str(library), "PATH": "/usr/bin:/bin", **kept}
 
 
 @pytest.fixture

@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import shutil
 import subprocess
 from collections.abc import Callable
-from pathlib import Path
-
-import pytest
 
 Script = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -94,41 +90,6 @@ assert during(consumer.poll, signal.SIGUSR1).values() == [b"from the handler"]
 print("fine")
 """,
     )
-
-
-@pytest.fixture
-def slow_disk(tmp_path: Path) -> dict[str, str]:
-    """An environment in which no flush ends while a file called `slow` is there; it says that it has begun with a file
-    called `flushing`."""
-    cc = shutil.which("cc")
-    if cc is None:
-        pytest.skip("needs a C compiler")
-    source, library = tmp_path / "slow.c", tmp_path / "slow.so"
-    source.write_text(
-        """
-#include <fcntl.h>
-#include <time.h>
-#include <unistd.h>
-static void slow(void)
-{
-    if (access("slow", F_OK) != 0)
-        return;
-    close(open("flushing", O_CREAT | O_WRONLY, 0600));
-    while (access("slow", F_OK) == 0)
-        nanosleep(&(struct timespec){0, 1000000}, 0);
-}
-int fdatasync(int fd) { (void)fd; slow(); return 0; }
-int fsync(int fd) { (void)fd; slow(); return 0; }
-"""
-    )
-    subprocess.run([cc, "-shared", "-fPIC", "-o", library, source], check=True)
-    return {"LD_PRELOAD": str(library), "PATH": "/usr/bin:/bin", **python_path()}
-
-
-def python_path() -> dict[str, str]:
-    import os
-
-    return {name: os.environ[name] for name in ("PYTHONPATH", "HOME") if name in os.environ}
 
 
 def test_an_interrupted_commit_says_so_and_can_be_asked_again(script: Script, slow_disk: dict[str, str]) -> None:

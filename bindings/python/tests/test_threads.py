@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import subprocess
 import sys
 import threading
 import time
@@ -107,6 +108,43 @@ def test_a_loop_is_shared(oncelog_engine: oncelog.Engine, topic: str) -> None:
     for thread in threads:
         thread.join()
     assert sorted(seen) == list(range(1000))
+
+
+def test_other_threads_run_while_a_transaction_that_streams_waits_for_the_disk(
+    script: Callable[..., subprocess.CompletedProcess[str]], slow_disk: dict[str, str]
+) -> None:
+    done = script(
+        """
+import os, threading, time
+import oncelog
+engine = oncelog.open("log", durability="os")
+engine.create_topic("t")
+transaction = engine.transactional_producer("x", transaction_buffer=0).begin_transaction()
+sent = 0
+def send():
+    global sent
+    for _ in range(40):
+        transaction.send("t", bytes(500_000))
+        sent += 1
+open("stuck", "w").close()
+sender = threading.Thread(target=send)
+sender.start()
+# Until no more comes: the sender waits for the disk, and keeps nobody from getting here.
+before, unchanged = -1, 0
+while unchanged < 50:
+    unchanged = unchanged + 1 if sent == before else 0
+    before = sent
+    time.sleep(0.002)
+assert sent < 40, sent
+os.remove("stuck")
+sender.join()
+transaction.commit()
+assert engine.partition("t", 0).bounds().end == 40
+print("fine")
+""",
+        env=slow_disk,
+    )
+    assert (done.returncode, done.stdout) == (0, "fine\n"), done.stderr
 
 
 @pytest.mark.parametrize("seed", range(3))
