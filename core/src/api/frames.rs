@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::gather::{Gather, Spot};
+use super::gather::{Bytes, Gather, Spot};
 use super::pending::{Outcome, Pending, duplicate};
 use super::positions::Positions;
 use super::producer::{Added, Context, Effects};
@@ -95,21 +95,23 @@ impl Frames {
         (position, timestamp): (u64, Timestamp),
         effects: &mut Effects,
     ) -> Result<Seat> {
-        let instance = partition.instance();
-        let (own, all) = self.gather.bytes_with(instance, record, timestamp);
-        if (own > context.batch_bytes && self.gather.holds(instance)) || all > TRANSACTION_BUFFER {
-            self.close(context, effects);
-            effects.check_room()?;
-            self.check()?;
-        }
-        let Spot { slot, index } = self.gather.push(partition, record, timestamp)?;
+        let most = Bytes { own: context.batch_bytes, all: TRANSACTION_BUFFER };
+        let Spot { slot, index } = match self.gather.try_push(partition, record, timestamp, most)? {
+            Ok(spot) => spot,
+            Err(_) => {
+                self.close(context, effects);
+                effects.check_room()?;
+                self.check()?;
+                self.gather.push(partition, record, timestamp)?
+            }
+        };
         let open = self.open.get_or_insert_with(|| {
             let deadline = effects.begin(context);
             Open { pending: Pending::new(context), deadline, position }
         });
         open.position = position;
         effects.join(&open.pending);
-        if context.linger == 0 || self.gather.bytes_of(instance) >= context.batch_bytes {
+        if context.linger == 0 || self.gather.bytes_of(partition.instance()) >= context.batch_bytes {
             self.close(context, effects);
         }
         Ok(Seat { slot, index, partition: partition.number(), timestamp, repeats: None })

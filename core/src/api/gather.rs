@@ -6,8 +6,9 @@ use rustc_hash::FxHashMap;
 
 use crate::engine::GatheredPart;
 use crate::error::Result;
-use crate::format::batch::BatchBuilder;
+use crate::format::batch::{BatchBuilder, too_large};
 use crate::format::record::Record;
+use crate::limits::BATCH_MAX;
 use crate::partition::Partition;
 use crate::types::{Compression, Identity, Instance, Timestamp};
 
@@ -19,6 +20,13 @@ pub(super) struct Gather {
     bytes: usize,
     /// Builders whose buffers have grown, to be used again.
     spare: Vec<BatchBuilder>,
+}
+
+/// Bytes of a partition's batch, and of all batches together.
+#[derive(Clone, Copy)]
+pub(super) struct Bytes {
+    pub(super) own: usize,
+    pub(super) all: usize,
 }
 
 /// Where a record went.
@@ -47,35 +55,53 @@ impl Gather {
         self.index.get(&instance).map_or(0, |slot| self.slots[*slot].1.size())
     }
 
-    /// Bytes of the partition's batch, and of all batches, if the record were added.
-    pub(super) fn bytes_with(&self, instance: Instance, record: &Record<'_>, timestamp: Timestamp) -> (usize, usize) {
-        match self.index.get(&instance) {
-            Some(slot) => {
-                let builder = &self.slots[*slot].1;
-                let own = builder.len_with(record, timestamp);
-                (own, self.bytes.saturating_sub(builder.size()).saturating_add(own))
+    /// Adds a record, if its partition's batch, where there is one, has at most `most.own` bytes then and all batches
+    /// together have at most `most.all`; else answers how many they would have. After an error nothing has changed.
+    #[inline]
+    pub(super) fn try_push(
+        &mut self,
+        partition: &Arc<Partition>,
+        record: &Record<'_>,
+        timestamp: Timestamp,
+        most: Bytes,
+    ) -> Result<std::result::Result<Spot, Bytes>> {
+        let Some(slot) = self.index.get(&partition.instance()).copied() else {
+            let own = BatchBuilder::new().len_with(record, timestamp);
+            let all = self.bytes.saturating_add(own);
+            if own > BATCH_MAX || all > most.all {
+                return Ok(Err(Bytes { own, all }));
             }
-            None => {
-                let own = BatchBuilder::new().len_with(record, timestamp);
-                (own, self.bytes.saturating_add(own))
+            return self.begin(partition, record, timestamp).map(Ok);
+        };
+        let builder = &mut self.slots[slot].1;
+        let others = self.bytes - builder.size();
+        match builder.try_push(record, timestamp, most.own.min(most.all.saturating_sub(others)))? {
+            Ok(()) => {
+                self.bytes = others + builder.size();
+                Ok(Ok(spot(slot, builder)))
+            }
+            Err(size) => {
+                let own = usize::try_from(size).unwrap_or(usize::MAX);
+                Ok(Err(Bytes { own, all: others.saturating_add(own) }))
             }
         }
     }
 
-    /// Adds a record to its partition's batch. After an error nothing has changed.
+    /// Adds a record however many bytes there are then, as long as it fits a batch. After an error nothing has changed.
     pub(super) fn push(
         &mut self,
         partition: &Arc<Partition>,
         record: &Record<'_>,
         timestamp: Timestamp,
     ) -> Result<Spot> {
-        if let Some(slot) = self.index.get(&partition.instance()).copied() {
-            let builder = &mut self.slots[slot].1;
-            let before = builder.size();
-            builder.push(record, timestamp)?;
-            self.bytes += builder.size() - before;
-            return Ok(spot(slot, builder));
+        match self.try_push(partition, record, timestamp, Bytes { own: BATCH_MAX, all: usize::MAX })? {
+            Ok(spot) => Ok(spot),
+            Err(Bytes { own, .. }) => Err(too_large(own as u64)),
         }
+    }
+
+    /// Adds a record to a partition that has no batch.
+    fn begin(&mut self, partition: &Arc<Partition>, record: &Record<'_>, timestamp: Timestamp) -> Result<Spot> {
         let mut builder = self.spare.pop().unwrap_or_default();
         if let Err(error) = builder.push(record, timestamp) {
             self.spare.push(builder);

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::engine::Open;
+use super::gather::Bytes;
 use super::reader::Bound;
 use super::transactional::{Buffers, Holder};
 use crate::engine::{Deciding, Gathered, PlacedGroup, Streamed};
@@ -122,13 +123,12 @@ impl Transaction {
         let looked = router.topic(inner, topic)?;
         let partition = looked.choose(&record, &*machine.random, |instance| gather.holds(instance))?;
         let timestamp = record.timestamp.unwrap_or_else(|| machine.clock.wall_ms().max(-1));
-        let (own, all) = gather.bytes_with(partition.instance(), &record, timestamp);
-        let all = all.saturating_add(self.offsets_bytes);
-        if all <= self.taken && all <= self.holder.buffer && own <= BATCH_MAX {
-            return gather.push(partition, &record, timestamp).map(|_| ());
-        }
+        let all = self.taken.min(self.holder.buffer).saturating_sub(self.offsets_bytes);
+        let Err(needed) = gather.try_push(partition, &record, timestamp, Bytes { own: BATCH_MAX, all })? else {
+            return Ok(());
+        };
         let partition = partition.clone();
-        self.send_past(&partition, &record, timestamp, (own, all))
+        self.send_past(&partition, &record, timestamp, needed)
     }
 
     /// Adds a record if that takes nothing but memory; false if what the transaction holds would have to go to the log
@@ -154,8 +154,9 @@ impl Transaction {
         partition: &Arc<Partition>,
         record: &Record<'_>,
         timestamp: Timestamp,
-        (own, all): (usize, usize),
+        Bytes { own, all }: Bytes,
     ) -> Result<()> {
+        let all = all.saturating_add(self.offsets_bytes);
         let fits = all <= self.holder.buffer && own <= BATCH_MAX && self.take_memory(all);
         if !fits {
             // A record that fits no batch at all is told so before anything is written for it.

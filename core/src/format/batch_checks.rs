@@ -121,7 +121,7 @@ fn check_unpacked(header: &BatchHeader, body: &[u8]) -> Result<i64> {
 }
 
 #[cold]
-pub(super) fn too_large(size: u64) -> Error {
+pub(crate) fn too_large(size: u64) -> Error {
     let text = format!("the batch is too large; split it, size={size} max={BATCH_MAX}");
     Error::new(ErrorKind::RecordTooLarge, text)
 }

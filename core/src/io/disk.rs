@@ -148,9 +148,18 @@ impl File for DiskFile {
         data_from(&self.file, position)
     }
 
+    fn data_end(&self, from: u64, to: u64) -> u64 {
+        data_end(&self.file, from, to)
+    }
+
     fn punch(&self, position: u64, length: u64) -> io::Result<()> {
         self.check_writable()?;
         punch(&self.file, position, length)
+    }
+
+    fn blank(&self, position: u64, length: u64) -> io::Result<()> {
+        self.check_writable()?;
+        blank(&self.file, position, length)
     }
 
     fn map(&self) -> io::Result<Option<Mapping>> {
@@ -213,16 +222,42 @@ fn allocate(file: &fs::File, size: u64) -> io::Result<()> {
     }
 }
 
+/// Stretches of data that are stepped over to find the end of the last one.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+const STRETCHES: usize = 256;
+
 /// Where the file system has data at or behind a position: what it promised and nobody wrote reads as zeros.
 #[cfg(any(target_os = "linux", target_os = "android"))]
 fn data_from(file: &fs::File, position: u64) -> u64 {
-    let Ok(from) = libc::off_t::try_from(position) else { return u64::MAX };
+    seek(file, position, libc::SEEK_DATA).unwrap_or(position)
+}
+
+#[cfg(any(target_os = "linux", target_os = "android"))]
+fn data_end(file: &fs::File, from: u64, to: u64) -> u64 {
+    let mut end = from;
+    for _ in 0..STRETCHES {
+        match seek(file, end, libc::SEEK_DATA) {
+            Some(data) if data >= to => return end,
+            Some(data) => match seek(file, data, libc::SEEK_HOLE) {
+                Some(hole) if hole < to => end = hole,
+                _ => return to,
+            },
+            None => return to,
+        }
+    }
+    to
+}
+
+/// The next data, or the next place without any, at or behind a position; `u64::MAX` if there is none.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+fn seek(file: &fs::File, position: u64, what: libc::c_int) -> Option<u64> {
+    let Ok(from) = libc::off_t::try_from(position) else { return Some(u64::MAX) };
     // SAFETY: a plain number about a file that is open. It moves the file's own position, which no other call uses.
-    let found = unsafe { libc::lseek(file.as_raw_fd(), from, libc::SEEK_DATA) };
+    let found = unsafe { libc::lseek(file.as_raw_fd(), from, what) };
     match u64::try_from(found) {
-        Ok(found) => found.max(position),
-        Err(_) if io::Error::last_os_error().raw_os_error() == Some(libc::ENXIO) => u64::MAX,
-        Err(_) => position,
+        Ok(found) => Some(found.max(position)),
+        Err(_) if io::Error::last_os_error().raw_os_error() == Some(libc::ENXIO) => Some(u64::MAX),
+        Err(_) => None,
     }
 }
 
@@ -231,13 +266,29 @@ fn data_from(_file: &fs::File, position: u64) -> u64 {
     position
 }
 
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+fn data_end(_file: &fs::File, _from: u64, to: u64) -> u64 {
+    to
+}
+
 /// Frees the blocks of a range, if the file system can.
 #[cfg(any(target_os = "linux", target_os = "android"))]
 fn punch(file: &fs::File, position: u64, length: u64) -> io::Result<()> {
+    if_supported(file, libc::FALLOC_FL_PUNCH_HOLE | libc::FALLOC_FL_KEEP_SIZE, position, length)
+}
+
+/// Keeps the blocks of a range and forgets what was written there, if the file system can.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+fn blank(file: &fs::File, position: u64, length: u64) -> io::Result<()> {
+    if_supported(file, libc::FALLOC_FL_ZERO_RANGE | libc::FALLOC_FL_KEEP_SIZE, position, length)
+}
+
+#[cfg(any(target_os = "linux", target_os = "android"))]
+fn if_supported(file: &fs::File, mode: i32, position: u64, length: u64) -> io::Result<()> {
     if length == 0 {
         return Ok(());
     }
-    match fallocate(file, libc::FALLOC_FL_PUNCH_HOLE | libc::FALLOC_FL_KEEP_SIZE, position, length) {
+    match fallocate(file, mode, position, length) {
         Err(error) if is_unsupported(&error) => Ok(()),
         other => other,
     }
@@ -245,6 +296,11 @@ fn punch(file: &fs::File, position: u64, length: u64) -> io::Result<()> {
 
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
 fn punch(_file: &fs::File, _position: u64, _length: u64) -> io::Result<()> {
+    Ok(())
+}
+
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+fn blank(_file: &fs::File, _position: u64, _length: u64) -> io::Result<()> {
     Ok(())
 }
 
@@ -325,6 +381,22 @@ mod tests {
     }
 
     #[test]
+    fn a_blank_range_reads_as_zeros_keeps_its_space_and_is_known_to_hold_nothing() {
+        let (_directory, disk) = disk(true);
+        let file = disk.create("a", 1 << 20).unwrap();
+        file.write_at(&[7; 4096], 0).unwrap();
+        file.write_at(&[0; 600_000], 4096).unwrap();
+        file.sync().unwrap();
+        file.blank(4096, 0).unwrap();
+        file.blank(8192, (1 << 20) - 8192).unwrap();
+        assert_eq!(file.len().unwrap(), 1 << 20);
+        let bytes = file.map().unwrap().unwrap();
+        assert!(bytes[..4096].iter().all(|&b| b == 7) && bytes[4096..].iter().all(|&b| b == 0));
+        file.write_at(b"x", 700_000).unwrap();
+        assert!(file.data_from(0) == 0 && file.data_from(100_000) <= 700_000, "data is never stepped over");
+    }
+
+    #[test]
     fn what_was_promised_and_never_written_is_known_to_hold_nothing() {
         let (_directory, disk) = disk(true);
         let file = disk.create("a", 1 << 20).unwrap();
@@ -333,6 +405,9 @@ mod tests {
         assert!(found <= 300_000, "data is never stepped over");
         assert!(file.data_from(300_000) == 300_000);
         assert!(file.data_from(400_000) >= 400_000 && file.data_from(2 << 20) == u64::MAX);
+        let end = file.data_end(0, 1 << 20);
+        assert!((300_001..=1 << 20).contains(&end), "data is never left out: {end}");
+        assert_eq!((file.data_end(0, 200_000), file.data_end(1 << 20, 1 << 20)), (0, 1 << 20));
     }
 
     #[test]
@@ -382,6 +457,7 @@ mod tests {
             disk.sync_directory(),
             file.write_at(b"y", 0),
             file.punch(0, 1),
+            file.blank(0, 1),
             file.sync(),
         ] {
             assert_eq!(answer.err().unwrap().kind(), io::ErrorKind::ReadOnlyFilesystem);

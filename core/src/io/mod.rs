@@ -69,8 +69,17 @@ pub trait File: Send + Sync + 'static {
     fn data_from(&self, position: u64) -> u64 {
         position
     }
+    /// The byte behind the last one from `from` on and before `to` that may be anything but zero; `from` if there is
+    /// none, `to` where the system cannot tell. Where nothing was written and something was read the system may take
+    /// the zeros for data, so ask before reading.
+    fn data_end(&self, _from: u64, to: u64) -> u64 {
+        to
+    }
     /// Gives the space of a range back; it reads as zeros. The length stays. May do nothing where unsupported.
     fn punch(&self, position: u64, length: u64) -> io::Result<()>;
+    /// Makes a range as it was when the file was created: its space is there, it reads as zeros, and `data_from` knows.
+    /// May do nothing, so only for bytes that are zeros already.
+    fn blank(&self, position: u64, length: u64) -> io::Result<()>;
     /// Maps the whole file for reading. Only for files that never change again. `None`: mappings are off, use
     /// `read_at`.
     fn map(&self) -> io::Result<Option<Mapping>>;

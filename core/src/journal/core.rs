@@ -16,6 +16,8 @@ use crate::types::{Durability, Incarnation, Lsn};
 
 /// Frames of at least this many bytes are handed over as they are; smaller ones are copied into the group.
 const HAND_OVER: usize = 64 << 10;
+/// One of at least so many that is the first of its chunk is taken as the chunk's buffer, and others follow in it.
+const TAKE: usize = 4 << 10;
 
 /// Emptied buffers that a group keeps; the large ones of a burst are given back.
 const BUFFERS: usize = 4;
@@ -113,7 +115,7 @@ pub struct Core<F: Fold> {
 pub enum Draft<'a> {
     /// A whole frame, copied into the group.
     Copied(&'a [u8]),
-    /// A whole frame, taken as it is if it is large.
+    /// A whole frame, taken as it is if it is large or the first of its chunk.
     Owned(Vec<u8>),
     /// A record batch behind 40 free bytes, copied into the group as a records frame.
     Records { instance: u32, framed: &'a [u8] },
@@ -233,8 +235,9 @@ impl<F: Fold> Core<F> {
             && self.group.chunks.last().is_some_and(|c| {
                 !c.whole && c.segment.header.number == number && c.position + c.data.len() as u64 == position
             });
+        let takes = !extends && len >= TAKE && matches!(draft, Draft::Owned(_));
         if !extends {
-            let data = if large { Vec::new() } else { self.group.free.pop().unwrap_or_default() };
+            let data = if takes { Vec::new() } else { self.group.free.pop().unwrap_or_default() };
             let segment = self.segment.clone();
             self.group.chunks.push(Chunk { segment, position, data, whole: large });
         }
@@ -242,7 +245,7 @@ impl<F: Fold> Core<F> {
         let data = &mut self.group.chunks[last].data;
         let from = data.len();
         match draft {
-            Draft::Owned(owned) if large => *data = owned,
+            Draft::Owned(owned) if takes => *data = owned,
             Draft::Owned(owned) => data.extend_from_slice(&owned),
             Draft::Copied(bytes) => data.extend_from_slice(bytes),
             Draft::Records { instance, framed } => records_frame(data, instance, framed),

@@ -62,7 +62,10 @@ impl<F: Fold> Journal<F> {
             other => Some(other?),
         };
         let slipped_in = self.end(mark.map_or(0, |mark| mark.lsn))?;
-        let spare = self.core.lock().spare.take();
+        let (spare, segment, written) = {
+            let mut core = self.core.lock();
+            (core.spare.take(), core.segment.clone(), core.position)
+        };
         if let Some(spare) = spare {
             // A file that stays is swept away at the next open.
             let _ = self.machine.storage.remove(&SegmentHeader::name(spare.header.number, 0));
@@ -78,6 +81,8 @@ impl<F: Fold> Journal<F> {
                 (next_lsn - 1, end)
             }
         };
+        // Without it the next open takes longer.
+        let _ = segment.forget_zeros(written);
         self.segments.seal(end.segment, last, end.position);
         Ok(end.segment)
     }

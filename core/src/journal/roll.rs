@@ -15,6 +15,10 @@ use crate::io::bugs::{Bug, planted};
 use crate::limits::SEGMENT_MAX;
 use crate::types::Lsn;
 
+/// Each segment is so many times as large as the one before, until they are as large as they may be: a small log takes
+/// little space, and one that fills fast is soon through the sizes that fill in a millisecond.
+const GROWTH: u64 = 4;
+
 /// Room that a link takes at the start of a segment, generously.
 const LINK_ROOM: u64 = 256;
 
@@ -82,7 +86,7 @@ impl<F: Fold> Journal<F> {
             if core.spare.as_ref().is_some_and(|s| s.header.size >= needed) {
                 return Ok(());
             }
-            let next = (core.segment.header.size * 2).min(self.options.segment_bytes);
+            let next = core.segment.header.size.saturating_mul(GROWTH).min(self.options.segment_bytes);
             next.max(needed).next_multiple_of(4096)
         };
         if size > SEGMENT_MAX {

@@ -11,7 +11,8 @@ use crate::limits::FRAME_MAX;
 
 /// The byte where a segment's first frame lies.
 pub const FIRST: u64 = FRAMES;
-const WINDOW: usize = 1 << 20;
+/// Read at once: as much as stays in the processor's cache until it is looked at.
+const WINDOW: usize = 256 << 10;
 /// Zeros are stepped over in blocks of this size.
 const BLOCK: usize = 4 << 10;
 static ZEROS: [u8; BLOCK] = [0; BLOCK];
@@ -54,6 +55,8 @@ pub struct Scanner<'a> {
     /// Where the next frame is looked for.
     pub position: u64,
     end: u64,
+    /// From here on nothing was ever written.
+    data_end: u64,
     window: Vec<u8>,
     window_at: u64,
     /// Bytes read at once, at least.
@@ -66,7 +69,8 @@ impl<'a> Scanner<'a> {
     pub fn new(file: &'a dyn File, seal: Seal, position: u64, end: u64) -> Self {
         // Behind the file's end lies nothing, whatever its header says.
         let end = file.len().map_or(end, |len| end.min(len));
-        Scanner { file, seal, position, end, window: Vec::new(), window_at: 0, ahead: WINDOW, wasted: 0 }
+        let data_end = file.data_end(position.min(end), end);
+        Scanner { file, seal, position, end, data_end, window: Vec::new(), window_at: 0, ahead: WINDOW, wasted: 0 }
     }
 
     /// The same for who looks at one small frame only.
@@ -80,8 +84,8 @@ impl<'a> Scanner<'a> {
         if position >= self.window_at && position + len as u64 <= have {
             return Ok(());
         }
-        let want = (self.end - position).min(len.max(self.ahead) as u64) as usize;
-        self.window.clear();
+        let ahead = self.data_end.saturating_sub(position).min(self.ahead as u64);
+        let want = (self.end - position).min(ahead.max(len as u64)) as usize;
         self.window.resize(want.max(len), 0);
         self.window_at = position;
         let got = self.file.read_at(&mut self.window[..want], position)?;
@@ -167,7 +171,8 @@ impl<'a> Scanner<'a> {
         while self.position + FRAME_HEADER as u64 <= self.end {
             if self.position + FRAME_HEADER as u64 > self.window_at + self.window.len() as u64 {
                 // Nothing to read where nothing was ever written.
-                let data = self.file.data_from(self.position);
+                let written = self.position < self.data_end;
+                let data = if written { self.file.data_from(self.position) } else { u64::MAX };
                 if data >= self.end {
                     self.position = self.end;
                     return Ok(false);
@@ -196,12 +201,12 @@ impl<'a> Scanner<'a> {
     /// scanner stays where it is.
     pub fn last_byte(&mut self) -> io::Result<u64> {
         let (mut at, mut last) = (self.position, self.position);
-        while at < self.end {
+        while at < self.data_end {
             at = at.max(self.file.data_from(at));
-            if at >= self.end {
+            if at >= self.data_end {
                 break;
             }
-            let len = ((self.end - at) as usize).min(WINDOW);
+            let len = ((self.data_end - at) as usize).min(WINDOW);
             self.load(at, len)?;
             if let Some(i) = self.bytes(at, len).iter().rposition(|b| *b != 0) {
                 last = at + i as u64 + 1;

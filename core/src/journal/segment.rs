@@ -31,6 +31,8 @@ struct Ahead {
     busy_from: Option<u64>,
     /// Frames are written up to here.
     written: u64,
+    /// No more zeros are written.
+    ended: bool,
 }
 
 impl Segment {
@@ -48,7 +50,7 @@ impl Segment {
     /// Takes a segment that exists.
     pub fn of(header: SegmentHeader, file: Arc<dyn File>) -> Arc<Segment> {
         let seal = Seal::new(header.salt, header.number);
-        let ahead = Mutex::new(Ahead { to: FRAMES, busy_from: None, written: FRAMES });
+        let ahead = Mutex::new(Ahead { to: FRAMES, busy_from: None, written: FRAMES, ended: false });
         Arc::new(Segment { header, seal, file, ahead, zeroed: Condvar::new() })
     }
 
@@ -84,7 +86,7 @@ impl Segment {
             let mut ahead = self.ahead.lock();
             let from = ahead.to.max(ahead.written.next_multiple_of(4096));
             let to = (from + ZERO_PIECE).min(self.header.size);
-            if from >= to || from >= ahead.written + distance || ahead.busy_from.is_some() {
+            if from >= to || from >= ahead.written + distance || ahead.busy_from.is_some() || ahead.ended {
                 return Ok(false);
             }
             ahead.busy_from = Some(from);
@@ -105,6 +107,16 @@ impl Segment {
         while ahead.busy_from.is_some() {
             ahead = self.zeroed.wait(ahead);
         }
-        ahead.to = self.header.size;
+        ahead.ended = true;
+    }
+
+    /// Forgets the zeros that were written ahead of `end`, the last frame's, in this life or an earlier one, so that
+    /// the next open need not read them. Nobody may write any more.
+    pub fn forget_zeros(&self, end: u64) -> io::Result<()> {
+        let from = end.next_multiple_of(4096);
+        if from >= self.header.size || self.file.data_from(from) >= self.header.size {
+            return Ok(());
+        }
+        self.file.blank(from, self.header.size - from)
     }
 }

@@ -20,7 +20,7 @@ const WRITE_WITHIN: u64 = 5 * MS;
 const MARK_AFTER: u64 = 50 * MS;
 /// Zeros are kept ready for what was written in the last tick, within these bounds.
 const ZEROS_MIN: u64 = 256 << 10;
-const ZEROS_MAX: u64 = 32 << 20;
+const ZEROS_MAX: u64 = 8 << 20;
 /// A load of more than this in one round is looked after again this soon.
 const BUSY: u64 = 256 << 10;
 const LOOK_AGAIN: u64 = MS;

@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 use std::path::Path;
+use std::sync::OnceLock;
 
 use oncelog::{
     Batch, BatchBuilder, Durability, GroupMetadata, Offsets, Partition, ProducerOptions, ReadOptions, Record,
@@ -31,7 +32,9 @@ thread_local! {
 struct Log {
     engine: oncelog::Engine,
     partition: Partition,
-    producer: TransactionalProducer,
+    level: Durability,
+    /// Opened for the first transaction: its registration is a durable frame, which a log without any does not have.
+    producer: OnceLock<TransactionalProducer>,
 }
 
 fn open(dir: &Path, level: Level) -> Result<Box<dyn Store>> {
@@ -45,8 +48,7 @@ fn open(dir: &Path, level: Level) -> Result<Box<dyn Store>> {
         engine.create_topic("t", TopicOptions::new().partitions(2))?;
     }
     let partition = engine.partition("t", 0)?;
-    let producer = engine.transactional_producer("compare", ProducerOptions::new().durability(level))?;
-    Ok(Box::new(Log { engine, partition, producer }))
+    Ok(Box::new(Log { engine, partition, level, producer: OnceLock::new() }))
 }
 
 impl Store for Log {
@@ -64,7 +66,15 @@ impl Store for Log {
     }
 
     fn transaction(&self, values: &[Value], offset: u64) -> Result<()> {
-        let mut transaction = self.producer.begin_transaction()?;
+        let producer = match self.producer.get() {
+            Some(producer) => producer,
+            None => {
+                let options = ProducerOptions::new().durability(self.level);
+                let producer = self.engine.transactional_producer("compare", options)?;
+                self.producer.get_or_init(|| producer)
+            }
+        };
+        let mut transaction = producer.begin_transaction()?;
         for (partition, half) in halves(values) {
             for value in half {
                 transaction.send("t", Record::new(value).partition(partition as u32).timestamp(TIME))?;

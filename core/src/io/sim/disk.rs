@@ -221,6 +221,12 @@ pub(super) enum Op {
         position: u64,
         length: u64,
     },
+    /// As punch, but the space stays the file's.
+    Blank {
+        file: u64,
+        position: u64,
+        length: u64,
+    },
 }
 
 impl Disk {
@@ -253,7 +259,8 @@ impl Disk {
             Op::Write { file, position, bytes } => {
                 self.touch(*file, *position, bytes.len() as u64, What::Data(bytes.clone()));
             }
-            Op::Punch { file, position, length } => self.punch(*file, *position, *length),
+            Op::Punch { file, position, length } => self.punch(*file, *position, *length, true),
+            Op::Blank { file, position, length } => self.punch(*file, *position, *length, false),
             Op::Sync { file, failed } => {
                 let Some(inode) = self.files.get_mut(file) else { return };
                 match failed {
@@ -289,14 +296,15 @@ impl Disk {
         self.names.push(NameChange { id, name: name.to_owned(), file: Some(file) });
     }
 
-    fn punch(&mut self, file: u64, position: u64, length: u64) {
+    /// Makes a range zeros, and gives its space back if that is asked for.
+    fn punch(&mut self, file: u64, position: u64, length: u64, gives_back: bool) {
         let Some(inode) = self.files.get(&file) else { return };
         let end = position.saturating_add(length).min(inode.live.len() as u64);
         if position >= end {
             return;
         }
         self.touch(file, position, end - position, What::Punch);
-        if let Some(inode) = self.files.get_mut(&file) {
+        if let Some(inode) = self.files.get_mut(&file).filter(|_| gives_back) {
             inode.holes.extend(position.div_ceil(PAGE)..end / PAGE);
         }
     }

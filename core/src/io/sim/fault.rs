@@ -71,7 +71,7 @@ calls! {
     Remove "remove",
     /// `Storage::list`
     List "list",
-    /// `File::punch`
+    /// `File::punch`, `File::blank`
     Punch "punch",
     /// `File::map`
     Map "map",

@@ -11,8 +11,8 @@ use super::rng::Rng;
 use super::state::Recording;
 use crate::io::sync::Mutex;
 
-/// The recorded calls that changed the disk: create, write, sync, remove, sync_directory, punch. Failed ones are in
-/// it as far as they did something.
+/// The recorded calls that changed the disk: create, write, sync, remove, sync_directory, punch, blank. Failed ones are
+/// in it as far as they did something.
 pub struct Log {
     seed: u64,
     recording: Recording,
@@ -131,6 +131,7 @@ impl Log {
             Op::SyncDirectory { failed: None } => "sync_directory".to_owned(),
             Op::SyncDirectory { failed: Some(_) } => "failed sync_directory".to_owned(),
             Op::Punch { file, position, length } => format!("punch {} at {position}, {length} bytes", name(file)),
+            Op::Blank { file, position, length } => format!("blank {} at {position}, {length} bytes", name(file)),
         }
     }
 

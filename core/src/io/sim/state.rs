@@ -196,6 +196,7 @@ fn digest(so_far: u64, op: &Op) -> u64 {
         Op::Remove { name } => words([so_far, 4, text(name), 0, 0]),
         Op::SyncDirectory { failed: names } => words([so_far, 5, failed(names), 0, 0]),
         Op::Punch { file, position, length } => words([so_far, 6, *file, *position, *length]),
+        Op::Blank { file, position, length } => words([so_far, 7, *file, *position, *length]),
     }
     hasher.finish()
 }

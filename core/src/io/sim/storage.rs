@@ -195,6 +195,14 @@ impl File for SimFile {
         Ok(())
     }
 
+    fn blank(&self, position: u64, length: u64) -> io::Result<()> {
+        check_writable(self.read_only)?;
+        let mut state = self.shared.state.lock();
+        state.begin_whole(self.life, Call::Punch)?;
+        state.perform(Op::Blank { file: self.file, position, length });
+        Ok(())
+    }
+
     fn map(&self) -> io::Result<Option<Mapping>> {
         let mut state = self.shared.state.lock();
         state.begin_whole(self.life, Call::Map)?;
