@@ -100,7 +100,7 @@ check_install() {
     rm -rf "$out/prefix"
     ffi/install.sh "$out/prefix" >/dev/null
     pkg="env PKG_CONFIG_PATH=$out/prefix/lib/pkgconfig pkg-config"
-    for example in append_read resume_without_duplicates exactly_once; do
+    for example in append_read resume_without_duplicates exactly_once broker keep_a_place; do
         cc -std=c99 -Wall -Wextra -Werror -Iffi/examples "ffi/examples/$example.c" -o "$out/$example" \
             $($pkg --cflags --libs oncelog) -Wl,-rpath,"$out/prefix/lib"
         rm -rf "$out/log"

@@ -93,7 +93,9 @@ public:
     /// What the group has committed for a partition, assigned or not; none for nothing. What is answered survives a
     /// power cut, or, where all is at level os, the death of the process.
     ///
-    /// Errors: UnknownTopicOrPartition; InvalidArgument without a group.
+    /// Errors: UnknownTopicOrPartition; InvalidArgument without a group; UnstableOffsets, which passes, while a raw
+    /// transaction is open that will commit an offset for the partition, unless the isolation is ReadUncommitted
+    /// (KIP-447).
     Result<std::optional<std::uint64_t>> committed(const TopicPartition &of) const {
         std::uint64_t offset = 0;
         bool known = false;
@@ -139,7 +141,9 @@ public:
     /// Errors: Closed, Forked.
     Result<void> rewind() const { return detail::answer(oncelog_consumer_rewind(c_.get())); }
 
-    /// How many records lie between the position and the end. Zero when all is read: commits leave no holes.
+    /// How many records lie between the position and the end that this consumer's isolation sees: the last stable
+    /// offset, or the end. Zero when all is read: commits leave no holes. Aborted records that lie between count too.
+    /// Of all consumers with a group: Engine::consumer_lags().
     ///
     /// Errors: as position().
     Result<std::uint64_t> lag(const TopicPartition &of) const {

@@ -89,7 +89,8 @@ public:
         std::vector<TopicInfo> all;
         all.reserve(count);
         for (const oncelog_topic_info_t &from : Span<oncelog_topic_info_t>(first, count)) {
-            TopicInfo to = {from.name, {}, from.partitions, static_cast<Durability>(from.durability)};
+            TopicInfo to = {from.name, {}, from.partitions, static_cast<Durability>(from.durability),
+                            static_cast<TimestampType>(from.timestamp_type)};
             std::copy_n(from.id, to.id.size(), to.id.begin());
             all.push_back(std::move(to));
         }
@@ -121,9 +122,10 @@ public:
     }
 
     /// A transactional producer, once the former holder of the id is fenced, durably. Names of producers and
-    /// transactional ids are one namespace. Of the options the level counts alone.
+    /// transactional ids are one namespace. Of the options the level, the compression, transaction_buffer() and
+    /// transaction_timeout() count.
     ///
-    /// Errors: as producer().
+    /// Errors: as producer(); InvalidArgument for a name beside the id.
     Result<TransactionalProducer> transactional_producer(Text id, const ProducerOptions &options = {}) const {
         oncelog_transactional_producer_t *made = nullptr;
         auto given = options.c();
@@ -169,16 +171,129 @@ public:
     }
 
     /// An identity for batches that carry producer id, epoch and sequences of their own, as a broker's do; see
-    /// AppendOptions::producer(). With a transactional id the epoch is raised and older holders are fenced, durably,
-    /// before this returns. With `current` it is given only if nobody else raised the epoch since.
+    /// AppendOptions::producer(). With a transactional id the epoch is raised, older holders are fenced, and a
+    /// transaction that one of them left open is aborted, durably, before this returns; `timeout` is how long a
+    /// transaction may be open. With `current` it is given only if nobody else raised the epoch since (KIP-360); a call
+    /// that is repeated because its answer was lost gets the same answer. When the epochs of an id are used up, at
+    /// 32,766, the answer has a new producer id.
     ///
-    /// Errors: ProducerFenced if `current` is not the newest holder; InvalidArgument; what a write answers.
-    Result<Identity> init_producer() const { return init_producer(nullptr, std::chrono::minutes(1), nullptr); }
+    /// Errors: ProducerFenced if `current` is not the newest holder; InvalidArgument for an empty id or a timeout of 0
+    /// or past EngineOptions::transaction_timeout_max(); what a write answers.
+    Result<Identity> init_producer() const { return init_producer(nullptr, {}, nullptr); }
     Result<Identity> init_producer(Text transactional_id, std::chrono::milliseconds timeout) const {
         return init_producer(transactional_id.c(), timeout, nullptr);
     }
     Result<Identity> init_producer(Text transactional_id, std::chrono::milliseconds timeout, Identity current) const {
         return init_producer(transactional_id.c(), timeout, &current);
+    }
+    /// The same; the ticket is done when the identity may be used. Most errors come from the ticket.
+    Result<Ticket<Identity>> init_producer_ticket() const { return init_producer_ticket(nullptr, {}, nullptr); }
+    Result<Ticket<Identity>> init_producer_ticket(Text transactional_id, std::chrono::milliseconds timeout) const {
+        return init_producer_ticket(transactional_id.c(), timeout, nullptr);
+    }
+    Result<Ticket<Identity>> init_producer_ticket(Text transactional_id, std::chrono::milliseconds timeout,
+                                                  Identity current) const {
+        return init_producer_ticket(transactional_id.c(), timeout, &current);
+    }
+
+    /// Adds offsets to the transaction of a raw identity: they are committed if it commits, and until it is decided
+    /// Consumer::committed() answers UnstableOffsets. The transaction begins with them if none is open. Later offsets
+    /// take the place of earlier ones. Waits until they have met the engine's level.
+    ///
+    /// Errors: StaleEpoch if a newer identity took over; UnknownTransactionalId for an identity without a transactional
+    /// id; InvalidTransactionState while a TransactionalProducer has a transaction open under the id;
+    /// UnknownTopicOrPartition; InvalidArgument for an offset out of range; LimitExceeded for metadata that is too
+    /// long, or past 1,000 offsets in one transaction; what a write answers.
+    Result<void> send_offsets(Identity identity, const GroupMetadata &group, Span<Offset> offsets) const {
+        auto named = detail::c_group(group);
+        auto all = detail::c_offsets(offsets);
+        return detail::answer(oncelog_send_offsets(c_.get(), &identity, &named, all.data(), all.size()));
+    }
+    /// The same; the ticket is done when they have met the engine's level. Most errors come from the ticket.
+    Result<Ticket<void>> send_offsets_ticket(Identity identity, const GroupMetadata &group,
+                                             Span<Offset> offsets) const {
+        auto named = detail::c_group(group);
+        auto all = detail::c_offsets(offsets);
+        return detail::ticket<void>([&](oncelog_ticket_t **ticket) {
+            return oncelog_send_offsets_ticket(c_.get(), &identity, &named, all.data(), all.size(), ticket);
+        });
+    }
+
+    /// Ends the transaction of a raw identity and raises its epoch (KIP-890): the answer is the identity of its next
+    /// transaction, whose sequences begin at 0 again. Waits until the decision has met the strongest level of the
+    /// engine and of the topics that it reached. A call that is repeated because its answer was lost gets the same
+    /// answer. An abort without a transaction only raises the epoch.
+    ///
+    /// Errors: ProducerFenced if a newer identity took over; InvalidTransactionState for a commit without a
+    /// transaction, and for one whose transaction was aborted meanwhile, by its timeout or by abort_transaction();
+    /// UnknownTransactionalId for an identity without a transactional id; what a write answers.
+    Result<Identity> end_transaction(Identity identity, Outcome outcome) const {
+        Identity next = {};
+        auto number = static_cast<std::uint32_t>(outcome);
+        auto *error = oncelog_end_transaction(c_.get(), &identity, number, &next);
+        return detail::answer(error, [&] { return next; });
+    }
+    /// The same; the ticket is done when the decision has met its level. Most errors come from the ticket.
+    Result<Ticket<Identity>> end_transaction_ticket(Identity identity, Outcome outcome) const {
+        auto number = static_cast<std::uint32_t>(outcome);
+        return detail::ticket<Identity>([&](oncelog_ticket_t **ticket) {
+            return oncelog_end_transaction_ticket(c_.get(), &identity, number, ticket);
+        });
+    }
+
+    /// Aborts a transaction by its number, whoever owns it: one that holds the last stable offset back and whose owner
+    /// does not answer. Its owner hears of it with the next call: TransactionAborted, or, for a raw identity, that the
+    /// epoch was raised. One that was aborted before is as good.
+    ///
+    /// Errors: InvalidTransactionState if it is not open: it was committed, is committing, or was never begun; what a
+    /// write answers.
+    Result<void> abort_transaction(std::uint64_t number) const {
+        return detail::answer(oncelog_abort_transaction(c_.get(), number));
+    }
+    /// The same; the ticket is done when that has met its level. Most errors come from the ticket.
+    Result<Ticket<void>> abort_transaction_ticket(std::uint64_t number) const {
+        return detail::ticket<void>(
+            [&](oncelog_ticket_t **ticket) { return oncelog_abort_transaction_ticket(c_.get(), number, ticket); });
+    }
+
+    /// How a transaction stands, by its number: what an Indeterminate commit left open is known once the log is opened
+    /// again. The last 64 decisions of each transactional id are kept. What is answered survives a power cut.
+    ///
+    /// Errors: Closed, Forked; what a flush answers.
+    Result<TransactionStatus> transaction_status(std::uint64_t number) const {
+        std::uint32_t status = 0;
+        auto *error = oncelog_transaction_status(c_.get(), number, &status);
+        return detail::answer(error, [&] { return static_cast<TransactionStatus>(status); });
+    }
+    /// The same; the ticket is done when the answer survives a power cut.
+    Result<Ticket<TransactionStatus>> transaction_status_ticket(std::uint64_t number) const {
+        return detail::ticket<TransactionStatus>(
+            [&](oncelog_ticket_t **ticket) { return oncelog_transaction_status_ticket(c_.get(), number, ticket); });
+    }
+
+    /// The transactions that have something in the log and are not decided, in the order in which they began: who holds
+    /// the last stable offset of which partitions back, and since when. One that is memory only holds nothing back and
+    /// is not among them.
+    ///
+    /// Errors: Closed, Forked.
+    Result<std::vector<OpenTransaction>> describe_transactions() const {
+        oncelog_open_transactions_t *made = nullptr;
+        if (auto *error = oncelog_describe_transactions(c_.get(), &made)) return Error(error);
+        detail::Handle<oncelog_open_transactions_t, oncelog_open_transactions_free> list(made);
+        const oncelog_open_transaction_t *first = nullptr;
+        std::size_t count = 0;
+        if (auto *error = oncelog_open_transactions_get(list.get(), &first, &count)) return Error(error);
+        std::vector<OpenTransaction> all;
+        all.reserve(count);
+        for (const oncelog_open_transaction_t &from : Span<oncelog_open_transaction_t>(first, count)) {
+            OpenTransaction to = {from.number, from.transactional_id, from.identity, from.since, {}, from.raw, {}};
+            if (from.timeout_ms != ONCELOG_FOREVER) to.timeout = std::chrono::milliseconds(from.timeout_ms);
+            for (auto &at : Span<oncelog_partition_offset_t>(from.partitions, from.partition_count)) {
+                to.partitions.emplace(TopicPartition{at.topic, at.partition}, at.offset);
+            }
+            all.push_back(std::move(to));
+        }
+        return all;
     }
 
     /// Waits until everything up to a frame survives a power cut. Appended::lsn and Committed::lsn name frames.
@@ -236,7 +351,24 @@ public:
         return detail::answer(oncelog_metrics(c_.get(), &metrics), [&] { return metrics; });
     }
 
-    /// The same, and the lag of each group's open consumers, in the OpenMetrics text format 1.0.
+    /// How far the groups of open consumers are behind, by group, topic and partition: one entry for each partition
+    /// that is assigned to a consumer with a group and has a position there. As cheap as metrics().
+    Result<std::vector<ConsumerLag>> consumer_lags() const {
+        oncelog_consumer_lags_t *made = nullptr;
+        if (auto *error = oncelog_consumer_lags(c_.get(), &made)) return Error(error);
+        detail::Handle<oncelog_consumer_lags_t, oncelog_consumer_lags_free> list(made);
+        const oncelog_consumer_lag_t *first = nullptr;
+        std::size_t count = 0;
+        if (auto *error = oncelog_consumer_lags_get(list.get(), &first, &count)) return Error(error);
+        std::vector<ConsumerLag> all;
+        all.reserve(count);
+        for (const oncelog_consumer_lag_t &from : Span<oncelog_consumer_lag_t>(first, count)) {
+            all.push_back({from.group, {from.topic, from.partition}, from.position, from.lag});
+        }
+        return all;
+    }
+
+    /// What both say, in the OpenMetrics text format 1.0.
     Result<std::string> openmetrics() const {
         oncelog_text_t *made = nullptr;
         if (auto *error = oncelog_openmetrics(c_.get(), &made)) return Error(error);
@@ -257,6 +389,13 @@ private:
         Identity identity = {};
         auto *error = oncelog_init_producer(c_.get(), id, detail::c_milliseconds(timeout), current, &identity);
         return detail::answer(error, [&] { return identity; });
+    }
+    Result<Ticket<Identity>> init_producer_ticket(const char *id, std::chrono::milliseconds timeout,
+                                                  const Identity *current) const {
+        return detail::ticket<Identity>([&](oncelog_ticket_t **ticket) {
+            auto time = detail::c_milliseconds(timeout);
+            return oncelog_init_producer_ticket(c_.get(), id, time, current, ticket);
+        });
     }
 
     detail::Handle<oncelog_engine_t, oncelog_engine_close> c_;

@@ -59,6 +59,23 @@ public:
     EngineOptions &flush_interval(std::chrono::milliseconds time) noexcept {
         return c_.flush_interval_ms = detail::c_milliseconds(time), *this;
     }
+    /// What readers see: records that have met their topic's level, or only what is durable. Default: level.
+    EngineOptions &visibility(Visibility visibility) noexcept {
+        return c_.visibility = static_cast<std::uint32_t>(visibility), *this;
+    }
+    /// Transactions of raw identities that begin in this life stay open when the log is opened again, until they are
+    /// decided or their timeout, which begins anew, has passed: for brokers, whose clients outlive them. Default: no,
+    /// which aborts them then, as those of transactional producers always are.
+    EngineOptions &keep_raw_transactions(bool yes) noexcept {
+        return c_.keep_raw_transactions = detail::c_switch(yes), *this;
+    }
+    /// Memory of the buffers of all open transactions together. A transaction that finds none left streams: its records
+    /// go to the log before it is decided. 1: every one does. Default: 64 MiB.
+    EngineOptions &transaction_memory(std::size_t bytes) noexcept { return c_.transaction_memory = bytes, *this; }
+    /// The longest timeout that a transaction may ask for (Kafka's transaction.max.timeout.ms). Default: 15 min.
+    EngineOptions &transaction_timeout_max(std::chrono::milliseconds time) noexcept {
+        return c_.transaction_timeout_max_ms = detail::c_milliseconds(time), *this;
+    }
     /// As C takes them.
     const oncelog_engine_options_t &c() const noexcept { return c_; }
 
@@ -74,6 +91,10 @@ public:
     /// When appends are acknowledged and records become visible. Default: the engine's level.
     TopicOptions &durability(Durability level) noexcept {
         return c_.durability = static_cast<std::uint32_t>(level), *this;
+    }
+    /// Whose time its records carry. Default: the senders'.
+    TopicOptions &timestamp_type(TimestampType type) noexcept {
+        return c_.timestamp_type = static_cast<std::uint32_t>(type), *this;
     }
     /// As C takes them.
     const oncelog_topic_options_t &c() const noexcept { return c_; }
@@ -97,6 +118,13 @@ public:
         c_.base_sequence = base_sequence;
         return *this;
     }
+    /// The batch belongs to the transaction of its producer, which must have a transactional id, and begins it if none
+    /// is open; see Engine::end_transaction(). Sequences begin at 0 in each transaction. Default: no.
+    AppendOptions &transactional(bool yes) noexcept { return c_.transactional = detail::c_switch(yes), *this; }
+    /// How the batch is compressed; it is not where that would not make it smaller. Default: not at all.
+    AppendOptions &compression(Compression codec) noexcept {
+        return c_.compression = static_cast<std::uint32_t>(codec), *this;
+    }
     /// As C takes them.
     const oncelog_append_options_t &c() const noexcept { return c_; }
 
@@ -113,11 +141,19 @@ public:
     }
     /// Most bytes of one read; the first batch is given whole even if it is larger. Default: 1 MiB.
     ReadOptions &max_bytes(std::size_t bytes) noexcept { return c_.max_bytes = bytes, *this; }
-    /// As C takes them.
-    const oncelog_read_options_t &c() const noexcept { return c_; }
+    /// Where the reader stands, as Records::next_place() answered it in this life of the log or an earlier one: the
+    /// read answers Truncated if a crash took records that the place stands behind. Its offset is the one to read.
+    ReadOptions &from(const Place &place) noexcept { return from_ = place, *this; }
+    /// As C takes them; it borrows from this.
+    oncelog_read_options_t c() const noexcept {
+        auto made = c_;
+        made.from = from_ ? &*from_ : nullptr;
+        return made;
+    }
 
 private:
     oncelog_read_options_t c_ = detail::sized<oncelog_read_options_t>();
+    std::optional<Place> from_;
 };
 
 /// How a producer works.
@@ -138,6 +174,21 @@ public:
         // The largest number says "at once" to C, not "for ever".
         auto number = std::min(detail::c_milliseconds(time), ONCELOG_LINGER_NONE - 1);
         return c_.linger_ms = number == 0 ? ONCELOG_LINGER_NONE : number, *this;
+    }
+    /// How batches are compressed, those of transactions too. Worth it where the disk is dearer than the processor, and
+    /// for batches of many records. Bounds such as batch_bytes() count what is not compressed yet. Default: not at all.
+    ProducerOptions &compression(Compression codec) noexcept {
+        return c_.compression = static_cast<std::uint32_t>(codec), *this;
+    }
+    /// Of a transactional producer: the bytes past which a transaction streams, at most 16 MiB; 1: with its first
+    /// record. Up to it a transaction is memory, and its commit one write; past it its records go to the log as they
+    /// come and hold the last stable offset of their partitions back until it is decided. Default: 1 MiB.
+    ProducerOptions &transaction_buffer(std::size_t bytes) noexcept { return c_.transaction_buffer = bytes, *this; }
+    /// Of a transactional producer: how long a transaction that streams may be open, at most
+    /// EngineOptions::transaction_timeout_max(); then it is aborted. One that is memory only has no timeout. Default:
+    /// 1 min.
+    ProducerOptions &transaction_timeout(std::chrono::milliseconds time) noexcept {
+        return c_.transaction_timeout_ms = detail::c_milliseconds(time), *this;
     }
     /// As C takes them; it borrows from this.
     oncelog_producer_options_t c() const noexcept {

@@ -5,6 +5,7 @@
 #define ONCELOG_PARTITION_HPP
 
 #include <cstdint>
+#include <optional>
 
 #include "options.hpp"
 #include "record.hpp"
@@ -17,11 +18,17 @@ namespace oncelog {
 class Partition {
 public:
     /// Appends records as one batch and waits until it has met the topic's level. Records without a timestamp get the
-    /// clock's. A batch with an identity that is here already is answered as a duplicate, not written again.
+    /// clock's; where the topic keeps the log's time, all get that. A batch with an identity that is here already is
+    /// answered as a duplicate, not written again. A transactional one begins the transaction of its identity if none
+    /// is open; see Engine::end_transaction().
     ///
-    /// Errors: nothing was written: InvalidArgument, InvalidRecord, RecordTooLarge; OutOfOrderSequence,
-    /// UnknownProducer, StaleEpoch for a batch with an identity that does not follow; UnknownTopicOrPartition once the
-    /// topic is deleted; Full, ReadOnly, Poisoned, Closed, Forked. Indeterminate if the write or flush failed.
+    /// Errors: nothing was written: InvalidArgument, RecordTooLarge; InvalidRecord, also for a transactional batch
+    /// without an identity; OutOfOrderSequence, UnknownProducer, StaleEpoch for a batch with an identity that does not
+    /// follow; InvalidTransactionState for a transactional batch of an identity without a transactional id, or one that
+    /// is not transactional where the identity's transaction has records; LimitExceeded if too many transactions are
+    /// open or this one reaches too many partitions; UnsupportedVersion for a codec that this build lacks;
+    /// UnknownTopicOrPartition once the topic is deleted; Full, ReadOnly, Poisoned, Closed, Forked. Indeterminate if
+    /// the write or flush failed.
     Result<Appended> append(Span<Record> records, const AppendOptions &options = {}) const {
         return append(detail::c_records(records), records.size(), options);
     }
@@ -46,24 +53,55 @@ public:
     }
 
     /// Appends one record batch of Kafka's format 2 as a client encoded it, byte for byte; the ticket is done when it
-    /// has met its level. What it holds is checked, its offsets are set. Of the options the level counts alone.
+    /// has met its level. What it holds is checked, its offsets are set; its producer, its transaction and its codec
+    /// are its own. Of the options the level counts alone.
     ///
-    /// Errors: as append(); Corrupt, InvalidRecord if the bytes are no batch that may be appended.
+    /// Errors: as append(); Corrupt, InvalidRecord if the bytes are no batch that may be appended: one that claims the
+    /// log's time where the topic sets it, too.
     Result<Ticket<Appended>> append_batch(Bytes batch, const AppendOptions &options = {}) const {
         return detail::ticket<Appended>([&](oncelog_ticket_t **ticket) {
             return oncelog_partition_append_batch(c_.get(), batch.data(), batch.size(), &options.c(), ticket);
         });
     }
 
-    /// Reads from an offset on: what is visible now, nothing if that is nothing yet. Go on with
-    /// Records::next_offset().
+    /// Reads from an offset on: what is visible now, nothing if that is nothing yet. At ReadCommitted, the default, a
+    /// read ends at the last stable offset and leaves out what was aborted. Go on with Records::next_offset(), which
+    /// steps over that too, or, over lives of the log, with Records::next_place().
     ///
-    /// Errors: OffsetOutOfRange below the start or above the end; UnknownTopicOrPartition once the topic is deleted;
-    /// Io; Closed, Forked. Damaged records are reported where they lie, by the walk over the records.
+    /// Errors: OffsetOutOfRange below the start or above the end; with ReadOptions::from() Truncated if a crash took
+    /// records that the place stands behind, others may have their offsets, and InvalidArgument if `offset` is not its
+    /// own; UnknownTopicOrPartition once the topic is deleted; Io; Closed, Forked. Damaged records are reported where
+    /// they lie, by the walk over the records.
     Result<Records> read(std::uint64_t offset, const ReadOptions &options = {}) const {
         oncelog_records_t *records = nullptr;
-        auto *error = oncelog_partition_read(c_.get(), offset, &options.c(), &records);
+        auto given = options.c();
+        auto *error = oncelog_partition_read(c_.get(), offset, &given, &records);
         return detail::answer(error, [&] { return Records(records); });
+    }
+
+    /// The offset of the first record, by offsets, whose timestamp is `timestamp` or later, in milliseconds since 1970;
+    /// none if there is none yet. As Kafka's ListOffsets (KIP-79) at ReadCommitted: only what lies below the last
+    /// stable offset counts. Little is decoded. Where timestamps do not follow the offsets, records behind the one
+    /// found may be older.
+    ///
+    /// Errors: InvalidArgument for a negative timestamp; Corrupt if records are damaged that come into question; as
+    /// read().
+    Result<std::optional<std::uint64_t>> offset_at(std::int64_t timestamp) const {
+        std::uint64_t offset = 0;
+        bool known = false;
+        auto *error = oncelog_partition_offset_at(c_.get(), timestamp, &offset, &known);
+        return detail::answer(error, [&] { return known ? std::optional(offset) : std::nullopt; });
+    }
+
+    /// The greatest timestamp there is, and the offset of the first record that has it; none while no record has one.
+    /// As Kafka's ListOffsets for the greatest timestamp (KIP-734), bounded as offset_at().
+    ///
+    /// Errors: as offset_at().
+    Result<std::optional<TimestampedOffset>> max_timestamp() const {
+        TimestampedOffset found = {};
+        bool known = false;
+        auto *error = oncelog_partition_max_timestamp(c_.get(), &found.offset, &found.timestamp, &known);
+        return detail::answer(error, [&] { return known ? std::optional(found) : std::nullopt; });
     }
 
     /// The first offset, the last stable one and the end, as readers see them now.

@@ -124,7 +124,7 @@ private:
 /// away goes on.
 class TransactionalProducer {
 public:
-    /// Begins a transaction. Nothing of it is seen by anybody before its commit.
+    /// Begins a transaction. Nobody at ReadCommitted sees anything of it before its commit.
     ///
     /// Errors: InvalidTransactionState while another transaction of this producer is open; ProducerFenced once a newer
     /// holder of the id exists; ReadOnly, Poisoned, Closed, Forked.

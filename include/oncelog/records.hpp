@@ -190,6 +190,16 @@ public:
         return detail::answer(error, [&] { return known ? std::optional(offset) : std::nullopt; });
     }
 
+    /// Where a reader of a partition stands behind these records: what next_offset() says and how it can be told, in a
+    /// later life of the log too, whether the records before are still there. Give it to a read by ReadOptions::from().
+    /// None if these records hold nothing of the partition.
+    Result<std::optional<Place>> next_place(Text topic, std::uint32_t partition) const {
+        Place place = {};
+        bool known = false;
+        auto *error = oncelog_records_next_place(c_.get(), topic.c(), partition, &place, &known);
+        return detail::answer(error, [&] { return known ? std::optional(place) : std::nullopt; });
+    }
+
     /// Takes over records of the C interface of which none was walked.
     explicit Records(oncelog_records_t *owned) noexcept : c_(owned) {}
     Records(Records &&other) noexcept : c_(std::move(other.c_)) { take(other); }

@@ -6,6 +6,7 @@
 
 #include <chrono>
 #include <cstddef>
+#include <cstdint>
 #include <utility>
 #include <vector>
 
@@ -50,6 +51,23 @@ struct Taken<Committed> {
     static Result<Committed> from(oncelog_ticket_t *ticket) {
         Committed committed = {};
         return answer(oncelog_ticket_committed(ticket, &committed), [&] { return committed; });
+    }
+};
+
+template <>
+struct Taken<Identity> {
+    static Result<Identity> from(oncelog_ticket_t *ticket) {
+        Identity identity = {};
+        return answer(oncelog_ticket_identity(ticket, &identity), [&] { return identity; });
+    }
+};
+
+template <>
+struct Taken<TransactionStatus> {
+    static Result<TransactionStatus> from(oncelog_ticket_t *ticket) {
+        std::uint32_t status = 0;
+        auto *error = oncelog_ticket_transaction_status(ticket, &status);
+        return answer(error, [&] { return static_cast<TransactionStatus>(status); });
     }
 };
 

@@ -14,16 +14,24 @@ namespace oncelog {
 
 /// Records for any number of topics and offsets of any number of groups that become visible together or not at all.
 /// Its destructor aborts it unless it was committed; commit() and abort() use it up: it answers Closed from then on.
-/// One thread uses it at a time; which one may change. Its records get their offsets at the commit: a plain send made
-/// meanwhile may come first.
+/// One thread uses it at a time; which one may change.
+///
+/// Up to its buffer (ProducerOptions::transaction_buffer(), 1 MiB) it is memory: its records get their offsets at the
+/// commit, so a plain send made meanwhile may come first, and an abort leaves nothing. Past it, it streams, as Kafka's
+/// transactions do: its records go to the log as they come. Readers at ReadUncommitted see them at once; the last
+/// stable offset of their partitions, where ReadCommitted ends, waits for the decision; an abort hides them.
+/// Engine::describe_transactions() names the transactions that hold it back. One that streams for longer than
+/// ProducerOptions::transaction_timeout() is aborted, and answers TransactionTimedOut from then on.
 class [[nodiscard]] Transaction {
 public:
-    /// Adds a record. Up to 1 MiB nothing is written before the commit; past that records go to the log as they come,
-    /// where only readers at read_uncommitted see them before the commit.
+    /// Adds a record. Nobody at ReadCommitted sees it before the commit. If the transaction is past its buffer, or
+    /// there is no memory left for more, what it holds goes to the log now; that may wait for room.
     ///
     /// Errors: the transaction is as it was and can go on or be aborted: UnknownTopicOrPartition; RecordTooLarge;
-    /// InvalidRecord; LimitExceeded past 1,000 partitions of what lies in the log; InvalidArgument for a record with a
-    /// position; Full; Busy; TransactionAborted, TransactionTimedOut; Poisoned, Closed, Forked.
+    /// InvalidRecord; InvalidArgument for a record with a position; Full, if it streams; Busy. It can only be aborted,
+    /// and run again: TransactionTimedOut; TransactionAborted, by Engine::abort_transaction(); LimitExceeded if it
+    /// streams and reaches more than 1,000 partitions, or too many transactions stream. ProducerFenced; Poisoned,
+    /// Closed, Forked.
     Result<void> send(Text topic, const Record &record) {
         return detail::answer(oncelog_transaction_send(c_.get(), topic.c(), &record.c()));
     }
@@ -44,10 +52,9 @@ public:
     ///
     /// Errors: the transaction is as it was: UnknownTopicOrPartition; InvalidArgument for an offset out of range, or if
     /// the group is that of the bound consumer, whose positions the commit sends; LimitExceeded for metadata that is
-    /// too long, or if the transaction would outgrow its buffer; Busy.
+    /// too long, or if the offsets alone would outgrow 1 MiB; Busy.
     Result<void> send_offsets(const GroupMetadata &group, Span<Offset> offsets) {
-        auto named = detail::sized<oncelog_group_metadata_t>();
-        named.group = detail::c_text(group.group);
+        auto named = detail::c_group(group);
         auto all = detail::c_offsets(offsets);
         return detail::answer(oncelog_transaction_send_offsets(c_.get(), &named, all.data(), all.size()));
     }
@@ -71,9 +78,10 @@ public:
     /// options. A transaction with nothing in it writes nothing. This is used up, unless the answer is Busy.
     ///
     /// Errors: Indeterminate: a write or flush failed under the commit; opening the log again decides whether it is
-    /// there, and the positions that it carried tell. After every other error the transaction is aborted and the bound
-    /// consumer back where it stood: run it again. ProducerFenced: a newer holder of the id exists.
-    /// UnknownTopicOrPartition if a topic was deleted meanwhile; Full, Poisoned, Closed, Forked.
+    /// there, and Engine::transaction_status() and the positions that it carried tell. After every other error the
+    /// transaction is aborted and the bound consumer back where it stood: run it again. ProducerFenced: a newer holder
+    /// of the id exists. TransactionTimedOut, TransactionAborted; UnknownTopicOrPartition if a topic was deleted
+    /// meanwhile; Full, Poisoned, Closed, Forked.
     Result<Committed> commit() {
         Committed committed = {};
         return detail::answer(oncelog_transaction_commit(c_.get(), &committed), [&] { return committed; });
@@ -88,8 +96,9 @@ public:
             [&](oncelog_ticket_t **ticket) { return oncelog_transaction_commit_ticket(c_.get(), ticket); });
     }
 
-    /// Aborts: nothing of it was written, and a bound consumer goes back to where it stood at the begin. This is used
-    /// up, unless the answer is Busy.
+    /// Aborts: nobody at ReadCommitted will see anything of it, and a bound consumer goes back to where it stood at the
+    /// begin. If it streamed, a decision goes to the log; nobody need wait for it, for opening the log again would
+    /// abort it too. This is used up, unless the answer is Busy.
     ///
     /// Errors: Closed, Forked. It is aborted in any case.
     Result<void> abort() { return detail::answer(oncelog_transaction_abort(c_.get())); }

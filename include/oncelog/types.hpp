@@ -10,6 +10,7 @@
 #include <cstdint>
 #include <cstring>
 #include <initializer_list>
+#include <map>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -144,11 +145,62 @@ enum class Durability : std::uint32_t {
     Memory = ONCELOG_DURABILITY_MEMORY,
 };
 
+/// What of the records that were appended readers see.
+enum class Visibility : std::uint32_t {
+    /// A record has met its topic's level. The default.
+    Level = ONCELOG_VISIBILITY_LEVEL,
+    /// A record is durable, whatever its topic's level: nothing that a power cut could take back.
+    Durable = ONCELOG_VISIBILITY_DURABLE,
+};
+
+/// Whose time the records of a topic carry: Kafka's message.timestamp.type.
+enum class TimestampType : std::uint32_t {
+    /// The sender's: each record's own. The default.
+    CreateTime = ONCELOG_TIMESTAMP_CREATE_TIME,
+    /// The log's: every record of a batch has the clock's time at its append, whatever it was sent with.
+    LogAppendTime = ONCELOG_TIMESTAMP_LOG_APPEND_TIME,
+};
+
+/// How batches are compressed: Kafka's codecs, with Kafka's numbers. Reading needs no setting.
+enum class Compression : std::uint32_t {
+    /// Not at all. The default.
+    None = ONCELOG_COMPRESSION_NONE,
+    /// Deflate at its usual level: small and slow.
+    Gzip = ONCELOG_COMPRESSION_GZIP,
+    /// Blocks of 32 KiB in the framing of Kafka's clients: quick, not very small.
+    Snappy = ONCELOG_COMPRESSION_SNAPPY,
+    /// One frame of independent blocks of 64 KiB: the quickest.
+    Lz4 = ONCELOG_COMPRESSION_LZ4,
+    /// Level 3: smaller than gzip and several times quicker.
+    Zstd = ONCELOG_COMPRESSION_ZSTD,
+};
+
+/// How a transaction of a raw identity is to end.
+enum class Outcome : std::uint32_t {
+    /// Its records and offsets become part of the log.
+    Commit = ONCELOG_OUTCOME_COMMIT,
+    /// They do not.
+    Abort = ONCELOG_OUTCOME_ABORT,
+};
+
+/// How a transaction stands. Later versions may add some, so switches need a default.
+enum class TransactionStatus : std::uint32_t {
+    /// It is not decided.
+    Open = ONCELOG_TRANSACTION_OPEN,
+    /// Its records and offsets are part of the log.
+    Committed = ONCELOG_TRANSACTION_COMMITTED,
+    /// They never will be.
+    Aborted = ONCELOG_TRANSACTION_ABORTED,
+    /// Nothing is known of it: it was never begun, was aborted before anything of it lay in the log, or was decided so
+    /// long ago that its transactional id has decided 64 others since.
+    Forgotten = ONCELOG_TRANSACTION_FORGOTTEN,
+};
+
 /// Which records are seen.
 enum class Isolation : std::uint32_t {
-    /// Everything visible.
+    /// Everything visible, records of open and aborted transactions included.
     ReadUncommitted = ONCELOG_ISOLATION_READ_UNCOMMITTED,
-    /// Records outside transactions and of committed ones. The default.
+    /// Records outside transactions and of committed ones, up to the last stable offset. The default.
     ReadCommitted = ONCELOG_ISOLATION_READ_COMMITTED,
 };
 
@@ -168,8 +220,10 @@ using Appended = oncelog_appended_t;
 using Committed = oncelog_committed_t;
 /// The ends of a partition: start, stable, end.
 using Bounds = oncelog_bounds_t;
-/// A raw producer's identity, for callers that keep sequences themselves.
+/// A raw producer's identity, for callers that keep sequences themselves: producer_id, epoch.
 using Identity = oncelog_identity_t;
+/// Where a reader stands: incarnation, lsn, offset. It may be kept as numbers; see Records::next_place().
+using Place = oncelog_place_t;
 /// How often values fell into each of a few ranges: count, sum, bounds, counts.
 using Histogram = oncelog_histogram_t;
 /// How an open log stands and what it has done; its members are told in oncelog.h.
@@ -190,6 +244,13 @@ inline bool operator!=(const TopicPartition &one, const TopicPartition &other) {
 inline bool operator<(const TopicPartition &one, const TopicPartition &other) {
     return std::tie(one.topic, one.partition) < std::tie(other.topic, other.partition);
 }
+
+/// A timestamp and the first offset that has it.
+struct TimestampedOffset {
+    std::uint64_t offset;
+    /// Milliseconds since 1970.
+    std::int64_t timestamp;
+};
 
 /// A position in a partition, as it is committed: `{{"orders", 0}, 17}`.
 struct Offset {
@@ -216,6 +277,36 @@ struct TopicInfo {
     std::uint32_t partitions;
     /// The topic's own level; Default if it has none.
     Durability durability;
+    /// Whose time its records carry.
+    TimestampType timestamp_type;
+};
+
+/// A transaction that is open and has something in the log: it holds the last stable offset of its partitions back.
+struct OpenTransaction {
+    std::uint64_t number;
+    /// Whose it is.
+    std::string transactional_id;
+    /// The producer id and epoch of its batches.
+    Identity identity;
+    /// When its first batch or offset came to the log, wall clock, milliseconds since 1970.
+    std::int64_t since;
+    /// How long it may stay open, counted while the log is open; none: for ever.
+    std::optional<std::chrono::milliseconds> timeout;
+    /// True if its owner sends raw batches; false if it belongs to a TransactionalProducer.
+    bool raw;
+    /// The partitions that hold records of it, with the offset of the first: the last stable offset there is no
+    /// greater.
+    std::map<TopicPartition, std::uint64_t> partitions;
+};
+
+/// How far a group is behind in a partition, by the position of its consumer.
+struct ConsumerLag {
+    std::string group;
+    TopicPartition partition;
+    /// The offset to read next. Of several consumers in one group, the least.
+    std::uint64_t position;
+    /// Records between the position and the end that the consumer sees.
+    std::uint64_t lag;
 };
 
 /// Durable frames that are damaged on disk.
@@ -248,6 +339,14 @@ struct Opening {
 };
 
 namespace detail {
+
+/// A group as C takes it; it borrows.
+inline oncelog_group_metadata_t c_group(const GroupMetadata &group) noexcept {
+    oncelog_group_metadata_t made = {};
+    made.struct_size = sizeof made;
+    made.group = c_text(group.group);
+    return made;
+}
 
 /// Offsets as C takes them; they borrow.
 inline std::vector<oncelog_offset_t> c_offsets(Span<Offset> offsets) {

@@ -7,6 +7,8 @@
 #include "loops.cpp"
 #include "partitions.cpp"
 #include "producers.cpp"
+#include "raw.cpp"
+#include "reading.cpp"
 #include "results.cpp"
 #include "threads.cpp"
 #include "transactions.cpp"

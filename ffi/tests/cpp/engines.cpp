@@ -102,6 +102,9 @@ TEST("what is counted is told as numbers and as text") {
     Metrics metrics = OK(log.engine.metrics());
     CHECK(metrics.appends == 1 && metrics.records == 1 && metrics.bytes > 100 && metrics.poisoned == 0);
     CHECK(metrics.segments == 1 && metrics.disk_live > 0 && metrics.disk_used >= metrics.disk_live);
+    auto lags = OK(log.engine.consumer_lags());
+    CHECK((lags.size() == 1 && lags[0].group == "a \"group\"" && lags[0].partition == TopicPartition{"t", 0}));
+    CHECK(lags[0].position == 0 && lags[0].lag == 1);
     CHECK(metrics.flush_nanos.bounds[0] == 50000 && metrics.flush_nanos.bounds[15] == 5000000000);
     std::string text = OK(log.engine.openmetrics());
     CHECK(text.find("\noncelog_records_total 1\n") != text.npos);

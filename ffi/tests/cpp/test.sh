@@ -74,7 +74,7 @@ compile_rest() {
 run_alone() {
     g++ -std=c++17 -O1 $warn ffi/tests/cpp/allocator.cpp -o "$work/allocator" $link
     say "allocator: $("$work/allocator")"
-    for example in append_read resume_without_duplicates exactly_once; do
+    for example in append_read resume_without_duplicates exactly_once broker keep_a_place; do
         c++ -std=c++17 $warn "ffi/examples/$example.cpp" -o "$work/$example" $link
         rm -rf "$work/log"
         "$work/$example" "$work/log" >"$work/$example.log"
