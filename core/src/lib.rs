@@ -64,10 +64,11 @@ pub use journal::{holds, reset_holds};
 pub use partition::{RecordView, Records, RecordsIter};
 pub use types::*;
 
-/// The simulated machine, its faults and planted bugs, and which branches a run has taken. For tests only.
+/// The simulated machine, its faults and planted bugs, which branches a run has taken, and the fold. For tests only.
 #[cfg(feature = "sim")]
 #[doc(hidden)]
 pub mod sim {
     pub use crate::io::branches::branches;
     pub use crate::io::sim::*;
+    pub use crate::state::{Loader, Snapshot, State};
 }

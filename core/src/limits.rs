@@ -12,6 +12,9 @@ pub const OFFSET_METADATA_MAX: usize = 4096;
 pub const TOPIC_PARTITIONS_MAX: u32 = 100_000;
 /// Most partitions a log may have, deleted ones not counted.
 pub const PARTITIONS_MAX: usize = 1_000_000;
+/// Greatest LSN, incarnation, transaction number, number of a segment and byte in one. What a file says beyond it
+/// leaves no room to count on, and is refused where it is read.
+pub const COUNT_MAX: u64 = 1 << 61;
 /// Greatest offset.
 pub const OFFSET_MAX: u64 = i64::MAX as u64;
 /// Largest batch, bytes, header included (Kafka's max.message.bytes).

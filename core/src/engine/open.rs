@@ -93,7 +93,7 @@ impl Inner {
 
     /// Before anything is served: a loss that was accepted is final, and what the last life left open is aborted.
     fn settle_past(&self) -> Result<()> {
-        if self.settings.accept_loss && self.report.holes.iter().any(|h| h.refuses()) {
+        if self.refused.is_none() && self.settings.accept_loss && self.report.holes.iter().any(|h| h.refuses()) {
             // From now on the hole lies below the newest checkpoint.
             self.journal.checkpoint()?;
         }

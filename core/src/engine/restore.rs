@@ -27,8 +27,8 @@ impl Restoring {
 }
 
 impl Restore<Hub> for Restoring {
-    fn part(&mut self, body: &[u8]) -> Option<()> {
-        self.loader.get_or_insert_with(Loader::new).add(body)
+    fn part(&mut self, lsn: Lsn, body: &[u8]) -> Option<()> {
+        self.loader.get_or_insert_with(|| Loader::new(lsn)).add(body)
     }
 
     fn load(&mut self) -> Option<()> {

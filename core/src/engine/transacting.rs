@@ -72,10 +72,10 @@ impl Inner {
     pub fn describe_transactions(&self) -> Result<Vec<OpenTransaction>> {
         self.check_open()?;
         let mut all = Vec::new();
-        let mut next = 1;
+        let mut next = Some(1);
         // One at a time, so that the lock is held for at most one transaction's partitions.
-        while let Some(open) = self.journal.look(|state, _| describe(state, next)) {
-            next = open.number.saturating_add(1);
+        while let Some(open) = next.and_then(|next| self.journal.look(|state, _| describe(state, next))) {
+            next = open.number.checked_add(1);
             all.push(open);
         }
         Ok(all)

@@ -307,9 +307,9 @@ impl Inner {
     /// Aborts what is open in the log and may not stay so: at the open what the last life left, at the close what this
     /// one did. Returns the last abort's frame. What stays open, or finds no room, is watched from now on.
     pub(super) fn abort_left_over(&self, cause: Cause) -> Result<Option<Lsn>> {
-        let (mut next, mut last) = (1, None);
-        while let Some(open) = self.journal.look(|state, _| state.open_from(next).copied()) {
-            next = open.number.saturating_add(1);
+        let (mut next, mut last) = (Some(1), None);
+        while let Some(open) = next.and_then(|next| self.journal.look(|state, _| state.open_from(next).copied())) {
+            next = open.number.checked_add(1);
             if open.is_raw() && cause == Cause::Reopen {
                 self.transaction_begun();
             }

@@ -1,6 +1,8 @@
 //! Fixed-width numbers at fixed places, little-endian (ours) and big-endian (Kafka's batches), and a reader that
 //! checks every length against what is left before it takes it.
 
+use crate::limits::COUNT_MAX;
+
 /// Rounds up to the frames' alignment.
 #[inline]
 pub fn align8(n: usize) -> usize {
@@ -71,6 +73,10 @@ impl<'a> Reader<'a> {
     /// Takes a little-endian u64.
     pub fn u64(&mut self) -> Option<u64> {
         self.bytes(8).map(|b| get_u64(b, 0))
+    }
+    /// Takes a little-endian u64 that counts something: at most `COUNT_MAX`.
+    pub fn count(&mut self) -> Option<u64> {
+        self.u64().filter(|count| *count <= COUNT_MAX)
     }
     /// Takes 16 bytes.
     pub fn id(&mut self) -> Option<[u8; 16]> {

@@ -21,12 +21,14 @@ macro_rules! heads {
         }
     )*};
     (@type place) => { Place };
+    (@type count) => { u64 };
     (@type id) => { [u8; 16] };
     (@type $t:ident) => { $t };
     (@read $f:ident place) => { Place::read($f)? };
     (@read $f:ident id) => { $f.id()? };
     (@read $f:ident $t:ident) => { $f.$t()? };
     (@write $o:ident place $v:expr) => { $v.write($o) };
+    (@write $o:ident count $v:expr) => { $o.u64($v) };
     (@write $o:ident id $v:expr) => { $o.raw(&$v) };
     (@write $o:ident $t:ident $v:expr) => { $o.$t($v) };
 }
@@ -43,7 +45,7 @@ pub struct Place {
 impl Place {
     /// Takes a place off a reader.
     pub fn read(from: &mut Reader<'_>) -> Option<Self> {
-        Some(Self { segment: from.u64()?, position: from.u64()? })
+        Some(Self { segment: from.count()?, position: from.count()? })
     }
     /// Appends the place.
     pub fn write(&self, to: &mut Vec<u8>) {
@@ -56,38 +58,38 @@ heads! {
     /// copied tail keeps its numbers.
     Link {
         /// Number of the segment before; 0 for the first.
-        segment: u64,
+        segment: count,
         /// Its generation.
         generation: u32,
         /// 1: made by a recovery, counts only if the frames up to its `recovered` are whole. 0: made by a roll.
         recovery: u32,
         /// Where the predecessor ends: the byte after its last frame.
-        end: u64,
+        end: count,
         /// LSN of the predecessor's last frame.
-        lsn: u64,
+        lsn: count,
         /// Checksum of that frame.
         checksum: u32,
         /// 1: transactions may be open here, so what this segment holds of them may begin and end elsewhere.
         undecided: u32,
         /// The life that made this segment.
-        incarnation: u64,
+        incarnation: count,
         /// LSN of the newest durable checkpoint, 0 for none.
-        checkpoint_lsn: u64,
+        checkpoint_lsn: count,
         /// Its last part.
         checkpoint: place,
         /// LSN of the checkpoint before that.
-        older_lsn: u64,
+        older_lsn: count,
         /// Its last part.
         older: place,
     }
     /// A life that writes begins.
     Opened {
         /// The life.
-        incarnation: u64,
+        incarnation: count,
         /// First transaction number of its block.
-        first_number: u64,
+        first_number: count,
         /// How many numbers the block holds.
-        numbers: u64,
+        numbers: count,
         /// First producer id that this life may issue.
         first_producer_id: u64,
         /// Wall clock, milliseconds.
@@ -96,24 +98,24 @@ heads! {
     /// Closes the copy of a tail.
     Recovered {
         /// The life that was cut.
-        incarnation: u64,
+        incarnation: count,
         /// Last LSN that was known durable: what the segment's link names.
-        durable_lsn: u64,
+        durable_lsn: count,
         /// Last LSN that was kept.
-        last_lsn: u64,
+        last_lsn: count,
         /// Bytes cut behind it.
-        cut_bytes: u64,
+        cut_bytes: count,
         /// Greatest LSN seen in what was cut, 0 if no frame was.
-        cut_lsn: u64,
+        cut_lsn: count,
         /// First LSN of a range whose loss the user accepted, 0 if none.
-        lost_first: u64,
+        lost_first: count,
         /// Last LSN of it.
-        lost_last: u64,
+        lost_last: count,
     }
     /// A rewritten segment counts from here on.
     Replaced {
         /// Number of the segment.
-        segment: u64,
+        segment: count,
         /// Generation that is replaced.
         old_generation: u32,
         /// Generation that counts now.
@@ -121,12 +123,12 @@ heads! {
         /// Salt of the new file.
         salt: u64,
         /// Size of the new file.
-        size: u64,
+        size: count,
     }
     /// A segment nobody needs may be deleted.
     Retired {
         /// Number of the segment.
-        segment: u64,
+        segment: count,
         /// Its generation.
         generation: u32,
         /// Zero.
@@ -135,7 +137,7 @@ heads! {
     /// One part of a checkpoint; the entries are the body.
     CheckpointHead {
         /// The state is as of this LSN.
-        lsn: u64,
+        lsn: count,
         /// Number of this part, from 1.
         part: u32,
         /// How many parts there are.
@@ -174,14 +176,14 @@ heads! {
         /// How long it may be open, milliseconds; 0: for ever.
         timeout_ms: u32,
         /// The transaction's number.
-        number: u64,
+        number: count,
         /// Wall clock, milliseconds.
         wall_ms: u64,
     }
     /// Offsets that a transaction will commit; the block is the body.
     PendingHead {
         /// The transaction's number.
-        number: u64,
+        number: count,
         /// The producer id that sent them.
         producer_id: u64,
     }

@@ -8,6 +8,7 @@
 //! ```
 
 use super::bytes::{get_u16, get_u32, get_u64, put_u16, put_u32, put_u64};
+use crate::limits::COUNT_MAX;
 
 /// Bytes of the head before the spans.
 pub const DECISION_HEAD: usize = 48;
@@ -86,6 +87,9 @@ impl<'a> DecisionHead<'a> {
         }
         let table = &head[DECISION_HEAD..];
         if table.len() as u64 != u64::from(get_u32(head, 12)) * SPAN as u64 || head[11] & !HAS_POSITION != 0 {
+            return None;
+        }
+        if get_u64(head, 16) > COUNT_MAX {
             return None;
         }
         let ended = match head[10] {

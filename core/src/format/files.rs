@@ -2,7 +2,7 @@
 
 use super::bytes::{Reader, get_u32, put_u32};
 use super::control::Place;
-use crate::limits::SEGMENT_MAX;
+use crate::limits::{COUNT_MAX, SEGMENT_MAX};
 
 /// Version of the format; a reader refuses a newer one untouched.
 pub const FORMAT_VERSION: u32 = 1;
@@ -13,7 +13,7 @@ pub const SECOND: u64 = 4096;
 /// Where a segment's frames begin: no header shares a sector with a frame.
 pub const FRAMES: u64 = 8192;
 /// Greatest number of a segment.
-const NUMBER_MAX: u64 = i64::MAX as u64;
+const NUMBER_MAX: u64 = COUNT_MAX;
 /// Name of the identity file.
 pub const ID_FILE: &str = "oncelog.id";
 /// Name of the hint file.
@@ -146,8 +146,12 @@ impl SegmentHeader {
         if header.format > FORMAT_VERSION {
             return Err(Refused::Newer);
         }
-        let sound = (FRAMES..=SEGMENT_MAX).contains(&header.size) && header.number <= NUMBER_MAX;
-        if sound { Ok(header) } else { Err(Refused::Damaged) }
+        if Self::may_be(header.number, header.size) { Ok(header) } else { Err(Refused::Damaged) }
+    }
+
+    /// True if there may be a segment of that number and size.
+    pub fn may_be(number: u64, size: u64) -> bool {
+        (1..=NUMBER_MAX).contains(&number) && (FRAMES..=SEGMENT_MAX).contains(&size)
     }
 
     fn fields(from: &mut Reader<'_>) -> Option<SegmentHeader> {
@@ -165,8 +169,8 @@ impl SegmentHeader {
     pub fn parse_name(name: &str) -> Option<(u64, u32)> {
         let (number, generation) = name.strip_suffix(".seg")?.split_once('.')?;
         let parsed: (u64, u32) = (number.parse().ok()?, generation.parse().ok()?);
-        // Numbers are counted from 1; one that leaves no room to count on is nobody's.
-        (parsed.0 <= NUMBER_MAX && Self::name(parsed.0, parsed.1) == name).then_some(parsed)
+        // One that leaves no room to count on is nobody's.
+        ((1..=NUMBER_MAX).contains(&parsed.0) && Self::name(parsed.0, parsed.1) == name).then_some(parsed)
     }
 }
 
@@ -212,13 +216,13 @@ impl Head {
         let mut from = open(bytes, HEAD_MAGIC).ok()?;
         Some(Head {
             uuid: from.id()?,
-            sequence: from.u64()?,
+            sequence: from.count()?,
             clean: from.u32()? != 0,
             end: Place::read(&mut from)?,
-            last_lsn: from.u64()?,
-            checkpoint_lsn: from.u64()?,
+            last_lsn: from.count()?,
+            checkpoint_lsn: from.count()?,
             checkpoint: Place::read(&mut from)?,
-            older_lsn: from.u64()?,
+            older_lsn: from.count()?,
             older: Place::read(&mut from)?,
         })
     }
@@ -275,7 +279,9 @@ mod tests {
         assert_eq!(SegmentHeader::read(&header.write()), Ok(header));
         assert_eq!(SegmentHeader::read(&header.write()[..100]), Err(Refused::Damaged));
         assert_eq!(SegmentHeader::parse_name(&SegmentHeader::name(42, 3)), Some((42, 3)));
-        for bad in ["42.3.seg", "00000000000000000042.3", "x.seg", "00000000000000000042.+3.seg"] {
+        for bad in
+            ["42.3.seg", "00000000000000000042.3", "x.seg", "00000000000000000042.+3.seg", "00000000000000000000.0.seg"]
+        {
             assert_eq!(SegmentHeader::parse_name(bad), None, "{bad}");
         }
     }

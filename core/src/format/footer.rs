@@ -172,12 +172,18 @@ impl<B: AsRef<[u8]>> Footer<B> {
             return None;
         }
         let footer = Footer { bytes, entries, decisions, at: [decisions_at, aborted_at, runs_at] };
-        let within = |(first, n): (u64, u64), most: usize| first.checked_add(n).is_some_and(|end| end <= most as u64);
-        let fits = (0..entries).all(|i| footer.range(i).1 > 0 && within(footer.range(i), runs / RUN))
-            && (0..decisions).all(|i| {
-                let d = footer.decision(i);
-                within((get_u64(d, 8), u64::from(get_u32(d, 4))), aborted)
-            });
+        // Each begins where the one before ends, as `encode` writes them: none is said twice, so that all of them
+        // together are no more than the bytes hold.
+        let in_turn = |due: u64, (first, n): (u64, u64)| (first == due).then(|| due.checked_add(n)).flatten();
+        let last_run = (0..entries).try_fold(0, |due, i| {
+            let range = footer.range(i);
+            in_turn(due, range).filter(|_| range.1 > 0)
+        });
+        let last_aborted = (0..decisions).try_fold(0, |due, i| {
+            let d = footer.decision(i);
+            in_turn(due, (get_u64(d, 8), u64::from(get_u32(d, 4))))
+        });
+        let fits = last_run == Some((runs / RUN) as u64) && last_aborted == Some(aborted as u64);
         fits.then_some(footer)
     }
 
@@ -335,10 +341,9 @@ pub fn extend(runs: &mut Vec<Run>, next: Run) {
     let before = runs.last().map_or(i64::MIN, |r| r.max_timestamp);
     let next = Run { max_timestamp: next.max_timestamp.max(before), ..next };
     if let Some(last) = runs.last_mut() {
-        let adjacent = last.bare == next.bare && last.position + last.len == next.position;
-        if adjacent && last.len + next.len <= RUN_MAX {
-            last.len += next.len;
-            last.max_timestamp = next.max_timestamp;
+        let adjacent = last.bare == next.bare && last.position.checked_add(last.len) == Some(next.position);
+        if let Some(len) = last.len.checked_add(next.len).filter(|len| adjacent && *len <= RUN_MAX) {
+            (last.len, last.max_timestamp) = (len, next.max_timestamp);
             return;
         }
     }

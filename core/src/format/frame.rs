@@ -12,6 +12,7 @@ use super::bytes::{Reader, align8, get_u16, get_u32, get_u64, put_u32, put_u64};
 use super::control::*;
 use super::decision::DecisionHead;
 use super::transaction::TransactionHead;
+use crate::limits::COUNT_MAX;
 
 /// Bytes before the head.
 pub const FRAME_HEADER: usize = 40;
@@ -189,7 +190,8 @@ impl<'a> Frame<'a> {
         }
         let header = FrameHeader::read(bytes);
         let head_end = FRAME_HEADER as u64 + u64::from(header.head_len);
-        if header.kind == 0 || header.len() > bytes.len() as u64 {
+        let numbered = header.lsn <= COUNT_MAX && header.durable_lsn <= COUNT_MAX;
+        if header.kind == 0 || header.len() > bytes.len() as u64 || !numbered {
             return Err(Bad::Head);
         }
         let head_end = head_end as usize;

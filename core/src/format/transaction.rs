@@ -12,6 +12,7 @@
 use super::batch::{BATCH_HEADER, BatchHeader};
 use super::bytes::{get_u16, get_u32, get_u64, put_u16, put_u32, put_u64};
 use super::control::OffsetsBlock;
+use crate::limits::COUNT_MAX;
 
 /// Bytes of the head before the part table.
 pub const TRANSACTION_HEAD: usize = 40;
@@ -89,6 +90,9 @@ impl<'a> TransactionHead<'a> {
         }
         let table = &head[TRANSACTION_HEAD..];
         if table.len() as u64 != u64::from(get_u32(head, 12)) * PART as u64 || head[11] & !HAS_POSITION != 0 {
+            return None;
+        }
+        if get_u64(head, 16) > COUNT_MAX {
             return None;
         }
         let decision = match head[10] {

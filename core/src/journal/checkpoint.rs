@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::error::Result;
 use crate::format::bytes::{Put, Reader};
 use crate::format::control::{CheckpointHead, Place};
-use crate::format::files::Head;
+use crate::format::files::{Head, SegmentHeader};
 use crate::format::frame::{self, Frame, Kind, Payload, Seal};
 use crate::io::File;
 use crate::limits::{ALLOCATION_MAX, ENTRIES_PER_HOLD};
@@ -128,8 +128,12 @@ fn decode_segments(body: &[u8], out: &mut Vec<SegmentInfo>) -> Option<()> {
     let mut from = Reader::new(body);
     while !from.rest().is_empty() {
         let (number, generation, sealed) = (from.u64()?, from.u32()?, from.u32()? != 0);
-        let (salt, size, first_lsn) = (from.u64()?, from.u64()?, from.u64()?);
-        let (last_lsn, end) = (from.u64()?, from.u64()?);
+        let (salt, size, first_lsn) = (from.u64()?, from.u64()?, from.count()?);
+        let (last_lsn, end) = (from.count()?, from.u64()?);
+        // No other generation is known to this version.
+        if generation != 0 || !SegmentHeader::may_be(number, size) || end > size {
+            return None;
+        }
         out.push(SegmentInfo { number, generation, salt, size, first_lsn, last_lsn, end, sealed });
     }
     Some(())
@@ -193,7 +197,10 @@ pub fn load(
         let head = head_at(&*file, seal, at.position)?;
         let fits = match expected {
             None => head.part == head.parts,
-            Some(e) => head.part + 1 == e.part && (head.lsn, head.parts, head.next) == (e.lsn, e.parts, e.next),
+            Some(e) => {
+                head.part.checked_add(1) == Some(e.part)
+                    && (head.lsn, head.parts, head.next) == (e.lsn, e.parts, e.next)
+            }
         };
         if !fits || head.lsn != reference.lsn || head.part == 0 {
             return None;

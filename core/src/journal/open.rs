@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use super::core::{CheckpointRef, Core, Group, Placed, Unsynced};
 use super::flow::JournalOptions;
-use super::recovery::{FoundSegment, Hole, Walk, chain};
+use super::recovery::{FoundSegment, Hole, Walk, chain, last_incarnation};
 use super::resume::{Recovery, put_opened, write_out};
 use super::roll::{begun, creation_error};
 use super::scan::FIRST;
@@ -21,13 +21,13 @@ use crate::format::frame::{Frame, Payload};
 use crate::io::Machine;
 use crate::io::branches::branch;
 use crate::io::bugs::{Bug, planted};
-use crate::limits::SEGMENT_FIRST;
+use crate::limits::{COUNT_MAX, SEGMENT_FIRST};
 use crate::types::{Incarnation, Lsn};
 
 /// Builds the state while the journal opens.
 pub trait Restore<F: Fold> {
-    /// One part of a checkpoint's state, in order. `None`: it cannot be read.
-    fn part(&mut self, body: &[u8]) -> Option<()>;
+    /// One part of the state of a checkpoint as of `lsn`, in order. `None`: it cannot be read.
+    fn part(&mut self, lsn: Lsn, body: &[u8]) -> Option<()>;
     /// All parts were given.
     fn load(&mut self) -> Option<()>;
     /// The checkpoint is no good: back to the empty state.
@@ -87,9 +87,12 @@ impl<F: Fold> Journal<F> {
         restore: &mut dyn Restore<F>,
     ) -> Result<(Journal<F>, Report)> {
         let names = machine.storage.list().map_err(|e| Error::with_source(ErrorKind::Io, "listing failed", e))?;
+        // This version writes no other generation, and knows none.
+        let first = |(number, generation)| (generation == 0).then_some(number);
         let mut numbers: Vec<u64> =
-            names.iter().filter_map(|n| SegmentHeader::parse_name(n)).map(|(number, _)| number).collect();
+            names.iter().filter_map(|n| SegmentHeader::parse_name(n)).filter_map(first).collect();
         numbers.sort_unstable();
+        check_room(numbers.last().copied().unwrap_or(0))?;
         let opener = Opener { machine, opening, fold, numbers };
         match opener.identity()? {
             Some(identity) => opener.recover(identity, restore),
@@ -263,6 +266,9 @@ impl<F: Fold> Opener<F> {
         }
         let chain = chain(start, &found)?;
         let next = if base.next.segment == 0 { Place { segment: start, position: FIRST } } else { base.next };
+        if !(FIRST..=first.header.size).contains(&next.position) {
+            return Err(beside(next, first.header.size));
+        }
         let from = (base.reference, next);
         // A segment that is gone or cut short takes along the frames that would speak for it; `head` still does.
         let stated = heads.iter().map(Head::durable_lsn).max().unwrap_or(0);
@@ -278,6 +284,8 @@ impl<F: Fold> Opener<F> {
                 format!("another version wrote this log; open it with that version; frame kind={kind} lsn={lsn}");
             return Err(Error::new(ErrorKind::UnsupportedVersion, message));
         }
+        let opened = restore.opened(last_incarnation(&found), 0);
+        check_room(walked.last_lsn.max(restore.incarnation()).max(opened.incarnation).max(opened.first_number))?;
         let mut report = Report {
             holes: walked.holes.clone(),
             loading: loaded - began,
@@ -388,15 +396,31 @@ impl<F: Fold> Opener<F> {
             };
             Some((segment.file.clone(), segment.seal()))
         };
-        let loaded = checkpoint::load(reference, &mut open, &mut |body| restore.part(body))?;
+        let loaded = checkpoint::load(reference, &mut open, &mut |body| restore.part(reference.lsn, body))?;
         restore.load()?;
         Some(loaded)
     }
 }
 
+/// Refuses what leaves no room for the numbers that this life will give: nobody would read them.
+fn check_room(count: u64) -> Result<()> {
+    if count <= COUNT_MAX / 2 {
+        return Ok(());
+    }
+    let message = "frames or files are numbered past what a log can count to; restore the directory from a backup";
+    Err(Error::new(ErrorKind::Corrupt, format!("{message}; number={count} greatest={}", COUNT_MAX / 2)))
+}
+
 fn missing(number: u64) -> Error {
     let name = SegmentHeader::name(number, 0);
     Error::new(ErrorKind::Corrupt, format!("a segment is missing; restore the file from a backup; file={name}"))
+}
+
+fn beside(next: Place, size: u64) -> Error {
+    let (file, position) = (SegmentHeader::name(next.segment, 0), next.position);
+    let message =
+        "the newest checkpoint speaks of a place that its segment does not have; restore the file from a backup";
+    Error::new(ErrorKind::Corrupt, format!("{message}; file={file} position={position} size={size}"))
 }
 
 fn damaged(hole: &Hole) -> Error {

@@ -35,7 +35,7 @@ impl FoundSegment {
         let name = SegmentHeader::name(number, 0);
         let file = machine.storage.open(&name).map_err(|e| read_error(number, e))?;
         let header = match (Segment::read_header(&*file).map_err(|e| read_error(number, e))?, known) {
-            (Some(header), _) if header.number == number => header,
+            (Some(header), _) if (header.number, header.generation) == (number, 0) => header,
             (_, Some(info)) => of_info(info),
             _ => return Self::headless(&*file, number).map(|()| None),
         };
@@ -402,7 +402,7 @@ impl<'a> Walk<'a> {
         let last = match (resumed, next) {
             (Some(valid), _) => valid.header.lsn - 1,
             (None, Some(FoundSegment { link: Some(link), .. })) => link.lsn,
-            (None, Some(next)) => first_lsn(next)?.map_or(expected, |lsn| lsn - 1),
+            (None, Some(next)) => first_lsn(next)?.map_or(expected, |lsn| lsn.saturating_sub(1)),
             (None, None) => self.ahead.unwrap_or(expected),
         };
         let place = Place { segment: number, position: at };

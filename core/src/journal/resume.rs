@@ -99,7 +99,7 @@ impl<F: Fold> Recovery<F> {
     pub fn is_clean(&self, head: &Head) -> bool {
         let tail = &self.walked.tail;
         let quiet = tail.iter().all(|t| t.kind == Kind::Mark as u8) && tail.len() <= 1;
-        let room = self.found[&self.walked.end.segment].header.size - self.walked.end.position;
+        let room = self.found[&self.walked.end.segment].header.size.saturating_sub(self.walked.end.position);
         head.clean
             && quiet
             && self.walked.cut_bytes == 0

@@ -78,9 +78,13 @@ fn note(found: &mut FxHashMap<Instance, Found>, position: u64, frame: &Frame<'_>
         Some(Kind::Transaction) => {
             let Some(head) = TransactionHead::read(frame.head) else { return };
             let mut at = position + (FRAME_HEADER + frame.head.len()) as u64;
+            let end = at + frame.body.len() as u64;
             // The table is verified, the batches are not: it says where they lie and what they hold.
             let mut batches = head.batches(frame.body);
             for part in head.parts() {
+                if at + u64::from(part.len) > end {
+                    return;
+                }
                 let timestamp = batches.next().flatten().map_or(-1, |(_, batch, _)| batch.max_timestamp);
                 let run = run(at, u64::from(part.len), true, part.base_offset, timestamp);
                 let last = part.base_offset.saturating_add(u64::from(part.last_offset_delta));

@@ -428,8 +428,8 @@ impl<'a> Candidate<'a> {
 }
 
 impl Stretch {
-    /// Where to go on behind damage: the next frame whose head is right, or the stretch's end. Bare batches have no
-    /// head of their own that could be told from a copy in somebody's value.
+    /// Where to go on behind damage, never back: the next frame whose head is right, or the stretch's end. Bare batches
+    /// have no head of their own that could be told from a copy in somebody's value.
     #[cold]
     pub(super) fn resume(&self, instance: Instance, at: usize, expected: Offset) -> (usize, Offset) {
         let bytes = &*self.bytes;
@@ -449,7 +449,7 @@ impl Stretch {
             }
             at += 8;
         }
-        (bytes.len(), self.end)
+        (bytes.len(), self.end.max(expected))
     }
 }
 

@@ -14,7 +14,7 @@ use super::transactions::{OpenSpan, OpenTransaction, PendingOffset};
 use crate::format::bytes::{Put, Reader, put_u32};
 use crate::format::topic_config::TopicConfig;
 use crate::limits::{CACHED_BATCHES, DECISIONS_KEPT};
-use crate::types::TopicId;
+use crate::types::{Lsn, TopicId};
 
 /// One entry of a table, as bytes.
 pub trait Entry: Clone {
@@ -33,6 +33,15 @@ pub struct Aside {
     pub counts: FxHashMap<u32, u32>,
     /// The version of the part that is read.
     pub version: u32,
+    /// What the state is as of: no frame behind it was folded.
+    pub lsn: Lsn,
+}
+
+impl Aside {
+    /// Takes the LSN of a frame. Answers wait for the frames they depend on: one that is not there must not be named.
+    fn lsn(&self, from: &mut Reader<'_>) -> Option<Lsn> {
+        from.u64().map(|lsn| lsn.min(self.lsn))
+    }
 }
 
 impl Entry for Arc<Topic> {
@@ -107,12 +116,12 @@ impl Entry for Registration {
         to.u64(self.producer_id.cast_unsigned()).u16(self.epoch.cast_unsigned());
         to.u32(self.timeout_ms).u64(self.opened_lsn);
     }
-    fn read(from: &mut Reader<'_>, _slot: u32, _aside: &mut Aside) -> Option<Self> {
+    fn read(from: &mut Reader<'_>, _slot: u32, aside: &mut Aside) -> Option<Self> {
         Some(Self {
             producer_id: from.u64()?.cast_signed(),
             epoch: from.u16()?.cast_signed(),
             timeout_ms: from.u32()?,
-            opened_lsn: from.u64()?,
+            opened_lsn: aside.lsn(from)?,
         })
     }
 }
@@ -136,8 +145,8 @@ impl Entry for Arc<Named> {
     }
     fn read(from: &mut Reader<'_>, _slot: u32, aside: &mut Aside) -> Option<Self> {
         let (producer_id, previous_id) = (from.u64()?.cast_signed(), from.u64()?.cast_signed());
-        let (epoch, timeout_ms, opened_lsn) = (from.u16()?.cast_signed(), from.u32()?, from.u64()?);
-        let position_lsn = from.u64()?;
+        let (epoch, timeout_ms, opened_lsn) = (from.u16()?.cast_signed(), from.u32()?, aside.lsn(from)?);
+        let position_lsn = aside.lsn(from)?;
         let position = match (from.u8()?, from.u64()?) {
             (0, 0) => None,
             (1, position) => Some(position),
@@ -150,7 +159,8 @@ impl Entry for Arc<Named> {
         let mut decisions = VecDeque::new();
         for _ in 0..bounded(from.u32()?, DECISIONS_KEPT)? {
             let (number, lsn) = (from.u64()?, from.u64()?);
-            decisions.push_back(Decision { number, lsn: lsn & ((1 << FATE) - 1), fate: fate_of(lsn >> FATE)? });
+            let fate = fate_of(lsn >> FATE)?;
+            decisions.push_back(Decision { number, lsn: (lsn & ((1 << FATE) - 1)).min(aside.lsn), fate });
         }
         let name = from.text()?.into();
         Some(Arc::new(Named {
@@ -194,7 +204,7 @@ impl Entry for Sequence {
             to.u64(batch.first).u64(batch.timestamp.cast_unsigned()).u64(batch.lsn);
         }
     }
-    fn read(from: &mut Reader<'_>, _slot: u32, _aside: &mut Aside) -> Option<Self> {
+    fn read(from: &mut Reader<'_>, _slot: u32, aside: &mut Aside) -> Option<Self> {
         let (producer_id, instance) = (from.u64()?.cast_signed(), from.u32()?);
         let mut sequence = Sequence::new(producer_id, instance, from.u16()?.cast_signed());
         for _ in 0..bounded(from.u32()?, CACHED_BATCHES)? {
@@ -203,7 +213,7 @@ impl Entry for Sequence {
                 last_sequence: from.u32()?.cast_signed(),
                 first: from.u64()?,
                 timestamp: from.u64()?.cast_signed(),
-                lsn: from.u64()?,
+                lsn: aside.lsn(from)?,
             });
         }
         Some(sequence)
@@ -221,8 +231,8 @@ impl Entry for CommittedOffset {
     }
     fn read(from: &mut Reader<'_>, _slot: u32, aside: &mut Aside) -> Option<Self> {
         let (topic, partition, offset) = (TopicId(from.id()?), from.u32()?, from.u64()?);
-        let (leader_epoch, lsn) = (from.u32()?.cast_signed(), from.u64()?);
-        let sent_lsn = if aside.version == 1 { lsn } else { from.u64()? };
+        let (leader_epoch, lsn) = (from.u32()?.cast_signed(), aside.lsn(from)?);
+        let sent_lsn = if aside.version == 1 { lsn } else { aside.lsn(from)? };
         let (group, metadata) = (from.text()?.into(), from.text()?.into());
         Some(Self { group, topic, partition, offset, leader_epoch, metadata, lsn, sent_lsn })
     }
@@ -271,14 +281,14 @@ impl Entry for PendingOffset {
         to.u64(self.number).raw(&self.topic.0).u32(self.partition).u64(self.offset);
         to.u32(self.leader_epoch.cast_unsigned()).u64(self.lsn).text(&self.group).text(&self.metadata);
     }
-    fn read(from: &mut Reader<'_>, _slot: u32, _aside: &mut Aside) -> Option<Self> {
+    fn read(from: &mut Reader<'_>, _slot: u32, aside: &mut Aside) -> Option<Self> {
         Some(Self {
             number: from.u64()?,
             topic: TopicId(from.id()?),
             partition: from.u32()?,
             offset: from.u64()?,
             leader_epoch: from.u32()?.cast_signed(),
-            lsn: from.u64()?,
+            lsn: aside.lsn(from)?,
             group: from.text()?.into(),
             metadata: from.text()?.into(),
         })

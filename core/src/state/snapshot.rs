@@ -40,7 +40,7 @@ use super::transactions::{OpenSpan, OpenTransaction, PendingOffset, Transactions
 use crate::format::bytes::{Put, Reader, put_u32};
 use crate::format::topic_config::TopicConfig;
 use crate::limits::ENTRIES_PER_HOLD;
-use crate::types::TopicId;
+use crate::types::{Lsn, TopicId};
 
 const VERSION: u32 = 2;
 /// A part ends after the page that takes it past this many bytes.
@@ -213,9 +213,9 @@ pub struct Loader {
 }
 
 impl Loader {
-    /// Nothing read yet.
-    pub fn new() -> Self {
-        Self::default()
+    /// Nothing read yet of a state as of `lsn`.
+    pub fn new(lsn: Lsn) -> Self {
+        Self { aside: Aside { lsn, ..Aside::default() }, ..Self::default() }
     }
 
     /// Adds the next part's body; `None`, and the loader is to be thrown away, if it is not exactly what `encode`

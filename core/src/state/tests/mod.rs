@@ -196,7 +196,7 @@ fn parts(snapshot: &Snapshot) -> Vec<Vec<u8>> {
 }
 
 fn load(parts: &[Vec<u8>]) -> Option<State> {
-    let mut loader = Loader::new();
+    let mut loader = Loader::new(Lsn::MAX);
     parts.iter().try_for_each(|part| loader.add(part))?;
     loader.finish()
 }

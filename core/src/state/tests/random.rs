@@ -4,6 +4,7 @@
 use super::*;
 use crate::format::control::{Begun, PartitionsAdded, PendingHead, Recovered};
 use crate::format::decision::{Cause, Decided, DecisionHead, Ended, Span};
+use crate::limits::COUNT_MAX;
 use crate::types::{Identity, TimestampType};
 
 /// A small generator (splitmix64), so that a seed repeats a run for ever.
@@ -21,6 +22,10 @@ impl Dice {
     }
     fn one_in(&mut self, n: u32) -> bool {
         self.below(n) == 0
+    }
+    /// A transaction's: what is greater is refused where it is read.
+    fn count(&mut self, bound: u32) -> u64 {
+        self.number(bound).min(COUNT_MAX)
     }
     /// Mostly small, sometimes an edge of the type.
     fn number(&mut self, bound: u32) -> u64 {
@@ -120,7 +125,7 @@ fn random_decision(dice: &mut Dice, state: &State) -> Step {
     let open = open.filter(|_| !dice.one_in(6));
     let (id, epoch) = (some_id(dice, state, false), dice.i16(4));
     let producer = open.map_or((id, epoch), |open| (open.producer_id, open.epoch));
-    let number = open.map_or_else(|| dice.number(400), |open| open.number);
+    let number = open.map_or_else(|| dice.count(400), |open| open.number);
     let raised = state.raised(producer.0).map_or((dice.i64(30), dice.i16(4)), |i| (i.producer_id, i.epoch));
     let decided = Decided {
         producer,
@@ -180,7 +185,7 @@ fn random_step(dice: &mut Dice, state: &State) -> Step {
         13..=18 => {
             let part = |dice: &mut Dice| (some_instance(dice, state), dice.number(500), dice.u32(9));
             let parts = (0..dice.below(5)).map(|_| part(dice)).collect();
-            let (producer, number) = ((some_id(dice, state, false), dice.i16(4)), dice.number(400));
+            let (producer, number) = ((some_id(dice, state, false), dice.i16(4)), dice.count(400));
             let position = if dice.one_in(3) { None } else { Some(dice.number(100)) };
             return Step::Gathered(Gathered { producer, number, position, parts, offsets: random_offsets(dice) });
         }
@@ -189,11 +194,11 @@ fn random_step(dice: &mut Dice, state: &State) -> Step {
             epoch: dice.i16(4).cast_unsigned(),
             flags: dice.below(4) as u16,
             timeout_ms: dice.u32(9),
-            number: dice.number(400),
+            number: dice.count(400),
             wall_ms: dice.number(9),
         }),
         23 | 24 => {
-            let number = state.open_from(dice.number(400)).map_or(dice.number(9), |open| open.number);
+            let number = state.open_from(dice.number(400)).map_or(dice.count(9), |open| open.number);
             return Step::Pending(PendingHead { number, producer_id: dice.number(9) }, random_offsets(dice));
         }
         25..=27 => return random_decision(dice, state),
