@@ -11,8 +11,8 @@
 use std::fmt;
 use std::sync::OnceLock;
 
-use super::batch_checks::{check_envelope, check_records};
 pub(crate) use super::batch_checks::too_large;
+use super::batch_checks::{check_envelope, check_records};
 pub use super::builder::BatchBuilder;
 use super::bytes::{get_i16_be, get_i32_be, get_i64_be, get_u32_be};
 use super::bytes::{put_i16_be, put_i32_be, put_i64_be, put_u32_be};

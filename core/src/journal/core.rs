@@ -107,6 +107,10 @@ pub struct Core<F: Fold> {
     pub checkpoints: [CheckpointRef; 2],
     /// Bytes placed since the newest checkpoint began.
     pub since_checkpoint: u64,
+    /// Bytes placed since a flush began.
+    pub since_flush: u64,
+    /// The flusher was woken because they are many.
+    pub flush_asked: bool,
     /// Bytes of the newest checkpoint.
     pub state_bytes: u64,
 }
@@ -224,6 +228,7 @@ impl<F: Fold> Core<F> {
         self.group.bytes += len;
         self.group.last_lsn = lsn;
         self.since_checkpoint += len as u64;
+        self.since_flush += len as u64;
         Place { segment: number, position }
     }
 

@@ -22,6 +22,10 @@ use crate::io::{Event, Machine, fork};
 use crate::limits::FRAME_MAX;
 use crate::types::{Durability, Lsn};
 
+/// As soon as so much is not flushed the flusher flushes, whoever waits for it: the next open copies what is not known
+/// durable.
+pub(super) const FLUSH_BYTES: u64 = 16 << 20;
+
 /// Bytes of a group that the keeper is woken to write at once.
 const LARGE: usize = 256 << 10;
 
@@ -368,7 +372,11 @@ impl<F: Fold> Journal<F> {
     /// the older first.
     fn flush_written(&self) -> Result<()> {
         let mut target = self.written_lsn();
-        let files: Vec<Arc<Segment>> = self.core.lock().unsynced.iter().map(|u| u.segment.clone()).collect();
+        let files: Vec<Arc<Segment>> = {
+            let mut core = self.core.lock();
+            (core.since_flush, core.flush_asked) = (0, false);
+            core.unsynced.iter().map(|u| u.segment.clone()).collect()
+        };
         let newest = files.len() - 1;
         let began = self.machine.clock.monotonic();
         for (i, segment) in files.iter().enumerate() {
@@ -433,9 +441,10 @@ impl<F: Fold> Journal<F> {
             self.idle.store(false, Ordering::Relaxed);
             self.bell.happen();
         }
-        if core.rolled || (!core.spare_asked && core.wants_spare()) {
+        let many = core.since_flush >= FLUSH_BYTES && !core.flush_asked;
+        if many || core.rolled || (!core.spare_asked && core.wants_spare()) {
             core.spare_asked |= core.wants_spare();
-            core.rolled = false;
+            (core.rolled, core.flush_asked) = (false, core.flush_asked || many);
             self.flusher_bell.happen();
         }
     }

@@ -235,6 +235,8 @@ impl<F: Fold> Opener<F> {
             unsynced: vec![Unsynced { segment: segment.clone(), sealed_at: None }],
             checkpoints,
             since_checkpoint: 0,
+            since_flush: 0,
+            flush_asked: false,
             state_bytes: 0,
             segment,
         }

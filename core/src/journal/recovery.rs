@@ -11,7 +11,7 @@ use super::segments::{SegmentInfo, read_error};
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::control::{Link, Place};
 use crate::format::files::SegmentHeader;
-use crate::format::frame::{FRAME_HEADER, Frame, Kind, Payload, Seal};
+use crate::format::frame::{FRAME_HEADER, Kind, Payload, Seal};
 use crate::io::branches::branch;
 use crate::io::bugs::{Bug, planted};
 use crate::io::{File, Machine};
@@ -465,21 +465,4 @@ impl<'a> Walk<'a> {
 /// The life that the found segments speak of.
 pub fn last_incarnation(found: &BTreeMap<u64, FoundSegment>) -> Incarnation {
     found.values().filter_map(|s| s.link).map(|l| l.incarnation).max().unwrap_or(0)
-}
-
-/// Reads one frame of the tail again, whole, padding included.
-pub fn read_tail(found: &BTreeMap<u64, FoundSegment>, tail: &TailFrame) -> Result<Vec<u8>> {
-    let segment = &found[&tail.place.segment];
-    super::checkpoint::frame_at(&*segment.file, segment.seal(), tail.place.position).ok_or_else(|| {
-        let message = "a frame changed while it was being recovered; try to open again";
-        Error::new(ErrorKind::Io, message)
-    })
-}
-
-/// The frame in whole bytes that were verified before.
-pub fn whole(bytes: &[u8]) -> Frame<'_> {
-    let header = crate::format::frame::FrameHeader::read(bytes);
-    let head_end = crate::format::frame::FRAME_HEADER + header.head_len as usize;
-    let body_end = head_end + header.body_len as usize;
-    Frame { header, head: &bytes[crate::format::frame::FRAME_HEADER..head_end], body: &bytes[head_end..body_end] }
 }

@@ -5,12 +5,12 @@ use std::sync::Arc;
 
 use super::core::{CheckpointRef, Core, Draft, Placed};
 use super::open::{Base, Opener, Report, Restore};
-use super::recovery::{FoundSegment, Walked, last_incarnation, read_tail, whole};
+use super::recovery::{FoundSegment, TailFrame, Walked, last_incarnation};
 use super::reserve::with_reserve;
 use super::roll::{begun, creation_error, is_full};
 use super::scan::{FIRST, Scanner};
 use super::segment::Segment;
-use super::segments::{SegmentInfo, Segments};
+use super::segments::{SegmentInfo, Segments, read_error};
 use super::{Fold, Journal};
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::control::{Link, Opened, Place, Recovered};
@@ -247,15 +247,14 @@ impl<F: Fold> Recovery<F> {
         durable: Lsn,
         notes: &mut Vec<F::Note>,
     ) -> Result<()> {
+        let mut mark = Vec::new();
+        frame::encode(&mut mark, Kind::Mark, 0, &[], &[]);
+        let mut reader = TailReader::new(&self.found);
         for tail in &self.walked.tail {
-            let mut bytes = read_tail(&self.found, tail)?;
             // A checkpoint's parts name each other by place, so a copy would be of no use: a mark keeps the number.
-            if tail.kind == Kind::Checkpoint as u8 {
-                bytes.clear();
-                frame::encode(&mut bytes, Kind::Mark, 0, &[], &[]);
-            }
-            let place = core.put(Draft::Copied(&bytes), tail.lsn, durable, |_| ());
-            restore.notes(Placed { lsn: tail.lsn, place }, &whole(&bytes), notes);
+            let bytes = if tail.kind == Kind::Checkpoint as u8 { &mark } else { reader.read(tail)? };
+            let place = core.put(Draft::Copied(bytes), tail.lsn, durable, |_| ());
+            restore.notes(Placed { lsn: tail.lsn, place }, &whole(bytes), notes);
             core.next_lsn = tail.lsn + 1;
             if core.group.bytes > 1 << 20 {
                 write_out(core)
@@ -294,4 +293,43 @@ fn put_recovered<F: Fold>(core: &mut Core<F>, recovered: &Recovered, durable: Ls
     frame::encode(&mut bytes, Kind::Recovered, 0, &head, &[]);
     core.put(Draft::Copied(&bytes), core.next_lsn, durable, |_| ());
     core.next_lsn += 1;
+}
+
+/// Reads the frames of the tail again, in their order, many at once.
+struct TailReader<'a> {
+    found: &'a BTreeMap<u64, FoundSegment>,
+    at: Option<(u64, Scanner<'a>)>,
+}
+
+impl<'a> TailReader<'a> {
+    fn new(found: &'a BTreeMap<u64, FoundSegment>) -> Self {
+        TailReader { found, at: None }
+    }
+
+    /// One frame, whole, padding included.
+    fn read(&mut self, tail: &TailFrame) -> Result<&[u8]> {
+        let Place { segment: number, position } = tail.place;
+        if self.at.as_ref().is_none_or(|(segment, _)| *segment != number) {
+            let segment = &self.found[&number];
+            self.at = Some((number, Scanner::new(&*segment.file, segment.seal(), position, segment.header.size)));
+        }
+        let changed = || {
+            let message = "a frame changed while it was being recovered; try to open again";
+            Error::new(ErrorKind::Io, message)
+        };
+        let (_, scanner) = self.at.as_mut().ok_or_else(changed)?;
+        scanner.position = position;
+        match scanner.next_frame().map_err(|e| read_error(number, e))? {
+            Ok(frame) if frame.header.lsn == tail.lsn && scanner.body_is_good(frame) => Ok(scanner.raw(frame)),
+            _ => Err(changed()),
+        }
+    }
+}
+
+/// The frame in whole bytes that were verified before.
+fn whole(bytes: &[u8]) -> frame::Frame<'_> {
+    let header = frame::FrameHeader::read(bytes);
+    let head_end = frame::FRAME_HEADER + header.head_len as usize;
+    let body_end = head_end + header.body_len as usize;
+    frame::Frame { header, head: &bytes[frame::FRAME_HEADER..head_end], body: &bytes[head_end..body_end] }
 }

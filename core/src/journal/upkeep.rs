@@ -4,6 +4,7 @@
 use std::sync::atomic::Ordering;
 
 use super::core::{Draft, Placed};
+use super::flow::FLUSH_BYTES;
 use super::reserve::Claim;
 use super::segment::ZERO_PIECE;
 use super::{Fold, Journal};
@@ -110,9 +111,10 @@ impl<F: Fold> Journal<F> {
 
     fn tend_groups(&self) -> Result<Option<u64>> {
         let now = self.machine.clock.monotonic();
-        let (last, wanted, stated, marked, rolled) = {
+        let (last, wanted, stated, marked, due) = {
             let core = self.core.lock();
-            (core.next_lsn - 1, core.wanted, core.stated, core.marked, core.unsynced.len() > 1)
+            let due = core.unsynced.len() > 1 || core.since_flush >= FLUSH_BYTES;
+            (core.next_lsn - 1, core.wanted, core.stated, core.marked, due)
         };
         // An answer may be drawn from a frame that nobody wanted on the device when it was placed.
         let wanted = wanted.max(self.asked_durable().min(last));
@@ -120,7 +122,7 @@ impl<F: Fold> Journal<F> {
             self.lead_write()?;
         }
         // The older of two unsynced segments is flushed before the newer one is full, or appends would have to wait.
-        if self.durable_lsn() < wanted || rolled {
+        if self.durable_lsn() < wanted || due {
             self.lead_flush()?;
         }
         let durable = self.durable_lsn();

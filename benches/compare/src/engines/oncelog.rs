@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::OnceLock;
 
 use oncelog::{
-    Batch, BatchBuilder, Durability, GroupMetadata, Offsets, Partition, ProducerOptions, ReadOptions, Record,
+    Batch, BatchBuilder, Durability, GroupMetadata, Offsets, Partition, Producer, ProducerOptions, ReadOptions, Record,
     TopicOptions, TopicPartition, TransactionalProducer,
 };
 
@@ -18,9 +18,9 @@ pub const ENGINE: Engine = Engine {
     open,
     lacks: |_| None,
     differs: |_| None,
-    settings: "defaults, segments of 64 MiB; each append encodes a record batch (v2) with its checksum and waits \
-         for its \
-               ticket; a transaction is begun, sent, given its offsets and committed; reads of 1 MiB",
+    settings: "defaults, segments of 64 MiB; each append encodes a record batch (v2) with its checksum and waits for \
+               its ticket, but at level memory, where a producer's send is the answer and its batch is written behind \
+               it; a transaction is begun, sent, given its offsets and committed; reads of 1 MiB",
 };
 
 const TIME: i64 = 1_795_000_000_000;
@@ -33,6 +33,8 @@ struct Log {
     engine: oncelog::Engine,
     partition: Partition,
     level: Durability,
+    /// At level memory: a record is taken when its send returns.
+    sender: Option<Producer>,
     /// Opened for the first transaction: its registration is a durable frame, which a log without any does not have.
     producer: OnceLock<TransactionalProducer>,
 }
@@ -48,11 +50,18 @@ fn open(dir: &Path, level: Level) -> Result<Box<dyn Store>> {
         engine.create_topic("t", TopicOptions::new().partitions(2))?;
     }
     let partition = engine.partition("t", 0)?;
-    Ok(Box::new(Log { engine, partition, level, producer: OnceLock::new() }))
+    let sender = (level == Durability::Memory).then(|| engine.producer(ProducerOptions::new())).transpose()?;
+    Ok(Box::new(Log { engine, partition, level, sender, producer: OnceLock::new() }))
 }
 
 impl Store for Log {
     fn append(&self, values: &[Value]) -> Result<()> {
+        if let Some(sender) = &self.sender {
+            for value in values {
+                sender.send("t", Record::new(value).partition(0).timestamp(TIME))?.detach();
+            }
+            return Ok(());
+        }
         BUILDER.with_borrow_mut(|kept| {
             let mut builder = kept.take().unwrap_or_else(Batch::builder);
             for value in values {
