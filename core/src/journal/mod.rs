@@ -2,6 +2,7 @@
 //! lies under its lock and what must happen when a group is written it learns through [`Fold`].
 
 mod baton;
+mod buffers;
 mod checkpoint;
 mod core;
 mod counters;

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::ops::Deref;
 use std::sync::Arc;
 
+use super::buffers::{Buffer, Buffers};
 use super::scan;
 use super::tail::Tail;
 use crate::error::{Error, ErrorKind, Result};
@@ -51,6 +52,7 @@ pub struct Bytes {
 enum Owner {
     Map(Arc<Mapping>),
     Heap(Arc<Vec<u8>>),
+    Read(Arc<Buffer>),
 }
 
 impl Bytes {
@@ -68,6 +70,7 @@ impl Deref for Bytes {
         match &self.owner {
             Owner::Map(map) => &map[self.start..self.end],
             Owner::Heap(data) => &data[self.start..self.end],
+            Owner::Read(buffer) => &buffer[self.start..self.end],
         }
     }
 }
@@ -101,6 +104,7 @@ pub struct Segments {
     /// Files this life writes: open as long as they are unsealed.
     writing: RwLock<BTreeMap<u64, Arc<dyn File>>>,
     pub(super) tail: Tail,
+    buffers: Buffers,
 }
 
 impl Segments {
@@ -111,6 +115,7 @@ impl Segments {
             shelf: Mutex::default(),
             writing: RwLock::default(),
             tail: Tail::default(),
+            buffers: Buffers::default(),
         }
     }
 
@@ -205,12 +210,12 @@ impl Segments {
             let message = format!("a range is longer than one read may be; segment={segment} bytes={len}");
             return Err(Error::new(ErrorKind::LimitExceeded, message));
         }
-        let mut data = vec![0; len];
-        let got = file.read_at(&mut data, position).map_err(|e| read_error(segment, e))?;
+        let mut buffer = self.buffers.take(len);
+        let got = file.read_at(&mut buffer, position).map_err(|e| read_error(segment, e))?;
         if got < len {
             return Err(short(segment, position, len));
         }
-        Ok(Bytes::heap(Arc::new(data), 0, len))
+        Ok(Bytes { owner: Owner::Read(Arc::new(buffer)), start: 0, end: len })
     }
 
     /// Opens a sealed segment, or finds it open.
