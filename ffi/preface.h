@@ -25,7 +25,7 @@
  *     open with .mappings = ONCELOG_NO to have an error instead. The library installs no signal handler and changes no
  *     signal mask of the caller's threads, and leaves errno as it likes.
  *   - Do not leave a call to this library, or a callback inside one, by longjmp or by an exception.
- *   - There is one thread of the engine's own, which runs no code of yours; with .threads = ONCELOG_NO there is none.
+ *   - There are two threads of the engine's own, which run no code of yours; with .threads = ONCELOG_NO there is none.
  *
  * Ownership
  *

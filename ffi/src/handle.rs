@@ -40,6 +40,8 @@ pub enum Kind {
     ConsumerLags,
 }
 
+const _: () = assert!((Kind::ConsumerLags as usize) < 1 << KIND_BITS, "one more type needs one more bit");
+
 /// Declares where the values of a type of handle are.
 macro_rules! handle {
     ($name:ident, $kind:ident, $value:ty) => {

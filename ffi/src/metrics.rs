@@ -73,6 +73,7 @@ sized! {
 
 impl From<&Histogram> for oncelog_histogram_t {
     fn from(histogram: &Histogram) -> Self {
+        // Lengths other than the engine's would not compile.
         let (bounds, counts) = (*histogram.bounds(), *histogram.counts());
         Self { count: histogram.count(), sum: histogram.sum(), bounds, counts }
     }

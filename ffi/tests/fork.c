@@ -1,8 +1,5 @@
 /* A forked child is told, harms nothing, and may open the log once its parent has closed it. */
-#include <pthread.h>
-#include <sys/wait.h>
-
-#include "check.h"
+#include "busy.h"
 
 static void raw_calls_answer_forked(const oncelog_engine_t *engine, const oncelog_partition_t *partition)
 {
@@ -66,118 +63,6 @@ static void *hammer(void *partition)
     return NULL;
 }
 
-static int wait_for(pid_t pid)
-{
-    int status = 0;
-    CHECK(waitpid(pid, &status, 0) == pid);
-    return status;
-}
-
-/* Threads that wait in the parent. */
-#define STARVING 40
-
-/* How many children a test has; FORKS says another number. */
-static int forks(void)
-{
-    return getenv("FORKS") ? atoi(getenv("FORKS")) : 20;
-}
-
-/* A thread that sends, waits, polls, and takes and gives back handles, until it is told to stop. */
-static int stopped;
-
-static void *work(void *given)
-{
-    oncelog_engine_t *engine = given;
-    oncelog_producer_t *producer = NULL;
-    oncelog_consumer_t *consumer = NULL;
-    oncelog_topic_partition_t name = {"t", 0};
-    oncelog_record_t record = text_record("busy");
-    OK(oncelog_producer_open(engine, NULL, &producer));
-    OK(oncelog_consumer_open(engine, NULL, &consumer));
-    OK(oncelog_consumer_assign(consumer, &name, 1));
-    while (!__atomic_load_n(&stopped, __ATOMIC_SEQ_CST)) {
-        oncelog_partition_t *partition = NULL;
-        oncelog_records_t *records = NULL;
-        oncelog_ticket_t *ticket = NULL;
-        OK(oncelog_producer_send(producer, "t", &record, &ticket));
-        OK(oncelog_ticket_wait(ticket));
-        OK(oncelog_ticket_free(ticket));
-        OK(oncelog_consumer_poll(consumer, 0, &records));
-        OK(oncelog_records_free(records));
-        OK(oncelog_partition_open(engine, "t", 0, &partition));
-        OK(oncelog_partition_free(partition));
-    }
-    OK(oncelog_consumer_free(consumer));
-    OK(oncelog_producer_free(producer));
-    return NULL;
-}
-
-/* Waits for records until the log is closed. */
-static void *starve(void *consumer)
-{
-    oncelog_records_t *records = NULL;
-    FAILS(CLOSED, oncelog_consumer_poll(consumer, ONCELOG_FOREVER, &records));
-    OK(oncelog_consumer_free(consumer));
-    return NULL;
-}
-
-/* A log with threads that get into each other's way, from its making to its end. */
-static void use_a_log_of_its_own(void)
-{
-    char *directory = new_directory();
-    oncelog_engine_t *engine = open_with_topic(directory, 1);
-    pthread_t threads[3];
-    stopped = 0;
-    for (int i = 0; i < 3; i++)
-        CHECK(pthread_create(&threads[i], NULL, work, engine) == 0);
-    while (end_of(engine, "t") < 20)
-        OK(oncelog_flush(engine));
-    __atomic_store_n(&stopped, 1, __ATOMIC_SEQ_CST);
-    for (int i = 0; i < 3; i++)
-        CHECK(pthread_join(threads[i], NULL) == 0);
-    OK(oncelog_engine_close(engine));
-    drop_directory(directory);
-}
-
-/* What the threads of the parent were waiting for, and with what in hand, is nothing to a child that makes a log of its
- * own: once its waiters stood in one table with those of its parent, whose stacks its own threads had been given, and
- * it died or waited for ever. */
-static void a_child_of_a_busy_parent_has_a_log_of_its_own(void)
-{
-    char *directory = new_directory();
-    oncelog_engine_t *engine = open_with_topic(directory, 1);
-    oncelog_topic_partition_t name = {"empty", 0};
-    pthread_t starving[STARVING], threads[3];
-    OK(oncelog_create_topic(engine, "empty", NULL));
-    for (int i = 0; i < STARVING; i++) {
-        oncelog_consumer_t *consumer = NULL;
-        OK(oncelog_consumer_open(engine, NULL, &consumer));
-        OK(oncelog_consumer_assign(consumer, &name, 1));
-        CHECK(pthread_create(&starving[i], NULL, starve, consumer) == 0);
-    }
-    stopped = 0;
-    for (int i = 0; i < 3; i++)
-        CHECK(pthread_create(&threads[i], NULL, work, engine) == 0);
-    for (int i = 0; i < forks(); i++) {
-        pid_t pid = fork();
-        CHECK(pid >= 0);
-        if (pid == 0) {
-            alarm(60);
-            for (int logs = 0; logs < 2; logs++)
-                use_a_log_of_its_own();
-            _exit(0);
-        }
-        CHECK(wait_for(pid) == 0);
-    }
-    __atomic_store_n(&stopped, 1, __ATOMIC_SEQ_CST);
-    for (int i = 0; i < 3; i++)
-        CHECK(pthread_join(threads[i], NULL) == 0);
-    OK(oncelog_engine_close(engine));
-    for (int i = 0; i < STARVING; i++)
-        CHECK(pthread_join(starving[i], NULL) == 0);
-    drop_directory(directory);
-}
-
 /* Forks come at any moment of what the parent's threads and its keeper do: each child is told and ends; the
  * parent loses nothing. */
 static void children_of_a_busy_parent_end(void)
@@ -220,7 +105,6 @@ static void children_of_a_busy_parent_end(void)
 int main(void)
 {
     children_of_a_busy_parent_end();
-    a_child_of_a_busy_parent_has_a_log_of_its_own();
     char *directory = new_directory();
     oncelog_engine_t *engine = open_with_topic(directory, 1);
     oncelog_partition_t *partition = NULL;

@@ -177,7 +177,7 @@ static oncelog_place_t place_behind(const oncelog_partition_t *partition, uint64
 }
 
 /* Dies with one record on the device, and one that the system has not flushed; tells the places behind both. */
-static void die_young(const char *directory, int out)
+static void die_young(char *directory, int out)
 {
     oncelog_engine_options_t options = {.struct_size = sizeof options,
                                         .threads = ONCELOG_NO,
@@ -197,6 +197,7 @@ static void die_young(const char *directory, int out)
     OK(oncelog_partition_append(partition, &lost, 1, &os, NULL));
     places[1] = place_behind(partition, 1);
     CHECK(write(out, places, sizeof places) == (ssize_t)sizeof places);
+    free(directory);
     _exit(0);
 }
 

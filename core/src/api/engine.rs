@@ -26,7 +26,8 @@ use crate::types::{
 /// that it is final. Where the engine's buffers are full the twin waits for room, as a send does.
 ///
 /// The log is closed by `close`, for all clones and for every producer, consumer and partition made from it, or when
-/// the last of these handles is dropped. After a fork the child's handles answer `Forked`.
+/// the last of these handles is dropped. After a fork the child's handles answer `Forked`; it may open other logs at
+/// once, and this one when its parent has closed it.
 ///
 /// ```
 /// # let dir = tempfile::tempdir().unwrap();

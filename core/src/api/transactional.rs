@@ -79,7 +79,7 @@ impl TransactionalProducer {
         Ok(made.ticket(&engine))
     }
 
-    /// Begins a transaction. Nothing of it is seen by anybody before `commit`.
+    /// Begins a transaction. Nobody at read_committed sees anything of it before `commit`.
     ///
     /// # Errors
     /// `InvalidTransactionState` while another transaction of this producer is open; `ProducerFenced` once a newer
