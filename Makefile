@@ -1,7 +1,7 @@
 # make demo [LANGUAGE=rust|c|cpp|python|node] [DELIVERY=exactly-once|at-least-once|at-most-once]
 #     the main job in that language, killed again and again, then proved
 # make test          everything, in five languages; or one part: make test-core, test-c, test-python, test-node, test-relay
-# make test-instructions   instructions per record, against benches/instructions.txt
+# make test-instructions   part of the test: instructions per record, against benches/instructions.txt
 # make lint, make soak SEEDS=n [FIRST=seed], make bench, make install PREFIX=/usr/local (the C and C++ library)
 # make compare [QUICK=1] [ROCKSDB=no]   beside SQLite, LMDB, RocksDB and others; writes benches/RESULTS.md
 
@@ -32,7 +32,7 @@ demo: tools
 		&& cargo run --quiet --release --package oncelog --example bank -- "$$directory" "$(DELIVERY)" \
 			$(if $(CHILD_$(LANGUAGE)),-- $(CHILD_$(LANGUAGE)))
 
-test: test-core test-c test-python test-node test-relay
+test: test-core test-instructions test-c test-python test-node test-relay
 
 test-core: tools
 	cargo test --package oncelog --package oncelog-benches --features oncelog/sim,oncelog/tracing

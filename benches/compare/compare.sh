@@ -16,8 +16,10 @@ say() {
 # The bindings of RocksDB are made with libclang: installed where this may be done, else named.
 find_clang() {
     [ -n "${LIBCLANG_PATH:-}" ] && return
-    ldconfig -p 2>/dev/null | grep -q 'libclang[-.]' && return
-    ls /usr/lib/llvm*/lib/libclang*.so* >/dev/null 2>&1 && return
+    # By these names it is looked for: the library alone, without what its -dev package adds, has others.
+    for library in /usr/lib/llvm*/lib/libclang.so /usr/lib/*/libclang-*.so /usr/lib*/libclang.so; do
+        [ -e "$library" ] && return
+    done
     if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
         say "installing libclang-dev"
         apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qq -y libclang-dev >/dev/null && return
