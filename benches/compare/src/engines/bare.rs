@@ -4,7 +4,8 @@
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
-use std::sync::{Condvar, Mutex, PoisonError};
+
+use parking_lot::{Condvar, Mutex};
 
 use crate::store::{Engine, Level, Result, Store, halves};
 use crate::values::{Seen, Value};
@@ -88,7 +89,7 @@ pub fn records(bytes: &mut Vec<u8>, values: &[Value]) {
 
 impl Bare {
     fn put(&self, fill: impl FnOnce(&mut Vec<u8>)) -> Result<()> {
-        let mut group = self.group.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut group = self.group.lock();
         let before = group.bytes.len();
         frame(&mut group.bytes, fill);
         group.taken += (group.bytes.len() - before) as u64;
@@ -101,7 +102,7 @@ impl Bare {
         let mine = group.taken;
         while group.done < mine {
             if group.leading {
-                group = self.moved.wait(group).unwrap_or_else(PoisonError::into_inner);
+                self.moved.wait(&mut group);
                 continue;
             }
             group.leading = true;
@@ -113,7 +114,7 @@ impl Bare {
             self.file.write_all_at(&bytes, at)?;
             self.file.sync_data()?;
             bytes.clear();
-            group = self.group.lock().unwrap_or_else(PoisonError::into_inner);
+            group = self.group.lock();
             (group.spare, group.done, group.leading) = (bytes, end, false);
             group.flushes += 1;
             self.moved.notify_all();
@@ -162,6 +163,6 @@ impl Store for Bare {
     }
 
     fn flushes(&self) -> Option<u64> {
-        Some(self.group.lock().unwrap_or_else(PoisonError::into_inner).flushes)
+        Some(self.group.lock().flushes)
     }
 }

@@ -2,7 +2,6 @@
 
 use std::fs::File;
 use std::path::Path;
-use std::sync::{Mutex, PoisonError};
 
 use memmap2::{Mmap, MmapMut};
 
@@ -10,6 +9,7 @@ use super::bare::{frame, records};
 use crate::store::{Engine, Level, Result, Store};
 use crate::values::Value;
 use crate::workload::Workload;
+use parking_lot::Mutex;
 
 pub const ENGINE: Engine = Engine {
     name: "bare mapping",
@@ -46,7 +46,7 @@ pub fn view(file: &File) -> Result<Mmap> {
 
 impl Store for Mapped {
     fn append(&self, values: &[Value]) -> Result<()> {
-        let mut held = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut held = self.0.lock();
         let (map, at, bytes) = &mut *held;
         bytes.clear();
         frame(bytes, |bytes| records(bytes, values));

@@ -1,10 +1,10 @@
 //! commitlog: one log, a message buffer that is used again, reads of 1 MiB.
 
 use std::path::Path;
-use std::sync::{Mutex, PoisonError};
 
 use commitlog::message::{MessageBuf, MessageSet};
 use commitlog::{CommitLog, LogOptions, ReadLimit};
+use parking_lot::Mutex;
 
 use crate::store::{Engine, Level, Result, Store};
 use crate::values::{Seen, Value};
@@ -39,7 +39,7 @@ fn open(dir: &Path, _level: Level) -> Result<Box<dyn Store>> {
 
 impl Store for Commit {
     fn append(&self, values: &[Value]) -> Result<()> {
-        let mut held = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut held = self.0.lock();
         let (log, messages) = &mut *held;
         messages.clear();
         for value in values {
@@ -50,7 +50,7 @@ impl Store for Commit {
     }
 
     fn scan(&self) -> Result<Seen> {
-        let held = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let held = self.0.lock();
         let (mut seen, mut at) = (Seen::default(), 0);
         loop {
             let before = at;
@@ -66,7 +66,7 @@ impl Store for Commit {
     }
 
     fn last(&self) -> Result<u64> {
-        let held = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let held = self.0.lock();
         let last = held.0.last_offset().ok_or("no last record")?;
         let messages = held.0.read(last, ReadLimit::max_bytes(1 << 20))?;
         messages.iter().next().ok_or("no last record")?;

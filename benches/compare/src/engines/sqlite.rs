@@ -1,8 +1,8 @@
 //! SQLite: a table per partition with the offset as its rowid, prepared statements, one connection behind a mutex.
 
 use std::path::Path;
-use std::sync::{Mutex, PoisonError};
 
+use parking_lot::Mutex;
 use rusqlite::{Connection, Transaction, TransactionBehavior, params};
 
 use crate::store::{Engine, Level, Next, Result, Store, halves};
@@ -52,7 +52,7 @@ fn open(dir: &Path, level: Level) -> Result<Box<dyn Store>> {
 
 impl Sqlite {
     fn commit(&self, change: impl FnOnce(&Transaction) -> Result<()>) -> Result<()> {
-        let mut connection = self.connection.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut connection = self.connection.lock();
         let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
         change(&transaction)?;
         transaction.commit()?;
@@ -85,7 +85,7 @@ impl Store for Sqlite {
     }
 
     fn scan(&self) -> Result<Seen> {
-        let connection = self.connection.lock().unwrap_or_else(PoisonError::into_inner);
+        let connection = self.connection.lock();
         let mut statement = connection.prepare("select value from log0 order by offset")?;
         let mut rows = statement.query([])?;
         let mut seen = Seen::default();
@@ -96,7 +96,7 @@ impl Store for Sqlite {
     }
 
     fn last(&self) -> Result<u64> {
-        let connection = self.connection.lock().unwrap_or_else(PoisonError::into_inner);
+        let connection = self.connection.lock();
         let last: (i64, Vec<u8>) =
             connection.query_row("select offset, value from log0 order by offset desc limit 1", [], |row| {
                 Ok((row.get(0)?, row.get(1)?))
