@@ -8,7 +8,7 @@ use std::sync::Arc;
 use super::core::{CheckpointRef, Core, Group, Placed, Unsynced};
 use super::flow::JournalOptions;
 use super::recovery::{FoundSegment, Hole, Walk, chain, last_incarnation};
-use super::resume::{Recovery, put_opened, write_out};
+use super::resume::{Recovery, ended, put_opened, write_out};
 use super::roll::{begun, creation_error};
 use super::scan::FIRST;
 use super::segment::Segment;
@@ -295,9 +295,7 @@ impl<F: Fold> Opener<F> {
             folded: walked.folded,
             ..Report::default()
         };
-        if walked.cut_bytes > 0 {
-            report.cut = Some((walked.last_lsn, walked.cut_lsn, walked.cut_bytes));
-        }
+        report.cut = walked.cut().filter(|_| !heads.first().is_some_and(|head| ended(head, &walked)));
         let lost = walked.holes.iter().find(|h| h.refuses()).copied();
         if let Some(hole) = lost
             && !self.opening.accept_loss

@@ -216,6 +216,13 @@ pub struct Walked {
     pub unknown: Option<(u8, Lsn)>,
 }
 
+impl Walked {
+    /// Last LSN kept, greatest LSN seen behind it, bytes behind it: what was cut.
+    pub fn cut(&self) -> Option<(Lsn, Lsn, u64)> {
+        (self.cut_bytes > 0).then_some((self.last_lsn, self.cut_lsn, self.cut_bytes))
+    }
+}
+
 /// Walks the frames of a chain.
 pub struct Walk<'a> {
     found: &'a BTreeMap<u64, FoundSegment>,

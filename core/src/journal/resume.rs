@@ -15,12 +15,14 @@ use super::{Fold, Journal};
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::control::{Link, Opened, Place, Recovered};
 use crate::format::files::{Head, Identity, SegmentHeader};
-use crate::format::frame::{self, Kind, Payload};
+use crate::format::frame::{self, FRAME_HEADER, Kind, Payload};
 use crate::io::branches::branch;
 use crate::io::bugs::{Bug, planted};
 use crate::limits::LAST_WORDS;
 use crate::types::{Incarnation, Lsn};
 
+/// Bytes of a mark: a frame without content.
+const MARK: u64 = FRAME_HEADER as u64;
 /// So many bytes may be folded again and again.
 const FEW_BYTES: u64 = 16 << 10;
 
@@ -39,6 +41,16 @@ pub fn write_out<F: Fold>(core: &mut Core<F>) -> std::io::Result<()> {
     }
     core.group.bytes = 0;
     Ok(())
+}
+
+/// True if nothing can have been cut, whatever lies behind the frames: `head` says that the log was closed cleanly
+/// where they end, or behind one frame more, the mark of the close, which says nothing.
+pub fn ended(head: &Head, walked: &Walked) -> bool {
+    let behind = |mark: u64| {
+        let end = Place { position: walked.end.position + mark, ..walked.end };
+        head.end == end && head.last_lsn == walked.last_lsn + mark / MARK
+    };
+    head.clean && walked.holes.is_empty() && walked.cut_lsn <= walked.last_lsn && (behind(0) || behind(MARK))
 }
 
 /// A journal whose frames were walked.

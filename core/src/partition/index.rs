@@ -140,9 +140,10 @@ impl Footers {
         plan: &mut Plan,
     ) -> Result<Option<u64>> {
         let offset = plan.at();
-        let mut search = Search { footers: self, segments, instance, offset, low: 0, high: below, next };
+        let (low, high) = (0, below);
+        let mut search = Search { footers: self, segments, instance, offset, low, high, under: 0, above: below, next };
         let Some((number, footer)) = search.run(hint)? else {
-            plan.lose(search.next);
+            plan.lose(search.next, search.gap());
             return Ok(None);
         };
         // All of a settled segment is durable.
@@ -260,7 +261,10 @@ struct Search<'a> {
     low: u64,
     /// Segments from this one on begin behind the offset, or do not hold the partition.
     high: u64,
-    /// First offset of the nearest holder found behind the offset.
+    /// The nearest holder found before the offset.
+    under: u64,
+    /// The nearest one found behind it, and its first offset.
+    above: u64,
     next: Option<Offset>,
 }
 
@@ -287,6 +291,17 @@ impl Search<'_> {
             }
         }
         Ok(None)
+    }
+
+    /// Where the frames with the offset may have been, for whoever is told that they are lost: where frames are
+    /// interrupted, in or near the nearest holders. Segment 0: nowhere near.
+    #[cold]
+    fn gap(&self) -> (u64, u64) {
+        let before = |at: &u64| self.segments.before(*at);
+        let above = std::iter::successors(before(&self.above.saturating_add(1)), before).take(1 + SUCCESSORS);
+        let under = std::iter::successors(Some(self.under), |at| self.segments.after(*at)).take(1 + SUCCESSORS);
+        let found = above.chain(under).find_map(|number| Some((number, self.segments.gap(number).ok()??)));
+        found.unwrap_or((0, 0))
     }
 
     /// Tries the segment of the last look-up and those right behind it.
@@ -334,11 +349,14 @@ impl Search<'_> {
         let Some(footer) = self.footers.get(self.segments, number)? else { return Ok(Probe::Absent) };
         let Some(held) = footer.find(self.instance) else { return Ok(Probe::Absent) };
         if self.offset < held.first_offset() {
-            self.next = Some(held.first_offset());
+            (self.next, self.above) = (Some(held.first_offset()), number);
             self.high = number.min(held.previous().saturating_add(1));
             return Ok(Probe::Above);
         }
-        let below = self.offset >= held.end_offset();
-        Ok(if below { Probe::Below } else { Probe::Holds(footer) })
+        if self.offset >= held.end_offset() {
+            self.under = self.under.max(number);
+            return Ok(Probe::Below);
+        }
+        Ok(Probe::Holds(footer))
     }
 }

@@ -90,10 +90,12 @@ impl Plan {
         self.wants_more()
     }
 
-    /// No segment holds the next offsets: their frames' heads are destroyed. The next known offset is `next`.
-    pub(super) fn lose(&mut self, next: Option<Offset>) {
+    /// No segment holds the next offsets: their frames' heads are destroyed, at `gap` if that is known. The next known
+    /// offset is `next`.
+    pub(super) fn lose(&mut self, next: Option<Offset>, gap: (u64, u64)) {
         let end = next.filter(|next| *next > self.at).unwrap_or(self.end);
-        self.pieces.push(Piece { segment: 0, position: 0, len: 0, bare: true, first: self.at, end, lsn: 0 });
+        let (segment, position) = gap;
+        self.pieces.push(Piece { segment, position, len: 0, bare: true, first: self.at, end, lsn: 0 });
         self.at = end;
     }
 
