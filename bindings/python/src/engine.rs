@@ -264,9 +264,10 @@ impl Engine {
     /// for its clients. With a transactional id the epoch is raised, older holders are fenced, and a transaction that
     /// one of them left open is aborted, durably, before this returns.
     ///
-    /// timeout: seconds that a transaction of it may be open; without a transactional id it says nothing. current: it is
-    /// given only if nobody else raised the epoch since (KIP-360); a call that is repeated because its answer was lost
-    /// gets the same answer. When the epochs of an id are used up, at 32,766, the answer has a new producer id.
+    /// timeout: seconds that a transaction of it may be open; without a transactional id it says nothing. current: with
+    /// it an identity is given only if nobody else raised the epoch since (KIP-360); a call that is repeated because
+    /// its answer was lost gets the same answer. When the epochs of an id are used up, at 32,766, the answer has a new
+    /// producer id.
     ///
     /// >>> engine = oncelog.open("broker.log")
     /// >>> engine.create_topic("orders")
@@ -306,8 +307,8 @@ impl Engine {
     }
 
     /// Adds offsets to the transaction of a raw identity: they are committed if it commits, and until it is decided
-    /// `Consumer.committed` raises UnstableOffsetsError. The transaction begins with them if none is open; later offsets
-    /// take the place of earlier ones. Waits until they have met the engine's level.
+    /// `Consumer.committed` raises UnstableOffsetsError at "read_committed". The transaction begins with them if none
+    /// is open; later offsets take the place of earlier ones. Waits until they have met the engine's level.
     ///
     /// Raises StaleEpochError if a newer identity took over; UnknownTransactionalIdError for an identity without a
     /// transactional id; InvalidTransactionStateError while a `TransactionalProducer` has a transaction open under the
@@ -364,9 +365,9 @@ impl Engine {
         py.detach(|| self.core().abort_transaction_ticket(number.0)).raise().map(Ticket::of)
     }
 
-    /// How a transaction stands: "open", "committed", "aborted", or "forgotten", of which nothing is known: it was never
-    /// begun, was aborted before anything of it lay in the log, or was decided so long ago that its transactional id
-    /// has decided 64 others since. What an IndeterminateError of a commit left open is known here once the log is
+    /// How a transaction stands: "open", "committed", "aborted", or "forgotten": nothing is known of it, for it was
+    /// never begun, was aborted before anything of it lay in the log, or was decided so long ago that its transactional
+    /// id has decided 64 others since. What an IndeterminateError of a commit left open is known here once the log is
     /// opened again. What is answered survives a power cut.
     fn transaction_status<'py>(&self, py: Python<'py>, number: Number<u64>) -> PyResult<Bound<'py, PyAny>> {
         self._transaction_status(py, number)?.wait(py)

@@ -26,8 +26,8 @@ static OPENED: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
 /// accept_loss=True: opens for writing although decisions were damaged on disk.
 /// visibility: what readers see: "level", records that have met their topic's level; "durable", only what survives a
 /// power cut, whatever the level.
-/// keep_raw_transactions=True: transactions of raw identities (`Engine.init_producer`) that begin in this life stay open
-/// when the log is opened again, until they are decided or time out; else they are aborted then, as all others are.
+/// keep_raw_transactions=True: transactions of raw identities (`Engine.init_producer`) that begin in this life stay
+/// open when the log is opened again, until they are decided or time out; else they are aborted then, as others are.
 /// transaction_memory: bytes of all open transactions' buffers together, default 64 MiB; one that finds none left
 /// streams. transaction_timeout_max: the longest timeout, in seconds, that a transaction may ask for, default 900.
 ///

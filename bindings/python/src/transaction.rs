@@ -69,12 +69,13 @@ impl TransactionalProducer {
 ///
 /// Use it in `with`: the block's end commits, an exception aborts. One that is let go aborts.
 ///
-/// Up to its buffer (`transaction_buffer` of `Engine.transactional_producer`, 1 MiB), and up to one batch (1 MiB) in each
-/// partition, it is memory: its records get their offsets at the commit, so a plain send made meanwhile may come first,
-/// and an abort leaves nothing. Past it, it *streams*, as Kafka's transactions do: its records go to the log as they come. Readers at "read_uncommitted" see
-/// them at once; the last stable offset of their partitions, where "read_committed" ends, waits for the decision; an
-/// abort hides them. `Engine.describe_transactions` names those that hold it back. One that streams for longer than
-/// `transaction_timeout` is aborted and raises TransactionTimedOutError from then on.
+/// Up to its buffer (`transaction_buffer` of `Engine.transactional_producer`, 1 MiB), and up to one batch (1 MiB) in
+/// each partition, it is memory: its records get their offsets at the commit, so a plain send made meanwhile may come
+/// first, and an abort leaves nothing. Past it, it *streams*, as Kafka's transactions do: its records go to the log as
+/// they come. Readers at "read_uncommitted" see them at once; the last stable offset of their partitions, where
+/// "read_committed" ends, waits for the decision; an abort hides them. `Engine.describe_transactions` names those that
+/// hold it back. One that streams for longer than `transaction_timeout` is aborted and raises TransactionTimedOutError
+/// from then on.
 ///
 /// >>> engine = oncelog.open("bulk.log")
 /// >>> engine.create_topic("events")
@@ -188,10 +189,11 @@ impl Transaction {
     /// Adds a record. Nobody at "read_committed" sees it before the commit. Arguments as in `Producer.send`. If the
     /// transaction is past its buffer, what it holds goes to the log now; that may wait for room.
     ///
-    /// The transaction is as it was and can go on or be aborted after UnknownTopicOrPartitionError, RecordTooLargeError,
-    /// InvalidRecordError, ArgumentError, and FullError while it streams. It can only be aborted, and run again, after
-    /// TransactionTimedOutError, TransactionAbortedError (by `Engine.abort_transaction`), ProducerFencedError, and
-    /// LimitExceededError: it streams and reaches more than 1,000 partitions, or too many transactions stream.
+    /// The transaction is as it was and can go on or be aborted after UnknownTopicOrPartitionError,
+    /// RecordTooLargeError, InvalidRecordError, ArgumentError, and FullError while it streams. It can only be aborted,
+    /// and run again, after TransactionTimedOutError, TransactionAbortedError (by `Engine.abort_transaction`),
+    /// ProducerFencedError, and LimitExceededError: it streams and reaches more than 1,000 partitions, or too many
+    /// transactions stream.
     #[pyo3(signature = (topic, value, *, key=None, headers=None, partition=None, timestamp_ms=None))]
     #[expect(clippy::too_many_arguments, reason = "keyword arguments")]
     fn send(

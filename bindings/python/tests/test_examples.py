@@ -22,7 +22,7 @@ SAID = {
         "read on from offset 2: sunset\n"
         "from 11:00 on: noon, sunset; the latest is 2 at 20:00\n"
     ),
-    "raw_transactions": (
+    "broker": (
         "sent again: a duplicate of offset 0\n"
         "before the end: 0 of 1 records stable, shop holds them back\n"
         "the end: committed, 1 of 1 records stable, offset committed: 7\n"
