@@ -50,7 +50,7 @@ pub fn chart(run: &Run, tables: &[Table]) -> String {
         machine.date, machine.cores, machine.kernel, machine.file_system, run.sizes.rounds
     );
     format!(
-        "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {WIDTH} {height}\" width=\"{WIDTH}\" \
+        "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"-16 0 {WIDTH} {height}\" width=\"{WIDTH}\" \
          height=\"{height}\" \
          font-family=\"system-ui, sans-serif\" font-size=\"12\" fill=\"{LETTERS}\">\n\
          <title>oncelog beside other engines</title>\n\
