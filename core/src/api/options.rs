@@ -187,7 +187,8 @@ impl ProducerOptions {
     }
     /// Sets the bytes past which a transaction streams, at most `limits::TRANSACTION_BUFFER_MAX`. Up to it a
     /// transaction is memory, and its commit one write; past it its records go to the log as they come and hold the
-    /// last stable offset of their partitions back until it is decided.
+    /// last stable offset of their partitions back until it is decided. One that has more for a single partition than a
+    /// batch may hold (`limits::BATCH_MAX`, 1 MiB) streams as well, whatever the buffer.
     pub fn transaction_buffer(mut self, bytes: usize) -> Self {
         self.transaction_buffer = bytes;
         self
