@@ -57,8 +57,8 @@ pub fn reason(workload: Workload, engine: &str) -> Option<&'static str> {
             Some("it writes its pages through the mapping and makes no system call per record")
         }
         (Workload::Append1 | Workload::Append8, "commitlog" | "fjall" | "walrus") => Some(
-            "a record alone is a Kafka batch in a frame here: 216 bytes, two checksums, and readers told of it; in batches \
-             records share them",
+            "a record alone is a Kafka batch in a frame here: 216 bytes, two checksums, and readers told of it; in \
+             batches records share them",
         ),
         (Workload::Durable1 | Workload::Durable8 | Workload::TransactionDurable, "okaywal") => {
             Some("it writes over files that it has used before, so a flush meets no block that is new")
