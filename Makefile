@@ -36,6 +36,7 @@ test: test-core test-instructions test-c test-python test-node test-relay
 
 test-core: tools
 	cargo test --package oncelog --package oncelog-benches --features oncelog/sim,oncelog/tracing
+	cargo test --package oncelog --features models --test models
 
 # Instructions per record, against what is known; benches/instructions.sh renew takes the new figures.
 test-instructions: tools

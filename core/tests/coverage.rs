@@ -68,7 +68,7 @@ fn firsts(heading: &str) -> Vec<String> {
 }
 
 fn all_rows() -> Vec<Vec<String>> {
-    ["The decision table", "Kafka's own tests", "Histories", "Records"].into_iter().flat_map(rows).collect()
+    ["The decision table", "Kafka's own tests", "Histories", "Records", "Threads"].into_iter().flat_map(rows).collect()
 }
 
 #[test]

@@ -3,7 +3,6 @@
 mod lag;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 
 use rustc_hash::FxHashMap;
@@ -13,6 +12,7 @@ use super::options::{ConsumerOptions, Start};
 use crate::engine::{Attentive, Inner};
 use crate::error::{Error, ErrorKind, Result};
 use crate::io::sync::Mutex;
+use crate::io::sync::atomic::{AtomicBool, Ordering};
 use crate::partition::{Partition, Records, Signal, Watch};
 use crate::types::{Bounds, Durability, Isolation, Lsn, Offset, OffsetAndMetadata, Offsets, TopicPartition};
 

@@ -1,6 +1,5 @@
 //! The transactional producer: holds a name, begins transactions.
 
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 
 use super::consumer::Consumer;
@@ -13,6 +12,7 @@ use super::transaction::Transaction;
 use crate::engine::Transacting;
 use crate::error::{Error, ErrorKind, Result};
 use crate::io::sync::Mutex;
+use crate::io::sync::atomic::{AtomicU64, Ordering};
 use crate::journal::{Ticket, Waits};
 use crate::limits::TRANSACTION_BUFFER_MAX;
 use crate::types::{Compression, Durability, Identity, Lsn, TransactionNumber};

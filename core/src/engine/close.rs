@@ -1,16 +1,16 @@
 //! Closing: everything flushed, a checkpoint, a footer, a mark, the hint. The next open folds nothing.
 
-use std::sync::atomic::Ordering;
-
 use super::Inner;
 use super::event::Event;
 use crate::error::Result;
 use crate::format::decision::Cause;
+use crate::io::sync::atomic::Ordering;
+use crate::io::sync::thread::{self, ThreadId};
 
 /// How far a close has come.
 pub(super) enum Closing {
     Open,
-    By(std::thread::ThreadId),
+    By(ThreadId),
     Done(Result<()>),
 }
 
@@ -31,7 +31,7 @@ impl Inner {
 
     /// One thread closes, the others wait for its answer. `Some`: what a call answers that has nothing to do.
     fn begin_close(&self) -> Option<Result<()>> {
-        let me = std::thread::current().id();
+        let me = thread::current().id();
         loop {
             let seen = self.closed_event.seen();
             {
@@ -62,7 +62,7 @@ impl Inner {
         self.journal.ring();
         self.journal.ring_flusher();
         let background = std::mem::take(&mut *self.background.lock());
-        for thread in background.into_iter().filter(|t| t.thread().id() != std::thread::current().id()) {
+        for thread in background.into_iter().filter(|t| t.thread().id() != thread::current().id()) {
             // A panic of the keeper's is caught where it calls out; there is nothing more to say here.
             let _ = thread.join();
         }

@@ -2,7 +2,6 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use rustc_hash::FxHashMap;
 
@@ -10,6 +9,7 @@ use crate::format::batch::BatchHeader;
 use crate::format::decision::{DecisionHead, Ended};
 use crate::format::footer::{Aborted, Run};
 use crate::format::frame::{FRAME_HEADER, Frame, Payload};
+use crate::io::sync::atomic::{AtomicU64, Ordering};
 use crate::io::sync::{Mutex, RwLock};
 use crate::journal::{Fold, Parts, Placed, raise};
 use crate::partition::{Partition, Shown, What, Witness, Written};

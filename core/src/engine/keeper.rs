@@ -1,12 +1,12 @@
 //! What nobody waits for: two threads, the keeper, who writes and calls back, and the flusher, so that a flush holds up
 //! neither; or the caller of `drive`.
 
-use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
-use std::thread::JoinHandle;
 
 use super::Inner;
 use crate::error::{Error, ErrorKind, Result};
+use crate::io::sync::atomic::Ordering;
+use crate::io::sync::thread::{Builder, JoinHandle};
 
 /// How soon a round is tried again that met another one, nanoseconds.
 const LOOK_AGAIN: u64 = 1_000_000;
@@ -18,7 +18,7 @@ pub trait Lingering: Send + Sync {
 }
 
 fn spawn(name: &str, run: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>> {
-    std::thread::Builder::new().name(name.into()).spawn(run).map_err(|e| {
+    Builder::new().name(name.into()).spawn(run).map_err(|e| {
         let text = "a background thread could not be started; free some or open with threads(false)";
         Error::with_source(ErrorKind::Io, text, e)
     })

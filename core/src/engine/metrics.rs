@@ -2,12 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::sync::Weak;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::Inner;
 use super::event::Event;
 use crate::error::{Error, ErrorKind};
 use crate::format::files::FRAMES;
+use crate::io::sync::atomic::{AtomicU64, Ordering};
 use crate::journal::SegmentInfo;
 use crate::types::{ConsumerLag, Identity, Metrics, Offset, TopicPartition, TransactionNumber};
 

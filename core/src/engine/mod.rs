@@ -34,15 +34,15 @@ pub use promise::Promise;
 pub use transacting::Transacting;
 pub use transactions::{Deciding, Streamed};
 
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
-use std::thread::{JoinHandle, ThreadId};
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::batch::BATCH_HEADER;
 use crate::format::frame::records_len;
 use crate::io::bugs::{Bug, planted};
 use crate::io::sync::Mutex;
+use crate::io::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use crate::io::sync::thread::{JoinHandle, ThreadId};
 use crate::io::{DirectoryLock, Event, Machine};
 use crate::journal::{Journal, Report, Waits};
 use crate::partition::{Footers, Partition, Records};

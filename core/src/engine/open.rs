@@ -1,6 +1,5 @@
 //! Opening, in order: the lock, the journal, the partitions, the keeper.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use super::attend::Attention;
@@ -13,6 +12,7 @@ use super::{Inner, Settings};
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::decision::Cause;
 use crate::io::sync::Mutex;
+use crate::io::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use crate::io::{Event, Machine};
 use crate::journal::{Journal, JournalOptions, Opening};
 use crate::limits::{SEGMENT_MIN, SEGMENT_OPTION_MAX};

@@ -1,12 +1,12 @@
 //! An answer that is known already and given later.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use super::Inner;
 use super::event::Event;
 use super::hub::Hub;
 use crate::error::{Error, ErrorKind, Result};
+use crate::io::sync::atomic::Ordering;
 use crate::journal::{Guard, Ticket};
 use crate::partition::Partition;
 use crate::types::{Durability, Lsn, Offset};

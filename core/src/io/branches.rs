@@ -11,18 +11,22 @@ pub use on::{branch, branches};
 #[cfg(feature = "sim")]
 mod on {
     use std::collections::BTreeMap;
+    use std::sync::{Mutex, MutexGuard, PoisonError};
 
-    use crate::io::sync::Mutex;
-
+    // The standard library's: it outlives the runs of a model.
     static TAKEN: Mutex<BTreeMap<&'static str, u64>> = Mutex::new(BTreeMap::new());
 
     /// Counts a branch.
     pub fn branch(name: &'static str) {
-        *TAKEN.lock().entry(name).or_default() += 1;
+        *taken().entry(name).or_default() += 1;
     }
 
     /// How often each branch was taken in this process.
     pub fn branches() -> BTreeMap<&'static str, u64> {
-        TAKEN.lock().clone()
+        taken().clone()
+    }
+
+    fn taken() -> MutexGuard<'static, BTreeMap<&'static str, u64>> {
+        TAKEN.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

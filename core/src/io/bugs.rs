@@ -48,6 +48,31 @@ bugs! {
     AbortedLostAtRoll,
     /// An open transaction is not aborted when the log is opened again.
     OpenLeftOnReopen,
+    /// The event of a write or flush moves before its baton is free.
+    EventBeforeBaton,
+    /// Waiters are notified while one of them may be between its last look and its sleep.
+    NotifiedWithoutLock,
+    /// Who needs the room of a segment that is durable looks again and again until its flusher has taken it off the
+    /// list.
+    SettledByFlusherOnly,
+    /// Who enlists behind the close is never called.
+    EnlistedBehindClose,
+    /// The visible end moves over a transaction before it is known as open.
+    EndBeforeUndecided,
+    /// The visible end of one moment is answered with what is undecided at a later one.
+    BoundsOfTwoMoments,
+}
+
+impl Bug {
+    /// Those that only some interleavings of threads show: tests/models.rs.
+    pub const BETWEEN_THREADS: &'static [Bug] = &[
+        Bug::EventBeforeBaton,
+        Bug::NotifiedWithoutLock,
+        Bug::SettledByFlusherOnly,
+        Bug::EnlistedBehindClose,
+        Bug::EndBeforeUndecided,
+        Bug::BoundsOfTwoMoments,
+    ];
 }
 
 #[cfg(not(feature = "sim"))]

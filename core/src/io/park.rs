@@ -2,10 +2,11 @@
 //! its clock run to the deadline instead.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
+use super::bugs::{Bug, planted};
 use super::clock::Clock;
+use super::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use super::sync::{Condvar, Mutex};
 
 /// Something that happens again and again. A waiter notes `seen`, checks its condition, then waits for the counter
@@ -29,7 +30,9 @@ impl Event {
         self.count.fetch_add(1, Ordering::SeqCst);
         if self.waiters.load(Ordering::SeqCst) > 0 {
             // The lock closes the gap between a waiter's last look at the counter and its sleep.
-            drop(self.lock.lock());
+            if !planted(Bug::NotifiedWithoutLock) {
+                drop(self.lock.lock());
+            }
             self.moved.notify_all();
         }
     }

@@ -4,11 +4,23 @@
 //! owes nothing to what its parent's threads were doing. A library that parks its waiters in one table of the process
 //! would leave the child that table as it was, with a part of it locked for ever, or with waiters in it whose stacks
 //! the child's own threads get.
+//!
+//! Locks, atomics and threads are named here for the whole core. With the feature `models` all of them are the crate
+//! shuttle's: one thread at a time runs, and at each of these calls the model says which goes on (tests/models.rs).
+//! What outlives one run of a model, as a static does, stays the standard library's.
 
-use std::sync::{self, PoisonError, TryLockError};
+#[cfg(feature = "models")]
+use shuttle::sync;
+#[cfg(not(feature = "models"))]
+use std::sync;
+use std::sync::{PoisonError, TryLockError};
 use std::time::Duration;
 
-pub use std::sync::{MutexGuard, RwLockReadGuard, RwLockWriteGuard};
+#[cfg(feature = "models")]
+pub use shuttle::thread;
+#[cfg(not(feature = "models"))]
+pub use std::thread;
+pub use sync::{MutexGuard, RwLockReadGuard, RwLockWriteGuard, atomic};
 
 /// One thread at a time.
 #[derive(Debug, Default)]

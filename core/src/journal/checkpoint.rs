@@ -8,6 +8,7 @@ use crate::format::control::{CheckpointHead, Place};
 use crate::format::files::{Head, SegmentHeader};
 use crate::format::frame::{self, Frame, Kind, Payload, Seal};
 use crate::io::File;
+use crate::io::sync::atomic::Ordering;
 use crate::limits::{ALLOCATION_MAX, ENTRIES_PER_HOLD};
 use crate::types::{Durability, Lsn};
 
@@ -79,7 +80,7 @@ impl<F: Fold> Journal<F> {
             core.checkpoints = [CheckpointRef { lsn, last_part: previous }, core.checkpoints[0]];
             core.state_bytes = bytes;
         }
-        self.counters.checkpoints.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        self.counters.checkpoints.fetch_add(1, Ordering::Relaxed);
         self.write_head(false)
     }
 

@@ -1,8 +1,7 @@
 //! What the journal counts. Nothing here costs an append more than its group: each number has one writer at a time, the
 //! holder of a baton, so it is raised by a load and a store.
 
-use std::sync::atomic::{AtomicU64, Ordering};
-
+use crate::io::sync::atomic::{AtomicU64, Ordering};
 use crate::types::{BOUNDS, FLUSH_NANOS, GROUP_FRAMES, Histogram, Lsn};
 
 /// What the journal counts.

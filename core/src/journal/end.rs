@@ -1,13 +1,12 @@
 //! The end of a journal: first the door closes for callers, then what they placed is flushed, then come the last words.
 //! After that nothing is written, whoever is in the middle of a call: the next life goes on in the same segment.
 
-use std::sync::atomic::Ordering;
-
 use super::reserve::Claim;
 use super::{Fold, Journal};
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::control::Place;
 use crate::format::files::SegmentHeader;
+use crate::io::sync::atomic::Ordering;
 use crate::types::{Durability, Lsn};
 
 /// Frames are placed by callers and by the journal itself.

@@ -1,7 +1,6 @@
 //! From a placed frame to a kept promise: groups are written under one baton and flushed under another, and whoever
 //! waits for a frame leads.
 
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use super::baton::Baton;
@@ -18,6 +17,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::io::branches::branch;
 use crate::io::bugs::{Bug, planted};
 use crate::io::sync::Mutex;
+use crate::io::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use crate::io::{Event, Machine, fork};
 use crate::limits::FRAME_MAX;
 use crate::types::{Durability, Lsn};
@@ -222,7 +222,13 @@ impl<F: Fold> Journal<F> {
             match missing {
                 NoRoom::Group => self.reach(last, Durability::Os, None).map(drop)?,
                 NoRoom::Spare(bytes) => self.prepare_spare(bytes)?,
-                NoRoom::Unsynced => self.reach(oldest, Durability::Disk, None).map(drop)?,
+                NoRoom::Unsynced => {
+                    self.reach(oldest, Durability::Disk, None)?;
+                    // Whoever flushed may be just about to: nothing would be left to wait for meanwhile.
+                    if !planted(Bug::SettledByFlusherOnly) {
+                        self.settle(oldest);
+                    }
+                }
             }
         }
     }
@@ -327,6 +333,10 @@ impl<F: Fold> Journal<F> {
         let Some(mut baton) = self.write.take() else { return Ok(false) };
         self.check().map_err(|_| self.indeterminate())?;
         let result = self.write_group(&mut baton);
+        if planted(Bug::EventBeforeBaton) {
+            self.progress.happen();
+            return result.map(|()| true);
+        }
         // The event comes after the baton is free: whoever it wakes can lead.
         drop(baton);
         self.progress.happen();
@@ -394,9 +404,14 @@ impl<F: Fold> Journal<F> {
         self.durable.fetch_max(target, Ordering::AcqRel);
         // Only now: a roll settles the old segment by the durable LSN that it reads under the lock. Whichever comes
         // first, the roll or this, one of the two sees both.
-        let settled = self.core.lock().settle(target);
-        settled.into_iter().for_each(|n| self.segments.settle(n));
+        self.settle(target);
         Ok(())
+    }
+
+    /// Takes the segments off the list of those to flush that are sealed and durable to their last frame.
+    fn settle(&self, durable: Lsn) {
+        let settled = self.core.lock().settle(durable);
+        settled.into_iter().for_each(|n| self.segments.settle(n));
     }
 
     fn sync(&self, segment: &Segment) -> Result<()> {
@@ -425,7 +440,7 @@ impl<F: Fold> Journal<F> {
         }
         self.bell.happen();
         // The close sets the flag first and empties the list then: one of the two sees this call.
-        if self.is_shut() {
+        if self.is_shut() && !planted(Bug::EnlistedBehindClose) {
             self.tend_callbacks();
         }
     }

@@ -2,7 +2,6 @@
 
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use super::core::Core;
 use super::scan::FIRST;
@@ -12,6 +11,7 @@ use super::{Fold, Journal};
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::files::SegmentHeader;
 use crate::io::bugs::{Bug, planted};
+use crate::io::sync::atomic::Ordering;
 use crate::limits::SEGMENT_MAX;
 use crate::types::Lsn;
 

@@ -4,10 +4,10 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::segments::Bytes;
 use crate::io::sync::Mutex;
+use crate::io::sync::atomic::{AtomicUsize, Ordering};
 
 const BLOCK: usize = 256 << 10;
 const KEEP: usize = 4 << 20;

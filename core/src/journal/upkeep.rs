@@ -1,8 +1,6 @@
 //! What the journal does besides appends: on the keeper's thread groups nobody waits for, zeros ahead and callbacks, on
 //! the flusher's flushes, marks and the next segment; all of it in `drive`.
 
-use std::sync::atomic::Ordering;
-
 use super::core::{Draft, Placed};
 use super::flow::FLUSH_BYTES;
 use super::reserve::Claim;
@@ -12,6 +10,7 @@ use crate::error::Result;
 use crate::format::control::Place;
 use crate::format::frame::{self, Kind};
 use crate::io::bugs::{Bug, planted};
+use crate::io::sync::atomic::Ordering;
 use crate::types::{Durability, Lsn};
 
 const MS: u64 = 1_000_000;

@@ -2,7 +2,6 @@
 
 use std::ops::Range;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use rustc_hash::FxHashMap;
 
@@ -13,6 +12,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::format::footer::{self, Aborted, Decisions, Footer, FooterHead, Holding};
 use crate::io::bugs::{Bug, planted};
 use crate::io::sync::Mutex;
+use crate::io::sync::atomic::{AtomicU64, Ordering};
 use crate::journal::{Bytes, SegmentInfo, Segments};
 use crate::types::{Instance, Offset, Timestamp};
 

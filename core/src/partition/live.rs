@@ -3,7 +3,6 @@
 use std::collections::VecDeque;
 use std::ops::Range;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use super::index::Footers;
 use super::plan::Plan;
@@ -12,10 +11,11 @@ use super::time;
 use super::undecided::Undecided;
 use super::wait::{Signal, Watch, Watchers};
 use super::written::{Shown, What, Written};
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::Result;
 use crate::format::footer::{Aborted, Decisions, Holding, Run, extend};
 use crate::io::bugs::{Bug, planted};
 use crate::io::sync::Mutex;
+use crate::io::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use crate::journal::Segments;
 use crate::types::{Bounds, Durability, Instance, Isolation, Lsn, Offset, Timestamp, TimestampType};
 
@@ -158,9 +158,14 @@ impl Partition {
     }
     /// What can be read now.
     pub fn bounds(&self) -> Bounds {
-        // The end first: what is undecided below it is known by now, and stays so until it is decided.
-        let end = self.visible.load(Ordering::SeqCst);
-        let undecided = self.undecided_from.load(Ordering::SeqCst);
+        // What is undecided below an end is known before the end moves there. Both as of one moment, at which the end
+        // stood still: else half of a transaction that is decided in between would lie below the stable offset.
+        let (end, undecided) = loop {
+            let seen = (self.visible.load(Ordering::SeqCst), self.undecided_from.load(Ordering::SeqCst));
+            if seen.0 == self.visible.load(Ordering::SeqCst) || planted(Bug::BoundsOfTwoMoments) {
+                break seen;
+            }
+        };
         let start = self.start.load(Ordering::SeqCst).min(end);
         let stable = if planted(Bug::StableNotHeldBack) { end } else { undecided.clamp(start, end) };
         Bounds { start, stable, end }
@@ -249,6 +254,7 @@ impl Partition {
         match shown {
             Shown::Records(end) => self.show(end),
             Shown::Undecided(producer_id, first, end) => {
+                let _ = planted(Bug::EndBeforeUndecided).then(|| self.show(end));
                 let mut open = self.open.lock();
                 open.begin(producer_id, first);
                 // Before the end moves over it.
@@ -386,21 +392,6 @@ impl Partition {
             self.hint.store(found, Ordering::Relaxed);
         }
         Ok(())
-    }
-
-    /// The answer to an offset outside of the partition.
-    pub fn out_of_range(&self, offset: Offset) -> Error {
-        let Bounds { start, end, .. } = self.bounds();
-        let (topic, number) = (&self.topic, self.number);
-        let values = format!("topic={topic} partition={number} offset={offset} start={start} end={end}");
-        Error::new(ErrorKind::OffsetOutOfRange, format!("no such offset; read from start to end, {values}"))
-    }
-
-    /// The answer once the topic is deleted.
-    pub fn gone(&self) -> Error {
-        let (topic, number) = (&self.topic, self.number);
-        let text = "the topic was deleted; open the partition again if it was created anew";
-        Error::new(ErrorKind::UnknownTopicOrPartition, format!("{text}, topic={topic} partition={number}"))
     }
 }
 

@@ -7,6 +7,7 @@ mod place;
 mod plan;
 mod rebuild;
 mod records;
+mod refusals;
 #[cfg(test)]
 mod tests;
 mod time;

@@ -1,10 +1,10 @@
 //! Who waits for a partition to grow. Without watchers a move of the visible end costs one load.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use super::Partition;
 use crate::io::sync::Mutex;
+use crate::io::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use crate::io::{Event, fork};
 
 /// How a watcher hears that something has moved: by an event that a thread may park on, and, once each time it was

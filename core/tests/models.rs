@@ -1,0 +1,356 @@
+//! Models of what threads do to each other: short stories of a few threads on one engine, told again and again, each
+//! time with another interleaving of their locks, atomics and waits. The crate shuttle stands in for the standard
+//! library (`io/sync.rs`), runs one thread at a time and chooses who goes on; a thread that waits for what nobody will
+//! do is found as a deadlock. All atomics count as sequentially consistent here: weaker orders are not explored.
+//!
+//! A failure prints its schedule. With it in the environment variable `SCHEDULE` a test tells that story once more;
+//! `MODELS=<n>` has each told n times by each of the two ways to choose:
+//! `cargo test --package oncelog --features models --test models -- <name>`.
+#![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
+
+use std::ops::Deref;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use oncelog::io::{Event, Machine, Park};
+use oncelog::sim::{Bug, World, plant};
+use oncelog::{
+    AppendOptions, Appended, Batch, ConsumerOptions, Durability, Engine, EngineOptions, ErrorKind, ProducerOptions,
+    ReadOptions, Record, Records, Result, Ticket, TopicOptions, TopicPartition,
+};
+use shuttle::scheduler::{PctScheduler, RandomScheduler, ReplayScheduler, Scheduler};
+use shuttle::thread;
+use shuttle::{Config, FailurePersistence, MaxSteps, Runner};
+
+/// Interleavings of each model, by each of the two ways to choose.
+const TIMES: usize = 2_000;
+/// Seeds that are tried, each by both ways to choose, until a planted mistake shows.
+const HUNTS: u64 = 50;
+/// Calls of a model in one interleaving, many times what any takes: beyond it somebody runs in circles.
+const STEPS: usize = 100_000;
+/// Switches away from a thread that could go on, of the second way to choose: few show most mistakes.
+const SWITCHES: usize = 4;
+
+/// Time stands still. The engine's own threads sleep until somebody rings; for anybody else a deadline is past once
+/// the others were let go first.
+struct Bells;
+
+impl Park for Bells {
+    fn park(&self, event: &Event, seen: u64, deadline: Option<u64>) -> bool {
+        let own = thread::current().name().is_some_and(|name| name.starts_with("oncelog-"));
+        if own || deadline.is_none() {
+            return event.block(seen, None);
+        }
+        thread::yield_now();
+        event.seen() != seen
+    }
+}
+
+/// An engine that a failed model leaves as it is: closing it would wait for threads that are not run any more.
+struct Held(Option<Engine>);
+
+impl Deref for Held {
+    type Target = Engine;
+    fn deref(&self) -> &Engine {
+        self.0.as_ref().unwrap()
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            std::mem::forget(self.0.take());
+        }
+    }
+}
+
+/// A world with topic `os` and topic `disk`, each of one partition at that level, and its engine.
+fn begin(options: EngineOptions) -> (World, Arc<Held>) {
+    let world = World::new(1);
+    // So that what lies for ever ahead is no moment of this clock.
+    world.advance(1);
+    let engine = open(&world, options);
+    for (topic, level) in [("os", Durability::Os), ("disk", Durability::Disk)] {
+        engine.create_topic(topic, TopicOptions::new().durability(level)).unwrap();
+    }
+    (world, Arc::new(engine))
+}
+
+fn options() -> EngineOptions {
+    Engine::options().segment_bytes(64 << 10).durability(Durability::Os)
+}
+
+fn open(world: &World, options: EngineOptions) -> Held {
+    let machine = Machine { park: Arc::new(Bells), ..world.machine() };
+    Held(Some(options.open_on(machine).unwrap()))
+}
+
+/// Places a record; its ticket.
+fn append(engine: &Engine, topic: &str, value: &[u8], level: Durability) -> Result<Ticket<Appended>> {
+    let mut batch = Batch::builder();
+    batch.push(&Record::new(value), 1)?;
+    engine.partition(topic, 0)?.append_with(&batch.build()?, AppendOptions::new().durability(level))
+}
+
+fn values(records: &Records) -> Vec<String> {
+    records.iter().map(|record| String::from_utf8(record.unwrap().value().unwrap().to_vec()).unwrap()).collect()
+}
+
+/// All of a topic.
+fn read(engine: &Engine, topic: &str) -> Vec<String> {
+    values(&engine.partition(topic, 0).unwrap().read(0, ReadOptions::new().max_bytes(1 << 20)).unwrap())
+}
+
+/// What a log holds that was closed, or lost its power, of a topic.
+fn left(world: &World, topic: &str) -> Vec<String> {
+    read(&open(world, options().threads(false)), topic)
+}
+
+/// Appenders at both levels and a reader who is woken by what they do: it sees one prefix after the other, in order, to
+/// the end. A wake-up that is lost leaves it waiting for ever.
+fn publish() {
+    let (_world, engine) = begin(options());
+    let appenders = [["os", "disk"], ["disk", "os"]].map(|topics| {
+        let engine = engine.clone();
+        thread::spawn(move || {
+            for topic in topics {
+                let level = if topic == "os" { Durability::Os } else { Durability::Disk };
+                append(&engine, topic, topics[0].as_bytes(), level).unwrap().wait().unwrap();
+            }
+        })
+    });
+    let reader = {
+        let engine = engine.clone();
+        thread::spawn(move || {
+            let consumer = engine.consumer(ConsumerOptions::new()).unwrap();
+            consumer.assign(&["os", "disk"].map(|topic| TopicPartition::new(topic, 0))).unwrap();
+            let mut seen = [0, 0];
+            while seen != [2, 2] {
+                for record in &consumer.poll(Duration::MAX).unwrap() {
+                    let record = record.unwrap();
+                    let next = &mut seen[usize::from(record.topic() == "disk")];
+                    assert_eq!(record.offset(), *next, "a prefix, in order");
+                    *next += 1;
+                }
+            }
+        })
+    };
+    appenders.into_iter().for_each(|appender| appender.join().unwrap());
+    reader.join().unwrap();
+    engine.close().unwrap();
+}
+
+/// Whoever gives a baton up, of the write or of the flush, leaves nobody waiting who would have to lead now. No thread
+/// of the engine runs that could help.
+fn hand_over() {
+    let (_world, engine) = begin(options().threads(false));
+    let appenders = [Durability::Os, Durability::Disk, Durability::Disk].map(|level| {
+        let engine = engine.clone();
+        thread::spawn(move || append(&engine, "os", b"x", level).and_then(Ticket::wait).map(drop).unwrap())
+    });
+    appenders.into_iter().for_each(|appender| appender.join().unwrap());
+    assert_eq!(read(&engine, "os").len(), 3);
+}
+
+/// Segments that hold two records each: appenders roll, make the next segment and flush the one before, and nobody
+/// stalls. What was flushed when its segment was left makes room like all else.
+fn roll() {
+    let (_world, engine) = begin(options().threads(false));
+    let appenders = [(Durability::Os, 6), (Durability::Disk, 1)].map(|(level, count)| {
+        let engine = engine.clone();
+        thread::spawn(move || {
+            for _ in 0..count {
+                append(&engine, "os", &[b'x'; 24 << 10], level).unwrap().wait().unwrap();
+            }
+        })
+    });
+    appenders.into_iter().for_each(|appender| appender.join().unwrap());
+    assert_eq!(read(&engine, "os").len(), 7);
+    engine.close().unwrap();
+}
+
+/// A close beside an append, a ticket that is waited for, one that calls back, and another close: an append is refused
+/// or kept, what was placed before is kept, and whoever asked for an answer gets one.
+fn close() {
+    let (world, engine) = begin(options());
+    let ticket = append(&engine, "disk", b"waited for", Durability::Disk).unwrap();
+    let called = append(&engine, "os", b"calls back", Durability::Disk).unwrap();
+    let answers = Arc::new(Mutex::new(Vec::new()));
+    let waiter = thread::spawn(move || ticket.wait().map(drop).unwrap());
+    let caller = {
+        let answers = answers.clone();
+        thread::spawn(move || called.on_done(move |answer| answers.lock().unwrap().push(answer.is_ok())))
+    };
+    let appender = {
+        let engine = engine.clone();
+        thread::spawn(move || {
+            let kept = append(&engine, "disk", b"beside", Durability::Disk).and_then(Ticket::wait);
+            kept.map(drop).inspect_err(|error| assert_eq!(error.kind(), ErrorKind::Closed, "{error}")).is_ok()
+        })
+    };
+    let closer = {
+        let engine = engine.clone();
+        thread::spawn(move || engine.close().unwrap())
+    };
+    engine.close().unwrap();
+    closer.join().unwrap();
+    let kept = appender.join().unwrap();
+    waiter.join().unwrap();
+    caller.join().unwrap();
+    assert_eq!(*answers.lock().unwrap(), [true], "called back once");
+    drop(engine);
+    assert_eq!(left(&world, "os"), ["calls back"]);
+    let expected = if kept { vec!["waited for", "beside"] } else { vec!["waited for"] };
+    assert_eq!(left(&world, "disk"), expected);
+}
+
+/// Transactions in the log before they are decided, one aborted and one committed, beside a plain append: a reader of
+/// what is committed never sees the one, sees all of the other at once, and is woken by the decision.
+fn stable() {
+    let (_world, engine) = begin(options());
+    let writer = {
+        let engine = engine.clone();
+        thread::spawn(move || {
+            let producer = engine.transactional_producer("tp", ProducerOptions::new().transaction_buffer(0)).unwrap();
+            for end in ["abort", "commit"] {
+                let mut transaction = producer.begin_transaction().unwrap();
+                transaction.send("os", Record::new(format!("{end} 1").as_bytes())).unwrap();
+                transaction.send("os", Record::new(format!("{end} 2").as_bytes())).unwrap();
+                if end == "abort" {
+                    transaction.abort().unwrap();
+                } else {
+                    transaction.commit().unwrap();
+                }
+            }
+        })
+    };
+    let appender = {
+        let engine = engine.clone();
+        thread::spawn(move || append(&engine, "os", b"plain", Durability::Os).and_then(Ticket::wait).map(drop).unwrap())
+    };
+    let consumer = engine.consumer(ConsumerOptions::new()).unwrap();
+    consumer.assign(&[TopicPartition::new("os", 0)]).unwrap();
+    let (mut seen, mut before) = (Vec::new(), 0);
+    while seen.len() < 3 {
+        let polled = values(&consumer.poll(Duration::MAX).unwrap());
+        assert!(polled.iter().all(|value| !value.starts_with("abort")), "{polled:?}");
+        assert_eq!(polled.iter().filter(|value| value.starts_with("commit")).count() % 2, 0, "{polled:?}");
+        seen.extend(polled);
+        let bounds = engine.partition("os", 0).unwrap().bounds();
+        assert!(before <= bounds.stable && bounds.stable <= bounds.end, "{bounds:?} behind {before}");
+        before = bounds.stable;
+    }
+    writer.join().unwrap();
+    appender.join().unwrap();
+    seen.retain(|value| value != "plain");
+    assert_eq!(seen, ["commit 1", "commit 2"]);
+    engine.close().unwrap();
+}
+
+/// The power goes at any moment: what was acknowledged at level `disk` is there afterwards.
+fn power() {
+    let (world, engine) = begin(options().threads(false));
+    let appenders =
+        [("os", Durability::Os), ("disk", Durability::Disk), ("disk", Durability::Disk)].map(|(topic, level)| {
+            let engine = engine.clone();
+            thread::spawn(move || {
+                let kept = append(&engine, topic, b"x", level).and_then(Ticket::wait);
+                kept.is_ok_and(|_| level == Durability::Disk)
+            })
+        });
+    world.crash();
+    let kept = appenders.into_iter().map(|appender| appender.join().unwrap()).filter(|kept| *kept).count();
+    drop(engine);
+    let left = left(&world, "disk").len();
+    assert!(left >= kept, "{kept} acknowledged, {left} left");
+}
+
+fn config(persistence: FailurePersistence) -> Config {
+    let mut config = Config::new();
+    config.stack_size = 256 << 10;
+    config.max_steps = MaxSteps::FailAfter(STEPS);
+    config.silence_warnings = true;
+    config.failure_persistence = persistence;
+    // What a failure leaves is not run on, see `Held`.
+    config.ungraceful_shutdown_config.immediately_return_on_panic = true;
+    config
+}
+
+/// Tells a model again and again: by chance at every call, and with few switches, at places chosen by chance.
+fn tell(model: fn()) {
+    let run =
+        |scheduler: Box<dyn Scheduler + Send>| Runner::new(scheduler, config(FailurePersistence::Print)).run(model);
+    if let Ok(schedule) = std::env::var("SCHEDULE") {
+        run(Box::new(ReplayScheduler::new_from_encoded(&schedule)));
+        return;
+    }
+    let times = std::env::var("MODELS").map_or(TIMES, |times| times.parse().unwrap());
+    run(Box::new(RandomScheduler::new_from_seed(1, times)));
+    run(Box::new(PctScheduler::new_from_seed(1, SWITCHES, times)));
+}
+
+#[test]
+fn a_reader_sees_one_prefix_after_the_other_and_no_wake_up_is_lost() {
+    tell(publish);
+}
+
+#[test]
+fn who_gives_a_baton_up_leaves_nobody_waiting() {
+    tell(hand_over);
+}
+
+#[test]
+fn appenders_that_roll_never_stall() {
+    tell(roll);
+}
+
+#[test]
+fn a_close_keeps_or_refuses_and_answers_everybody() {
+    tell(close);
+}
+
+#[test]
+fn what_is_stable_waits_for_decisions_and_moves_with_them() {
+    tell(stable);
+}
+
+#[test]
+fn what_is_acknowledged_survives_a_power_cut_at_any_moment() {
+    tell(power);
+}
+
+/// The model that shows a mistake.
+fn made_for(bug: Bug) -> Option<fn()> {
+    Some(match bug {
+        Bug::AckBeforeFlush | Bug::DurableCountedAtFlushEnd => power,
+        Bug::StableNotHeldBack | Bug::EndBeforeUndecided | Bug::BoundsOfTwoMoments => stable,
+        Bug::EventBeforeBaton => hand_over,
+        Bug::NotifiedWithoutLock => publish,
+        Bug::SettledByFlusherOnly => roll,
+        Bug::EnlistedBehindClose => close,
+        _ => return None,
+    })
+}
+
+/// Whether a planted mistake shows. On a thread of its own: shuttle leaves one on which it has failed unfit for more.
+fn shows(bug: Bug, model: fn(), scheduler: impl Scheduler + Send + 'static) -> bool {
+    let run = move || {
+        let _planted = plant(bug);
+        Runner::new(scheduler, config(FailurePersistence::None)).run(model)
+    };
+    std::thread::spawn(run).join().is_err()
+}
+
+#[test]
+fn every_mistake_between_threads_is_caught() {
+    assert!(Bug::BETWEEN_THREADS.iter().all(|bug| made_for(*bug).is_some()));
+    for bug in Bug::ALL {
+        let Some(model) = made_for(*bug) else { continue };
+        let caught = (1..=HUNTS).find(|seed| {
+            shows(*bug, model, RandomScheduler::new_from_seed(*seed, 200))
+                || shows(*bug, model, PctScheduler::new_from_seed(*seed, SWITCHES, 200))
+        });
+        let seed = caught.unwrap_or_else(|| panic!("no model shows {bug:?}"));
+        println!("{bug:?}: shown with seed {seed}");
+    }
+}
