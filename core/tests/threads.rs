@@ -1,4 +1,4 @@
-//! Many threads on one engine, on a real disk: appenders at both levels, transactions, a consumer that polls while they
+//! Many threads on one engine, on a real disk: appenders at both levels, transactions, consumers that poll while they
 //! write, segments so small that they roll all the time. Whatever the interleaving, every record is there once.
 #![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
@@ -17,16 +17,18 @@ fn batch(text: &str) -> Batch {
     builder.build().expect("a batch")
 }
 
-/// Everything in a partition, in order.
+/// Everything in a partition that is committed, in order.
 fn read_all(engine: &Engine, topic: &str, number: u32) -> Vec<String> {
     let partition = engine.partition(topic, number).expect("a partition");
-    let mut out = Vec::new();
-    while (out.len() as u64) < partition.bounds().end {
-        for record in &partition.read(out.len() as u64, ReadOptions::new()).expect("readable") {
+    let (mut at, mut out) = (0, Vec::new());
+    while at < partition.bounds().end {
+        let records = partition.read(at, ReadOptions::new()).expect("readable");
+        for record in &records {
             let record = record.expect("whole");
-            assert_eq!(record.offset(), out.len() as u64);
+            assert!(record.offset() >= at, "in order");
             out.push(String::from_utf8(record.value().unwrap_or_default().to_vec()).expect("text"));
         }
+        at = records.next_offset(topic, number).expect("read");
     }
     out
 }
@@ -74,8 +76,10 @@ fn append_all(engine: &Engine, i: usize, name: &str, appends: usize) {
     }
 }
 
-fn pay_all(engine: &Engine, name: &str, payments: usize) {
-    let producer = engine.transactional_producer(name, ProducerOptions::new()).expect("a producer");
+fn pay_all(engine: &Engine, name: &str, payments: usize, streams: bool) {
+    let options = ProducerOptions::new();
+    let options = if streams { options.transaction_buffer(0) } else { options };
+    let producer = engine.transactional_producer(name, options).expect("a producer");
     for n in 0..payments {
         let text = format!("{name}:{n}");
         let begin = || {
@@ -95,35 +99,44 @@ fn pay_all(engine: &Engine, name: &str, payments: usize) {
     }
 }
 
-#[test]
-fn many_threads_append_read_and_commit_and_nothing_is_lost_or_doubled() {
+/// So many appenders, transactional producers, every second of which streams, and readers of either topic at once.
+fn run_at_once(many: usize) {
     let dir = tempfile::tempdir().expect("a directory");
     let engine = Engine::options().segment_bytes(64 << 10).open(dir.path()).expect("a log");
     engine.create_topic("plain", TopicOptions::new().partitions(3)).expect("made");
     engine.create_topic("paid", TopicOptions::new().partitions(2)).expect("made");
-    let appenders: Vec<String> = (0..4).map(|i| format!("appender{i}")).collect();
-    let payers: Vec<String> = (0..3).map(|i| format!("payer{i}")).collect();
-    let (appends, payments) = (1500, 300);
+    let appenders: Vec<String> = (0..many).map(|i| format!("appender{i}")).collect();
+    let payers: Vec<String> = (0..many).map(|i| format!("payer{i}")).collect();
+    let (appends, payments) = (4000 / many, 800 / many);
     let done = AtomicBool::new(false);
-    let consumer = engine.consumer(ConsumerOptions::new().group("g")).expect("a consumer");
-    let all: Vec<_> = (0..3).map(|n| TopicPartition::new("plain", n)).collect();
-    consumer.assign(&all).expect("assigned");
-    let seen = std::thread::scope(|scope| {
+    let reader = |topic: &str, partitions: u32| {
+        let consumer = engine.consumer(ConsumerOptions::new()).expect("a consumer");
+        let all: Vec<_> = (0..partitions).map(|n| TopicPartition::new(topic, n)).collect();
+        consumer.assign(&all).expect("assigned");
+        consumer
+    };
+    std::thread::scope(|scope| {
         let (engine, done) = (&engine, &done);
-        let reader = scope.spawn(|| read_until(&consumer, done));
+        let read = |topic, partitions| {
+            let consumer = reader(topic, partitions);
+            scope.spawn(move || read_until(&consumer, done))
+        };
+        let readers: Vec<_> = (0..many).map(|_| (read("plain", 3), read("paid", 2))).collect();
         let mut writers = Vec::new();
         for (i, name) in appenders.iter().enumerate() {
             writers.push(scope.spawn(move || append_all(engine, i, name, appends)));
         }
-        for name in &payers {
-            writers.push(scope.spawn(move || pay_all(engine, name, payments)));
+        for (i, name) in payers.iter().enumerate() {
+            writers.push(scope.spawn(move || pay_all(engine, name, payments, i % 2 == 1)));
         }
         writers.into_iter().for_each(|w| w.join().expect("a writer"));
         engine.flush().expect("flushed");
         done.store(true, Ordering::SeqCst);
-        reader.join().expect("the reader")
+        for (plain, paid) in readers {
+            let seen = (plain.join().expect("a reader"), paid.join().expect("a reader"));
+            assert_eq!(seen, (many * appends, 2 * many * payments), "a consumer saw every record once, {many} at once");
+        }
     });
-    assert_eq!(seen, appenders.len() * appends, "the consumer saw every record once");
     let check = |engine: &Engine| {
         let plain: Vec<String> = (0..3).flat_map(|n| read_all(engine, "plain", n)).collect();
         assert_complete(&plain, &appenders, appends);
@@ -134,6 +147,11 @@ fn many_threads_append_read_and_commit_and_nothing_is_lost_or_doubled() {
     check(&engine);
     engine.close().expect("closed");
     check(&Engine::open(dir.path()).expect("opened again"));
+}
+
+#[test]
+fn one_two_and_eight_of_each_append_read_and_commit_at_once_and_nothing_is_lost_or_doubled() {
+    [1, 2, 8].into_iter().for_each(run_at_once);
 }
 
 #[test]
