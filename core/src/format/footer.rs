@@ -23,6 +23,8 @@ const ABORTED: usize = 24;
 const RUN: usize = 24;
 /// Flag: in a partition without decisions here nothing is undecided below its end offset.
 const COMPLETE: u32 = 1;
+/// Flag: frames were missing when this was made from the others; there may have been decisions among them.
+const GAPS: u32 = 2;
 const BARE: u32 = 1 << 31;
 /// A run is cut at this many bytes, so that a look-up never steps over more than that.
 pub const RUN_MAX: u32 = 32 << 10;
@@ -66,6 +68,25 @@ pub struct Aborted {
     pub end: u64,
 }
 
+impl Aborted {
+    /// Nobody knows how transactions with these offsets were decided, unless something else says so: frames are lost.
+    pub fn doubt(first: u64, end: u64) -> Aborted {
+        Aborted { producer_id: i64::MIN, first, end }
+    }
+
+    /// The same of one producer's.
+    pub fn doubt_of(producer_id: i64, first: u64, end: u64) -> Aborted {
+        // Ids of producers are not negative.
+        Aborted { producer_id: i64::MIN.saturating_add(1).wrapping_add(producer_id), first, end }
+    }
+
+    /// True if nobody knows how a producer's transaction with these offsets was decided.
+    pub fn doubts(&self, producer_id: i64, offsets: std::ops::Range<u64>) -> bool {
+        let whose = [i64::MIN, Self::doubt_of(producer_id, 0, 0).producer_id];
+        whose.contains(&self.producer_id) && self.first < offsets.end && offsets.start < self.end
+    }
+}
+
 /// What the decisions in a segment, or the lack of them, mean to one partition.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Decisions {
@@ -88,6 +109,14 @@ pub struct FooterHead {
     pub end: u64,
     pub first_lsn: u64,
     pub last_lsn: u64,
+}
+
+/// Says of a footer that frames were missing when it was made from the others.
+pub fn mark_gaps(footer: &mut [u8]) {
+    let flags = get_u32(footer, 28) | GAPS;
+    put_u32(footer, 28, flags);
+    let sum = checksum(footer);
+    put_u32(footer, 8, sum);
 }
 
 /// Encodes a footer; `holdings` and `decisions` must be sorted by instance. `complete`: partitions that `decisions`
@@ -190,6 +219,11 @@ impl<B: AsRef<[u8]>> Footer<B> {
     /// True if in a partition without decisions here nothing is undecided below its end offset.
     pub fn is_complete(&self) -> bool {
         get_u32(self.bytes.as_ref(), 28) & COMPLETE != 0
+    }
+
+    /// True if frames were missing when it was made from the others.
+    pub fn has_gaps(&self) -> bool {
+        get_u32(self.bytes.as_ref(), 28) & GAPS != 0
     }
 
     fn decision(&self, i: usize) -> &[u8] {

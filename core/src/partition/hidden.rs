@@ -3,32 +3,70 @@
 use super::Partition;
 use super::index::Footers;
 use super::plan::Plan;
-use super::records::{Candidate, Share};
+use super::records::{Candidate, Loss, Share};
 use super::written::Shown;
-use crate::error::Result;
+use crate::error::{Error, ErrorKind, Result};
 use crate::format::batch::BatchHeader;
+use crate::format::files::SegmentHeader;
 use crate::format::footer::Aborted;
 use crate::journal::Segments;
 use crate::types::{Durability, Offset};
+
+/// What a read at read_committed does not show.
+#[derive(Default)]
+pub(super) struct Hidden {
+    /// Batches whose transaction was aborted, or may have been; sorted.
+    aborted: Vec<Aborted>,
+    /// Where frames are missing, if some may have been: segment and byte.
+    gap: (u64, u64),
+}
 
 impl Share {
     /// True for a batch of an aborted transaction.
     #[inline]
     pub(super) fn hides(&self, batch: &BatchHeader) -> bool {
-        batch.is_transactional() && !self.aborted.is_empty() && self.is_aborted(batch)
+        batch.is_transactional() && !self.hidden.aborted.is_empty() && self.is_aborted(batch)
+    }
+
+    /// True for a batch of a transaction whose decision may be lost.
+    #[inline]
+    pub(super) fn doubts(&self, batch: &BatchHeader) -> bool {
+        batch.is_transactional() && !self.hidden.aborted.is_empty() && self.is_doubtful(batch)
+    }
+
+    #[cold]
+    fn is_doubtful(&self, batch: &BatchHeader) -> bool {
+        let offset = |offset: i64| offset.max(0).unsigned_abs();
+        let offsets = offset(batch.base_offset)..offset(batch.last_offset()) + 1;
+        // They sort before all others.
+        let mut doubts = self.hidden.aborted.iter().take_while(|range| range.producer_id < 0);
+        doubts.any(|range| range.doubts(batch.producer_id, offsets.clone()))
+    }
+
+    /// What is said of such a batch.
+    #[cold]
+    pub(super) fn undecided(&self, offsets: std::ops::Range<Offset>) -> Error {
+        let (topic, partition, (segment, position)) = (&self.topic, self.partition, self.hidden.gap);
+        let file = SegmentHeader::name(segment, 0);
+        let values = format!("topic={topic} partition={partition} offsets={}..{}", offsets.start, offsets.end);
+        self.witness.lost(&Loss { topic, partition, offsets, file: &file, position });
+        let text = "the decision on a transaction is damaged, and nobody knows whether its records were committed; \
+                    read them at read_uncommitted, or read on";
+        Error::new(ErrorKind::Corrupt, format!("{text}, {values} segment={file} position={position}"))
     }
 
     #[cold]
     fn is_aborted(&self, batch: &BatchHeader) -> bool {
         let at = batch.base_offset.max(0).unsigned_abs();
         // A producer's transactions follow each other: the last that begins at or before the batch is the one.
-        let next = self.aborted.partition_point(|range| (range.producer_id, range.first) <= (batch.producer_id, at));
-        let before = next.checked_sub(1).and_then(|before| self.aborted.get(before));
+        let next =
+            self.hidden.aborted.partition_point(|range| (range.producer_id, range.first) <= (batch.producer_id, at));
+        let before = next.checked_sub(1).and_then(|before| self.hidden.aborted.get(before));
         before.is_some_and(|range| range.producer_id == batch.producer_id && at < range.end)
     }
 
     pub(super) fn count(&self) -> u64 {
-        if self.aborted.is_empty() {
+        if self.hidden.aborted.is_empty() {
             return self.end - self.from;
         }
         let mut hidden = 0;
@@ -42,7 +80,7 @@ impl Share {
     /// The offset behind the first `records` that are not hidden.
     pub(super) fn offset_behind(&self, records: u64) -> Offset {
         let mut behind = self.from.saturating_add(records);
-        if !self.aborted.is_empty() {
+        if !self.hidden.aborted.is_empty() {
             self.each_hidden(|batch| {
                 let start = batch.start.max(self.from);
                 let met = start < behind;
@@ -90,20 +128,26 @@ impl Partition {
         }
     }
 
-    /// What is aborted of a read, by producer and offset.
-    pub(super) fn aborted(&self, segments: &Segments, footers: &Footers, plan: &Plan) -> Result<Vec<Aborted>> {
-        let Some(first) = plan.first_segment() else { return Ok(Vec::new()) };
+    /// What is aborted of a read, by producer and offset; and where frames are missing, if there is doubt.
+    pub(super) fn aborted(&self, segments: &Segments, footers: &Footers, plan: &Plan) -> Result<Hidden> {
+        let Some(first) = plan.first_segment() else { return Ok(Hidden::default()) };
         let (from, end) = plan.range();
-        let mut aborted: Vec<Aborted> = Vec::new();
-        {
+        let (gapped, mut aborted) = (footers.gapped(), Vec::new());
+        let holds = {
             let live = self.live.lock();
             let ranges = live.decided.iter().flat_map(|(_, decisions)| &decisions.aborted).chain(&live.early);
             aborted.extend(ranges.filter(|range| range.first < end && range.end > from));
-        }
+            live.segments.iter().find(|segment| segment.number == gapped).map(|segment| segment.first())
+        };
         // After the live ones were seen: a segment is settled before they are forgotten.
-        footers.aborted(segments, self.instance(), first, (from, end), &mut aborted)?;
+        let mut sought = footers.aborted(segments, self.instance(), first, (from, end), &mut aborted)?;
+        if gapped > sought.gap && sought.decided.is_some() {
+            sought.meet(gapped, first, holds, &mut aborted);
+        }
         aborted.sort_unstable();
         aborted.dedup();
-        Ok(aborted)
+        let doubt = aborted.first().is_some_and(|range| range.producer_id < 0);
+        let position = if doubt { segments.gap(sought.gap).ok().flatten() } else { None };
+        Ok(Hidden { aborted, gap: (sought.gap, position.unwrap_or(0)) })
     }
 }

@@ -30,6 +30,8 @@ type Kept = Arc<Footer<Bytes>>;
 /// whose last frames are still on their way to the file.
 pub struct Footers {
     unsettled: AtomicU64,
+    /// The segment that goes on, if frames of it are missing.
+    gapped: AtomicU64,
     shelf: Mutex<Shelf>,
 }
 
@@ -48,12 +50,17 @@ struct Shelved {
 impl Footers {
     /// `first` is the number of the first segment that this life writes.
     pub fn new(first: u64) -> Self {
-        Self { unsettled: AtomicU64::new(first), shelf: Mutex::default() }
+        Self { unsettled: AtomicU64::new(first), gapped: AtomicU64::new(0), shelf: Mutex::default() }
     }
 
     /// The first segment whose holdings are still live runs.
     pub fn unsettled(&self) -> u64 {
         self.unsettled.load(Ordering::SeqCst)
+    }
+
+    /// The segment that went on when the log was opened, if frames of it are missing; else 0.
+    pub(super) fn gapped(&self) -> u64 {
+        self.gapped.load(Ordering::SeqCst)
     }
 
     /// Writes the footer of a sealed segment all of whose frames are written, and frees the live runs. Segments come in
@@ -69,7 +76,10 @@ impl Footers {
         }
         if let Some(info) = segments.info(number) {
             let head = head(&info);
-            let bytes = footer::encode(&head, &holdings, &decisions, true);
+            let mut bytes = footer::encode(&head, &holdings, &decisions, true);
+            if number == self.gapped() {
+                footer::mark_gaps(&mut bytes);
+            }
             let _ = segments.put_footer(number, &bytes);
             if let Some(footer) = whole(bytes, &head) {
                 self.keep(&info, Arc::new(footer));
@@ -90,6 +100,9 @@ impl Footers {
             Some(footer) => footer,
             None => whole(rebuild(segments, &info)?, &head).ok_or_else(invalid)?,
         };
+        if footer.has_gaps() {
+            self.gapped.store(number, Ordering::SeqCst);
+        }
         Ok((footer.holdings(), footer.decisions()))
     }
 
@@ -103,7 +116,8 @@ impl Footers {
         first: u64,
         (from, end): (Offset, Offset),
         found: &mut Vec<Aborted>,
-    ) -> Result<()> {
+    ) -> Result<Sought> {
+        let mut sought = Sought { gap: 0, decided: Some(0) };
         let mut at = first;
         while at < self.unsettled() {
             if let Some(footer) = self.get(segments, at)? {
@@ -116,16 +130,20 @@ impl Footers {
                     None if footer.is_complete() => footer.find(instance).map_or(0, |held| held.end_offset()),
                     None => 0,
                 };
-                if stable >= end {
-                    return Ok(());
+                if footer.has_gaps() {
+                    sought.meet(at, first, footer.find(instance).map(|held| held.first_offset()), found);
                 }
+                if stable >= end {
+                    return Ok(Sought { decided: None, ..sought });
+                }
+                sought.decided = sought.decided.max(Some(stable));
             }
             match segments.after(at) {
                 Some(next) => at = next,
                 None => break,
             }
         }
-        Ok(())
+        Ok(sought)
     }
 
     /// Plans what one settled segment below `below` holds from the plan's offset on; returns its number. If none holds
@@ -227,6 +245,25 @@ impl Footers {
             shelf.kept.remove(&oldest);
         }
         shelf.kept.insert(info.number, Shelved { generation: info.generation, footer, used });
+    }
+}
+
+/// How a search for aborted transactions ended.
+pub(super) struct Sought {
+    /// The last segment it met that misses frames; 0: none.
+    pub gap: u64,
+    /// What is decided for sure; `None`: all that was asked about.
+    pub decided: Option<Offset>,
+}
+
+impl Sought {
+    /// Segment `at` misses frames: what earlier ones, from `first` on, left open may have been decided there. What it
+    /// holds itself, from offset `holds` on, its own footer speaks of.
+    pub(super) fn meet(&mut self, at: u64, first: u64, holds: Option<Offset>, found: &mut Vec<Aborted>) {
+        self.gap = at;
+        if let Some(decided) = self.decided.filter(|_| at > first) {
+            found.push(Aborted::doubt(decided, holds.unwrap_or(Offset::MAX)));
+        }
     }
 }
 

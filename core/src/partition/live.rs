@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::ops::Range;
 use std::sync::Arc;
 
+use super::hidden::Hidden;
 use super::index::Footers;
 use super::plan::Plan;
 use super::records::{Records, Witness};
@@ -48,7 +49,7 @@ pub struct Partition {
 
 /// The runs of the newest segments, oldest segment first. A segment leaves when its footer has been written.
 pub(super) struct Live {
-    segments: VecDeque<LiveSegment>,
+    pub(super) segments: VecDeque<LiveSegment>,
     /// No segment between this one and the first in the list holds the partition. 0: none before holds it at all;
     /// `None`: not known, because the log was opened since.
     older: Option<u64>,
@@ -62,8 +63,8 @@ pub(super) struct Live {
     pub(super) early: Vec<Aborted>,
 }
 
-struct LiveSegment {
-    number: u64,
+pub(super) struct LiveSegment {
+    pub(super) number: u64,
     previous: u64,
     end: Offset,
     runs: Vec<Run>,
@@ -72,7 +73,7 @@ struct LiveSegment {
 }
 
 impl LiveSegment {
-    fn first(&self) -> Offset {
+    pub(super) fn first(&self) -> Offset {
         self.runs.first().map_or(self.end, |run| run.first_offset)
     }
 }
@@ -350,8 +351,8 @@ impl Partition {
             true => self.lsn_below(segments, footers, offset),
             false => 0,
         };
-        let aborted = if committed { self.aborted(segments, footers, &plan)? } else { Vec::new() };
-        plan.read(self, segments, before, aborted)
+        let hidden = if committed { self.aborted(segments, footers, &plan)? } else { Hidden::default() };
+        plan.read(self, segments, before, hidden)
     }
 
     /// A frame at or behind the one that holds the record before an offset, as near as the index knows.

@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use super::Partition;
-use super::records::{Chain, Records, Share, Stretch};
+use super::hidden::Hidden;
+use super::records::{Candidate, Chain, Records, Share, Stretch};
 use crate::error::{ErrorKind, Result};
-use crate::format::footer::{Aborted, Run};
+use crate::format::footer::Run;
 use crate::format::frame::Seal;
 use crate::journal::{Bytes, Segments};
 use crate::types::{Lsn, Offset};
@@ -105,7 +106,7 @@ impl Plan {
         partition: &Partition,
         segments: &Segments,
         before: Lsn,
-        aborted: Vec<Aborted>,
+        hidden: Hidden,
     ) -> Result<Records> {
         let mut stretches = Vec::with_capacity(self.pieces.len());
         let mut at = self.from;
@@ -124,7 +125,7 @@ impl Plan {
             from: self.from,
             end: at.clamp(self.from, self.end),
             stretches,
-            aborted,
+            hidden,
             witness: partition.witness().clone(),
             seen: (0, before),
         };
@@ -154,6 +155,24 @@ impl Piece {
             unpacked: Chain::new(),
             lsn: self.lsn,
         })
+    }
+}
+
+impl Share {
+    /// Hides what lies past `max_bytes` of the first stretch, keeping at least the batch with the first offset.
+    pub(super) fn cut(&mut self, max_bytes: usize) {
+        let Some(stretch) = self.stretches.first() else { return };
+        let (mut at, mut expected, mut used) = (0, stretch.first, 0);
+        while let Some(batch) = Candidate::read(&stretch.bytes, stretch.bare, at, expected) {
+            if batch.end > self.from {
+                used += batch.next - at;
+                if used > max_bytes && expected > self.from {
+                    self.end = self.end.min(expected);
+                    return;
+                }
+            }
+            (at, expected) = (batch.next, batch.end);
+        }
     }
 }
 

@@ -9,6 +9,7 @@ use crate::format::batch::BatchHeader;
 use crate::format::bytes::Reader;
 use crate::format::control::Link;
 use crate::format::decision::{DecisionHead, Ended};
+use crate::format::files::FRAMES;
 use crate::format::footer::{self, Aborted, Decisions, Holding, Run};
 use crate::format::frame::{FRAME_HEADER, Frame, Kind};
 use crate::format::transaction::TransactionHead;
@@ -32,12 +33,19 @@ pub(super) fn rebuild(segments: &Segments, info: &SegmentInfo) -> Result<Vec<u8>
     let mut found: FxHashMap<Instance, Found> = FxHashMap::default();
     // What was open before its first frame is known only if that was nothing.
     let mut complete = false;
+    let (mut due, mut gaps) = (FRAMES, false);
     segments.scan(info.number, &mut |position, frame| {
+        gaps |= position != due;
+        due = position + frame.header.len();
         if frame.header.kind == Kind::Link as u8 {
             complete = Link::read(&mut Reader::new(frame.head)).is_some_and(|link| link.undecided == 0);
         }
         note(&mut found, position, frame);
     })?;
+    gaps |= due < info.end;
+    if gaps {
+        found.values_mut().for_each(Found::doubt);
+    }
     // A look-up steps over segments that do not hold the partition, so the next lower one is a right answer.
     let previous = segments.before(info.number).unwrap_or(0);
     let mut decisions: Vec<Decisions> = found.iter().filter_map(|(i, found)| found.decisions(*i, complete)).collect();
@@ -48,10 +56,21 @@ pub(super) fn rebuild(segments: &Segments, info: &SegmentInfo) -> Result<Vec<u8>
         .map(|(instance, Found { runs, end, .. })| Holding { instance, previous, end_offset: end, runs })
         .collect();
     holdings.sort_unstable_by_key(|h| h.instance);
-    Ok(footer::encode(&head(info), &holdings, &decisions, complete))
+    let mut bytes = footer::encode(&head(info), &holdings, &decisions, complete);
+    if gaps {
+        footer::mark_gaps(&mut bytes);
+    }
+    Ok(bytes)
 }
 
 impl Found {
+    /// Frames are missing: what seems to be open behind the last one may have been decided by one of them.
+    fn doubt(&mut self) {
+        let end = self.end;
+        self.aborted
+            .extend(self.undecided.all().map(|(producer_id, first)| Aborted::doubt_of(producer_id, first, end)));
+    }
+
     fn decisions(&self, instance: Instance, complete: bool) -> Option<Decisions> {
         let stable = if complete { self.undecided.from().min(self.end) } else { 0 };
         let says = self.transactional || !self.aborted.is_empty();
@@ -96,12 +115,16 @@ fn note(found: &mut FxHashMap<Instance, Found>, position: u64, frame: &Frame<'_>
             let Some(head) = DecisionHead::read(frame.head) else { return };
             for span in head.spans() {
                 let held = found.entry(span.instance).or_default();
-                held.undecided.end(head.producer.0);
+                let producer_id = head.producer.0;
+                // It has one transaction at a time: the decision on what begins before this one's span is lost.
+                if let Some(first) = held.undecided.first_of(producer_id).filter(|first| *first < span.first) {
+                    held.aborted.push(Aborted::doubt_of(producer_id, first, span.first));
+                }
+                held.undecided.end(producer_id);
                 held.transactional = true;
                 // Its records may lie before this segment, which may hold nothing else of the partition.
                 held.end = held.end.max(span.end.min(OFFSET_MAX));
                 if head.ended == Ended::Abort {
-                    let producer_id = head.producer.0;
                     held.aborted.push(Aborted { producer_id, first: span.first, end: span.end });
                 }
             }

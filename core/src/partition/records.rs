@@ -2,12 +2,12 @@
 
 use std::sync::{Arc, OnceLock};
 
+use super::hidden::Hidden;
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::batch::{BATCH_HEADER, BatchHeader};
 use crate::format::bytes::align8;
 use crate::format::compression::unpack_records;
 use crate::format::files::SegmentHeader;
-use crate::format::footer::Aborted;
 use crate::format::frame::{FRAME_HEADER, Frame, FrameHeader, Kind, Seal};
 use crate::format::record::{Headers, RecordIter, RecordRef};
 use crate::io::branches::branch;
@@ -53,8 +53,7 @@ pub(super) struct Share {
     /// Records from here on are hidden: they were not visible when the read began, or are past its bounds.
     pub(super) end: Offset,
     pub(super) stretches: Vec<Stretch>,
-    /// Batches that are hidden because their transaction was aborted; sorted.
-    pub(super) aborted: Vec<Aborted>,
+    pub(super) hidden: Hidden,
     pub(super) witness: Arc<dyn Witness>,
     /// The life that read, and, where nothing was read, a frame at or behind the record before `from`.
     pub(super) seen: (Incarnation, Lsn),
@@ -354,10 +353,13 @@ impl<'a> RecordsIter<'a> {
     /// Begins with the records of a batch that is whole.
     #[inline]
     fn open(&mut self, share: &Share, found: &Candidate<'a>, at: usize) -> Result<()> {
+        let lost = self.first.max(self.from)..self.expected.min(self.end);
+        if share.doubts(&found.header) {
+            return Err(share.undecided(lost));
+        }
         self.batch = Some(if found.header.compression() == 0 {
             RecordIter::new(&found.header, found.body)
         } else {
-            let lost = self.first.max(self.from)..self.expected.min(self.end);
             let records = self.unpack(found, at).map_err(|error| share.unreadable(found.end, lost, &error))?;
             RecordIter::unpacked(&found.header, records)
         });
@@ -454,22 +456,6 @@ impl Stretch {
 }
 
 impl Share {
-    /// Hides what lies past `max_bytes` of the first stretch, keeping at least the batch with the first offset.
-    pub(super) fn cut(&mut self, max_bytes: usize) {
-        let Some(stretch) = self.stretches.first() else { return };
-        let (mut at, mut expected, mut used) = (0, stretch.first, 0);
-        while let Some(batch) = Candidate::read(&stretch.bytes, stretch.bare, at, expected) {
-            if batch.end > self.from {
-                used += batch.next - at;
-                if used > max_bytes && expected > self.from {
-                    self.end = self.end.min(expected);
-                    return;
-                }
-            }
-            (at, expected) = (batch.next, batch.end);
-        }
-    }
-
     #[cold]
     fn damaged(&self, stretch: &Stretch, at: usize, lost: std::ops::Range<Offset>) -> Error {
         let (topic, partition) = (&self.topic, self.partition);

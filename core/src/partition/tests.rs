@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::hidden::Hidden;
 use super::records::{Chain, Loss, Records, Share, Stretch, Witness};
 use crate::error::ErrorKind;
 use crate::format::batch::{BATCH_HEADER, BatchBuilder};
@@ -64,7 +65,7 @@ fn records(stretches: Vec<Stretch>, from: u64, end: u64) -> Records {
         from,
         end,
         stretches,
-        aborted: Vec::new(),
+        hidden: Hidden::default(),
         witness,
         seen: (0, 0),
     })
@@ -222,7 +223,7 @@ fn a_small_read_is_cut_behind_its_first_batch() {
             from,
             end,
             stretches: vec![stretch(bytes.clone(), false, 10, end)],
-            aborted: Vec::new(),
+            hidden: Hidden::default(),
             witness: Arc::new(Present),
             seen: (0, 0),
         };

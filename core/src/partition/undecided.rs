@@ -29,6 +29,16 @@ impl Undecided {
         }
     }
 
+    /// Where a producer's transaction begins.
+    pub(super) fn first_of(&self, producer_id: i64) -> Option<Offset> {
+        self.firsts.get(&producer_id).copied()
+    }
+
+    /// All of them: producer id and offset of the first record.
+    pub(super) fn all(&self) -> impl Iterator<Item = (i64, Offset)> {
+        self.order.iter().map(|(first, producer_id)| (*producer_id, *first))
+    }
+
     /// True if none is open.
     pub(super) fn is_empty(&self) -> bool {
         self.firsts.is_empty()

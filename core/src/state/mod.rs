@@ -123,7 +123,8 @@ impl State {
         }
         if batch.is_transactional() {
             let records = u64::from(batch.last_offset_delta.max(0).unsigned_abs()) + 1;
-            self.transactions.wrote(batch.producer_id, instance, first, first.saturating_add(records));
+            let (owner, end) = ((batch.producer_id, batch.epoch), first.saturating_add(records));
+            self.transactions.wrote(owner, lsn, instance, first, end);
         }
     }
 
@@ -133,11 +134,14 @@ impl State {
             Payload::Offsets(offsets) => self.apply_offsets(lsn, offsets),
             Payload::Decision { head, offsets } => self.apply_decision(lsn, head, offsets),
             Payload::Begun(begun) => self.transactions.begin(begun),
-            Payload::PendingOffsets { head, offsets } => offsets.for_each(|entry| {
-                if self.catalog.topic_by_id(TopicId(entry.topic)).is_some() {
-                    self.transactions.send_offset(lsn, head.number, &entry);
-                }
-            }),
+            Payload::PendingOffsets { head, offsets } => {
+                let lost = i64::try_from(head.producer_id).ok().and_then(|id| self.transactions.lost_of(id));
+                offsets.for_each(|entry| {
+                    if self.catalog.topic_by_id(TopicId(entry.topic)).is_some() {
+                        self.transactions.send_offset(lsn, lost.unwrap_or(head.number), &entry);
+                    }
+                });
+            }
             Payload::Opened(opened) => self.apply_opened(opened),
             Payload::Recovered(recovered) => self.cuts.note(recovered),
             Payload::TopicCreated(created) => self.catalog.create(created),
@@ -167,7 +171,8 @@ impl State {
 
     /// Of what was pending, an offset that was committed after it was sent stays, as in Kafka.
     fn apply_decision(&mut self, lsn: Lsn, head: &DecisionHead<'_>, offsets: &OffsetsBlock<'_>) {
-        let pending = self.transactions.end(head.number);
+        let lost = self.transactions.lost_of(head.producer.0);
+        let pending = self.transactions.end(lost.unwrap_or(head.number));
         if head.ended == Ended::Commit {
             for entry in &pending {
                 self.offsets.install_pending(lsn, entry.lsn, &entry.entry());

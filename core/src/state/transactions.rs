@@ -9,7 +9,7 @@ use super::paged::Paged;
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::control::{BEGUN_KEPT, BEGUN_RAW, Begun, OffsetEntry};
 use crate::format::decision::Span;
-use crate::limits::{OPEN_TRANSACTIONS, TRANSACTION_OFFSETS, TRANSACTION_PARTITIONS, TRANSACTIONS_STATE};
+use crate::limits::{COUNT_MAX, OPEN_TRANSACTIONS, TRANSACTION_OFFSETS, TRANSACTION_PARTITIONS, TRANSACTIONS_STATE};
 use crate::types::{Instance, Lsn, Offset, Timestamp, TopicId, TransactionNumber};
 
 /// A transaction that is open in the log.
@@ -94,6 +94,9 @@ impl PendingOffset {
 
 /// What is pending is found by what it will commit: group, topic, partition, transaction.
 type PendingKey = (Arc<str>, TopicId, u32, TransactionNumber);
+
+/// Numbers from here on are given to transactions whose beginning is lost, and never by a life.
+const LOST: TransactionNumber = COUNT_MAX / 2 + 1;
 
 /// What a transaction takes of the state's memory, beside what is pending.
 const WEIGHT: usize = 160;
@@ -278,9 +281,28 @@ impl Transactions {
         self.index_open(&entry, slot);
     }
 
-    /// Notes records of a producer's open transaction; nothing if it has none.
-    pub fn wrote(&mut self, producer_id: i64, instance: Instance, first: Offset, end: Offset) {
-        let Some(number) = self.of_producer(producer_id).map(|open| open.number) else { return };
+    /// Notes records of a producer's open transaction. Where it has none, the frame that began it is lost: then it is
+    /// open from here on, under a number of its own, so that nobody takes its records for committed.
+    pub fn wrote(
+        &mut self,
+        (producer_id, epoch): (i64, i16),
+        lsn: Lsn,
+        instance: Instance,
+        first: Offset,
+        end: Offset,
+    ) {
+        let number = match self.of_producer(producer_id) {
+            Some(open) => open.number,
+            None => {
+                let number = (LOST + lsn).min(COUNT_MAX);
+                let (producer_id, epoch) = (producer_id.cast_unsigned(), epoch.cast_unsigned());
+                self.begin(&Begun { producer_id, epoch, number, ..Begun::default() });
+                number
+            }
+        };
+        if !self.by_number.contains_key(&number) {
+            return;
+        }
         if let Some(span) = self.span_of.get(&(number, instance)).and_then(|slot| self.spans.get_mut(*slot)) {
             span.end = span.end.max(end);
             return;
@@ -313,6 +335,11 @@ impl Transactions {
         }
         let slot = self.pending.insert(pending.clone());
         self.index_pending(&pending, slot);
+    }
+
+    /// The open transaction of a producer whose beginning is lost: a decision on another number may be its.
+    pub fn lost_of(&self, producer_id: i64) -> Option<TransactionNumber> {
+        self.of_producer(producer_id).map(|open| open.number).filter(|number| *number >= LOST)
     }
 
     /// Notes that a transaction is decided: it is open no more. Returns what it had pending, in the order in which it

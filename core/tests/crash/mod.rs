@@ -13,6 +13,7 @@ pub mod lives;
 pub mod observe;
 pub mod sweep;
 pub mod tape;
+pub mod tape_raw;
 pub mod workloads;
 pub mod workloads_failing;
 pub mod workloads_names;

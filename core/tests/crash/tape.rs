@@ -132,7 +132,7 @@ impl Tape {
     }
 
     /// An operation takes its place in the journal next.
-    fn begin(&mut self, what: String, effects: Vec<Effect>) -> usize {
+    pub(super) fn begin(&mut self, what: String, effects: Vec<Effect>) -> usize {
         for effect in &effects {
             self.shown.apply(effect);
             match effect {
@@ -194,7 +194,12 @@ impl Tape {
     }
 
     /// Notes the answer to an operation; with faults about, an error leaves it open or takes it back.
-    fn answered<T>(&mut self, op: usize, level: Durability, answer: Result<T, Error>) -> Result<Option<T>, String> {
+    pub(super) fn answered<T>(
+        &mut self,
+        op: usize,
+        level: Durability,
+        answer: Result<T, Error>,
+    ) -> Result<Option<T>, String> {
         match answer {
             Ok(value) => {
                 self.acked(op, level);
@@ -293,7 +298,7 @@ impl Tape {
         Ok((builder.build().map_err(|error| error.to_string())?, values))
     }
 
-    fn place_batch(
+    pub(super) fn place_batch(
         &mut self,
         topic: &str,
         partition: u32,

@@ -1,11 +1,15 @@
 //! Directories to be damaged, and the judgement of what a damaged one shows: right, or refused by name.
 #![allow(dead_code)]
 
+pub mod committed;
+pub mod frames;
+mod works;
+
 use std::collections::{BTreeMap, BTreeSet};
 
-use oncelog::Durability::{Disk, Os};
+use oncelog::Durability::Disk;
 use oncelog::sim::World;
-use oncelog::{AppendOptions, Batch, Engine, EngineOptions, ErrorKind, ReadOptions, Record};
+use oncelog::{AppendOptions, Batch, Engine, EngineOptions, ErrorKind, Isolation, ReadOptions, Record, TopicPartition};
 
 use crate::crash::Check;
 use crate::crash::cuts::{AGAIN, cuts};
@@ -14,14 +18,13 @@ use crate::crash::tape::{Op, Recorded, Tape, options};
 use crate::crash::world::{Effect, Known, Shown, known_by};
 
 pub type Files = BTreeMap<String, Vec<u8>>;
+/// Records by offset.
+type Seen = BTreeMap<u64, Known>;
 
-/// Bytes before a frame's first value: frame header, transaction head and batch header at most, and some of the frame
-/// before.
-pub const SLACK: usize = 320;
 /// What is appended to a damaged log.
 const AFTERWARDS: &[u8] = b"behind the damage";
 
-/// Where the records of one operation lie, head of their frame included.
+/// The frame, or frames, that hold the records of one operation.
 #[derive(Clone, Debug)]
 pub struct Span {
     pub file: String,
@@ -40,6 +43,8 @@ pub struct Sound {
     owners: BTreeMap<Known, usize>,
     /// From this operation on no later frame says that it is durable.
     undeclared: usize,
+    /// Where transactions that stay open begin.
+    held: BTreeMap<TopicPartition, u64>,
 }
 
 /// What a damage did to the log.
@@ -64,99 +69,59 @@ pub struct Hit {
 /// Four segments with a bit of everything. `closed`: cleanly, so that the newest checkpoint holds all; otherwise the
 /// process died, the last frames are not known durable, and no checkpoint was written.
 pub fn sound(closed: bool) -> Sound {
-    let mut tape = Tape::new(77);
-    let undeclared =
-        (if closed { long_work(&mut tape) } else { short_work(&mut tape) }).unwrap_or_else(|e| panic!("{e}"));
-    let (files, sent) = (tape.world.files(), tape.sent.clone());
-    let recorded = tape.end();
-    let places = places(&files);
-    let (mut spans, mut owners) = (BTreeMap::new(), BTreeMap::new());
-    let numbers: BTreeMap<Known, usize> = sent.iter().enumerate().map(|(n, value)| (known_by(value), n + 1)).collect();
-    for (n, op) in recorded.ops.iter().enumerate() {
-        for known in values(op) {
-            owners.insert(known, n);
-            let number = numbers[&known];
-            let (file, at) = places.get(&number).unwrap_or_else(|| panic!("value {number} is in no file")).clone();
-            // Frame header, transaction head and batch header lie before the first value, padding behind the last.
-            let (from, to) = (at.saturating_sub(SLACK), at + sent[number - 1].len() + 16);
-            let span = spans.entry(n).or_insert(Span { file, from, to });
-            (span.from, span.to) = (span.from.min(from), span.to.max(to));
-        }
-    }
-    let shown = recorded.states[recorded.states.len() - 1].clone();
-    let Recorded { ops, questions, .. } = recorded;
-    Sound { files, shown, questions, ops, spans, owners, undeclared }
+    Sound::of(if closed { works::long } else { works::short })
 }
 
-fn long_work(tape: &mut Tape) -> Result<usize, String> {
-    tape.open()?;
-    tape.create("a", 2, Disk)?;
-    tape.create("b", 1, Os)?;
-    let mover = tape.transactional("mover")?;
-    let loader = tape.producer("loader")?;
-    for n in 0..16_usize {
-        tape.append("a", (n % 2) as u32, &[400, 900 + n * 30], Disk)?;
-        tape.append("b", 0, &[4000 + n * 60], Os)?;
-        tape.transact(&mover, &[("a", 0, 600), ("b", 0, 700), ("a", 1, 40)], Some(("g", "a", n as u64)), None)?;
-        tape.gather(&loader, "loader", n as u64 * 2, &[("b", 0, 1500), ("a", 1, 900)])?;
-        tape.append("b", 0, &[3000, 2000], Os)?;
-        if n % 4 == 0 {
-            tape.rest(60)?;
-            tape.commit("h", &[("b", 0, n as u64 + 1)])?;
-        }
-    }
-    drop((mover, loader));
-    tape.close()?;
-    Ok(usize::MAX)
-}
-
-fn short_work(tape: &mut Tape) -> Result<usize, String> {
-    tape.open()?;
-    tape.create("a", 2, Disk)?;
-    tape.create("b", 1, Os)?;
-    let mover = tape.transactional("mover")?;
-    for n in 0..4_usize {
-        tape.append("a", (n % 2) as u32, &[300, 700], Disk)?;
-        tape.transact(&mover, &[("a", 0, 500), ("b", 0, 300)], Some(("g", "a", n as u64)), None)?;
-        tape.append("b", 0, &[600], Os)?;
-    }
-    tape.append("a", 0, &[200], Disk)?;
-    // A mark says that all of this is durable; what comes behind it only says so again.
-    tape.rest(1)?;
-    tape.rest(60)?;
-    tape.rest(60)?;
-    let undeclared = tape.ops.len();
-    tape.append("b", 0, &[500], Os)?;
-    tape.append("b", 0, &[900], Os)?;
-    Ok(undeclared)
+/// The same with compressed batches and with transactions that stream, some of them open at the end.
+pub fn sound_streamed(closed: bool) -> Sound {
+    Sound::of(|tape| works::streamed(tape, closed))
 }
 
 fn values(op: &Op) -> impl Iterator<Item = Known> + '_ {
     op.effects
         .iter()
         .flat_map(|effect| match effect {
-            Effect::Records { values, .. } => values.as_slice(),
+            Effect::Records { values, .. } | Effect::Streamed { values, .. } => values.as_slice(),
             _ => &[],
         })
         .copied()
 }
 
-/// Where each value lies, by its number.
-fn places(files: &Files) -> BTreeMap<usize, (String, usize)> {
-    let mut places = BTreeMap::new();
-    for (name, image) in files.iter().filter(|(name, _)| name.ends_with(".seg")) {
-        for at in (0..image.len().saturating_sub(8)).filter(|at| image[*at..].starts_with(b"value ")) {
-            let digits: String =
-                image[at + 6..].iter().map(|b| char::from(*b)).take_while(char::is_ascii_digit).collect();
-            if let Ok(number) = digits.parse() {
-                places.insert(number, (name.clone(), at));
+impl Sound {
+    fn of(work: impl FnOnce(&mut Tape) -> Result<usize, String>) -> Sound {
+        let mut tape = Tape::new(77);
+        let undeclared = work(&mut tape).unwrap_or_else(|fault| panic!("{fault}"));
+        let (files, sent) = (tape.world.files(), tape.sent.clone());
+        let recorded = tape.end();
+        let lying = frames::spans(&files);
+        let (mut spans, mut owners) = (BTreeMap::new(), BTreeMap::new());
+        let numbers: BTreeMap<Known, usize> =
+            (1..).zip(&sent).map(|(number, value)| (known_by(value), number)).collect();
+        for (n, op) in recorded.ops.iter().enumerate() {
+            for known in values(op) {
+                owners.insert(known, n);
+                let number = numbers[&known];
+                let lies = lying.get(&number).unwrap_or_else(|| panic!("value {number} is in no file"));
+                let span = spans.entry(n).or_insert_with(|| lies.clone());
+                (span.from, span.to) = (span.from.min(lies.from), span.to.max(lies.to));
             }
         }
+        let held = held(&files);
+        let shown = recorded.states[recorded.states.len() - 1].clone();
+        let Recorded { ops, questions, .. } = recorded;
+        Sound { files, shown, questions, ops, spans, owners, undeclared, held }
     }
-    places
-}
 
-impl Sound {
+    /// The same without footers: they are derived, and made anew from what is left of the frames.
+    pub fn without_footers(mut self) -> Sound {
+        for image in self.files.values_mut() {
+            if let Some(at) = image.windows(8).position(|w| w == b"onceftr\x02") {
+                image.truncate(at);
+            }
+        }
+        self
+    }
+
     /// The directory with some bytes of a file changed by `change`.
     pub fn with(&self, file: &str, change: impl FnOnce(&mut Vec<u8>)) -> Files {
         let mut files = self.files.clone();
@@ -183,6 +148,9 @@ impl Sound {
             if let Some(name) = names.keys().find(|name| position(name) != due(name)) {
                 return Err(format!("{name} is {:?}, expected {:?}", position(name), due(name)));
             }
+        }
+        if !refused && !go_on {
+            self.finish_open(&engine)?;
         }
         engine.close().map_err(|error| format!("close answers {error}"))?;
         drop(engine);
@@ -223,7 +191,7 @@ impl Sound {
                     Err(error) => return Err(format!("{name}-{number} answers {error}")),
                 };
                 // What a refused log does not know of at all counts as named by the refusal.
-                let seen = read(&partition)?;
+                let (seen, _) = read(&partition, Isolation::ReadUncommitted)?;
                 for (offset, due) in due.iter().enumerate() {
                     let owner = self.owners[due];
                     match seen.get(&(offset as u64)) {
@@ -246,6 +214,7 @@ impl Sound {
                 }
             }
         }
+        self.compare_committed(engine, refused, may_be_cut)?;
         if !refused {
             let seen = look_at_offsets(engine, &self.questions)?;
             let tail = may_be_lost.iter().any(|op| *op >= may_be_cut);
@@ -273,7 +242,7 @@ impl Sound {
         let Some((_, last)) = self.spans.range(self.undeclared..).next_back() else { return self.undeclared };
         let first_hit = self.may_be_lost(hit).first().copied().unwrap_or(self.undeclared);
         // The head of the last frame is hit too, so nothing behind the first hit says anything any more.
-        let all_hit = last.file == hit.file && hit.to > last.from + SLACK - 111;
+        let all_hit = last.file == hit.file && hit.to > last.from;
         if all_hit { self.undeclared.min(first_hit) } else { self.undeclared }
     }
 
@@ -353,14 +322,15 @@ fn look_at_offsets(engine: &Engine, questions: &Questions) -> Result<BTreeMap<(S
     Ok(offsets)
 }
 
-/// All that can be read of a partition, by offset. Every gap must be named by a Corrupt error.
-fn read(partition: &oncelog::Partition) -> Result<BTreeMap<u64, Known>, String> {
+/// All that can be read of a partition, by offset, and what is named as damaged. At read_uncommitted every gap must be.
+fn read(partition: &oncelog::Partition, isolation: Isolation) -> Result<(Seen, BTreeSet<u64>), String> {
     let place = format!("{}-{}", partition.topic(), partition.number());
-    let (mut seen, mut named) = (BTreeMap::new(), BTreeSet::new());
+    let (mut seen, mut named) = (Seen::new(), BTreeSet::new());
     let bounds = partition.bounds();
+    let end = if isolation == Isolation::ReadCommitted { bounds.stable } else { bounds.end };
     let mut next = bounds.start;
-    while next < bounds.end {
-        let records = match partition.read(next, ReadOptions::new()) {
+    while next < end {
+        let records = match partition.read(next, ReadOptions::new().isolation(isolation)) {
             Ok(records) => records,
             Err(error) => return Err(format!("reading {place} from {next} answers {error}")),
         };
@@ -376,13 +346,22 @@ fn read(partition: &oncelog::Partition) -> Result<BTreeMap<u64, Known>, String> 
         }
         next = further;
     }
-    let silent = (bounds.start..bounds.end).find(|offset| seen.contains_key(offset) == named.contains(offset));
-    match silent {
-        None => Ok(seen),
+    let both = seen.keys().find(|offset| named.contains(offset));
+    let all = isolation == Isolation::ReadUncommitted;
+    let neither = (bounds.start..end).find(|offset| all && !seen.contains_key(offset) && !named.contains(offset));
+    match both.copied().or(neither) {
+        None => Ok((seen, named)),
         Some(offset) => {
             Err(format!("{place} offset {offset}: shown {}, and named the same", seen.contains_key(&offset)))
         }
     }
+}
+
+/// Where transactions are open that stay so when the log is opened.
+fn held(files: &Files) -> BTreeMap<TopicPartition, u64> {
+    let engine = options().open_on(World::with_files(1, files.clone()).machine()).expect("the directory is sound");
+    let open = engine.describe_transactions().expect("the directory is sound");
+    open.into_iter().flat_map(|transaction| transaction.partitions).collect()
 }
 
 /// The offsets that an error names.
