@@ -66,8 +66,6 @@ pub struct Transaction {
     taken: usize,
     /// Something of it lies in the log, not decided.
     streams: bool,
-    /// A send that may not wait is on its way.
-    impatient: bool,
     ended: bool,
 }
 
@@ -91,7 +89,6 @@ impl Transaction {
             bound,
             taken: 0,
             streams: false,
-            impatient: false,
             ended: false,
         }
     }
@@ -111,6 +108,11 @@ impl Transaction {
     /// it streams and reaches more than `limits::TRANSACTION_PARTITIONS`, or too many transactions stream.
     /// `ProducerFenced`; `Poisoned`, `Closed`, `Forked`.
     pub fn send(&mut self, topic: &str, record: Record<'_>) -> Result<()> {
+        self.add(topic, record, true)
+    }
+
+    /// Adds a record; if that takes more than memory and it may not `wait`, answers `Busy`.
+    fn add(&mut self, topic: &str, record: Record<'_>, wait: bool) -> Result<()> {
         let inner = &self.open.inner;
         inner.check_writable()?;
         self.holder.check_doom(self.number)?;
@@ -128,7 +130,7 @@ impl Transaction {
             return Ok(());
         };
         let partition = partition.clone();
-        self.send_past(&partition, &record, timestamp, needed)
+        self.send_past(&partition, &record, timestamp, needed, wait)
     }
 
     /// Adds a record if that takes nothing but memory; false if what the transaction holds would have to go to the log
@@ -138,10 +140,7 @@ impl Transaction {
     /// # Errors
     /// As `send`.
     pub fn try_send(&mut self, topic: &str, record: Record<'_>) -> Result<bool> {
-        self.impatient = true;
-        let sent = self.send(topic, record);
-        self.impatient = false;
-        match sent {
+        match self.add(topic, record, false) {
             Err(error) if error.kind() == ErrorKind::Busy => Ok(false),
             sent => sent.map(|()| true),
         }
@@ -155,13 +154,14 @@ impl Transaction {
         record: &Record<'_>,
         timestamp: Timestamp,
         Bytes { own, all }: Bytes,
+        wait: bool,
     ) -> Result<()> {
         let all = all.saturating_add(self.offsets_bytes);
         let fits = all <= self.holder.buffer && own <= BATCH_MAX && self.take_memory(all);
         if !fits {
             // A record that fits no batch at all is told so before anything is written for it.
             BatchBuilder::new().push(record, timestamp)?;
-            if self.impatient {
+            if !wait {
                 return Err(Error::new(ErrorKind::Busy, "the transaction would stream; call send"));
             }
             self.stream(false)?;
