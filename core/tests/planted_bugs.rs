@@ -40,6 +40,7 @@ fn made_for(bug: Bug) -> Option<&'static str> {
         | Bug::NotifiedWithoutLock
         | Bug::SettledByFlusherOnly
         | Bug::EnlistedBehindClose
+        | Bug::CallsOfManyMoments
         | Bug::EndBeforeUndecided
         | Bug::BoundsOfTwoMoments => return None,
         Bug::StableNotHeldBack | Bug::AbortedLostAtRoll | Bug::OpenLeftOnReopen => "streamed",

@@ -127,7 +127,9 @@ pub extern "C" fn oncelog_completions_fd(
 }
 
 /// Has `callback` called with the ticket's answer, once, by a later `oncelog_completions_drain`. The ticket is used up;
-/// after an error it is as it was. Closing the engine answers all tickets. A queue that is freed calls nobody any more.
+/// after an error it is as it was. What one thread sends to a partition and watches is answered in the order of the
+/// sends, but for refusals and for tickets that were waited for before. Closing the engine answers all tickets. A queue
+/// that is freed calls nobody any more.
 ///
 /// Errors: BUSY while a thread waits for the ticket; CLOSED if it was used up before, or the queue was freed.
 #[unsafe(no_mangle)]

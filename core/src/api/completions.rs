@@ -55,7 +55,8 @@ impl<D: Send + 'static> Completions<D> {
     }
 
     /// Puts `done` of the ticket's answer into the queue when there is one: what was acknowledged, what failed, and
-    /// what the close of the engine left. `done` runs where callbacks run, on the engine's keeper or inside `drive`; a
+    /// what the close of the engine left. What one thread sends to a partition and watches comes in the order of the
+    /// sends. `done` runs where callbacks run, on the engine's keeper or inside `drive`; a
     /// panic in it is caught, and then nothing is queued. It runs too if nobody holds the queue any more.
     pub fn watch<T: Send + 'static>(&self, ticket: Ticket<T>, done: impl FnOnce(Result<T>) -> D + Send + 'static) {
         // A queue that nobody can drain is not kept for the sake of what is on its way.

@@ -1,6 +1,6 @@
 //! What the tickets of a batch share while it is being filled, and how they come to their answer.
 
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, OnceLock, Weak};
 
 use super::producer::{Context, Sender};
 use crate::error::{Error, ErrorKind, Result};
@@ -19,48 +19,44 @@ pub(super) struct Outcome {
     pub(super) duplicate: bool,
 }
 
-/// Runs when the batch is closed; outside the producer's lock.
-pub(super) type Call = Box<dyn FnOnce() + Send>;
+/// Runs when the batch is closed, under the producer's lock and the batch's: no batch that is closed later gets ahead of
+/// it, nor anybody who comes to this one later. All that it does is enlist.
+type Call = Box<dyn FnOnce() + Send>;
 
 /// A batch on its way: open, or closed with its outcome. The side of its tickets that a producer keeps.
 pub(super) struct Pending {
     /// Gone with the producer, which closes what is open first.
     sender: Weak<Sender>,
     waits: Arc<dyn Waits>,
-    progress: Mutex<Progress>,
-}
-
-enum Progress {
-    Open(Vec<Call>),
-    Closed(Result<Arc<Outcome>>),
+    outcome: OnceLock<Result<Arc<Outcome>>>,
+    /// Until it is closed.
+    calls: Mutex<Option<Vec<Call>>>,
 }
 
 impl Pending {
     pub(super) fn new(context: &Context) -> Arc<Self> {
         let (sender, waits) = (context.sender.clone(), context.waits.clone());
-        Arc::new(Self { sender, waits, progress: Mutex::new(Progress::Open(Vec::new())) })
+        Arc::new(Self { sender, waits, outcome: OnceLock::new(), calls: Mutex::new(Some(Vec::new())) })
     }
 
     /// The outcome, once the batch is closed.
     pub(super) fn outcome(&self) -> Option<Result<Arc<Outcome>>> {
-        match &*self.progress.lock() {
-            Progress::Open(_) => None,
-            Progress::Closed(outcome) => Some(outcome.clone()),
-        }
+        self.outcome.get().cloned()
     }
 
-    /// Closes it; the caller runs the calls when it holds no lock.
-    pub(super) fn close(&self, outcome: Result<Outcome>) -> Vec<Call> {
-        let closed = Progress::Closed(outcome.map(Arc::new));
-        match std::mem::replace(&mut *self.progress.lock(), closed) {
-            Progress::Open(calls) => calls,
-            Progress::Closed(_) => Vec::new(),
-        }
+    /// Closes it; true if somebody is to be called back, whom the caller attends to when it holds no lock.
+    pub(super) fn close(&self, outcome: Result<Outcome>) -> bool {
+        let mut calls = self.calls.lock();
+        let _ = self.outcome.set(outcome.map(Arc::new));
+        let calls = calls.take().unwrap_or_default();
+        let any = !calls.is_empty();
+        calls.into_iter().for_each(|call| call());
+        any
     }
 
     /// Runs `call` when the batch is closed, at once if it is.
     fn when_closed(&self, call: Call) {
-        if let Progress::Open(calls) = &mut *self.progress.lock() {
+        if let Some(calls) = &mut *self.calls.lock() {
             calls.push(call);
             return;
         }

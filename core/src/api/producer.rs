@@ -7,7 +7,7 @@ use super::batches::Batches;
 use super::engine::Open;
 use super::frames::Frames;
 use super::options::ProducerOptions;
-use super::pending::{Call, Many, Outcome, Pending, lost};
+use super::pending::{Many, Outcome, Pending, lost};
 use super::router::Router;
 use crate::engine::{Inner, Lingering, Promise, TopicHandle};
 use crate::error::{Error, ErrorKind, Result};
@@ -302,7 +302,8 @@ pub(super) enum Added {
 /// What is to be done when the producer's lock is free again, and what the records of one call share.
 #[derive(Default)]
 pub(super) struct Effects {
-    calls: Vec<Call>,
+    /// Somebody is to be called back.
+    called: bool,
     deadline: Option<u64>,
     /// The batch of the last record.
     pending: Option<Arc<Pending>>,
@@ -355,15 +356,15 @@ impl Effects {
 
     /// A batch is closed.
     pub(super) fn close(&mut self, pending: &Pending, outcome: Result<Outcome>) {
-        self.calls.extend(pending.close(outcome));
+        self.called |= pending.close(outcome);
     }
 
     fn run(self, context: &Context) {
         if let Some(deadline) = self.deadline {
             context.engine.linger_by(deadline);
         }
-        if !self.calls.is_empty() {
-            self.calls.into_iter().for_each(|call| call());
+        if self.called {
+            context.waits.attend();
         }
     }
 }

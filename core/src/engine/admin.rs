@@ -100,6 +100,7 @@ impl Inner {
     fn changed(&self, lsn: Lsn, change: Change) -> Ticket<()> {
         let shown = self.shown(change);
         shown.enlist(lsn, Durability::Disk, Box::new(|_| ()));
+        shown.attend();
         Ticket::placed(shown, lsn, Durability::Disk, ())
     }
 
@@ -176,6 +177,12 @@ impl Waits for Shown {
         let showing = self.0.clone();
         let show_first = move |reached: Result<()>| call(reached.map(|()| showing.show()));
         self.journal().enlist(lsn, level, Box::new(show_first));
+    }
+    fn attend(&self) {
+        self.journal().call_back_if_shut();
+    }
+    fn check(&self) -> Result<()> {
+        self.journal().check_process()
     }
     fn now(&self) -> u64 {
         self.journal().now()

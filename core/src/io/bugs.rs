@@ -57,6 +57,8 @@ bugs! {
     SettledByFlusherOnly,
     /// Who enlists behind the close is never called.
     EnlistedBehindClose,
+    /// Calls back are judged one after the other: what is written meanwhile lets the second overtake the first.
+    CallsOfManyMoments,
     /// The visible end moves over a transaction before it is known as open.
     EndBeforeUndecided,
     /// The visible end of one moment is answered with what is undecided at a later one.
@@ -70,6 +72,7 @@ impl Bug {
         Bug::NotifiedWithoutLock,
         Bug::SettledByFlusherOnly,
         Bug::EnlistedBehindClose,
+        Bug::CallsOfManyMoments,
         Bug::EndBeforeUndecided,
         Bug::BoundsOfTwoMoments,
     ];

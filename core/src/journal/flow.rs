@@ -72,6 +72,8 @@ pub struct Journal<F: Fold> {
     pub(super) segments: Arc<Segments>,
     pub(super) counters: Counters,
     pub(super) enlisted: Mutex<Vec<Enlisted>>,
+    /// Held by who calls back: one at a time, so that calls come in their order.
+    pub(super) calling: Baton,
     pub(super) next_number: AtomicU64,
     /// The keeper's bell, and whether it sleeps without a deadline.
     pub(super) bell: Event,
@@ -108,6 +110,7 @@ impl<F: Fold> Journal<F> {
             progress: Event::default(),
             counters: Counters::default(),
             enlisted: Mutex::default(),
+            calling: Baton::default(),
             next_number: AtomicU64::new(next_number),
             bell: Event::default(),
             idle: AtomicBool::new(false),
@@ -293,6 +296,12 @@ impl<F: Fold> Journal<F> {
             Durability::Disk => self.durable_lsn(),
             Durability::Os | Durability::Memory => self.written_lsn(),
         };
+        self.reached_by(at, lsn, level)
+    }
+
+    /// The same at a moment when everything up to `at` had met the level.
+    #[inline]
+    pub(super) fn reached_by(&self, at: Lsn, lsn: Lsn, level: Durability) -> Option<Result<()>> {
         if at >= lsn {
             return Some(Ok(()));
         }
@@ -428,18 +437,22 @@ impl<F: Fold> Journal<F> {
         self.reach(last, Durability::Disk, None).map(drop)
     }
 
-    /// Calls `call` on the keeper, or in `drive`, once the frame has met its level; after the close at once.
+    /// Has `call` called on the keeper, or in `drive`, once the frame has met its level.
     pub fn enlist(&self, lsn: Lsn, level: Durability, call: Call) {
         // In a forked child there is no keeper, and the list's lock may be held for ever.
-        if let Err(error) = self.check_process() {
-            return call(Err(error));
+        if self.check_process().is_err() {
+            return;
         }
         self.enlisted.lock().push(Enlisted { lsn, level, call });
         if level == Durability::Disk {
             self.flusher_bell.happen();
         }
         self.bell.happen();
-        // The close sets the flag first and empties the list then: one of the two sees this call.
+    }
+
+    /// Follows `enlist`, once no lock is held. The close sets the flag first and empties the list then: one of the two
+    /// sees what was enlisted.
+    pub fn call_back_if_shut(&self) {
         if self.is_shut() && !planted(Bug::EnlistedBehindClose) {
             self.tend_callbacks();
         }

@@ -19,8 +19,13 @@ pub trait Waits: Send + Sync {
     fn wait(&self, lsn: Lsn, level: Durability, deadline: Option<u64>) -> Result<bool>;
     /// Whether it has met its level, or never will.
     fn reached(&self, lsn: Lsn, level: Durability) -> Option<Result<()>>;
-    /// Calls back on the keeper or in `drive`.
+    /// Has it called back on the keeper or in `drive`, in the order of these calls as far as frames and levels go.
+    /// Calls nothing itself, so that it may be asked under a lock; `attend` follows when that is free.
     fn enlist(&self, lsn: Lsn, level: Durability, call: Call);
+    /// Calls back itself if nobody else will any more, because the log is closed. To be asked without locks.
+    fn attend(&self);
+    /// Refuses in a forked child, where nobody calls back.
+    fn check(&self) -> Result<()>;
     /// The monotonic clock, nanoseconds.
     fn now(&self) -> u64;
 }
@@ -36,6 +41,12 @@ impl<F: Fold> Waits for Journal<F> {
     }
     fn enlist(&self, lsn: Lsn, level: Durability, call: Call) {
         Journal::enlist(self, lsn, level, call);
+    }
+    fn attend(&self) {
+        self.call_back_if_shut();
+    }
+    fn check(&self) -> Result<()> {
+        self.check_process()
     }
     fn now(&self) -> u64 {
         self.machine.clock.monotonic()
@@ -64,7 +75,8 @@ pub trait Later<T>: Send + Sync {
     fn place(&self, seat: &Seat) -> Result<(Lsn, Durability, T)>;
     /// Where it went, if it is placed; closes nothing.
     fn placed(&self, seat: &Seat) -> Option<Result<(Lsn, Durability, T)>>;
-    /// Calls back when it is placed, at once if it is already; closes nothing.
+    /// Calls back when it is placed, at once if it is already; closes nothing. The call runs under locks: all that it
+    /// may do is enlist.
     fn when_placed(self: Arc<Self>, seat: Seat, call: PlacedCall<T>);
     /// Who can tell when it has met its level.
     fn waits(&self) -> Arc<dyn Waits>;
@@ -156,7 +168,7 @@ impl<T> Ticket<T> {
     /// still being gathered. `None`: not there yet, the ticket stays good.
     pub fn try_wait(&mut self) -> Result<Option<T>> {
         if let State::Later(later, seat) = &self.state {
-            let Some(placed) = later.placed(seat) else { return Ok(None) };
+            let Some(placed) = later.placed(seat) else { return later.waits().check().map(|()| None) };
             self.state = State::of(later.waits(), placed);
         }
         match &self.state {
@@ -172,34 +184,45 @@ impl<T> Ticket<T> {
     pub fn detach(self) {}
 
     /// Calls `call` with the answer, on the engine's keeper thread or inside `drive`, outside all locks. A panic in it
-    /// is caught and dropped.
+    /// is caught and dropped. What one thread sends to a partition calls back in the order of the sends, as Kafka's
+    /// producer promises of its callbacks; a refusal waits for nothing and may come before what was sent earlier.
     pub fn on_done(self, call: impl FnOnce(Result<T>) + Send + 'static)
     where
         T: Send + 'static,
     {
+        let waits = self.waits();
+        if let Err(error) = waits.check() {
+            return call(Err(error));
+        }
         match self.state {
-            State::Placed { waits, lsn, level, answer: Some(answer) } => {
+            State::Placed { lsn, level, answer, .. } => {
+                let answer = answer.unwrap_or_else(|| Err(spent()));
                 waits.enlist(lsn, level, Box::new(move |result| call(result.and(answer))));
             }
-            State::Ready { waits, result: Some(result) } => {
+            State::Ready { result, .. } => {
+                let result = result.unwrap_or_else(|| Err(spent()));
                 waits.enlist(0, Durability::Os, Box::new(move |_| call(result)));
             }
             State::Later(later, seat) => {
-                let waits = later.waits();
+                let whose = waits.clone();
                 later.when_placed(
                     seat,
                     Box::new(move |placed| match placed {
                         Ok((lsn, level, value)) => {
-                            waits.enlist(lsn, level, Box::new(move |result| call(result.map(|()| value))));
+                            whose.enlist(lsn, level, Box::new(move |result| call(result.map(|()| value))));
                         }
-                        Err(error) => waits.enlist(0, Durability::Os, Box::new(move |_| call(Err(error)))),
+                        Err(error) => whose.enlist(0, Durability::Os, Box::new(move |_| call(Err(error)))),
                     }),
                 );
             }
-            // It has given its answer already, and says so.
-            State::Placed { waits, answer: None, .. } | State::Ready { waits, result: None } => {
-                waits.enlist(0, Durability::Os, Box::new(move |_| call(Err(spent()))));
-            }
+        }
+        waits.attend();
+    }
+
+    fn waits(&self) -> Arc<dyn Waits> {
+        match &self.state {
+            State::Placed { waits, .. } | State::Ready { waits, .. } => waits.clone(),
+            State::Later(later, _) => later.waits(),
         }
     }
 
@@ -267,24 +290,26 @@ impl<T: Send + 'static> Ticket<T> {
                 waker.wake();
             }
         };
+        let waits = self.waits();
         match &self.state {
             // The answer is there, or is given already.
             State::Ready { .. } | State::Placed { answer: None, .. } => return,
-            State::Placed { waits, lsn, level, .. } => {
+            State::Placed { lsn, level, .. } => {
                 if waits.reached(*lsn, *level).is_some() {
                     return;
                 }
                 waits.enlist(*lsn, *level, Box::new(move |_| wake()));
             }
             State::Later(later, seat) => {
-                let waits = later.waits();
+                let whose = waits.clone();
                 let placed = move |placed: Result<(Lsn, Durability, T)>| match placed {
-                    Ok((lsn, level, _)) => waits.enlist(lsn, level, Box::new(move |_| wake())),
-                    Err(_) => waits.enlist(0, Durability::Os, Box::new(move |_| wake())),
+                    Ok((lsn, level, _)) => whose.enlist(lsn, level, Box::new(move |_| wake())),
+                    Err(_) => whose.enlist(0, Durability::Os, Box::new(move |_| wake())),
                 };
                 later.clone().when_placed(*seat, Box::new(placed));
             }
         }
+        waits.attend();
         self.asleep = Some(asleep);
     }
 }

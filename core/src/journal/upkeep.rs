@@ -2,7 +2,7 @@
 //! the flusher's flushes, marks and the next segment; all of it in `drive`.
 
 use super::core::{Draft, Placed};
-use super::flow::FLUSH_BYTES;
+use super::flow::{Call, Enlisted, FLUSH_BYTES};
 use super::reserve::Claim;
 use super::segment::ZERO_PIECE;
 use super::{Fold, Journal};
@@ -209,24 +209,30 @@ impl<F: Fold> Journal<F> {
         Ok(moved > BUSY)
     }
 
-    /// Runs what was enlisted and has met its level, or never will.
-    fn call_back(&self) {
+    /// Takes what was enlisted and has met its level, or never will, in the order in which it came.
+    fn take_ready(&self) -> Vec<(Call, Result<()>)> {
         let mut ready = Vec::new();
-        {
-            let mut enlisted = self.enlisted.lock();
-            let waiting = enlisted.drain(..).filter_map(|e| match self.reached(e.lsn, e.level) {
-                Some(result) => {
-                    ready.push((e.call, result));
-                    None
-                }
-                None => Some(e),
-            });
-            *enlisted = waiting.collect();
-        }
-        for (call, result) in ready {
-            // A caller's panic is its own: the keeper goes on.
-            let _ = std::panic::catch_unwind(std::panic::AssertUnwindSafe(move || call(result)));
-        }
+        let mut enlisted = self.enlisted.lock();
+        // One moment for all: with what is written meanwhile, the second could be ready when the first was not.
+        let (durable, written) = (self.durable_lsn(), self.written_lsn());
+        let at = |level| if level == Durability::Disk { durable } else { written };
+        let reached = |e: &Enlisted| match planted(Bug::CallsOfManyMoments) {
+            true => self.reached(e.lsn, e.level),
+            false => self.reached_by(at(e.level), e.lsn, e.level),
+        };
+        let waiting = enlisted.drain(..).filter_map(|e| match reached(&e) {
+            Some(result) => {
+                ready.push((e.call, result));
+                None
+            }
+            None => Some(e),
+        });
+        *enlisted = waiting.collect();
+        ready
+    }
+
+    fn has_ready(&self) -> bool {
+        self.enlisted.lock().iter().any(|e| self.reached(e.lsn, e.level).is_some())
     }
 
     /// True if as much was placed since the newest checkpoint as a segment holds, or eight times the state if that is
@@ -236,9 +242,21 @@ impl<F: Fold> Journal<F> {
         self.check().is_ok() && core.since_checkpoint > core.segment.header.size.max(8 * core.state_bytes)
     }
 
-    /// Answers whoever enlisted, as far as the answer is known.
+    /// Answers whoever enlisted, as far as the answer is known, unless somebody does that right now: calls of two
+    /// threads would overtake each other.
     pub fn tend_callbacks(&self) {
-        self.call_back();
+        loop {
+            let Some(calling) = self.calling.take() else { return };
+            for (call, result) in self.take_ready() {
+                // A caller's panic is its own: the keeper goes on.
+                let _ = std::panic::catch_unwind(std::panic::AssertUnwindSafe(move || call(result)));
+            }
+            drop(calling);
+            // After the close nobody comes again for those who found the baton taken.
+            if !self.is_shut() || !self.has_ready() {
+                return;
+            }
+        }
     }
 
     /// Waits, on the keeper's thread, until there is something to do.

@@ -2,7 +2,8 @@
 
 use std::os::fd::RawFd;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::time::Duration;
 
 use oncelog::{Completions, ErrorKind, ProducerOptions, Record, TopicOptions};
 
@@ -79,6 +80,39 @@ fn an_event_loop_hears_of_everything_through_one_descriptor() {
     let mut numbers: Vec<u32> = done.into_iter().map(Result::unwrap).collect();
     numbers.sort_unstable();
     assert!(numbers.iter().copied().eq((0..2000).chain(10_000..10_020)));
+}
+
+/// As Kafka's producer promises of its callbacks, whoever closes the batches: the sender, the keeper, a flush.
+#[test]
+fn what_was_sent_to_a_partition_is_answered_in_the_order_of_the_sends() {
+    const RECORDS: u64 = 20_000;
+    let (_dir, engine) = engine(&[("t", 2)]);
+    let completions = Completions::new().unwrap();
+    let options = ProducerOptions::new().linger(Duration::from_micros(50)).batch_bytes(2_000);
+    let producer = engine.producer(options).unwrap();
+    let sent = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !sent.load(Ordering::Relaxed) {
+                producer.flush().unwrap();
+            }
+        });
+        for number in 0..RECORDS {
+            let partition = (number % 2) as u32;
+            let ticket = producer.send("t", Record::new(b"x").partition(partition)).unwrap();
+            completions.watch(ticket, |answer| answer.map(|appended| (appended.partition, appended.first)).unwrap());
+        }
+        sent.store(true, Ordering::Relaxed);
+    });
+    let mut done = Vec::new();
+    while done.len() < RECORDS as usize {
+        assert!(readable(completions.descriptor(), -1));
+        completions.drain(&mut done).unwrap();
+    }
+    for partition in 0..2 {
+        let offsets = done.iter().filter(|(of, _)| *of == partition).map(|(_, offset)| *offset);
+        assert!(offsets.eq(0..RECORDS / 2), "partition {partition}");
+    }
 }
 
 #[test]
