@@ -19,8 +19,8 @@ pub(super) struct Outcome {
     pub(super) duplicate: bool,
 }
 
-/// Runs when the batch is closed, under the producer's lock and the batch's: no batch that is closed later gets ahead of
-/// it, nor anybody who comes to this one later. All that it does is enlist.
+/// Runs when the batch is closed, under the producer's lock and the batch's: no batch that is closed later gets ahead
+/// of it, nor anybody who comes to this one later. All that it does is enlist.
 type Call = Box<dyn FnOnce() + Send>;
 
 /// A batch on its way: open, or closed with its outcome. The side of its tickets that a producer keeps.
