@@ -46,6 +46,22 @@ impl Park for Bells {
     }
 }
 
+/// Time passes for the keeper alone: it sleeps until the moment that it names, unless somebody rings first.
+struct Passes(World);
+
+impl Park for Passes {
+    fn park(&self, event: &Event, seen: u64, deadline: Option<u64>) -> bool {
+        let keeper = thread::current().name() == Some("oncelog-keeper");
+        let Some(deadline) = deadline.filter(|_| keeper) else { return event.block(seen, None) };
+        thread::yield_now();
+        let moved = event.seen() != seen;
+        if !moved {
+            self.0.advance(deadline.saturating_sub(self.0.machine().clock.monotonic()));
+        }
+        moved
+    }
+}
+
 /// An engine that a failed model leaves as it is: closing it would wait for threads that are not run any more.
 struct Held(Option<Engine>);
 
@@ -66,10 +82,14 @@ impl Drop for Held {
 
 /// A world with topic `os` and topic `disk`, each of one partition at that level, and its engine.
 fn begin(options: EngineOptions) -> (World, Arc<Held>) {
+    begin_with(options, |_| Arc::new(Bells))
+}
+
+fn begin_with(options: EngineOptions, park: fn(&World) -> Arc<dyn Park>) -> (World, Arc<Held>) {
     let world = World::new(1);
     // So that what lies for ever ahead is no moment of this clock.
     world.advance(1);
-    let engine = open(&world, options);
+    let engine = open_with(&world, options, park(&world));
     for (topic, level) in [("os", Durability::Os), ("disk", Durability::Disk)] {
         engine.create_topic(topic, TopicOptions::new().durability(level)).unwrap();
     }
@@ -81,7 +101,11 @@ fn options() -> EngineOptions {
 }
 
 fn open(world: &World, options: EngineOptions) -> Held {
-    let machine = Machine { park: Arc::new(Bells), ..world.machine() };
+    open_with(world, options, Arc::new(Bells))
+}
+
+fn open_with(world: &World, options: EngineOptions, park: Arc<dyn Park>) -> Held {
+    let machine = Machine { park, ..world.machine() };
     Held(Some(options.open_on(machine).unwrap()))
 }
 
@@ -305,6 +329,32 @@ fn power() {
     assert!(left >= kept, "{kept} acknowledged, {left} left");
 }
 
+/// A record that nobody waits for is sent whenever the keeper may be about to sleep: it closes the batch all the same,
+/// and a reader is woken.
+fn linger() {
+    let (_world, engine) = begin_with(options(), |world| Arc::new(Passes(world.clone())));
+    let consumer = engine.consumer(ConsumerOptions::new()).unwrap();
+    consumer.assign(&[TopicPartition::new("os", 0)]).unwrap();
+    append(&engine, "disk", b"x", Durability::Disk).and_then(Ticket::wait).unwrap();
+    let producer = engine.producer(ProducerOptions::new().linger(Duration::from_millis(10))).unwrap();
+    producer.send("os", Record::new(b"nobody waits")).unwrap().detach();
+    assert_eq!(values(&consumer.poll(Duration::MAX).unwrap()), ["nobody waits"]);
+    engine.close().unwrap();
+}
+
+/// Whoever is told that a record is written, by himself or by the keeper, finds its group counted.
+fn counted() {
+    let (_world, engine) = begin(options());
+    for _ in 0..2 {
+        let before = engine.metrics();
+        append(&engine, "os", b"x", Durability::Os).and_then(Ticket::wait).unwrap();
+        let after = engine.metrics();
+        assert!(after.bytes > before.bytes && after.group_frames.count() > before.group_frames.count(), "{after:?}");
+        assert_eq!(after.records, before.records + 1);
+    }
+    engine.close().unwrap();
+}
+
 fn config(persistence: FailurePersistence) -> Config {
     let mut config = Config::new();
     config.stack_size = 256 << 10;
@@ -369,6 +419,16 @@ fn what_is_acknowledged_survives_a_power_cut_at_any_moment() {
     tell(power);
 }
 
+#[test]
+fn a_lingering_batch_is_closed_whenever_it_was_begun() {
+    tell(linger);
+}
+
+#[test]
+fn what_is_written_is_counted() {
+    tell(counted);
+}
+
 /// The model that shows a mistake.
 fn made_for(bug: Bug) -> Option<fn()> {
     Some(match bug {
@@ -380,6 +440,8 @@ fn made_for(bug: Bug) -> Option<fn()> {
         Bug::SettledByFlusherOnly => roll,
         Bug::EnlistedBehindClose => close,
         Bug::CallsOfManyMoments => answers,
+        Bug::LingerBehindLook => linger,
+        Bug::WrittenBeforeCounted => counted,
         _ => return None,
     })
 }

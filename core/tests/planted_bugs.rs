@@ -41,6 +41,8 @@ fn made_for(bug: Bug) -> Option<&'static str> {
         | Bug::SettledByFlusherOnly
         | Bug::EnlistedBehindClose
         | Bug::CallsOfManyMoments
+        | Bug::LingerBehindLook
+        | Bug::WrittenBeforeCounted
         | Bug::EndBeforeUndecided
         | Bug::BoundsOfTwoMoments => return None,
         Bug::StableNotHeldBack | Bug::AbortedLostAtRoll | Bug::OpenLeftOnReopen => "streamed",

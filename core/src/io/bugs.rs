@@ -59,6 +59,10 @@ bugs! {
     EnlistedBehindClose,
     /// Calls back are judged one after the other: what is written meanwhile lets the second overtake the first.
     CallsOfManyMoments,
+    /// What is begun while the keeper is about to sleep is measured by when its last sleep was to end.
+    LingerBehindLook,
+    /// A frame is shown as written before it is counted.
+    WrittenBeforeCounted,
     /// The visible end moves over a transaction before it is known as open.
     EndBeforeUndecided,
     /// The visible end of one moment is answered with what is undecided at a later one.
@@ -73,6 +77,8 @@ impl Bug {
         Bug::SettledByFlusherOnly,
         Bug::EnlistedBehindClose,
         Bug::CallsOfManyMoments,
+        Bug::LingerBehindLook,
+        Bug::WrittenBeforeCounted,
         Bug::EndBeforeUndecided,
         Bug::BoundsOfTwoMoments,
     ];

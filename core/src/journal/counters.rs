@@ -67,15 +67,17 @@ impl Tally {
         self.count(self.bounds.partition_point(|bound| *bound < value), value);
     }
 
+    /// The sum first: whoever sees the count sees the sum that it is part of.
     #[inline]
     fn count(&self, bucket: usize, value: u64) {
-        raise(&self.counts[bucket], 1);
         raise(&self.sum, value);
+        let count = &self.counts[bucket];
+        count.store(count.load(Ordering::Relaxed).wrapping_add(1), Ordering::Release);
     }
 
-    /// As it stands.
+    /// As it stands; a value that is being counted may be in the sum already.
     pub fn histogram(&self) -> Histogram {
-        let counts = std::array::from_fn(|i| self.counts[i].load(Ordering::Relaxed));
+        let counts = std::array::from_fn(|i| self.counts[i].load(Ordering::Acquire));
         Histogram::new(self.bounds, counts, self.sum.load(Ordering::Relaxed))
     }
 }

@@ -369,9 +369,13 @@ impl<F: Fold> Journal<F> {
             }
         }
         self.fold.written(&mut group.notes);
-        let before = self.written_lsn();
-        self.written.store(group.last_lsn, Ordering::Release);
-        self.counters.group(before, group.last_lsn, group.bytes);
+        let (before, last) = (self.written_lsn(), group.last_lsn);
+        if planted(Bug::WrittenBeforeCounted) {
+            self.written.store(last, Ordering::Release);
+        }
+        // Counted first: whoever is told that a frame is written finds it counted.
+        self.counters.group(before, last, group.bytes);
+        self.written.store(last, Ordering::Release);
         group.clear();
         *spare = group;
         Ok(())
