@@ -160,7 +160,7 @@ static void open_transactions_are_described(void)
     oncelog_identity_t identity = identity_of(engine, "shop");
     OK(append(engine, "u", identity, 0));
     OK(append(engine, "t", identity, 0));
-    streams.transaction_timeout_ms = 5000;
+    streams.transaction_timeout_ms = 500000;
     OK(oncelog_transactional_producer_open(engine, "bulk", &streams, &producer));
     OK(oncelog_begin_transaction(producer, &transaction));
     OK(oncelog_transaction_number(transaction, &number));
@@ -174,7 +174,7 @@ static void open_transactions_are_described(void)
     CHECK(strcmp(all[0].partitions[0].topic, "t") == 0 && strcmp(all[0].partitions[1].topic, "u") == 0);
     CHECK(all[0].partitions[0].offset == 0 && all[0].partitions[0].partition == 0);
     CHECK(!all[1].raw && all[1].number == number && strcmp(all[1].transactional_id, "bulk") == 0);
-    CHECK(all[1].partition_count == 1 && all[1].partitions[0].offset == 1 && all[1].timeout_ms == 5000);
+    CHECK(all[1].partition_count == 1 && all[1].partitions[0].offset == 1 && all[1].timeout_ms == 500000);
     OK(oncelog_open_transactions_free(list));
     OK(oncelog_transactional_producer_free(producer));
     OK(oncelog_engine_close(engine));

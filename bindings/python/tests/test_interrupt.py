@@ -104,8 +104,10 @@ open("slow", "w").close()
 leader = threading.Thread(target=lambda: producer.send("t", b"other").result())
 leader.start()
 await_flush()
+# Not open any more, so the commit is about to wait; the frame of `enter` would be seen a moment before the call, too.
+send_when(lambda: not transaction.is_open)
 try:
-    during(transaction.commit)
+    transaction.commit()
 except KeyboardInterrupt as interrupt:
     assert "commit() again" in interrupt.__notes__[0]
 else:

@@ -2,7 +2,8 @@
 import { open } from "../../dist/index.mjs";
 
 const [dir, way] = process.argv.slice(2);
-const engine = await open(dir);
+// Small segments are full at once, however fast the disk is.
+const engine = await open(dir, way === "with records that wait for room" ? { segmentBytes: 64 << 10 } : {});
 await engine.createTopic("t").catch(() => {});
 const producer = await engine.producer();
 const consumer = engine.consumer({ topics: ["t"], group: "g", start: "latest" });
@@ -55,7 +56,8 @@ const ways = {
     });
   },
   "after a poll": () => {
-    const waiting = consumer.poll({ timeoutMs: 50 });
+    // The record ends the wait, however long the disk takes.
+    const waiting = consumer.poll({ timeoutMs: 50_000 });
     producer.post("t", { value: "polled" });
     return waiting.then((records) => console.log(`polled ${records.length}`));
   },
