@@ -329,6 +329,16 @@ fn power() {
     assert!(left >= kept, "{kept} acknowledged, {left} left");
 }
 
+/// A close finds a reader anywhere between its look and its sleep, and is heard.
+fn hang_up() {
+    let (_world, engine) = begin(options());
+    let consumer = engine.consumer(ConsumerOptions::new()).unwrap();
+    consumer.assign(&[TopicPartition::new("os", 0)]).unwrap();
+    let reader = thread::spawn(move || consumer.poll(Duration::MAX).map(drop));
+    engine.close().unwrap();
+    assert_eq!(reader.join().unwrap().unwrap_err().kind(), ErrorKind::Closed);
+}
+
 /// A record that nobody waits for is sent whenever the keeper may be about to sleep: it closes the batch all the same,
 /// and a reader is woken.
 fn linger() {
@@ -420,6 +430,11 @@ fn what_is_acknowledged_survives_a_power_cut_at_any_moment() {
 }
 
 #[test]
+fn a_close_is_heard_by_a_poll_that_is_about_to_wait() {
+    tell(hang_up);
+}
+
+#[test]
 fn a_lingering_batch_is_closed_whenever_it_was_begun() {
     tell(linger);
 }
@@ -440,6 +455,7 @@ fn made_for(bug: Bug) -> Option<fn()> {
         Bug::SettledByFlusherOnly => roll,
         Bug::EnlistedBehindClose => close,
         Bug::CallsOfManyMoments => answers,
+        Bug::CloseUnheard => hang_up,
         Bug::LingerBehindLook => linger,
         Bug::WrittenBeforeCounted => counted,
         _ => return None,

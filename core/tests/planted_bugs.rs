@@ -41,6 +41,7 @@ fn made_for(bug: Bug) -> Option<&'static str> {
         | Bug::SettledByFlusherOnly
         | Bug::EnlistedBehindClose
         | Bug::CallsOfManyMoments
+        | Bug::CloseUnheard
         | Bug::LingerBehindLook
         | Bug::WrittenBeforeCounted
         | Bug::EndBeforeUndecided

@@ -59,6 +59,8 @@ bugs! {
     EnlistedBehindClose,
     /// Calls back are judged one after the other: what is written meanwhile lets the second overtake the first.
     CallsOfManyMoments,
+    /// A poll notes what its signal has told after it has looked whether the log is open.
+    CloseUnheard,
     /// What is begun while the keeper is about to sleep is measured by when its last sleep was to end.
     LingerBehindLook,
     /// A frame is shown as written before it is counted.
@@ -77,6 +79,7 @@ impl Bug {
         Bug::SettledByFlusherOnly,
         Bug::EnlistedBehindClose,
         Bug::CallsOfManyMoments,
+        Bug::CloseUnheard,
         Bug::LingerBehindLook,
         Bug::WrittenBeforeCounted,
         Bug::EndBeforeUndecided,
