@@ -140,12 +140,18 @@ impl Showing {
     /// Shows it; again does nothing.
     fn show(&self) {
         match &self.change {
-            // The name may be gone by now, or another topic's, whose maker waits for itself.
-            Change::Here(name, id) => self.journal.look(|state, _| {
-                if let Some(topic) = state.topic(name).filter(|topic| topic.id == *id) {
-                    self.hub.adopt(topic, state);
-                }
-            }),
+            Change::Here(name, id) => {
+                let mut partitions = Vec::new();
+                let mut adopt = || {
+                    self.journal.look(|state, _| match state.topic(name).filter(|topic| topic.id == *id) {
+                        Some(topic) => self.hub.adopt(topic, state, &mut partitions),
+                        // The name may be gone by now, or another topic's, whose maker waits for itself. Who deleted it
+                        // lets go of what is taken in here: its deletion came behind that.
+                        None => true,
+                    })
+                };
+                while !adopt() {}
+            }
             Change::Gone(name, id, instances) => self.hub.remove(name, *id, instances),
         }
     }

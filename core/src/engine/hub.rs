@@ -12,6 +12,7 @@ use crate::format::frame::{FRAME_HEADER, Frame, Payload};
 use crate::io::sync::atomic::{AtomicU64, Ordering};
 use crate::io::sync::{Mutex, RwLock};
 use crate::journal::{Fold, Parts, Placed, raise};
+use crate::limits::ENTRIES_PER_HOLD;
 use crate::partition::{Partition, Shown, What, Witness, Written};
 use crate::state::{Snapshot, State, Topic};
 use crate::types::{Durability, Instance, Lsn, TimestampType, TopicId, Visibility};
@@ -76,13 +77,14 @@ impl Hub {
         }
     }
 
-    /// Takes a topic in, or its new partitions.
-    pub fn adopt(&self, topic: &Topic, state: &State) -> Arc<TopicHandle> {
+    /// Takes in the next partitions of a topic behind those that `taken` holds, at most as many as one hold of the
+    /// journal's lock may last for. With the last of them the topic is there for all to see: true.
+    pub fn adopt(&self, topic: &Topic, state: &State, taken: &mut Vec<Arc<Partition>>) -> bool {
         let level = topic.durability().unwrap_or(self.level);
         let timestamp_type = state.topic_config(topic.id).timestamp_type;
         let shown = if self.durable_only { Durability::Disk } else { level };
         let mut known = self.partitions.write();
-        let partitions = topic.instances.iter().enumerate().map(|(number, instance)| {
+        for (number, instance) in topic.instances.iter().enumerate().skip(taken.len()).take(ENTRIES_PER_HOLD) {
             let partition = known.entry(*instance).or_insert_with(|| {
                 let (start, end) = (state.start(*instance).unwrap_or(0), state.end(*instance).unwrap_or(0));
                 let (name, witness) = (topic.name.clone(), self.witness.clone());
@@ -90,15 +92,18 @@ impl Hub {
                 let past = (start..end, state.undecided_in(*instance));
                 Arc::new(Partition::new(name, number as u32, *instance, kept, past, witness))
             });
-            partition.clone()
-        });
-        let (name, id, durability) = (topic.name.clone(), topic.id, topic.durability());
-        let partitions = partitions.collect();
-        let handle = Arc::new(TopicHandle { name, id, durability, timestamp_type, partitions });
+            taken.push(partition.clone());
+        }
         drop(known);
-        self.topics.write().insert(topic.name.clone(), handle.clone());
+        if taken.len() < topic.instances.len() {
+            return false;
+        }
+        let (name, id, durability) = (topic.name.clone(), topic.id, topic.durability());
+        let partitions = std::mem::take(taken);
+        let handle = Arc::new(TopicHandle { name, id, durability, timestamp_type, partitions });
+        self.topics.write().insert(topic.name.clone(), handle);
         self.changes.fetch_add(1, Ordering::Release);
-        handle
+        true
     }
 
     /// Lets a topic go. The name may be another topic's already.

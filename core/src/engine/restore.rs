@@ -65,7 +65,8 @@ impl Restore<Hub> for Restoring {
     fn finish(&mut self) -> State {
         let state = std::mem::take(&mut self.state);
         for topic in state.topics() {
-            self.hub.adopt(topic, &state);
+            let mut partitions = Vec::with_capacity(topic.instances.len());
+            while !self.hub.adopt(topic, &state, &mut partitions) {}
         }
         state
     }

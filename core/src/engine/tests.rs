@@ -179,3 +179,34 @@ fn who_renews_an_identity_twice_gets_the_same_and_an_older_one_is_fenced() {
     let late = opened(&inner, Some("payments"), Some(next)).unwrap_err();
     assert_eq!(late.kind(), ErrorKind::ProducerFenced);
 }
+
+#[test]
+fn one_hold_takes_in_a_thousand_partitions_and_the_topic_is_there_with_the_last() {
+    let world = World::new(1);
+    let inner = open(&world);
+    let adopt = |name: &str, taken: &mut Vec<_>| {
+        inner.journal.look(|state, _| inner.hub.adopt(state.topic(name).unwrap(), state, taken))
+    };
+    let ticket = inner.create_topic("t", &TopicOptions::new().partitions(2_500)).unwrap();
+    let mut taken = Vec::new();
+    for there in [1_000, 2_000] {
+        assert!(!adopt("t", &mut taken) && inner.hub.topic("t").is_none(), "{there}");
+        assert_eq!((taken.len(), inner.hub.partitions().len()), (there, there));
+    }
+    assert!(adopt("t", &mut taken));
+    let first = inner.topic("t").unwrap();
+    assert_eq!(first.partitions.len(), 2_500);
+    ticket.wait().unwrap();
+    inner.add_partitions("t", 4_000).unwrap().wait().unwrap();
+    let grown = inner.topic("t").unwrap();
+    assert!(grown.partitions.len() == 4_000 && Arc::ptr_eq(&grown.partitions[2_499], &first.partitions[2_499]));
+
+    inner.create_topic("half", &TopicOptions::new().partitions(1_500)).unwrap().detach();
+    assert!(!adopt("half", &mut Vec::new()));
+    inner.delete_topic("half").unwrap().wait().unwrap();
+    while inner.journal.has_enlisted() {
+        inner.drive().unwrap();
+    }
+    assert!(inner.hub.topic("half").is_none());
+    assert_eq!(inner.hub.partitions().len(), 4_000, "what was taken in of a topic that is gone goes with it");
+}
