@@ -96,6 +96,7 @@ impl Inner {
 
     /// The flusher's round: flushes, footers, checkpoints, expiry.
     fn flush_and_tidy(&self) -> Option<u64> {
+        self.journal.segments().unmap();
         if self.refused.is_some() {
             return None;
         }

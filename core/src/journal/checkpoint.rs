@@ -14,6 +14,7 @@ use crate::types::{Durability, Lsn};
 
 use super::core::{CheckpointRef, Draft};
 use super::reserve::Claim;
+use super::scan::Found;
 use super::segments::SegmentInfo;
 use super::{Fold, Journal};
 
@@ -146,6 +147,16 @@ pub struct Loaded {
     /// Of its parts' bodies.
     pub bytes: u64,
     pub segments: Vec<SegmentInfo>,
+    /// Its parts in order, each with its segment: verified, so they need not be read again.
+    pub parts: Vec<(u64, Found)>,
+}
+
+/// Where a walk begins: behind a checkpoint, whose parts were read.
+#[derive(Clone, Copy)]
+pub struct Start<'a> {
+    pub reference: CheckpointRef,
+    pub next: Place,
+    pub parts: &'a [(u64, Found)],
 }
 
 /// Reads the frame at a place, whole and verified, whatever its kind.
@@ -213,7 +224,7 @@ pub fn load(
         }
         at = head.previous;
     }
-    let (mut segments, mut total) = (Vec::new(), 0);
+    let (mut segments, mut parts, mut total) = (Vec::new(), Vec::new(), 0);
     for at in places.iter().rev() {
         let (file, seal) = open(at.segment)?;
         let bytes = frame_at(&*file, seal, at.position)?;
@@ -221,13 +232,14 @@ pub fn load(
         let body_at = frame::FRAME_HEADER + header.head_len as usize;
         let body = &bytes[body_at..body_at + header.body_len as usize];
         total += body.len() as u64;
+        parts.push((at.segment, Found { position: at.position, header }));
         match body.split_first()? {
             (&SEGMENTS, rest) => decode_segments(rest, &mut segments)?,
             (&STATE, rest) => part(rest)?,
             _ => return None,
         }
     }
-    Some(Loaded { next: expected?.next, bytes: total, segments })
+    Some(Loaded { next: expected?.next, bytes: total, segments, parts })
 }
 
 fn head_of(bytes: &[u8]) -> Option<CheckpointHead> {

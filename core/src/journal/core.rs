@@ -105,7 +105,7 @@ pub struct Core<F: Fold> {
     pub unsynced: Vec<Unsynced>,
     /// Newest and older durable checkpoint.
     pub checkpoints: [CheckpointRef; 2],
-    /// Bytes placed since the newest checkpoint began.
+    /// Bytes placed since the newest checkpoint began, of frames that the state is folded from.
     pub since_checkpoint: u64,
     /// Bytes placed since a flush began.
     pub since_flush: u64,
@@ -221,13 +221,16 @@ impl<F: Fold> Core<F> {
         let bytes = self.append(draft);
         patch(bytes);
         frame::stamp(bytes, seal, position, lsn, durable);
-        let checksum = get_u32(bytes, 0);
+        let (checksum, kind) = (get_u32(bytes, 0), bytes[4]);
         self.last_checksum = checksum;
         self.stated = durable;
         self.position += len as u64;
         self.group.bytes += len;
         self.group.last_lsn = lsn;
-        self.since_checkpoint += len as u64;
+        // Marks and parts of checkpoints say nothing to the state.
+        if ![Kind::Mark as u8, Kind::Checkpoint as u8].contains(&kind) {
+            self.since_checkpoint += len as u64;
+        }
         self.since_flush += len as u64;
         Place { segment: number, position }
     }

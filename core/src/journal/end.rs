@@ -56,6 +56,7 @@ impl<F: Fold> Journal<F> {
                 other => other?,
             }
         }
+        self.give_back();
         let mark = match self.mark(Claim::LastWords) {
             Err(error) if error.kind() == ErrorKind::Full => None,
             other => Some(other?),

@@ -9,6 +9,7 @@ use super::end::OPEN;
 use super::hold::Lock;
 use super::open::Opener;
 use super::reserve::Claim;
+use super::resume::Leftover;
 use super::segment::Segment;
 use super::segments::Segments;
 use super::upkeep::Upkeep;
@@ -24,7 +25,7 @@ use crate::types::{Durability, Lsn};
 
 /// As soon as so much is not flushed the flusher flushes, whoever waits for it: the next open copies what is not known
 /// durable.
-pub(super) const FLUSH_BYTES: u64 = 16 << 20;
+pub(super) const FLUSH_BYTES: u64 = 8 << 20;
 
 /// Bytes of a group that the keeper is woken to write at once.
 const LARGE: usize = 256 << 10;
@@ -78,10 +79,11 @@ pub struct Journal<F: Fold> {
     /// The keeper's bell, and whether it sleeps without a deadline.
     pub(super) bell: Event,
     pub(super) idle: AtomicBool,
-    /// The flusher's bell, and whether it knows of nothing that is to be flushed.
-    pub(super) flusher_bell: Event,
+    /// Whether the flusher knows of nothing that is to be flushed. Its bell hangs at the segments.
     pub(super) rested: AtomicBool,
     pub(super) upkeep: Mutex<Upkeep>,
+    /// Space to give back in the first round.
+    pub(super) leftover: Mutex<Option<Leftover>>,
     /// Who may still place frames; changes under the core's lock.
     pub(super) door: AtomicU8,
 }
@@ -114,9 +116,9 @@ impl<F: Fold> Journal<F> {
             next_number: AtomicU64::new(next_number),
             bell: Event::default(),
             idle: AtomicBool::new(false),
-            flusher_bell: Event::default(),
             rested: AtomicBool::new(false),
             upkeep: Mutex::new(Upkeep::new(now)),
+            leftover: Mutex::default(),
             door: AtomicU8::new(OPEN),
             core: Lock::new(core),
             machine,
@@ -188,7 +190,7 @@ impl<F: Fold> Journal<F> {
             && core.spare_needed < bytes
         {
             core.spare_needed = bytes;
-            self.flusher_bell.happen();
+            self.segments.flusher_bell.happen();
         }
         room.is_ok()
     }
@@ -277,7 +279,7 @@ impl<F: Fold> Journal<F> {
         }
         self.progress.happen();
         self.bell.happen();
-        self.flusher_bell.happen();
+        self.segments.flusher_bell.happen();
         self.indeterminate()
     }
 
@@ -449,7 +451,7 @@ impl<F: Fold> Journal<F> {
         }
         self.enlisted.lock().push(Enlisted { lsn, level, call });
         if level == Durability::Disk {
-            self.flusher_bell.happen();
+            self.segments.flusher_bell.happen();
         }
         self.bell.happen();
     }
@@ -477,7 +479,7 @@ impl<F: Fold> Journal<F> {
         if many || core.rolled || (!core.spare_asked && core.wants_spare()) {
             core.spare_asked |= core.wants_spare();
             (core.rolled, core.flush_asked) = (false, core.flush_asked || many);
-            self.flusher_bell.happen();
+            self.segments.flusher_bell.happen();
         }
     }
 }

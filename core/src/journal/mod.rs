@@ -18,6 +18,7 @@ mod roll;
 mod scan;
 mod segment;
 pub mod segments;
+mod shelf;
 mod tail;
 pub mod ticket;
 mod upkeep;

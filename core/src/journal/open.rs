@@ -10,7 +10,7 @@ use super::flow::JournalOptions;
 use super::recovery::{FoundSegment, Hole, Walk, chain, last_incarnation};
 use super::resume::{Recovery, ended, put_opened, write_out};
 use super::roll::{begun, creation_error};
-use super::scan::FIRST;
+use super::scan::{FIRST, Found};
 use super::segment::Segment;
 use super::segments::{SegmentInfo, Segments, read_error};
 use super::{Fold, Journal, checkpoint, head};
@@ -118,6 +118,8 @@ pub struct Base {
     /// Of the checkpoint.
     pub bytes: u64,
     pub segments: Vec<SegmentInfo>,
+    /// Where the checkpoint's parts lie.
+    pub parts: Vec<(u64, Found)>,
 }
 
 impl<F: Fold> Opener<F> {
@@ -271,7 +273,8 @@ impl<F: Fold> Opener<F> {
         if !(FIRST..=first.header.size).contains(&next.position) {
             return Err(beside(next, first.header.size));
         }
-        let from = (base.reference, next);
+        let parts = std::mem::take(&mut base.parts);
+        let from = checkpoint::Start { reference: base.reference, next, parts: &parts };
         // A segment that is gone or cut short takes along the frames that would speak for it; `head` still does.
         let stated = heads.iter().map(Head::durable_lsn).max().unwrap_or(0);
         let careful = self.opening.read_only;
@@ -368,6 +371,7 @@ impl<F: Fold> Opener<F> {
                         next: loaded.next,
                         bytes: loaded.bytes,
                         segments: loaded.segments,
+                        parts: loaded.parts,
                     });
                 }
                 restore.clear();
@@ -384,7 +388,8 @@ impl<F: Fold> Opener<F> {
             }
         }
         let none = CheckpointRef::default();
-        Ok(Base { reference: none, older: none, next: Place::default(), bytes: 0, segments: Vec::new() })
+        let (segments, parts) = (Vec::new(), Vec::new());
+        Ok(Base { reference: none, older: none, next: Place::default(), bytes: 0, segments, parts })
     }
 
     fn load(&self, reference: CheckpointRef, restore: &mut dyn Restore<F>) -> Option<checkpoint::Loaded> {

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
-use super::core::CheckpointRef;
+use super::checkpoint::Start;
 use super::scan::{FIRST, Found, Scanner};
 use super::segment::Segment;
 use super::segments::{SegmentInfo, read_error};
@@ -227,6 +227,8 @@ impl Walked {
 pub struct Walk<'a> {
     found: &'a BTreeMap<u64, FoundSegment>,
     chain: &'a [u64],
+    /// Parts of the checkpoint that the walk has not come to.
+    parts: &'a [(u64, Found)],
     /// Frames past it are not folded: what a reader without the right to write may serve.
     limit: Lsn,
     fold: &'a mut dyn FnMut(Lsn, &Payload<'_>),
@@ -245,19 +247,19 @@ impl<'a> Walk<'a> {
     pub fn new(
         found: &'a BTreeMap<u64, FoundSegment>,
         chain: &'a [u64],
-        from: (CheckpointRef, Place),
+        from: Start<'a>,
         declared: Lsn,
         limit: Lsn,
         fold: &'a mut dyn FnMut(Lsn, &Payload<'_>),
     ) -> Walk<'a> {
         let out = Walked {
-            last_lsn: from.0.lsn,
-            end: from.1,
-            declared: declared.max(from.0.lsn),
-            durable_end: from.1,
+            last_lsn: from.reference.lsn,
+            end: from.next,
+            declared: declared.max(from.reference.lsn),
+            durable_end: from.next,
             ..Walked::default()
         };
-        Walk { found, chain, limit, fold, out, ahead: None }
+        Walk { found, chain, parts: from.parts, limit, fold, out, ahead: None }
     }
 
     /// Walks to the journal's end.
@@ -291,6 +293,11 @@ impl<'a> Walk<'a> {
             }
             let at = scanner.position;
             let expected = self.out.last_lsn.saturating_add(1);
+            if let Some(part) = self.loaded(number, at, expected) {
+                scanner.position = part.end();
+                self.pass(part, number);
+                continue;
+            }
             match scanner.next_frame().map_err(fail)? {
                 // The journal's end does not move for a link: until a frame behind it is durable, the link may not be.
                 Ok(f) if f.header.kind == Kind::Link as u8 && at == FIRST => {
@@ -320,6 +327,16 @@ impl<'a> Walk<'a> {
         }
     }
 
+    /// The part of the loaded checkpoint that lies there.
+    fn loaded(&mut self, segment: u64, position: u64, lsn: Lsn) -> Option<Found> {
+        let ((number, part), others) = self.parts.split_first()?;
+        let here = (*number, part.position, part.header.lsn) == (segment, position, lsn);
+        here.then(|| {
+            self.parts = others;
+            *part
+        })
+    }
+
     /// A good frame: fold it and remember where it lies until it is known durable.
     fn take(&mut self, scanner: &Scanner<'_>, found: Found, segment: u64) {
         let header = found.header;
@@ -339,7 +356,9 @@ impl<'a> Walk<'a> {
 
     fn pass(&mut self, found: Found, segment: u64) {
         let header = found.header;
-        self.out.folded = (self.out.folded.0 + 1, self.out.folded.1 + header.len());
+        if header.kind != Kind::Checkpoint as u8 {
+            self.out.folded = (self.out.folded.0 + 1, self.out.folded.1 + header.len());
+        }
         self.out.last_lsn = header.lsn;
         self.out.end = Place { segment, position: found.end() };
         self.out.declared = self.out.declared.max(header.durable_lsn);

@@ -9,13 +9,14 @@ use super::recovery::{FoundSegment, TailFrame, Walked, last_incarnation};
 use super::reserve::with_reserve;
 use super::roll::{begun, creation_error, is_full};
 use super::scan::{FIRST, Scanner};
-use super::segment::Segment;
+use super::segment::{Segment, ZERO_PIECE};
 use super::segments::{SegmentInfo, Segments, read_error};
 use super::{Fold, Journal};
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::control::{Link, Opened, Place, Recovered};
 use crate::format::files::{Head, Identity, SegmentHeader};
 use crate::format::frame::{self, FRAME_HEADER, Kind, Payload};
+use crate::io::File;
 use crate::io::branches::branch;
 use crate::io::bugs::{Bug, planted};
 use crate::limits::LAST_WORDS;
@@ -211,11 +212,12 @@ impl<F: Fold> Recovery<F> {
         write_out(&mut core).and_then(|()| segment.file.sync()).map_err(io)?;
         report.copied = walked.tail.len() as u64;
         branch(if walked.tail.is_empty() { "nothing_to_copy" } else { "tail_copied" });
-        self.sweep(durable_end);
+        let leftover = self.sweep(durable_end);
         let segments = Arc::new(Segments::new(machine, self.cut_infos(durable_end, durable_lsn)));
         segments.begin(begun(&segment.header, durable_lsn + 1), segment.file.clone());
         let fold = self.opener.fold.clone();
         let journal = self.opener.journal(self.identity.uuid, core, segments, number + 1, lsn + 1);
+        *journal.leftover.lock() = leftover;
         fold.written(&mut notes);
         fold.durable(lsn + 1);
         Ok((journal, report))
@@ -268,7 +270,7 @@ impl<F: Fold> Recovery<F> {
             let place = core.put(Draft::Copied(bytes), tail.lsn, durable, |_| ());
             restore.notes(Placed { lsn: tail.lsn, place }, &whole(bytes), notes);
             core.next_lsn = tail.lsn + 1;
-            if core.group.bytes > 1 << 20 {
+            if core.group.bytes as u64 >= ZERO_PIECE {
                 write_out(core)
                     .map_err(|e| Error::with_source(ErrorKind::Io, "recovery could not write; open again", e))?;
             }
@@ -287,14 +289,33 @@ impl<F: Fold> Recovery<F> {
         infos
     }
 
-    /// Gives back what counts no more: the old tail's space, files that nothing links to. Failures are harmless: the
-    /// next open finds the same files and sweeps again.
-    fn sweep(&self, durable_end: Place) {
-        let Some(old) = self.found.get(&durable_end.segment) else { return };
-        let _ = old.file.punch(durable_end.position, old.header.size - durable_end.position);
+    /// Gives back what counts no more: files that nothing links to, and, when there is time for it, the old tail's
+    /// space. Failures are harmless: the next open finds the same files and sweeps again.
+    fn sweep(&self, durable_end: Place) -> Option<Leftover> {
+        let old = self.found.get(&durable_end.segment)?;
         let kept: Vec<u64> = self.infos(durable_end.segment).iter().map(|i| i.number).collect();
         for number in self.opener.numbers.iter().filter(|n| !kept.contains(n)) {
             let _ = self.opener.machine.storage.remove(&SegmentHeader::name(*number, 0));
+        }
+        let (from, len) = (durable_end.position, old.header.size - durable_end.position);
+        Some(Leftover { file: old.file.clone(), from, len })
+    }
+}
+
+/// The old place of a tail that was copied.
+pub struct Leftover {
+    file: Arc<dyn File>,
+    from: u64,
+    len: u64,
+}
+
+impl<F: Fold> Journal<F> {
+    /// Gives back the space of a tail that the opening copied. Not while opening: a system that punches a hole writes
+    /// first what lies in it, if it has not yet.
+    pub(super) fn give_back(&self) {
+        let leftover = self.leftover.lock().take();
+        if let Some(Leftover { file, from, len }) = leftover {
+            let _ = file.punch(from, len);
         }
     }
 }

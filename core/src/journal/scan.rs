@@ -86,9 +86,16 @@ impl<'a> Scanner<'a> {
         }
         let ahead = self.data_end.saturating_sub(position).min(self.ahead as u64);
         let want = (self.end - position).min(ahead.max(len as u64)) as usize;
+        // What the window has of it is moved, not read again.
+        let mut got = 0;
+        if (self.window_at..have).contains(&position) {
+            let from = (position - self.window_at) as usize;
+            self.window.copy_within(from.., 0);
+            got = (self.window.len() - from).min(want);
+        }
         self.window.resize(want.max(len), 0);
         self.window_at = position;
-        let got = self.file.read_at(&mut self.window[..want], position)?;
+        got += self.file.read_at(&mut self.window[got..want], position + got as u64)?;
         self.window[got..].fill(0);
         Ok(())
     }
@@ -208,7 +215,11 @@ impl<'a> Scanner<'a> {
             }
             let len = ((self.data_end - at) as usize).min(WINDOW);
             self.load(at, len)?;
-            if let Some(i) = self.bytes(at, len).iter().rposition(|b| *b != 0) {
+            let bytes = self.bytes(at, len);
+            // Mostly all of it is zeros, written ahead.
+            let zeros: usize =
+                bytes.rchunks(BLOCK).take_while(|block| **block == ZEROS[..block.len()]).map(<[u8]>::len).sum();
+            if let Some(i) = bytes[..len - zeros].iter().rposition(|b| *b != 0) {
                 last = at + i as u64 + 1;
             }
             at += len as u64;

@@ -7,17 +7,15 @@ use std::sync::Arc;
 
 use super::buffers::{Buffer, Buffers};
 use super::scan;
+use super::shelf::{Aside, Gone, OpenSegment, Shelf};
 use super::tail::Tail;
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::files::SegmentHeader;
 use crate::format::footer::{self, FOOTER_HEADER};
 use crate::format::frame::{Frame, Seal};
 use crate::io::sync::{Mutex, RwLock};
-use crate::io::{File, Machine, Mapping};
+use crate::io::{Event, File, Machine, Mapping};
 use crate::limits::{ALLOCATION_MAX, ENTRIES_PER_HOLD};
-
-/// Sealed segments that are kept open and mapped.
-const SHELF: usize = 256;
 
 /// What is known of a segment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -88,19 +86,14 @@ impl AsRef<[u8]> for Bytes {
     }
 }
 
-/// An open sealed segment; no mapping where mappings are off.
-type OpenSegment = (Arc<dyn File>, Option<Arc<Mapping>>);
-
-struct Shelved {
-    open: OpenSegment,
-    used: u64,
-}
-
 /// The segments of the log.
 pub struct Segments {
     machine: Machine,
     table: RwLock<BTreeMap<u64, SegmentInfo>>,
-    shelf: Mutex<(BTreeMap<u64, Shelved>, u64)>,
+    shelf: Mutex<Shelf>,
+    aside: Mutex<Aside>,
+    /// The flusher's bell: it has time to unmap what a reader would have to wait for.
+    pub(super) flusher_bell: Event,
     /// Files this life writes: open as long as they are unsealed.
     writing: RwLock<BTreeMap<u64, Arc<dyn File>>>,
     pub(super) tail: Tail,
@@ -113,6 +106,8 @@ impl Segments {
             machine,
             table: RwLock::new(infos.into_iter().map(|i| (i.number, i)).collect()),
             shelf: Mutex::default(),
+            aside: Mutex::default(),
+            flusher_bell: Event::default(),
             writing: RwLock::default(),
             tail: Tail::default(),
             buffers: Buffers::default(),
@@ -193,7 +188,7 @@ impl Segments {
             }
             return self.read_file(&*file, segment, position, len);
         }
-        let (file, map) = self.shelved(segment)?;
+        let (file, map) = self.shelved(segment, position, len)?;
         let Some(map) = map else { return self.read_file(&*file, segment, position, len) };
         match usize::try_from(position).ok().and_then(|p| Some((p, p.checked_add(len)?))) {
             Some((start, end)) if end <= map.len() => Ok(Bytes { owner: Owner::Map(map), start, end }),
@@ -218,16 +213,12 @@ impl Segments {
         Ok(Bytes { owner: Owner::Read(Arc::new(buffer)), start: 0, end: len })
     }
 
-    /// Opens a sealed segment, or finds it open.
-    fn shelved(&self, segment: u64) -> Result<OpenSegment> {
-        {
-            let mut held = self.shelf.lock();
-            let (shelf, tick) = &mut *held;
-            *tick += 1;
-            if let Some(found) = shelf.get_mut(&segment) {
-                found.used = *tick;
-                return Ok(found.open.clone());
-            }
+    /// Opens a sealed segment, or finds it open. The caller reads `len` bytes of its mapping from `position`.
+    fn shelved(&self, segment: u64, position: u64, len: usize) -> Result<OpenSegment> {
+        let found = self.shelf.lock().find(segment, position, len);
+        if let Some((open, gone)) = found {
+            self.set_aside(gone);
+            return Ok(open);
         }
         // Outside the lock: who reads an open segment does not wait for one that is being opened.
         let info = self
@@ -236,22 +227,33 @@ impl Segments {
         let name = SegmentHeader::name(segment, info.generation);
         let file = self.machine.storage.open(&name).map_err(|e| read_error(segment, e))?;
         let map = file.map().map_err(|e| read_error(segment, e))?.map(Arc::new);
-        let mut held = self.shelf.lock();
-        let (shelf, tick) = &mut *held;
-        if shelf.len() >= SHELF
-            && let Some(oldest) = shelf.iter().min_by_key(|(_, s)| s.used).map(|(n, _)| *n)
-        {
-            shelf.remove(&oldest);
-        }
         let open = (file, map);
-        shelf.insert(segment, Shelved { open: open.clone(), used: *tick });
+        let gone = self.shelf.lock().put(segment, open.clone());
+        self.set_aside(gone);
+        let found = self.shelf.lock().find(segment, position, len);
+        let Some((open, gone)) = found else { return Ok(open) };
+        self.set_aside(gone);
         Ok(open)
+    }
+
+    fn set_aside(&self, gone: Gone) {
+        let Some(gone) = gone else { return };
+        // Bound to a name: it is dropped when the lock is free again.
+        let late = self.aside.lock().put(gone);
+        self.flusher_bell.happen();
+        drop(late);
+    }
+
+    /// Drops what readers have left mapped; the flusher's work.
+    pub fn unmap(&self) {
+        let gone = self.aside.lock().take();
+        drop(gone);
     }
 
     fn file(&self, segment: u64) -> Result<Arc<dyn File>> {
         match self.writing_file(segment) {
             Some(file) => Ok(file),
-            None => self.shelved(segment).map(|(file, _)| file),
+            None => self.shelved(segment, 0, 0).map(|(file, _)| file),
         }
     }
 

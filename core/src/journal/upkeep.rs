@@ -21,6 +21,9 @@ const MARK_AFTER: u64 = 50 * MS;
 /// Zeros are kept ready for what was written in the last tick, within these bounds.
 const ZEROS_MIN: u64 = 256 << 10;
 const ZEROS_MAX: u64 = 8 << 20;
+/// A small state is written whenever so much was placed: an open after a crash folds no more than that, and what a
+/// flush has left.
+const CHECKPOINT_BYTES: u64 = 16 << 20;
 /// A load of more than this in one round is looked after again this soon.
 const BUSY: u64 = 256 << 10;
 const LOOK_AGAIN: u64 = MS;
@@ -83,7 +86,7 @@ impl<F: Fold> Journal<F> {
         // A mark is not flushed for itself.
         let dirty = durable < last && !(marked && durable + 1 == last);
         if dirty && self.rested.swap(false, Ordering::Relaxed) {
-            self.flusher_bell.happen();
+            self.segments.flusher_bell.happen();
         }
         let due = dirty.then_some(now + WRITE_WITHIN);
         let soon = busy.then(|| self.machine.clock.monotonic() + LOOK_AGAIN);
@@ -97,6 +100,7 @@ impl<F: Fold> Journal<F> {
             return None;
         }
         let due = self.tend_groups().unwrap_or(None);
+        self.give_back();
         let (wanted, needed) = {
             let mut core = self.core.lock();
             (core.wants_spare(), std::mem::take(&mut core.spare_needed))
@@ -235,11 +239,12 @@ impl<F: Fold> Journal<F> {
         self.enlisted.lock().iter().any(|e| self.reached(e.lsn, e.level).is_some())
     }
 
-    /// True if as much was placed since the newest checkpoint as a segment holds, or eight times the state if that is
-    /// more.
+    /// True if as much was placed since the newest checkpoint as a segment holds, at most 16 MiB, or eight times the
+    /// state if that is more.
     pub fn checkpoint_is_due(&self) -> bool {
         let core = self.core.lock();
-        self.check().is_ok() && core.since_checkpoint > core.segment.header.size.max(8 * core.state_bytes)
+        let least = core.segment.header.size.min(CHECKPOINT_BYTES);
+        self.check().is_ok() && core.since_checkpoint > least.max(8 * core.state_bytes)
     }
 
     /// Answers whoever enlisted, as far as the answer is known, unless somebody does that right now: calls of two
@@ -276,7 +281,7 @@ impl<F: Fold> Journal<F> {
     /// The same for the flusher, which hears from the keeper of what was written since it rested.
     pub fn rest(&self, seen: u64, due: Option<u64>) {
         self.rested.store(self.upkeep.lock().dirty_since.is_none(), Ordering::Relaxed);
-        self.machine.park.park(&self.flusher_bell, seen, due);
+        self.machine.park.park(&self.segments.flusher_bell, seen, due);
         self.rested.store(false, Ordering::Relaxed);
     }
 
@@ -287,7 +292,7 @@ impl<F: Fold> Journal<F> {
 
     /// The flusher's bell as it stands.
     pub fn flusher_bell(&self) -> u64 {
-        self.flusher_bell.seen()
+        self.segments.flusher_bell.seen()
     }
 
     /// True if somebody waits for a call back.
@@ -302,6 +307,6 @@ impl<F: Fold> Journal<F> {
 
     /// Wakes the flusher.
     pub fn ring_flusher(&self) {
-        self.flusher_bell.happen();
+        self.segments.flusher_bell.happen();
     }
 }
