@@ -57,7 +57,7 @@ fn run(part: &str, number: u64, dir: &Path) {
     let words = format!("{part} {number} {}", dir.display());
     // One that writes a tail dies on purpose.
     let status = Command::new(me).env(ME, words).status().unwrap();
-    assert!(status.success() || part == "tail", "{part} failed: {status}");
+    assert!(status.success() || ["tail", "killed"].contains(&part), "{part} failed: {status}");
 }
 
 fn child(part: &str, number: u64, dir: &Path) {
@@ -67,6 +67,7 @@ fn child(part: &str, number: u64, dir: &Path) {
         "data" => data(number * MIB, dir),
         "timed" => timed(dir),
         "tail" => tail(number * MIB, dir),
+        "killed" => killed(number * MIB, dir),
         "memory" => memory(number * MIB, dir),
         #[cfg(feature = "holds")]
         "holds" => holds(number * MIB, dir),
@@ -199,6 +200,13 @@ fn tail(bytes: u64, dir: &Path) {
     std::process::abort();
 }
 
+/// Appends so much with the threads at work, and dies in the middle of their flushes.
+fn killed(bytes: u64, dir: &Path) {
+    let engine = options().open(dir).unwrap();
+    Filler::new(100).fill(&partitions(&engine, "topic-0", 2), bytes, |_| ());
+    std::process::abort();
+}
+
 /// Opens, says how long that took, and closes.
 fn timed(dir: &Path) {
     let (begun, worked) = (Instant::now(), on_processor());
@@ -244,6 +252,11 @@ fn reopen(dir: &PathBuf) {
     for _ in 0..3 {
         println!(" after a kill with a tail of 64 MiB:");
         run("tail", 64, dir);
+        run("timed", 0, dir);
+    }
+    for _ in 0..5 {
+        println!(" after a kill at full speed, behind 64 MiB more:");
+        run("killed", 64, dir);
         run("timed", 0, dir);
     }
     std::fs::remove_dir_all(dir).unwrap();
@@ -293,11 +306,23 @@ fn memory(bytes: u64, dir: &Path) {
     engine.close().unwrap();
 }
 
+/// How long the journal's lock is held: by calls that change a topic with many partitions, then with a large state,
+/// checkpoints and appenders.
 #[cfg(feature = "holds")]
-/// How long the journal's lock is held, with a large state, checkpoints and appenders.
 fn holds(bytes: u64, dir: &Path) {
     state(dir);
     let engine = options().open(dir).unwrap();
+    for partitions in [1_000, 10_000, 100_000] {
+        oncelog::reset_holds();
+        engine.create_topic("many", TopicOptions::new().partitions(partitions)).unwrap();
+        println!("holds while a topic with {partitions} partitions is created, the longest below {} ns", longest());
+        oncelog::reset_holds();
+        engine.delete_topic("many").unwrap();
+        println!("  and is deleted, the longest below {} ns", longest());
+    }
+    oncelog::reset_holds();
+    engine.delete_topic("topic-9").unwrap();
+    println!("holds while one with 1000 partitions of {PRODUCERS} producers is deleted, the longest {} ns", longest());
     oncelog::reset_holds();
     let before = engine.metrics().checkpoints;
     std::thread::scope(|scope| {
@@ -315,4 +340,10 @@ fn holds(bytes: u64, dir: &Path) {
         println!("  below {below:>10} ns {count:>10}  {:8.4} %", seen as f64 * 100.0 / all as f64);
     }
     engine.close().unwrap();
+}
+
+/// The bound of the longest hold.
+#[cfg(feature = "holds")]
+fn longest() -> u64 {
+    oncelog::holds().into_iter().filter(|(_, count)| *count > 0).map(|(below, _)| below).max().unwrap()
 }
