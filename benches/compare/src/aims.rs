@@ -66,13 +66,11 @@ pub fn reason(workload: Workload, engine: &str) -> Option<&'static str> {
         (Workload::ReopenKilled, _) => {
             Some("what the dead writer had not flushed we copy and flush again before anything counts")
         }
-        (Workload::Reopen | Workload::ReopenKilled, "LMDB" | "LMDB, writable map") => Some(
+        (Workload::Reopen, "LMDB" | "LMDB, writable map") => Some(
             "it reads one page of its map and flushes nothing; we make the new incarnation durable before we answer",
         ),
-        (Workload::Reopen | Workload::ReopenKilled, "commitlog") => {
-            Some("it verifies and repairs nothing, and flushes nothing")
-        }
-        (Workload::Reopen | Workload::ReopenKilled, "SQLite") => Some("it flushes nothing while opening"),
+        (Workload::Reopen, "commitlog") => Some("it verifies and repairs nothing, and flushes nothing"),
+        (Workload::Reopen, "SQLite") => Some("it flushes nothing while opening"),
         (Workload::Memory, "SQLite") => Some("its page cache is 2 MiB; our write buffers are larger"),
         _ => None,
     }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::bugs::{Bug, planted};
 use super::clock::Clock;
 use super::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use super::sync::{Condvar, Mutex};
+use super::sync::{Condvar, Mutex, processors};
 
 /// Something that happens again and again. A waiter notes `seen`, checks its condition, then waits for the counter
 /// to leave `seen`: no wake-up between check and wait can be lost.
@@ -66,21 +66,38 @@ pub trait Park: Send + Sync + 'static {
     /// Waits until `event` has left `seen` or the monotonic clock has reached `deadline` (nanoseconds; None: no
     /// deadline). Returns false on time-out. No lock may be held by the caller.
     fn park(&self, event: &Event, seen: u64, deadline: Option<u64>) -> bool;
+
+    /// Looks for a moment whether `event` leaves `seen`; true if it did. For what takes another thread about as long as
+    /// a system call: sleeping and being woken takes longer. Not where there is no other processor to do it.
+    fn spin(&self, _event: &Event, _seen: u64) -> bool {
+        false
+    }
 }
+
+/// Looks of one spin, with a pause of some ten nanoseconds between two.
+const LOOKS: u32 = 100;
 
 /// Blocks the calling thread.
 pub struct ThreadPark {
     clock: Arc<dyn Clock>,
+    looks: u32,
 }
 
 impl ThreadPark {
     /// Deadlines are moments of `clock`, which must run at the pace of real time.
     pub fn new(clock: Arc<dyn Clock>) -> Self {
-        Self { clock }
+        Self { clock, looks: if processors() > 1 { LOOKS } else { 0 } }
     }
 }
 
 impl Park for ThreadPark {
+    fn spin(&self, event: &Event, seen: u64) -> bool {
+        (0..self.looks).any(|_| {
+            std::hint::spin_loop();
+            event.seen() != seen
+        })
+    }
+
     fn park(&self, event: &Event, seen: u64, deadline: Option<u64>) -> bool {
         let Some(deadline) = deadline else { return event.block(seen, None) };
         loop {

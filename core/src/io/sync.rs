@@ -22,6 +22,11 @@ pub use shuttle::thread;
 pub use std::thread;
 pub use sync::{MutexGuard, RwLockReadGuard, RwLockWriteGuard, atomic};
 
+/// Threads of this process that can run at once; 1 if that is not known.
+pub fn processors() -> usize {
+    std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
+}
+
 /// One thread at a time.
 #[derive(Debug, Default)]
 pub struct Mutex<T>(sync::Mutex<T>);

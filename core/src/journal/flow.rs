@@ -333,7 +333,10 @@ impl<F: Fold> Journal<F> {
                 return self.reached(lsn, level).unwrap_or_else(|| Err(self.indeterminate())).map(|()| true);
             }
             let led = if self.written_lsn() < lsn { self.lead_write()? } else { self.lead_flush()? };
-            if !led && !self.machine.park.park(&self.progress, seen, deadline) {
+            if led || (self.written_lsn() < lsn && self.machine.park.spin(&self.progress, seen)) {
+                continue;
+            }
+            if !self.machine.park.park(&self.progress, seen, deadline) {
                 return Ok(false);
             }
         }

@@ -59,6 +59,12 @@ impl Bytes {
         debug_assert!(start + len <= data.len());
         Bytes { owner: Owner::Heap(data), start, end: start + len }
     }
+
+    /// `len` of them from `start`, with the same owner; `None` if there are not so many.
+    pub fn part(&self, start: usize, len: usize) -> Option<Bytes> {
+        let (start, end) = (self.start.checked_add(start)?, self.start.checked_add(start)?.checked_add(len)?);
+        (end <= self.end).then(|| Bytes { owner: self.owner.clone(), start, end })
+    }
 }
 
 impl Deref for Bytes {

@@ -14,6 +14,10 @@ use crate::types::{Lsn, Offset};
 /// Most bytes of one read, whatever the caller asks for.
 const READ_MAX: usize = 32 << 20;
 
+/// Most bytes between two pieces that are read along: copying more takes longer than another system call. And never
+/// more between pieces than in them.
+const NEAR: u64 = 4 << 10;
+
 /// A read as it is planned.
 pub(super) struct Plan {
     from: Offset,
@@ -110,8 +114,12 @@ impl Plan {
     ) -> Result<Records> {
         let mut stretches = Vec::with_capacity(self.pieces.len());
         let mut at = self.from;
-        for piece in &self.pieces {
-            match piece.read(segments) {
+        let mut near = None;
+        for (i, piece) in self.pieces.iter().enumerate() {
+            if near.as_ref().is_none_or(|near| piece.of(near).is_none()) {
+                near = Near::read(segments, &self.pieces[i..]);
+            }
+            match piece.read(segments, near.as_ref()) {
                 Ok(stretch) => stretches.push(stretch),
                 Err(error) if stretches.is_empty() => return Err(error),
                 Err(_) => break,
@@ -136,12 +144,54 @@ impl Plan {
     }
 }
 
+/// Pieces that lie near each other, fetched by one read with what lies between them: a few frames of others, as
+/// decisions and beginnings of transactions are.
+struct Near {
+    segment: u64,
+    position: u64,
+    bytes: Bytes,
+}
+
+impl Near {
+    /// Reads the first pieces, if several lie near; `None` also if not all of it can be read: then each is tried alone.
+    fn read(segments: &Segments, pieces: &[Piece]) -> Option<Near> {
+        let (count, len) = near(pieces);
+        if count < 2 {
+            return None;
+        }
+        let Piece { segment, position, .. } = pieces[0];
+        let bytes = segments.read(segment, position, len).ok()?;
+        Some(Near { segment, position, bytes })
+    }
+}
+
+/// How many of the first pieces lie near each other, and how many bytes that is with what lies between them.
+fn near(pieces: &[Piece]) -> (usize, usize) {
+    let Some(first) = pieces.first().filter(|first| first.segment > 0) else { return (0, 0) };
+    let mut end = first.position + first.len as u64;
+    let (mut count, mut wanted, mut between) = (1, first.len as u64, 0);
+    for piece in &pieces[1..] {
+        let gap = piece.position.checked_sub(end).filter(|gap| *gap <= NEAR && between + gap <= wanted);
+        let Some(gap) = gap.filter(|_| piece.segment == first.segment && piece.len > 0) else { break };
+        end = piece.position + piece.len as u64;
+        (count, wanted, between) = (count + 1, wanted + piece.len as u64, between + gap);
+    }
+    (count, (wanted + between) as usize)
+}
+
 impl Piece {
-    fn read(&self, segments: &Segments) -> Result<Stretch> {
+    /// Its bytes, if they are among those read together.
+    fn of(&self, near: &Near) -> Option<Bytes> {
+        let start = self.position.checked_sub(near.position).filter(|_| self.segment == near.segment)?;
+        near.bytes.part(usize::try_from(start).ok()?, self.len)
+    }
+
+    fn read(&self, segments: &Segments, near: Option<&Near>) -> Result<Stretch> {
         let info = segments.info(self.segment);
-        let bytes = match info {
-            Some(_) => readable(segments, self.segment, self.position, self.len)?,
-            None => Bytes::heap(Arc::default(), 0, 0),
+        let bytes = match (near.and_then(|near| self.of(near)), info) {
+            (Some(bytes), _) => bytes,
+            (None, Some(_)) => readable(segments, self.segment, self.position, self.len)?,
+            (None, None) => Bytes::heap(Arc::default(), 0, 0),
         };
         Ok(Stretch {
             bytes,
@@ -196,4 +246,35 @@ fn readable(segments: &Segments, segment: u64, position: u64, len: usize) -> Res
         }
     }
     Ok(best)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pieces(places: &[(u64, u64, usize)]) -> Vec<Piece> {
+        let piece = |&(segment, position, len)| Piece { segment, position, len, bare: false, first: 0, end: 0, lsn: 0 };
+        places.iter().map(piece).collect()
+    }
+
+    #[test]
+    fn pieces_with_little_between_them_are_read_together() {
+        assert_eq!(near(&pieces(&[(1, 100, 1000), (1, 1100, 50), (1, 1200, 10)])), (3, 1110));
+        assert_eq!(near(&pieces(&[(1, 100, 9000), (1, 9100 + NEAR, 50), (1, 9151 + 2 * NEAR, 50)])), (2, 9050 + 4096));
+    }
+
+    #[test]
+    fn pieces_are_read_alone_if_more_lies_between_them_than_in_them() {
+        assert_eq!(near(&pieces(&[(1, 100, 50), (1, 200, 60), (1, 320, 1), (1, 323, 9)])), (3, 221));
+        assert_eq!(near(&pieces(&[(1, 100, 50), (1, 201, 50)])), (1, 50));
+    }
+
+    #[test]
+    fn pieces_of_other_segments_before_it_or_of_none_are_read_alone() {
+        for other in [(2, 150, 50), (1, 90, 10), (1, 150, 0), (0, 150, 0)] {
+            assert_eq!(near(&pieces(&[(1, 100, 50), other])), (1, 50), "{other:?}");
+        }
+        assert_eq!(near(&pieces(&[(0, 0, 0), (0, 0, 0)])), (0, 0));
+        assert_eq!(near(&[]), (0, 0));
+    }
 }

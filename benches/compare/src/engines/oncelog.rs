@@ -3,10 +3,11 @@
 use std::cell::RefCell;
 use std::path::Path;
 use std::sync::OnceLock;
+use std::time::Duration;
 
 use oncelog::{
-    Batch, BatchBuilder, Durability, GroupMetadata, Offsets, Partition, Producer, ProducerOptions, ReadOptions, Record,
-    TopicOptions, TopicPartition, TransactionalProducer,
+    Batch, BatchBuilder, Durability, GroupMetadata, Offsets, Outcome, Partition, Producer, ProducerOptions,
+    ReadOptions, Record, TopicOptions, TopicPartition, TransactionalProducer,
 };
 
 use crate::store::{Engine, Level, Result, Store, halves};
@@ -95,15 +96,16 @@ impl Store for Log {
         Ok(())
     }
 
-    /// With nothing of it in memory, so that the records are in the log before the abort.
+    /// As one batch, as a broker takes it from a client: the records are in the log before the abort.
     fn abort(&self, values: &[Value]) -> Result<()> {
-        let streaming = ProducerOptions::new().transaction_buffer(0);
-        let producer = self.engine.transactional_producer("aborting", streaming)?;
-        let mut transaction = producer.begin_transaction()?;
+        let identity = self.engine.init_producer(Some("aborting"), Duration::from_secs(60), None)?;
+        let mut builder = Batch::builder();
+        builder.producer(identity, 0).transactional(true);
         for value in values {
-            transaction.send("t", Record::new(value).partition(0).timestamp(TIME))?;
+            builder.push(&Record::new(value), TIME)?;
         }
-        transaction.abort()?;
+        self.partition.append(&builder.build()?)?.wait()?;
+        self.engine.end_transaction(identity, Outcome::Abort)?;
         Ok(())
     }
 
