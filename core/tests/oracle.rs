@@ -394,10 +394,10 @@ fn the_decision_table_is_kafkas_but_for_unknown_ids() {
     let out = Refuse(ErrorKind::OutOfOrderSequence);
     let who = |epoch| Identity { epoch, ..WHO };
     assert_eq!(
-        f.history.verdict(&part, Identity { producer_id: 8, epoch: 0 }, 0, 1),
+        f.history.verdict(&part, Identity { producer_id: 8, epoch: 0 }, 0, 1, false),
         Refuse(ErrorKind::UnknownProducer)
     );
-    assert_eq!(f.history.verdict(&part, WHO, 1, 1), out);
+    assert_eq!(f.history.verdict(&part, WHO, 1, 1, false), out);
     let ids: Vec<OpId> = (0..7)
         .map(|n| {
             let id = f.append(0, &format!("r{n}"), Some(Durability::Disk));
@@ -405,18 +405,18 @@ fn the_decision_table_is_kafkas_but_for_unknown_ids() {
             id
         })
         .collect();
-    assert_eq!(f.history.verdict(&part, WHO, 7, 3), Accept);
-    assert_eq!(f.history.verdict(&part, WHO, 2, 1), Duplicate(ids[2]));
-    assert_eq!(f.history.verdict(&part, WHO, 6, 1), Duplicate(ids[6]));
+    assert_eq!(f.history.verdict(&part, WHO, 7, 3, false), Accept);
+    assert_eq!(f.history.verdict(&part, WHO, 2, 1, false), Duplicate(ids[2]));
+    assert_eq!(f.history.verdict(&part, WHO, 6, 1, false), Duplicate(ids[6]));
     for (first, count) in [(1, 1), (2, 2), (6, 2), (8, 1), (0, 1)] {
-        assert_eq!(f.history.verdict(&part, WHO, first, count), out, "{first} {count}");
+        assert_eq!(f.history.verdict(&part, WHO, first, count, false), out, "{first} {count}");
     }
-    assert_eq!(f.history.verdict(&part, who(1), 1, 1), out);
-    assert_eq!(f.history.verdict(&part, who(1), 0, 1), Accept);
-    assert_eq!(f.history.verdict(&part, WHO, -1, 1), Refuse(ErrorKind::InvalidRecord));
+    assert_eq!(f.history.verdict(&part, who(1), 1, 1, false), out);
+    assert_eq!(f.history.verdict(&part, who(1), 0, 1, false), Accept);
+    assert_eq!(f.history.verdict(&part, WHO, -1, 1, false), Refuse(ErrorKind::InvalidRecord));
     let id = f.append(0, "next epoch", Some(Durability::Disk));
     f.history.ops[id].raw = Some((who(1), 0));
-    assert_eq!(f.history.verdict(&part, WHO, 6, 1), Refuse(ErrorKind::StaleEpoch));
+    assert_eq!(f.history.verdict(&part, WHO, 6, 1, false), Refuse(ErrorKind::StaleEpoch));
     assert_eq!(f.history.retriable(), vec![id]);
     assert_eq!(sequence_after(i32::MAX, 1), 0);
     assert_eq!(sequence_after(i32::MAX - 10, 20), 9);

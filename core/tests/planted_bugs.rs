@@ -35,6 +35,12 @@ fn made_for(bug: Bug) -> Option<&'static str> {
         Bug::PositionApartFromRecords => "named",
         Bug::CheckpointNewerThanLsn => "raw-between-checkpoints",
         Bug::WeakestTopicCounts | Bug::ReadWithoutWriting => "memory",
+        // Those of identities and of what is pending only the simulation asks for.
+        Bug::PendingNotWaitedFor
+        | Bug::PendingKeptAtAbort
+        | Bug::PendingOverLater
+        | Bug::EpochKeptAtTimeout
+        | Bug::RepeatedEndRaises => return None,
         // Their tests are models: tests/models.rs.
         Bug::EventBeforeBaton
         | Bug::NotifiedWithoutLock

@@ -291,7 +291,7 @@ impl Engine {
 
     /// Adds offsets to the transaction of a raw identity: they are committed if it commits, and until it is decided
     /// `Consumer::committed` answers `UnstableOffsets`. The transaction begins with them if none is open. Later offsets
-    /// take the place of earlier ones. Waits until they have met the engine's level.
+    /// take the place of earlier ones. Waits until they have met the strongest level of the engine and of their topics.
     ///
     /// # Errors
     /// `StaleEpoch` if a newer identity took over; `UnknownTransactionalId` for an identity without a transactional
@@ -302,7 +302,7 @@ impl Engine {
         self.send_offsets_ticket(identity, group, offsets)?.wait()
     }
 
-    /// Adds offsets to the transaction of a raw identity; the ticket is done when they have met the engine's level.
+    /// Adds offsets to the transaction of a raw identity; the ticket is done when they have met their level.
     ///
     /// # Errors
     /// As `send_offsets`. What depends on the state of the log comes from the ticket.
@@ -318,8 +318,9 @@ impl Engine {
 
     /// Ends the transaction of a raw identity and raises its epoch (KIP-890): the answer is the identity of its next
     /// transaction, whose sequences begin at 0 again. Waits until the decision has met the strongest level of the
-    /// engine and of the topics it reached. A call that is repeated because its answer was lost gets the same answer.
-    /// An abort without a transaction only raises the epoch.
+    /// engine and of the topics it reached, with records or with offsets. A call that is repeated because its answer
+    /// was lost gets the same answer. An abort without a transaction only raises the epoch. When the epochs are used
+    /// up, the answer is a new producer id, and survives a power cut at every level.
     ///
     /// # Errors
     /// `ProducerFenced` if a newer identity took over; `InvalidTransactionState` for a commit without a transaction,

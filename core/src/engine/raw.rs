@@ -7,6 +7,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::format::control::{OffsetsBlock, PendingHead};
 use crate::format::decision::{Cause, Ended};
 use crate::format::frame::{FRAME_HEADER, Kind, Payload};
+use crate::io::bugs::{Bug, planted};
 use crate::journal::Claim;
 use crate::state::{Ending, Fate};
 use crate::types::{Durability, GroupMetadata, Identity, Offsets, Outcome, TransactionNumber};
@@ -66,6 +67,7 @@ impl Inner {
         };
         let number = match ending {
             Ending::Decide(number) => number,
+            Ending::Repeat if planted(Bug::RepeatedEndRaises) => 0,
             // What it repeats may not be safe yet.
             Ending::Repeat => return Ok(Promise::durable(guard.last_lsn(), holder)),
         };
@@ -76,7 +78,9 @@ impl Inner {
             return Err(super::producers::no_more_ids());
         }
         let ended = if commit { Ended::Commit } else { Ended::Abort };
-        let level = Some(self.settings.durability);
+        // A new id that a power cut could take back would be given to somebody else as well.
+        let renamed = next.producer_id != holder.producer_id;
+        let level = Some(if renamed { Durability::Disk } else { self.settings.durability });
         let decision = Decision { ended, cause: Cause::Owner, next, position: None, offsets: &[], level };
         let (lsn, level) = self.place_decision(&mut guard, holder, number, &decision);
         Ok(Promise { lsn, level, answer: Ok(next) })

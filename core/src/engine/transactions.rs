@@ -224,7 +224,7 @@ impl Inner {
     }
 
     /// Places a decision on an open transaction, or the abort of none. The answer's level is the strongest of the
-    /// partitions it reached. Room for it was made.
+    /// partitions it reached, those of the offsets that it commits among them. Room for it was made.
     pub(super) fn place_decision(
         &self,
         guard: &mut Guard<'_, Hub>,
@@ -235,7 +235,11 @@ impl Inner {
         let spans = guard.state().open_spans(number);
         debug_assert!(spans.len() <= TRANSACTION_PARTITIONS);
         let raw = guard.state().open_transaction(number).is_some_and(OpenTransaction::is_raw);
-        let levels = spans.iter().filter_map(|span| self.hub.partition(span.instance)).map(|p| p.level());
+        // What a commit makes of pending offsets is as safe as their topics ask.
+        let commits = decision.ended == Ended::Commit;
+        let pending = if commits { guard.state().open_pending(number) } else { Vec::new() };
+        let reached = spans.iter().map(|span| span.instance).chain(pending);
+        let levels = reached.filter_map(|instance| self.hub.partition(instance)).map(|partition| partition.level());
         let level = levels.chain(decision.level).max().unwrap_or(self.settings.durability);
         let decided = Decided {
             producer: (producer.producer_id, producer.epoch),
@@ -274,7 +278,8 @@ impl Inner {
         cause: Cause,
     ) -> (Lsn, Durability) {
         let producer = Identity { producer_id: open.producer_id, epoch: open.epoch };
-        let raised = guard.state().raised(open.producer_id).filter(|_| open.is_raw());
+        let kept = cause == Cause::Timeout && planted(Bug::EpochKeptAtTimeout);
+        let raised = guard.state().raised(open.producer_id).filter(|_| open.is_raw() && !kept);
         let next = raised.unwrap_or(producer);
         let ended = Ended::Abort;
         let decision = Decision { ended, cause, next, position: None, offsets: &[], level: None };

@@ -48,6 +48,16 @@ bugs! {
     AbortedLostAtRoll,
     /// An open transaction is not aborted when the log is opened again.
     OpenLeftOnReopen,
+    /// What a group committed is told while an open transaction will commit another offset.
+    PendingNotWaitedFor,
+    /// Offsets that a transaction sent are committed by its abort too.
+    PendingKeptAtAbort,
+    /// Offsets that a transaction sent take the place of what was committed after they were sent.
+    PendingOverLater,
+    /// An abort by timeout leaves the epoch as it is.
+    EpochKeptAtTimeout,
+    /// The end of a transaction that is repeated raises the epoch again.
+    RepeatedEndRaises,
     /// The event of a write or flush moves before its baton is free.
     EventBeforeBaton,
     /// Waiters are notified while one of them may be between its last look and its sleep.

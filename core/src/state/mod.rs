@@ -38,6 +38,7 @@ use crate::format::decision::{DecisionHead, Ended};
 use crate::format::frame::Payload;
 use crate::format::topic_config::TopicConfig;
 use crate::format::transaction::TransactionHead;
+use crate::io::bugs::{Bug, planted};
 use crate::types::{Instance, Lsn, Offset, Offsets, Timestamp, TopicId, TopicOptions, TransactionNumber};
 use catalog::{Catalog, unknown_instance};
 use cuts::Cuts;
@@ -173,7 +174,7 @@ impl State {
     fn apply_decision(&mut self, lsn: Lsn, head: &DecisionHead<'_>, offsets: &OffsetsBlock<'_>) {
         let lost = self.transactions.lost_of(head.producer.0);
         let pending = self.transactions.end(lost.unwrap_or(head.number));
-        if head.ended == Ended::Commit {
+        if head.ended == Ended::Commit || planted(Bug::PendingKeptAtAbort) {
             for entry in &pending {
                 self.offsets.install_pending(lsn, entry.lsn, &entry.entry());
             }

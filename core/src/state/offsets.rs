@@ -8,6 +8,7 @@ use rustc_hash::FxHashMap;
 use super::paged::Paged;
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::control::OffsetEntry;
+use crate::io::bugs::{Bug, planted};
 use crate::limits::{OFFSET_MAX, OFFSET_METADATA_MAX};
 use crate::types::{Lsn, Offset, OffsetAndMetadata, TopicId};
 
@@ -124,7 +125,7 @@ impl CommittedOffsets {
     /// Notes a position that was pending since frame `sent`, unless one was sent later that is committed already.
     pub fn install_pending(&mut self, lsn: Lsn, sent: Lsn, entry: &OffsetEntry<'_>) {
         let known = self.get(entry.group, TopicId(entry.topic), entry.partition);
-        if known.is_none_or(|known| known.sent_lsn < sent) {
+        if known.is_none_or(|known| known.sent_lsn < sent) || planted(Bug::PendingOverLater) {
             self.put(lsn, sent, entry);
         }
     }

@@ -218,6 +218,12 @@ impl Transactions {
         next.is_some_and(|((g, t, p, _), _)| (&**g, *t, *p) == (group, topic, partition))
     }
 
+    /// The topics of which a transaction has offsets pending, with the partitions' numbers.
+    pub fn pending(&self, number: TransactionNumber) -> impl Iterator<Item = (TopicId, u32)> {
+        let of = self.pending_by_number.range((number, 0)..=(number, u32::MAX));
+        of.filter_map(|(_, slot)| self.pending.get(*slot)).map(|pending| (pending.topic, pending.partition))
+    }
+
     /// Refuses one more open transaction.
     pub fn check_begin(&self) -> Result<()> {
         if self.by_number.len() < OPEN_TRANSACTIONS && self.weight < TRANSACTIONS_STATE {

@@ -113,6 +113,13 @@ impl State {
         self.transactions.spans(number).collect()
     }
 
+    /// The partitions whose offsets an open transaction will commit: at most `limits::TRANSACTION_OFFSETS`.
+    pub fn open_pending(&self, number: TransactionNumber) -> Vec<Instance> {
+        let instance =
+            |(topic, number): (TopicId, u32)| self.catalog.topic_by_id(topic)?.instances.get(number as usize).copied();
+        self.transactions.pending(number).filter_map(instance).collect()
+    }
+
     /// The open transactions in a partition: producer id and offset of the first record.
     pub fn undecided_in(&self, instance: Instance) -> impl Iterator<Item = (i64, Offset)> {
         self.transactions.in_partition(instance)

@@ -15,6 +15,16 @@ pub fn options(level: Option<Durability>) -> ProducerOptions {
     level.map_or(ProducerOptions::new(), |level| ProducerOptions::new().durability(level))
 }
 
+/// A batch of a raw producer.
+#[derive(Clone, Debug)]
+pub struct Sent {
+    pub part: Part,
+    pub who: Identity,
+    pub first: i32,
+    pub count: usize,
+    pub transactional: bool,
+}
+
 impl Driver {
     pub fn append_plain(&mut self) -> Check {
         self.append(None)
@@ -26,7 +36,8 @@ impl Driver {
         if self.identities.is_empty() || self.rng.chance(1, 30) {
             let stranger = Identity { producer_id: 1_000_000 + self.rng.below(5) as i64, epoch: 0 };
             let first = self.rng.below(2) as i32;
-            return self.append(Some((part, stranger, first, 1)));
+            let transactional = self.rng.chance(1, 4);
+            return self.append(Some(Sent { part, who: stranger, first, count: 1, transactional }));
         }
         let index = self.rng.index(self.identities.len());
         let known = self.identities[index];
@@ -43,11 +54,13 @@ impl Driver {
             5 | 6 => return self.retry_one(),
             _ => (who, next, count),
         };
-        self.append(Some((part, batch.0, batch.1, batch.2)))
+        let (who, first, count) = batch;
+        let transactional = self.rng.chance(1, 30);
+        self.append(Some(Sent { part, who, first, count, transactional }))
     }
 
     /// The epoch that a producer last used in a partition, and its next sequence, as it would count itself.
-    fn next_sequence(&self, part: &Part, producer_id: i64) -> (i16, i32) {
+    pub fn next_sequence(&self, part: &Part, producer_id: i64) -> (i16, i32) {
         let mut next = (0, 0);
         for (op, write) in self.history.writes_to(part) {
             if let Some((identity, first)) = op.raw.filter(|(who, _)| who.producer_id == producer_id) {
@@ -58,36 +71,41 @@ impl Driver {
     }
 
     /// Sends a batch again that the log must know.
-    fn retry_one(&mut self) -> Check {
+    pub fn retry_one(&mut self) -> Check {
         let known = self.history.retriable();
         if known.is_empty() {
             return Ok(());
         }
-        let op = &self.history.ops[known[self.rng.index(known.len())]];
+        let id = known[self.rng.index(known.len())];
+        self.append(Some(self.sent(id)))
+    }
+
+    /// The raw batch of an operation.
+    fn sent(&self, id: OpId) -> Sent {
+        let op = &self.history.ops[id];
         let (who, first) = op.raw.expect("retriable operations are raw batches");
         let (part, count) = (op.writes[0].part.clone(), op.writes[0].records.len());
-        self.append(Some((part, who, first, count)))
+        Sent { part, who, first, count, transactional: op.streamed.is_some() }
     }
 
     /// After an opening: every batch that the log must know is sent again, and answers its old offsets (I8).
     pub fn retry_all(&mut self) -> Check {
         for id in self.history.retriable() {
-            let op = &self.history.ops[id];
-            let (who, first) = op.raw.expect("retriable operations are raw batches");
-            let (part, count) = (op.writes[0].part.clone(), op.writes[0].records.len());
-            self.append(Some((part, who, first, count)))?;
+            self.append(Some(self.sent(id)))?;
         }
         self.wait_all()
     }
 
-    fn append(&mut self, who: Option<(Part, Identity, i32, usize)>) -> Check {
-        let (part, identity, count) = match who {
-            Some((part, who, first, count)) => (part, Some((who, first)), count),
-            None => match self.any_part() {
-                Some((part, _)) => (part, None, 1 + self.rng.index(6)),
+    pub fn append(&mut self, sent: Option<Sent>) -> Check {
+        let (part, count) = match (&sent, self.rng.index(6)) {
+            (Some(sent), _) => (sent.part.clone(), sent.count),
+            (None, more) => match self.any_part() {
+                Some((part, _)) => (part, 1 + more),
                 None => return self.create_topic(),
             },
         };
+        let identity = sent.as_ref().map(|sent| (sent.who, sent.first));
+        let transactional = sent.as_ref().is_some_and(|sent| sent.transactional);
         let state = self.history.topic(&part.topic).expect("the partition was picked from topics that exist");
         let made: Vec<Made> = (0..count).map(|_| self.made()).collect();
         let mut builder = Batch::builder();
@@ -95,13 +113,15 @@ impl Driver {
             m.with(|record| builder.push(&record, m.timestamp)).map_err(|e| format!("the batch was refused: {e}"))?;
         }
         if let Some((who, first)) = identity {
-            builder.producer(who, first);
+            builder.producer(who, first).transactional(transactional);
         }
         let batch = builder.build().map_err(|e| format!("the batch was refused: {e}"))?;
         let own = self.own_level();
         let level = own.unwrap_or(self.topic_level(&state));
-        let verdict = identity.map_or(Verdict::Accept, |(who, first)| self.history.verdict(&part, who, first, count));
-        let what = format!("append {count} to {part} at {level:?} by {identity:?}, {verdict:?}");
+        let judged = |(who, first)| self.history.verdict(&part, who, first, count, transactional);
+        let verdict = identity.map_or(Verdict::Accept, judged);
+        let of = if transactional { "transactional " } else { "" };
+        let what = format!("append {of}{count} to {part} at {level:?} by {identity:?}, {verdict:?}");
         self.note(what.clone());
         let (least, most) = self.history.next_offset(&part);
         let id = (verdict == Verdict::Accept).then(|| {
@@ -117,7 +137,11 @@ impl Driver {
             (Err(error), _) => self.failed(id, &error, &[]),
             (Ok(_), Verdict::Refuse(kind)) => self.must_fail("the append", kind),
             (Ok(ticket), Verdict::Accept) => {
-                let expect = Expect::New(id.expect("an accepted batch has an operation"), least, most);
+                let id = id.expect("an accepted batch has an operation");
+                if let Some((who, _)) = identity.filter(|_| transactional) {
+                    self.streamed_raw(id, who)?;
+                }
+                let expect = Expect::New(id, least, most);
                 self.later(Pending { expect, level, ticket: Awaited::Append(ticket) })
             }
             (Ok(ticket), Verdict::Duplicate(original)) => {
@@ -133,9 +157,7 @@ impl Driver {
         match engine.init_producer(None, std::time::Duration::ZERO, None) {
             Err(error) => self.failed(None, &error, &[]),
             Ok(identity) => {
-                if self.identities.iter().any(|i| i.producer_id == identity.producer_id) {
-                    return Err(format!("I9: producer id {} was issued twice", identity.producer_id));
-                }
+                self.issued(identity.producer_id)?;
                 let cell = Cell::Registration(identity.producer_id);
                 let id =
                     self.history.begin(format!("{identity:?}"), vec![], vec![(cell, Some(identity.epoch.to_string()))]);

@@ -13,8 +13,14 @@ pub const GROUPS: [&str; 3] = ["billing", "search", "mail"];
 const READERS: [&str; 2] = ["copy", "count"];
 
 /// What a group committed for a partition.
-pub fn committed(engine: &Engine, group: &str, topic: &str, partition: u32) -> oncelog::Result<Option<u64>> {
-    let consumer = engine.consumer(ConsumerOptions::new().group(group))?;
+pub fn committed(
+    engine: &Engine,
+    group: &str,
+    topic: &str,
+    partition: u32,
+    isolation: Isolation,
+) -> oncelog::Result<Option<u64>> {
+    let consumer = engine.consumer(ConsumerOptions::new().group(group).isolation(isolation))?;
     consumer.committed(&TopicPartition::new(topic, partition))
 }
 

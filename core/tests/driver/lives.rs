@@ -24,7 +24,7 @@ impl Driver {
         self.note("drive".into());
         let engine = self.engine();
         match engine.drive() {
-            Ok(_) => Ok(()),
+            Ok(_) => self.check_raws(true),
             Err(error) => self.failed(None, &error, &[]),
         }
     }
@@ -144,6 +144,7 @@ impl Driver {
         for open in std::mem::take(&mut self.life().open) {
             self.note_abort(&open);
         }
+        self.close_raws();
         let engine = self.engine();
         let poisoned = self.history.poisoned.is_some();
         let closed = engine.close();
@@ -237,7 +238,14 @@ impl Driver {
             Err(_) if self.armed => return Ok(Err(oncelog::Error::new(ErrorKind::Poisoned, "a late fault"))),
             Err(fault) => return Err(fault),
         };
+        let held = match self.observe_holders(&engine) {
+            Ok(held) => held,
+            Err(_) if self.armed => return Ok(Err(oncelog::Error::new(ErrorKind::Poisoned, "a late fault"))),
+            Err(fault) => return Err(fault),
+        };
+        seen.holders = held.0.clone();
         recovered(&mut self.history, loss, &seen).map_err(|faults| faults.join("\n"))?;
+        self.settle_holders(held)?;
         self.check_places(&engine)?;
         self.life = Some(Life {
             engine,

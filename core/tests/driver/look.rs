@@ -72,7 +72,8 @@ pub fn observe(engine: &Engine, history: &History) -> Result<Observation, String
         let Cell::Offset(group, topic, partition) = cell else { continue };
         let exists = seen.topics.get(&topic).is_some_and(|t| (partition as usize) < t.partitions.len());
         let told = match exists {
-            true => super::groups::committed(engine, &group, &topic, partition).map_err(fail("committed"))?,
+            true => super::groups::committed(engine, &group, &topic, partition, Isolation::ReadCommitted)
+                .map_err(fail("committed"))?,
             false => None,
         };
         seen.offsets.insert((group, topic, partition), told);
@@ -85,6 +86,10 @@ pub fn observe(engine: &Engine, history: &History) -> Result<Observation, String
             // It left no trace, or too many came after it.
             _ => {}
         }
+    }
+    for number in history.ops.iter().filter(|op| op.counts()).filter_map(|op| op.begins) {
+        let status = engine.transaction_status(number).map_err(fail("transaction_status"))?;
+        seen.statuses.insert(number, status);
     }
     Ok(seen)
 }
@@ -164,6 +169,8 @@ impl Driver {
     /// Asks what was answered before: bounds, committed offsets, positions, the fate of a transaction.
     pub fn ask(&mut self) -> Check {
         self.note("ask".into());
+        self.check_raws(false)?;
+        self.check_status()?;
         let engine = self.engine();
         for (name, state) in self.history.topics() {
             for number in 0..state.partitions {
@@ -180,18 +187,21 @@ impl Driver {
         }
         let cell = cells[self.rng.index(cells.len())].clone();
         let known = self.history.value(&cell);
+        let isolation = if self.rng.chance(1, 2) { Isolation::ReadCommitted } else { Isolation::ReadUncommitted };
+        let unstable = isolation == Isolation::ReadCommitted && self.history.is_pending(&cell);
         let told = match &cell {
             Cell::Offset(group, topic, partition)
                 if self.history.topic(topic).is_some_and(|t| *partition < t.partitions) =>
             {
-                super::groups::committed(&engine, group, topic, *partition)
+                super::groups::committed(&engine, group, topic, *partition, isolation)
                     .map(|offset| offset.map(|offset| offset.to_string()))
             }
             _ => return Ok(()),
         };
         match told {
             // A committed answer waits until what it tells is durable, so it may poison or be refused.
-            Err(error) => self.failed(None, &error, &[]),
+            Err(error) => self.failed(None, &error, if unstable { &[ErrorKind::UnstableOffsets] } else { &[] }),
+            Ok(_) if unstable => self.must_fail("a look at what is pending", ErrorKind::UnstableOffsets),
             Ok(told) if told == known => Ok(()),
             Ok(told) => Err(format!("I10: {cell:?} answered {told:?}, the model says {known:?}")),
         }

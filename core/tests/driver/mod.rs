@@ -4,13 +4,16 @@
 
 mod appends;
 mod groups;
+mod holders;
 mod lives;
 mod look;
 mod places;
+mod raw;
 mod rot;
 mod streams;
 mod topics;
 mod transactions;
+mod worn;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -171,6 +174,10 @@ pub struct Driver {
     /// Where readers stand, with the record before it.
     pub places: Vec<(Part, Place, Vec<u8>)>,
     pub identities: Vec<Identity>,
+    /// Ids that were given to raw producers: none may come twice.
+    pub issued: BTreeSet<i64>,
+    /// Raw transactions that are open.
+    pub raws: Vec<raw::OpenRaw>,
     /// Numbers of transactions that were begun: none may come twice.
     pub numbers: BTreeSet<u64>,
     /// The newest life that an answer named, and whether this life has answered yet.
@@ -219,6 +226,8 @@ impl Driver {
             durable_only: seed.is_multiple_of(5),
             places: Vec::new(),
             identities: Vec::new(),
+            issued: BTreeSet::new(),
+            raws: Vec::new(),
             numbers: BTreeSet::new(),
             incarnation: (0, false),
             counter: 0,
@@ -254,6 +263,9 @@ impl Driver {
         let weights: Vec<u32> = WEIGHTS.iter().map(|(weight, _)| self.swarm(*weight)).collect();
         // Large records deserve long lives: several checkpoints in one, and a crash behind them.
         let life = OPERATIONS / if self.bulky { CRASHES } else { CRASHES + 2 };
+        if self.rng.chance(1, 10) {
+            self.begin_worn();
+        }
         self.reopen(Loss::Cut)?;
         let mut done = 0;
         while done < OPERATIONS || self.crashes < CRASHES {
@@ -405,6 +417,12 @@ const WEIGHTS: &[(u32, Operation)] = &[
     (8, Driver::begin),
     (14, Driver::add_to_transaction),
     (10, Driver::end_transaction),
+    (3, Driver::raw_init),
+    (14, Driver::raw_batch),
+    (6, Driver::raw_offsets),
+    (9, Driver::raw_end),
+    (2, Driver::raw_abort),
+    (1, Driver::raw_delete),
     (3, Driver::create_topic),
     (1, Driver::delete_topic),
     (2, Driver::add_partitions),

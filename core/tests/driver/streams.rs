@@ -14,7 +14,7 @@ use super::*;
 pub const TIMEOUT: Duration = Duration::from_secs(2);
 
 impl Driver {
-    fn now(&self) -> u64 {
+    pub fn now(&self) -> u64 {
         self.world.machine().clock.monotonic()
     }
 
@@ -31,7 +31,7 @@ impl Driver {
     }
 
     /// Sends a record that goes to the log at once.
-    pub fn stream_record(&mut self, index: usize, part: &Part, state: &TopicState) -> Check {
+    pub fn stream_record(&mut self, index: usize, part: &Part) -> Check {
         let made = self.made();
         let open = &self.life().open[index];
         let (name, opening, number) = (open.name.clone(), open.opening, open.transaction.number());
@@ -49,7 +49,6 @@ impl Driver {
         self.history.ops[id].streamed = Some(number);
         let now = self.now();
         let allowed = self.may_answer(index, ended(fenced, doomed));
-        let level = self.topic_level(state);
         let open = &mut self.life().open[index];
         match made.with(|record| open.transaction.send(&part.topic, record.partition(part.number))) {
             Err(error) => {
@@ -58,7 +57,6 @@ impl Driver {
             }
             Ok(()) if fenced => self.must_fail("I9: a fenced handle streams", ErrorKind::ProducerFenced),
             Ok(()) => {
-                open.levels.push(level);
                 open.batches.push(id);
                 open.deadline.get_or_insert(now + TIMEOUT.as_nanos() as u64);
                 Ok(())
@@ -75,6 +73,13 @@ impl Driver {
             let part = op.writes[0].part.clone();
             self.life().unsettled.push(part);
         }
+    }
+
+    /// The levels of the topics that still hold records of a transaction.
+    pub fn levels_of(&self, batches: &[OpId]) -> Vec<Durability> {
+        let parts = batches.iter().map(|id| &self.history.ops[*id].writes[0].part);
+        let topics = parts.filter_map(|part| self.history.topic(&part.topic).filter(|topic| topic.born == part.born));
+        topics.map(|topic| self.topic_level(&topic)).collect()
     }
 
     /// A transaction is about to be aborted.
@@ -143,22 +148,42 @@ impl Driver {
     /// I6: the stable offset waits for open transactions, and for nothing else.
     pub fn check_stable(&self, part: &Part, bounds: Bounds) -> Check {
         let life = self.life.as_ref().expect("the log is open between operations");
-        let mut waits = life.unsettled.contains(part) || self.waits_for_room(life, part);
-        for transaction in life.open.iter().filter(|open| open.streams) {
-            let writes = transaction.batches.iter().map(|id| &self.history.ops[*id].writes[0]);
-            let here: Vec<_> = writes.filter(|write| write.part == *part).collect();
-            waits |= !here.is_empty();
-            // Fenced or too late, it may be aborted already.
-            let sure = !self.is_fenced(&transaction.name, transaction.opening) && !self.is_past(transaction.deadline);
-            let first = here.iter().filter_map(|write| write.first).min().filter(|_| sure);
-            if let Some(first) = first.filter(|first| *first < bounds.stable) {
-                let number = transaction.transaction.number();
-                return Err(format!("I6: {part} has {bounds:?}, and {number} is open since offset {first}"));
+        let settled = !life.unsettled.contains(part) && !self.waits_for_room(life, part);
+        let open = self.open_in(life, part);
+        for (number, records) in &open {
+            if let Some(known) = records.iter().flatten().min().filter(|known| **known < bounds.stable) {
+                return Err(format!("I6: {part} has {bounds:?}, and {number} is open with offset {known}"));
             }
         }
-        if !waits && bounds.stable != bounds.end {
-            return Err(format!("I6: {part} has {bounds:?} and no open transaction"));
+        // Where the first of each is known, the least of them is the one.
+        let firsts: Option<Vec<Offset>> = open.iter().map(|(_, records)| *records.first()?).collect();
+        let due = firsts.map(|firsts| firsts.into_iter().fold(bounds.end, Offset::min));
+        match due.filter(|due| settled && *due != bounds.stable) {
+            Some(due) => Err(format!("I6: {part} has {bounds:?}; stable is what lies below {due}")),
+            None => Ok(()),
         }
-        Ok(())
+    }
+
+    /// The transactions that are open with records in a partition, with the offsets of those as far as they are known;
+    /// with none if it may be open no more.
+    fn open_in(&self, life: &Life, part: &Part) -> Vec<(u64, Vec<Option<Offset>>)> {
+        let mut all = Vec::new();
+        for transaction in life.open.iter().filter(|open| open.streams) {
+            let writes = transaction.batches.iter().map(|id| &self.history.ops[*id].writes[0]);
+            let here: Vec<_> = writes.filter(|write| write.part == *part).map(|write| write.first).collect();
+            // Fenced or too late, it may be aborted already.
+            let sure = !self.is_fenced(&transaction.name, transaction.opening) && !self.is_past(transaction.deadline);
+            if !here.is_empty() {
+                all.push((transaction.transaction.number(), if sure { here } else { vec![] }));
+            }
+        }
+        for open in &self.raws {
+            let writes = self.history.writes_to(part).filter(|(op, _)| op.streamed == Some(open.number));
+            let here: Vec<_> = writes.map(|(_, write)| write.first).collect();
+            if !here.is_empty() {
+                all.push((open.number, here));
+            }
+        }
+        all
     }
 }

@@ -143,7 +143,7 @@ impl Driver {
     fn add_record(&mut self, index: usize) -> Check {
         let Some((part, state)) = self.any_part() else { return Ok(()) };
         if self.life().open[index].streams {
-            return self.stream_record(index, &part, &state);
+            return self.stream_record(index, &part);
         }
         let made = self.made();
         self.note(format!("  transaction of {}: send to {part}", self.life.as_ref().expect("open").open[index].name));
@@ -240,6 +240,7 @@ impl Driver {
         if !empty && self.numbers.len() < NUMBERS_KEPT {
             open.sets.push((Cell::Decision(open.transaction.number()), Some("committed".to_owned())));
         }
+        open.levels.extend(self.levels_of(&open.batches));
         let level = open.levels.iter().copied().max().unwrap_or(self.level);
         // An empty transaction writes nothing, so it has no place in the history.
         let number = open.transaction.number();

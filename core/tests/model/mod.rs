@@ -11,11 +11,14 @@
 #![allow(dead_code)]
 
 pub mod oracle;
+pub mod raw;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::fmt;
 
 use oncelog::{Durability, ErrorKind, Identity, Lsn, Offset, TopicId};
+use raw::Holders;
+use rustc_hash::FxHashMap;
 
 /// An operation's number, in the order in which the calls were made.
 pub type OpId = usize;
@@ -27,10 +30,10 @@ pub type Sets = Vec<(Cell, Option<String>)>;
 /// A partition of one life of a topic: a topic created again under its name is another one.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Part {
-    pub topic: String,
     /// The operation that created the topic.
     pub born: OpId,
     pub number: u32,
+    pub topic: String,
 }
 
 impl fmt::Display for Part {
@@ -52,6 +55,8 @@ pub enum Cell {
     Decision(u64),
     /// A raw producer's registration: its epoch. Nothing shows it but the answers to its batches.
     Registration(i64),
+    /// Who holds a transactional id for raw transactions: see `raw::Holder`.
+    Holder(String),
 }
 
 /// What a topic's cell says.
@@ -123,6 +128,10 @@ pub struct Op {
     /// It is a batch of this transaction, which lies in the log before it is decided: seen by read_committed only if
     /// an operation that counts commits the transaction.
     pub streamed: Option<u64>,
+    /// It begins this raw transaction.
+    pub begins: Option<u64>,
+    /// The operation whose frame lies right before its own: acknowledged with it.
+    pub behind: Option<OpId>,
     /// It decides this transaction: true for a commit.
     pub decides: Option<(u64, bool)>,
     /// The name and the opening of the handle that did it.
@@ -166,11 +175,13 @@ pub struct History {
     /// Calls made so far.
     pub step: u64,
     /// Which record is whose: operation, write, record in the write.
-    pub owners: HashMap<Vec<u8>, (OpId, usize, usize)>,
+    pub owners: FxHashMap<Vec<u8>, (OpId, usize, usize)>,
     /// Which operation created the topic of an id.
     pub topic_ids: BTreeMap<TopicId, OpId>,
     /// Openings of each name: the step at which each had returned.
     pub openings: BTreeMap<String, Vec<u64>>,
+    /// Offsets that raw transactions sent, oldest first.
+    pub pending: Vec<raw::Pending>,
     /// The step of the first Indeterminate answer of this life: nothing that begins after it may be acknowledged.
     pub poisoned: Option<u64>,
 }
@@ -213,6 +224,9 @@ impl History {
         op.answer = Answer::Acked;
         op.acked = op.acked.max(Some(level));
         op.lsn = lsn.or(op.lsn);
+        if let Some(begun) = op.behind {
+            self.ops[begun].acked = self.ops[begun].acked.max(Some(level));
+        }
         self.lsn_fits(id)
     }
 
@@ -355,13 +369,39 @@ impl History {
 
     /// The decision table for raw batches, rows D1 to D20, with the differences that an embedded log makes: an id that
     /// was never issued is always unknown, and an id's first batch in a partition starts at sequence 0.
-    pub fn verdict(&self, part: &Part, who: Identity, first: i32, count: usize) -> Verdict {
+    pub fn verdict(&self, part: &Part, who: Identity, first: i32, count: usize, transactional: bool) -> Verdict {
+        let sent = (who, first, count);
+        self.verdict_among(&self.holders(), part, sent, transactional)
+    }
+
+    fn verdict_among(
+        &self,
+        holders: &Holders,
+        part: &Part,
+        sent: (Identity, i32, usize),
+        transactional: bool,
+    ) -> Verdict {
+        let (who, first, count) = sent;
         if first < 0 {
             return Verdict::Refuse(ErrorKind::InvalidRecord);
         }
-        if self.value(&Cell::Registration(who.producer_id)).is_none() {
-            return Verdict::Refuse(ErrorKind::UnknownProducer);
+        match raw::holder_verdict(holders, who) {
+            Some(Err(kind)) => Verdict::Refuse(kind),
+            Some(Ok(holder)) => match self.sequence_verdict(part, who, first, count) {
+                Verdict::Accept if !self.may_write(&holder, part, transactional) => {
+                    Verdict::Refuse(ErrorKind::InvalidTransactionState)
+                }
+                verdict => verdict,
+            },
+            None if self.value(&Cell::Registration(who.producer_id)).is_none() => {
+                Verdict::Refuse(ErrorKind::UnknownProducer)
+            }
+            None if transactional => Verdict::Refuse(ErrorKind::InvalidTransactionState),
+            None => self.sequence_verdict(part, who, first, count),
         }
+    }
+
+    fn sequence_verdict(&self, part: &Part, who: Identity, first: i32, count: usize) -> Verdict {
         let mut epoch = None;
         let mut batches: Vec<(i32, i32, OpId)> = Vec::new();
         for (id, op) in self.ops.iter().enumerate().filter(|(_, op)| op.counts()) {
@@ -395,12 +435,14 @@ impl History {
     /// The raw batches that a retry must find again: up to five for each producer and partition, in partitions that
     /// still exist.
     pub fn retriable(&self) -> Vec<OpId> {
+        let holders = self.holders();
         let finds_itself = |id: &OpId| {
             let op = &self.ops[*id];
             let Some((who, first)) = op.raw else { return false };
             let write = &op.writes[0];
             let alive = self.topic(&write.part.topic).is_some_and(|t| t.born == write.part.born);
-            alive && self.verdict(&write.part, who, first, write.records.len()) == Verdict::Duplicate(*id)
+            let (sent, transactional) = ((who, first, write.records.len()), op.streamed.is_some());
+            alive && self.verdict_among(&holders, &write.part, sent, transactional) == Verdict::Duplicate(*id)
         };
         (0..self.ops.len()).filter(finds_itself).collect()
     }

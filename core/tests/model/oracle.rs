@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use oncelog::{Appended, Bounds, Durability, Offset};
+use oncelog::{Appended, Bounds, Durability, Offset, TransactionStatus};
 
 use super::*;
 
@@ -44,6 +44,10 @@ pub struct Observation {
     pub positions: BTreeMap<String, Option<u64>>,
     /// Transactions by number: committed or not. Forgotten ones are left out.
     pub decisions: BTreeMap<u64, bool>,
+    /// Raw transactions by number.
+    pub statuses: BTreeMap<u64, TransactionStatus>,
+    /// Who holds each transactional id of raw transactions, if that was asked.
+    pub holders: BTreeMap<String, Option<String>>,
 }
 
 /// What speaks for each operation's survival, and what against it.
@@ -61,6 +65,7 @@ pub fn recovered(history: &mut History, loss: Loss, seen: &Observation) -> Resul
     i3_offsets_dense_and_in_order(history, seen, &mut faults);
     i5_isolation(history, seen, &mut faults);
     i6_bounds(history, seen, &mut faults);
+    i6_nothing_is_open(seen, &mut faults);
     let evidence = Evidence::gather(history, seen, &found, &mut faults);
     i1_acknowledged_is_there(history, loss, &evidence, &mut faults);
     i4_whole_or_absent(history, &evidence, &mut faults);
@@ -121,14 +126,19 @@ fn observed(history: &History, seen: &Observation, cell: &Cell) -> Option<Option
         }
         Cell::Position(name) => Some(seen.positions.get(name)?.map(|p| p.to_string())),
         Cell::Decision(number) => Some(seen.decisions.get(number)?.then(|| "committed".to_owned())),
+        Cell::Holder(name) => seen.holders.get(name).cloned(),
         Cell::Registration(_) => None,
     }
 }
 
 /// After how many of a cell's setters it holds what was observed: every answer is one that some prefix explains.
-fn candidates(setters: &[(OpId, &Option<String>)], observed: &Option<String>) -> Vec<usize> {
+fn candidates(cell: &Cell, setters: &[(OpId, &Option<String>)], observed: &Option<String>) -> Vec<usize> {
     let after = |k: usize| if k == 0 { &None } else { setters[k - 1].1 };
-    (0..=setters.len()).filter(|k| after(*k) == observed).collect()
+    let explains = |k: &usize| match cell {
+        Cell::Holder(_) => raw::shows(after(*k), observed),
+        _ => after(*k) == observed,
+    };
+    (0..=setters.len()).filter(explains).collect()
 }
 
 /// I2: every record is one that was sent, in the partition it was sent to. Returns where each was found.
@@ -155,7 +165,7 @@ fn i3_offsets_dense_and_in_order(history: &History, seen: &Observation, faults: 
     for (part, partition) in partitions(history, seen) {
         let records = &partition.uncommitted;
         let mut before: Option<(OpId, usize, usize)> = None;
-        let mut met = HashMap::new();
+        let mut met = FxHashMap::default();
         for (n, (offset, bytes)) in records.iter().enumerate() {
             if *offset != partition.bounds.start + n as u64 {
                 faults.push(format!("I3: {part} record {n} from the start has offset {offset}"));
@@ -208,6 +218,12 @@ fn i6_bounds(history: &History, seen: &Observation, faults: &mut Vec<String>) {
     faults.extend(all.map(|(part, p)| format!("I6: {part} has {:?} and no open transaction", p.bounds)));
 }
 
+/// I6: what the last life left open is aborted before anything is served.
+fn i6_nothing_is_open(seen: &Observation, faults: &mut Vec<String>) {
+    let open = seen.statuses.iter().filter(|(_, status)| **status == TransactionStatus::Open);
+    faults.extend(open.map(|(number, _)| format!("I6: transaction {number} of an earlier life is open")));
+}
+
 impl Evidence {
     /// Looks for every operation in everything it should have done.
     fn gather(history: &History, seen: &Observation, found: &Found, faults: &mut Vec<String>) -> Evidence {
@@ -222,10 +238,11 @@ impl Evidence {
             }
         }
         evidence.of_commits(history, seen);
+        evidence.of_raw(history, seen);
         for cell in history.cells() {
             let Some(value) = observed(history, seen, &cell) else { continue };
             let setters: Vec<_> = history.setters(&cell).collect();
-            let fits = candidates(&setters, &value);
+            let fits = candidates(&cell, &setters, &value);
             let (Some(least), Some(most)) = (fits.first(), fits.last()) else {
                 let which = if matches!(cell, Cell::Offset(..)) { "I10" } else { "I4" };
                 faults.push(format!("{which}: {cell:?} is {value:?}, but was set, by operation, to {setters:?}"));
@@ -251,6 +268,20 @@ impl Evidence {
                 let shown = partition.committed.binary_search_by_key(offset, |(at, _)| *at).is_ok();
                 let evidence = if shown { &mut self.present } else { &mut self.absent };
                 evidence[commit].push(format!("{part} offset {offset} is shown: {shown}"));
+            }
+        }
+    }
+
+    /// A raw transaction that was begun is decided by now, and that is remembered under its id.
+    fn of_raw(&mut self, history: &History, seen: &Observation) {
+        for (id, op) in history.ops.iter().enumerate().filter(|(_, op)| op.counts()) {
+            let Some(status) = op.begins.and_then(|number| seen.statuses.get(&number)) else { continue };
+            match status {
+                TransactionStatus::Committed | TransactionStatus::Aborted => {
+                    self.present[id].push(format!("its status is {status:?}"));
+                }
+                _ if history.is_forgotten(id) => {}
+                _ => self.absent[id].push(format!("its status is {status:?}")),
             }
         }
     }
@@ -299,7 +330,7 @@ impl Evidence {
                 let agrees = |k: &usize| {
                     setters.iter().enumerate().all(|(n, (id, _))| kept[*id].is_none_or(|kept| kept == (n < *k)))
                 };
-                let Some(most) = candidates(&setters, &value).into_iter().rfind(agrees) else {
+                let Some(most) = candidates(&cell, &setters, &value).into_iter().rfind(agrees) else {
                     return Err(vec![format!("I4: no prefix of the journal explains {cell:?} = {value:?}")]);
                 };
                 setters.iter().enumerate().for_each(|(n, (id, _))| kept[*id] = Some(n < most));

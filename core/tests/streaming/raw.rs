@@ -1,13 +1,14 @@
 //! Raw transactions: Kafka's state machine (spec 3.4, 3.5, 3.6 of Kafka's coordinator with KIP-890 part 2), cell by
 //! cell, as far as it concerns one process.
 
+use oncelog::sim::World;
 use oncelog::{
-    ConsumerOptions, Engine, ErrorKind, GroupMetadata, Identity, Isolation, Offsets, Outcome, ProducerOptions,
-    TopicPartition, TransactionStatus,
+    ConsumerOptions, Durability, Engine, ErrorKind, GroupMetadata, Identity, Isolation, Offsets, Outcome,
+    ProducerOptions, TopicOptions, TopicPartition, TransactionStatus,
 };
 
 use crate::{
-    MINUTE, SECOND, append, append_plainly, begin, committed, ends, kind, open, plain, streaming, uncommitted,
+    MINUTE, SECOND, append, append_plainly, begin, committed, ends, kind, open, options, plain, streaming, uncommitted,
 };
 
 fn init(engine: &Engine) -> Identity {
@@ -244,6 +245,24 @@ fn epochs_that_are_used_up_give_a_new_id_and_the_repeated_call_the_same_one() {
 }
 
 #[test]
+fn an_id_that_the_end_of_a_transaction_gave_is_not_given_again_after_a_power_cut() {
+    let (world, engine) = begin(13);
+    engine.close().unwrap();
+    let open = || options().durability(Durability::Memory).open_on(world.machine()).unwrap();
+    let engine = open();
+    let mut identity = init(&engine);
+    while identity.epoch < 32_766 {
+        identity = engine.end_transaction(identity, Outcome::Abort).unwrap();
+    }
+    engine.flush().unwrap();
+    let next = engine.end_transaction(identity, Outcome::Abort).unwrap();
+    assert_ne!(next.producer_id, identity.producer_id);
+    world.crash();
+    let other = open().init_producer(None, MINUTE, None).unwrap();
+    assert_ne!(other.producer_id, next.producer_id);
+}
+
+#[test]
 fn an_offset_committed_after_it_was_sent_stays_when_the_transaction_commits() {
     // testReplayTransactionEndMarkerKeepsTheMostRecentCommittedOffset.
     let (world, engine) = begin(10);
@@ -265,6 +284,22 @@ fn an_offset_committed_after_it_was_sent_stays_when_the_transaction_commits() {
     assert_eq!(told(&engine), [Some(9), Some(6)]);
     world.crash();
     assert_eq!(told(&open(&world)), [Some(9), Some(6)]);
+}
+
+#[test]
+fn a_commit_of_offsets_is_as_safe_as_their_topics_ask() {
+    for seed in 0..20 {
+        let world = World::new(seed);
+        let open = || options().durability(Durability::Memory).open_on(world.machine()).unwrap();
+        let engine = open();
+        engine.create_topic("t", TopicOptions::new().durability(Durability::Disk)).unwrap();
+        let identity = init(&engine);
+        engine.send_offsets(identity, &group("g"), &offsets(5)).unwrap();
+        engine.end_transaction(identity, Outcome::Commit).unwrap();
+        world.crash();
+        let consumer = open().consumer(ConsumerOptions::new().group("g")).unwrap();
+        assert_eq!(consumer.committed(&TopicPartition::new("t", 0)).unwrap(), Some(5), "seed {seed}");
+    }
 }
 
 #[test]
