@@ -10,7 +10,7 @@ use crate::io::{File, Mapping};
 const OPEN: usize = 256;
 /// Bytes that reads have touched in the mappings of all of them, past which the one that was touched most is let go.
 /// Its pages stay in the page cache, and who holds bytes of it keeps the mapping.
-const TOUCHED: u64 = 32 << 20;
+const TOUCHED: u64 = 24 << 20;
 /// For a page that is missing the system maps its neighbours too: so many bytes, aligned.
 const AROUND: u64 = 64 << 10;
 
