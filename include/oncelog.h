@@ -1796,7 +1796,8 @@ oncelog_error_t *oncelog_init_producer_ticket(const oncelog_engine_t *engine,
 /*
  * Adds offsets to the transaction of a raw identity: they are committed if it commits, and until it is decided
  * `oncelog_consumer_committed` answers UNSTABLE_OFFSETS. The transaction begins with them if none is open. Later
- * offsets take the place of earlier ones. Waits until they have met the engine's level.
+ * offsets take the place of earlier ones. Waits until they have met the strongest level of the engine and of their
+ * topics.
  *
  * Errors: STALE_EPOCH if a newer identity took over; UNKNOWN_TRANSACTIONAL_ID for an identity without a transactional
  * id; INVALID_TRANSACTION_STATE while a transactional producer has a transaction open under the id;
@@ -1811,7 +1812,8 @@ oncelog_error_t *oncelog_send_offsets(const oncelog_engine_t *engine,
                                       size_t count);
 
 /*
- * The same; the ticket is done when they have met the engine's level. `ticket` may be NULL.
+ * The same; the ticket is done when they have met the strongest level of the engine and of their topics. `ticket` may
+ * be NULL.
  *
  * Errors: as `oncelog_send_offsets`; most come from the ticket.
  */
@@ -2013,8 +2015,8 @@ oncelog_error_t *oncelog_consumer_committed(const oncelog_consumer_t *consumer,
                                             bool *known);
 
 /*
- * Commits the positions of all assigned partitions, together, and waits until they have met the engine's level. Writes
- * nothing if nothing has moved.
+ * Commits the positions of all assigned partitions, together, and waits until they have met the strongest level of the
+ * engine and of their topics. Writes nothing if nothing has moved.
  *
  * Errors: INVALID_ARGUMENT without a group; INVALID_STATE while an open transaction is bound to the consumer;
  * UNKNOWN_TOPIC_OR_PARTITION if a topic was deleted; what a write answers.
@@ -2023,7 +2025,8 @@ ONCELOG_MUST_USE
 oncelog_error_t *oncelog_consumer_commit(const oncelog_consumer_t *consumer);
 
 /*
- * The same without waiting; the ticket is done when the positions have met the engine's level. `ticket` may be NULL.
+ * The same without waiting; the ticket is done when the positions have met the strongest level of the engine and of
+ * their topics. `ticket` may be NULL.
  *
  * Errors: as `oncelog_consumer_commit`; what a write answers comes from the ticket.
  */
@@ -2032,7 +2035,8 @@ oncelog_error_t *oncelog_consumer_commit_ticket(const oncelog_consumer_t *consum
                                                 oncelog_ticket_t **ticket);
 
 /*
- * Commits any offsets of the group, together, and waits until they have met the engine's level.
+ * Commits any offsets of the group, together, and waits until they have met the strongest level of the engine and of
+ * their topics.
  *
  * Errors: as `oncelog_consumer_commit`; INVALID_ARGUMENT for an offset out of range; LIMIT_EXCEEDED for metadata that
  * is too long.
@@ -2043,7 +2047,8 @@ oncelog_error_t *oncelog_consumer_commit_offsets(const oncelog_consumer_t *consu
                                                  size_t count);
 
 /*
- * The same without waiting; the ticket is done when they have met the engine's level. `ticket` may be NULL.
+ * The same without waiting; the ticket is done when they have met the strongest level of the engine and of their
+ * topics. `ticket` may be NULL.
  *
  * Errors: as `oncelog_consumer_commit_offsets`; what depends on the log comes from the ticket.
  */

@@ -203,8 +203,8 @@ pub extern "C" fn oncelog_consumer_committed(
     })
 }
 
-/// Commits the positions of all assigned partitions, together, and waits until they have met the engine's level. Writes
-/// nothing if nothing has moved.
+/// Commits the positions of all assigned partitions, together, and waits until they have met the strongest level of the
+/// engine and of their topics. Writes nothing if nothing has moved.
 ///
 /// Errors: INVALID_ARGUMENT without a group; INVALID_STATE while an open transaction is bound to the consumer;
 /// UNKNOWN_TOPIC_OR_PARTITION if a topic was deleted; what a write answers.
@@ -214,7 +214,8 @@ pub extern "C" fn oncelog_consumer_commit(consumer: *const oncelog_consumer_t) -
     call(|_| Ok(find(consumer)?.consumer.commit()?))
 }
 
-/// The same without waiting; the ticket is done when the positions have met the engine's level. `ticket` may be NULL.
+/// The same without waiting; the ticket is done when the positions have met the strongest level of the engine and of
+/// their topics. `ticket` may be NULL.
 ///
 /// Errors: as `oncelog_consumer_commit`; what a write answers comes from the ticket.
 #[unsafe(no_mangle)]
@@ -229,7 +230,8 @@ pub extern "C" fn oncelog_consumer_commit_ticket(
     })
 }
 
-/// Commits any offsets of the group, together, and waits until they have met the engine's level.
+/// Commits any offsets of the group, together, and waits until they have met the strongest level of the engine and of
+/// their topics.
 ///
 /// Errors: as `oncelog_consumer_commit`; INVALID_ARGUMENT for an offset out of range; LIMIT_EXCEEDED for metadata that
 /// is too long.
@@ -243,7 +245,8 @@ pub extern "C" fn oncelog_consumer_commit_offsets(
     call(|c| Ok(find(consumer)?.consumer.commit_offsets(&offsets(c, offset, count)?)?))
 }
 
-/// The same without waiting; the ticket is done when they have met the engine's level. `ticket` may be NULL.
+/// The same without waiting; the ticket is done when they have met the strongest level of the engine and of their
+/// topics. `ticket` may be NULL.
 ///
 /// Errors: as `oncelog_consumer_commit_offsets`; what depends on the log comes from the ticket.
 #[unsafe(no_mangle)]

@@ -124,7 +124,8 @@ pub extern "C" fn oncelog_init_producer_ticket(
 
 /// Adds offsets to the transaction of a raw identity: they are committed if it commits, and until it is decided
 /// `oncelog_consumer_committed` answers UNSTABLE_OFFSETS. The transaction begins with them if none is open. Later
-/// offsets take the place of earlier ones. Waits until they have met the engine's level.
+/// offsets take the place of earlier ones. Waits until they have met the strongest level of the engine and of their
+/// topics.
 ///
 /// Errors: STALE_EPOCH if a newer identity took over; UNKNOWN_TRANSACTIONAL_ID for an identity without a transactional
 /// id; INVALID_TRANSACTION_STATE while a transactional producer has a transaction open under the id;
@@ -155,7 +156,8 @@ fn send(
     Ok(open.engine.send_offsets_ticket(identity.into(), &group, &offsets)?)
 }
 
-/// The same; the ticket is done when they have met the engine's level. `ticket` may be NULL.
+/// The same; the ticket is done when they have met the strongest level of the engine and of their topics. `ticket` may
+/// be NULL.
 ///
 /// Errors: as `oncelog_send_offsets`; most come from the ticket.
 #[unsafe(no_mangle)]

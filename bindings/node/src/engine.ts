@@ -168,7 +168,8 @@ export class Engine {
   /**
    * Adds offsets to the transaction of a raw identity: they are committed if it commits, and until it is decided
    * `Consumer.committed` answers `UnstableOffsets` at read_committed. The transaction begins with them if none is open;
-   * later offsets take the place of earlier ones. Kept when they have met the engine's level.
+   * later offsets take the place of earlier ones. Kept when they have met the strongest level of the engine and of
+   * their topics.
    */
   async sendOffsets(identity: IdentityInput, metadata: GroupMetadata, offsets: Iterable<Position>): Promise<void> {
     const [sender, group, rows] = [identityOf(identity, "the identity"), groupOf(metadata), positions(offsets)];

@@ -308,7 +308,8 @@ impl Engine {
 
     /// Adds offsets to the transaction of a raw identity: they are committed if it commits, and until it is decided
     /// `Consumer.committed` raises UnstableOffsetsError at "read_committed". The transaction begins with them if none
-    /// is open; later offsets take the place of earlier ones. Waits until they have met the engine's level.
+    /// is open; later offsets take the place of earlier ones. Waits until they have met the strongest level of the
+    /// engine and of their topics.
     ///
     /// Raises StaleEpochError if a newer identity took over; UnknownTransactionalIdError for an identity without a
     /// transactional id; InvalidTransactionStateError while a `TransactionalProducer` has a transaction open under the

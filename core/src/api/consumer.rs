@@ -206,8 +206,8 @@ impl Consumer {
         self.reader.committed(partition)
     }
 
-    /// Commits the positions of all assigned partitions, together, and waits until they have met the engine's level.
-    /// Writes nothing if nothing has moved.
+    /// Commits the positions of all assigned partitions, together, and waits until they have met the strongest level of
+    /// the engine and of their topics. Writes nothing if nothing has moved.
     ///
     /// # Errors
     /// `InvalidArgument` without a group; `InvalidState` while an open transaction is bound to the consumer;
@@ -217,7 +217,8 @@ impl Consumer {
     }
 
     /// Commits the positions of all assigned partitions without waiting: the ticket is done when they have met the
-    /// engine's level. If nothing has moved since the last commit it is done with that one.
+    /// strongest level of the engine and of their topics. If nothing has moved since the last commit it is done with
+    /// that one.
     ///
     /// # Errors
     /// As `commit`. What a write or flush answers comes from the ticket.
@@ -234,7 +235,8 @@ impl Consumer {
         }
     }
 
-    /// Commits any offsets of the group, together, and waits until they have met the engine's level.
+    /// Commits any offsets of the group, together, and waits until they have met the strongest level of the engine and
+    /// of their topics.
     ///
     /// # Errors
     /// As `commit`; `InvalidArgument` for an offset out of range; `LimitExceeded` for metadata that is too long.
@@ -242,7 +244,8 @@ impl Consumer {
         self.commit_offsets_ticket(offsets)?.wait()
     }
 
-    /// Commits any offsets of the group without waiting: the ticket is done when they have met the engine's level.
+    /// Commits any offsets of the group without waiting: the ticket is done when they have met the strongest level of
+    /// the engine and of their topics.
     ///
     /// # Errors
     /// As `commit_offsets`. What depends on the state of the log, and what a write or flush answers, comes from the

@@ -116,7 +116,7 @@ mod on {
 
     thread_local! {
         // One bit per bug. Of this thread only, so that tests that run at the same time do not disturb each other.
-        static PLANTED: Cell<u32> = const { Cell::new(0) };
+        static PLANTED: Cell<u64> = const { Cell::new(0) };
     }
 
     /// True if this mistake is to be made now, on this thread.
@@ -134,7 +134,7 @@ mod on {
     /// Keeps a bug planted. Drop the last one planted first.
     #[must_use = "the bug is gone when this is dropped"]
     pub struct Planted {
-        before: u32,
+        before: u64,
         // It must be dropped on the thread that it speaks of.
         not_send: PhantomData<*const ()>,
     }
@@ -145,8 +145,8 @@ mod on {
         }
     }
 
-    fn bit(bug: Bug) -> u32 {
-        1 << bug as u32
+    fn bit(bug: Bug) -> u64 {
+        1 << bug as u64
     }
 }
 
