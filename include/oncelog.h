@@ -420,6 +420,14 @@ typedef struct {
     size_t damage_count;
     /* The log was made by this open. */
     bool created;
+    /* Time it took to read the newest checkpoint and build the state from it, nanoseconds. */
+    uint64_t loading_nanos;
+    /* Time it took to read and fold the frames behind that checkpoint, nanoseconds. */
+    uint64_t folding_nanos;
+    /* Those frames; a handful of its own after a clean close. */
+    uint64_t frames_folded;
+    /* Their bytes. */
+    uint64_t bytes_folded;
 } oncelog_opening_t;
 
 /* How often values fell into each of a few ranges. */

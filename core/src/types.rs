@@ -367,7 +367,7 @@ pub struct Opening {
     pub loading: std::time::Duration,
     /// Time it took to read and fold the frames behind that checkpoint.
     pub folding: std::time::Duration,
-    /// Those frames.
+    /// Those frames; a handful of its own after a clean close.
     pub frames_folded: u64,
     /// Their bytes.
     pub bytes_folded: u64,

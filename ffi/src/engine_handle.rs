@@ -62,9 +62,18 @@ impl Found {
             damage: damage.items().as_ptr(),
             damage_count: damage.items().len(),
             created: opening.created,
+            loading_nanos: nanos(opening.loading),
+            folding_nanos: nanos(opening.folding),
+            frames_folded: opening.frames_folded,
+            bytes_folded: opening.bytes_folded,
         };
         Box::new(Found { opening, _damage: damage })
     }
+}
+
+/// Centuries fit.
+fn nanos(time: std::time::Duration) -> u64 {
+    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
 }
 
 /// Opens the log in a directory; makes it if there is none. `options` may be NULL. Close the engine with

@@ -384,6 +384,14 @@ pub struct oncelog_opening_t {
     pub damage_count: usize,
     /// The log was made by this open.
     pub created: bool,
+    /// Time it took to read the newest checkpoint and build the state from it, nanoseconds.
+    pub loading_nanos: u64,
+    /// Time it took to read and fold the frames behind that checkpoint, nanoseconds.
+    pub folding_nanos: u64,
+    /// Those frames; a handful of its own after a clean close.
+    pub frames_folded: u64,
+    /// Their bytes.
+    pub bytes_folded: u64,
 }
 
 /// Says of a struct that it begins with its size and may be all zeros.

@@ -13,6 +13,7 @@ static void a_log_is_made_closed_and_opened_again(void)
     OK(oncelog_open(directory, NULL, &engine));
     OK(oncelog_opening(engine, &opening));
     CHECK(!opening->created && opening->incarnation == 2);
+    CHECK(opening->loading_nanos > 0 && opening->frames_folded < 10 && opening->bytes_folded < 10000);
     OK(oncelog_engine_close(engine));
     FAILS(CLOSED, oncelog_engine_close(engine));
     OK(oncelog_engine_close(NULL));

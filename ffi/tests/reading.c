@@ -230,6 +230,7 @@ static void who_stands_behind_records_that_a_crash_took_is_told_so(void)
 {
     char *directory = new_directory();
     oncelog_engine_t *engine = NULL;
+    const oncelog_opening_t *opening = NULL;
     oncelog_partition_t *partition = NULL;
     oncelog_records_t *records = NULL;
     oncelog_record_t other = text_record("other");
@@ -248,6 +249,9 @@ static void who_stands_behind_records_that_a_crash_took_is_told_so(void)
     damage(directory, "lost record");
 
     OK(oncelog_open(directory, NULL, &engine));
+    OK(oncelog_opening(engine, &opening));
+    CHECK(opening->cut_bytes > 0 && opening->cut_last_seen >= opening->cut_last_kept);
+    CHECK(opening->frames_folded > 0 && opening->bytes_folded > opening->frames_folded && opening->folding_nanos > 0);
     OK(oncelog_partition_open(engine, "t", 0, &partition));
     OK(oncelog_partition_append(partition, &other, 1, NULL, NULL));
     CHECK(end_of(engine, "t") == 2);

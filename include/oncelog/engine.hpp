@@ -337,7 +337,8 @@ public:
         const oncelog_opening_t *from = nullptr;
         if (auto *error = oncelog_opening(c_.get(), &from)) return Error(error);
         Opening to = {from->incarnation, from->frames_copied, from->cut_bytes, from->cut_last_kept,
-                      from->cut_last_seen, {}, from->created};
+                      from->cut_last_seen, {}, from->created, std::chrono::nanoseconds(from->loading_nanos),
+                      std::chrono::nanoseconds(from->folding_nanos), from->frames_folded, from->bytes_folded};
         for (const oncelog_damage_t &damage : Span<oncelog_damage_t>(from->damage, from->damage_count)) {
             to.damage.push_back(
                 {damage.first_lsn, damage.last_lsn, damage.file, damage.position, damage.records_only});

@@ -336,6 +336,14 @@ struct Opening {
     std::vector<Damage> damage;
     /// The log was made by this open.
     bool created;
+    /// Time it took to read the newest checkpoint and build the state from it.
+    std::chrono::nanoseconds loading;
+    /// Time it took to read and fold the frames behind that checkpoint.
+    std::chrono::nanoseconds folding;
+    /// Those frames; a handful of its own after a clean close.
+    std::uint64_t frames_folded;
+    /// Their bytes.
+    std::uint64_t bytes_folded;
 };
 
 namespace detail {

@@ -54,6 +54,10 @@ pub struct OpeningRow {
     pub frames_copied: BigInt,
     pub cut: Option<CutRow>,
     pub damage: Vec<DamageRow>,
+    pub loading_ms: f64,
+    pub folding_ms: f64,
+    pub frames_folded: BigInt,
+    pub bytes_folded: BigInt,
 }
 
 /// An open log.
@@ -248,6 +252,10 @@ impl Engine {
             frames_copied: opening.frames_copied.into(),
             cut,
             damage: damage.collect(),
+            loading_ms: opening.loading.as_secs_f64() * 1e3,
+            folding_ms: opening.folding.as_secs_f64() * 1e3,
+            frames_folded: opening.frames_folded.into(),
+            bytes_folded: opening.bytes_folded.into(),
         }
     }
 

@@ -348,6 +348,14 @@ export interface Opening {
   cut: { lastKept: bigint; lastSeen: bigint; bytes: bigint } | null;
   /** Durable frames that are damaged. */
   damage: { firstLsn: bigint; lastLsn: bigint; file: string; position: bigint; recordsOnly: boolean }[];
+  /** Time it took to read the newest checkpoint and build the state from it, milliseconds and parts of one. */
+  loadingMs: number;
+  /** Time it took to read and fold the frames behind that checkpoint, milliseconds and parts of one. */
+  foldingMs: number;
+  /** Those frames; a handful of its own after a clean close. */
+  framesFolded: bigint;
+  /** Their bytes. */
+  bytesFolded: bigint;
 }
 
 /** How often values fell into each of a few ranges. */

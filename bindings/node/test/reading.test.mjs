@@ -146,7 +146,9 @@ test("a reader whose records a crash took is told so, and never reads others in 
   }
   const engine = await open(dir);
   t.after(() => engine.close());
-  assert.notEqual(engine.opening().cut, null);
+  const { cut, framesFolded, bytesFolded, foldingMs } = engine.opening();
+  assert.notEqual(cut, null);
+  assert.ok(framesFolded > 0n && bytesFolded > framesFolded && foldingMs > 0);
   const partition = engine.partition("t", 0);
   await partition.append([{ value: "another in its place" }, { value: "more" }]);
   await assert.rejects(partition.read(lost.offset, { from: lost }), code("Truncated"));

@@ -138,7 +138,10 @@ pub fn opening<'py>(py: Python<'py>, opening: &oncelog::Opening) -> PyResult<Bou
     let cut = opening.cut.map(|cut| LOST.make(py, (cut.last_kept, cut.last_seen, cut.bytes))).transpose()?;
     let damage = |d: &oncelog::Damage| DAMAGE.make(py, (d.first_lsn, d.last_lsn, &d.file, d.position, d.records_only));
     let damage = opening.damage.iter().map(damage).collect::<PyResult<Vec<_>>>()?;
-    OPENING.make(py, (opening.created, opening.incarnation, opening.frames_copied, cut, damage))
+    let &oncelog::Opening { created, incarnation, frames_copied, frames_folded, bytes_folded, .. } = opening;
+    let (loading, folding) = (opening.loading.as_secs_f64(), opening.folding.as_secs_f64());
+    let found = (created, incarnation, frames_copied, cut, damage, loading, folding, frames_folded, bytes_folded);
+    OPENING.make(py, found)
 }
 
 /// Where an append went.

@@ -17,7 +17,9 @@ def test_a_log_is_made_where_there_is_none_and_found_again(tmp_path: Path) -> No
         assert engine.opening.created and engine.opening.cut is None and engine.opening.damage == []
         engine.create_topic("orders", partitions=3, durability="os")
     with oncelog.open(str(tmp_path / "log"), create=False) as engine:
-        assert not engine.opening.created and engine.opening.incarnation == 2
+        opening = engine.opening
+        assert not opening.created and opening.incarnation == 2
+        assert opening.loading > 0 and opening.frames_folded < 10 and opening.bytes_folded < 10_000
         (orders,) = engine.topics()
         assert (orders.name, orders.partitions, orders.durability) == ("orders", 3, "os")
         assert isinstance(orders.id, uuid.UUID) and orders.id.int != 0

@@ -58,7 +58,9 @@ os.kill(os.getpid(), 9)
         if at >= 0:
             file.write_bytes(data[:at] + b"VALUE" + data[at + 5 :])
     with oncelog.open(tmp_path / "log") as engine:
-        assert engine.opening.cut is not None
+        opening = engine.opening
+        assert opening.cut is not None and opening.folding > 0
+        assert 0 < opening.frames_folded < opening.bytes_folded
         events = engine.partition("t", 0)
         engine.producer().send_many("t", [b"other", b"another"]).result()
         with pytest.raises(oncelog.TruncatedError) as error:

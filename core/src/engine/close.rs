@@ -1,4 +1,4 @@
-//! Closing: everything flushed, a checkpoint, a footer, a mark, the hint. The next open folds nothing.
+//! Closing: everything flushed, a checkpoint, a footer, a mark, the hint. The next open folds a handful of frames.
 
 use super::Inner;
 use super::event::Event;

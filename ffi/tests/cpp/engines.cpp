@@ -11,6 +11,19 @@ TEST("a log is made, opened again, and says so") {
     engine = OK(Engine::open(directory.path()));
     Opening second = OK(engine.opening());
     CHECK(!second.created && second.incarnation > first.incarnation);
+    CHECK(second.loading > 0ns && second.frames_folded < 10 && second.bytes_folded < 10000);
+}
+
+TEST("a log that was not closed says how much it read when it was opened again") {
+    Directory directory;
+    std::string open = directory.path() + "/open", copy = directory.path() + "/copy";
+    Engine engine = OK(Engine::open(open, EngineOptions().threads(false)));
+    OK(engine.create_topic("t"));
+    // As a crash would leave it: without threads nothing changes meanwhile.
+    std::filesystem::copy(open, copy);
+    Engine crashed = OK(Engine::open(copy));
+    Opening opening = OK(crashed.opening());
+    CHECK(opening.folding > 0ns && opening.frames_folded > 0 && opening.bytes_folded > opening.frames_folded);
 }
 
 TEST("a log has one writer at a time") {

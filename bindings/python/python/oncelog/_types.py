@@ -173,6 +173,14 @@ class Opening(NamedTuple):
     """What was cut off the end because it was never finished, or never known durable and damaged."""
     damage: Sequence[Damage]
     """Durable frames that are damaged."""
+    loading: float
+    """Time it took to read the newest checkpoint and build the state from it, seconds."""
+    folding: float
+    """Time it took to read and fold the frames behind that checkpoint, seconds."""
+    frames_folded: int
+    """Those frames; a handful of its own after a clean close."""
+    bytes_folded: int
+    """Their bytes."""
 
 
 class Histogram(NamedTuple):
