@@ -1604,6 +1604,17 @@ ONCELOG_MUST_USE
 oncelog_error_t *oncelog_ticket_transaction_status(const oncelog_ticket_t *ticket,
                                                    uint32_t *out);
 
+/*
+ * The number that `oncelog_consumer_committed_ticket`, `oncelog_consumer_position_ticket` or
+ * `oncelog_consumer_lag_ticket` asked for; `known` is false, and `out` 0, where nothing is committed.
+ *
+ * Errors: as `oncelog_ticket_appended`.
+ */
+ONCELOG_MUST_USE
+oncelog_error_t *oncelog_ticket_offset(const oncelog_ticket_t *ticket,
+                                       uint64_t *out,
+                                       bool *known);
+
 /* Frees a ticket with what is borrowed from it; nobody is told any more. NULL is no error. */
 oncelog_error_t *oncelog_ticket_free(oncelog_ticket_t *ticket);
 
@@ -1956,8 +1967,9 @@ oncelog_error_t *oncelog_consumer_assign(const oncelog_consumer_t *consumer,
 /*
  * Reads the next records, up to the bounds of the options, from the assigned partitions in turn. With nothing there it
  * waits at most `timeout_ms`, woken by the first record, and answers with no records when the time is up. Records
- * count as read when they are answered; they are seen when they have met their topic's level. Free the records with
- * `oncelog_records_free`.
+ * count as read when they are answered; they are seen when they have met their topic's level. What the group has
+ * committed is settled first, and if that is news, a flush waited for, however short the timeout is; see
+ * `oncelog_consumer_settle_ticket`. Free the records with `oncelog_records_free`.
  *
  * Errors: BUSY while another thread polls; INVALID_STATE without an assignment; OFFSET_OUT_OF_RANGE if the start rule
  * is none and there is no position; UNKNOWN_TOPIC_OR_PARTITION once a topic is deleted; IO; CLOSED, FORKED.
@@ -1991,6 +2003,30 @@ oncelog_error_t *oncelog_consumer_position(const oncelog_consumer_t *consumer,
                                            uint64_t *out);
 
 /*
+ * The same, as it is now, without waiting; `oncelog_ticket_offset` answers it when it may be told.
+ *
+ * Errors: as `oncelog_consumer_position`; what a flush answers comes from the ticket.
+ */
+ONCELOG_MUST_USE
+oncelog_error_t *oncelog_consumer_position_ticket(const oncelog_consumer_t *consumer,
+                                                  const char *topic,
+                                                  uint32_t partition,
+                                                  oncelog_ticket_t **ticket);
+
+/*
+ * Finds out where all assigned partitions are read from; the ticket is done when that is safe. From then on
+ * `oncelog_consumer_poll` waits for records only, and `oncelog_consumer_position` and `oncelog_consumer_lag` for
+ * nothing, until `oncelog_consumer_assign` or `oncelog_consumer_rewind`: for event loops, which poll with a timeout of
+ * 0. What a group has committed may be news that no flush has met yet.
+ *
+ * Errors: INVALID_STATE without an assignment; as `oncelog_consumer_position`. What a flush answers comes from the
+ * ticket.
+ */
+ONCELOG_MUST_USE
+oncelog_error_t *oncelog_consumer_settle_ticket(const oncelog_consumer_t *consumer,
+                                                oncelog_ticket_t **ticket);
+
+/*
  * The positions of all assigned partitions that have one: what was polled, sought or asked for; none in a forked
  * child. Read them with `oncelog_offsets_get`, free the list with `oncelog_offsets_free`.
  */
@@ -2021,6 +2057,17 @@ oncelog_error_t *oncelog_consumer_committed(const oncelog_consumer_t *consumer,
                                             uint32_t partition,
                                             uint64_t *out,
                                             bool *known);
+
+/*
+ * The same, as it is now, without waiting; `oncelog_ticket_offset` answers it when it is safe.
+ *
+ * Errors: as `oncelog_consumer_committed`; what a flush answers comes from the ticket.
+ */
+ONCELOG_MUST_USE
+oncelog_error_t *oncelog_consumer_committed_ticket(const oncelog_consumer_t *consumer,
+                                                   const char *topic,
+                                                   uint32_t partition,
+                                                   oncelog_ticket_t **ticket);
 
 /*
  * Commits the positions of all assigned partitions, together, and waits until they have met the strongest level of the
@@ -2085,6 +2132,17 @@ oncelog_error_t *oncelog_consumer_lag(const oncelog_consumer_t *consumer,
                                       const char *topic,
                                       uint32_t partition,
                                       uint64_t *out);
+
+/*
+ * The same, as it is now, without waiting; `oncelog_ticket_offset` answers it when it may be told.
+ *
+ * Errors: as `oncelog_consumer_position`; what a flush answers comes from the ticket.
+ */
+ONCELOG_MUST_USE
+oncelog_error_t *oncelog_consumer_lag_ticket(const oncelog_consumer_t *consumer,
+                                             const char *topic,
+                                             uint32_t partition,
+                                             oncelog_ticket_t **ticket);
 
 /*
  * Start, last stable offset and end of a partition, assigned or not.

@@ -3,7 +3,7 @@
 
 use engine::ErrorKind;
 
-use crate::call::call;
+use crate::call::{call, tell};
 use crate::choices::status_number;
 use crate::error::{Fault, oncelog_error_t};
 use crate::handle::{end, find, place};
@@ -159,6 +159,27 @@ pub extern "C" fn oncelog_ticket_transaction_status(
             _ => return Err(another("how a transaction stands")),
         };
         out.set(status_number(status)?);
+        Ok(())
+    })
+}
+
+/// The number that `oncelog_consumer_committed_ticket`, `oncelog_consumer_position_ticket` or
+/// `oncelog_consumer_lag_ticket` asked for; `known` is false, and `out` 0, where nothing is committed.
+///
+/// Errors: as `oncelog_ticket_appended`.
+#[unsafe(no_mangle)]
+#[must_use]
+pub extern "C" fn oncelog_ticket_offset(
+    ticket: *const oncelog_ticket_t,
+    out: *mut u64,
+    known: *mut bool,
+) -> *mut oncelog_error_t {
+    call(|c| {
+        let (state, out, known) = (find(ticket)?, c.out(out, "out")?, c.out(known, "known")?);
+        match look(&state)?.given()? {
+            Given::Offset(offset) => tell(out, known, *offset),
+            _ => return Err(another("an offset")),
+        }
         Ok(())
     })
 }

@@ -82,8 +82,9 @@ pub extern "C" fn oncelog_consumer_assign(
 
 /// Reads the next records, up to the bounds of the options, from the assigned partitions in turn. With nothing there it
 /// waits at most `timeout_ms`, woken by the first record, and answers with no records when the time is up. Records
-/// count as read when they are answered; they are seen when they have met their topic's level. Free the records with
-/// `oncelog_records_free`.
+/// count as read when they are answered; they are seen when they have met their topic's level. What the group has
+/// committed is settled first, and if that is news, a flush waited for, however short the timeout is; see
+/// `oncelog_consumer_settle_ticket`. Free the records with `oncelog_records_free`.
 ///
 /// Errors: BUSY while another thread polls; INVALID_STATE without an assignment; OFFSET_OUT_OF_RANGE if the start rule
 /// is none and there is no position; UNKNOWN_TOPIC_OR_PARTITION once a topic is deleted; IO; CLOSED, FORKED.
@@ -132,6 +133,42 @@ pub extern "C" fn oncelog_consumer_position(
         let (reading, out) = (find(consumer)?, c.out(out, "out")?);
         out.set(reading.consumer.position(&name(c, topic, partition)?)?);
         Ok(())
+    })
+}
+
+/// The same, as it is now, without waiting; `oncelog_ticket_offset` answers it when it may be told.
+///
+/// Errors: as `oncelog_consumer_position`; what a flush answers comes from the ticket.
+#[unsafe(no_mangle)]
+#[must_use]
+pub extern "C" fn oncelog_consumer_position_ticket(
+    consumer: *const oncelog_consumer_t,
+    topic: *const c_char,
+    partition: u32,
+    ticket: *mut *mut oncelog_ticket_t,
+) -> *mut oncelog_error_t {
+    call(|c| {
+        let (reading, out) = (find(consumer)?, Wanted::always(c, ticket)?);
+        Pending::Offset(reading.consumer.position_ticket(&name(c, topic, partition)?)?).give(out)
+    })
+}
+
+/// Finds out where all assigned partitions are read from; the ticket is done when that is safe. From then on
+/// `oncelog_consumer_poll` waits for records only, and `oncelog_consumer_position` and `oncelog_consumer_lag` for
+/// nothing, until `oncelog_consumer_assign` or `oncelog_consumer_rewind`: for event loops, which poll with a timeout of
+/// 0. What a group has committed may be news that no flush has met yet.
+///
+/// Errors: INVALID_STATE without an assignment; as `oncelog_consumer_position`. What a flush answers comes from the
+/// ticket.
+#[unsafe(no_mangle)]
+#[must_use]
+pub extern "C" fn oncelog_consumer_settle_ticket(
+    consumer: *const oncelog_consumer_t,
+    ticket: *mut *mut oncelog_ticket_t,
+) -> *mut oncelog_error_t {
+    call(|c| {
+        let (reading, out) = (find(consumer)?, Wanted::always(c, ticket)?);
+        Pending::Nothing(reading.consumer.settle_ticket()?).give(out)
     })
 }
 
@@ -200,6 +237,23 @@ pub extern "C" fn oncelog_consumer_committed(
         let (reading, out, known) = (find(consumer)?, c.out(out, "out")?, c.out(known, "known")?);
         tell(out, known, reading.consumer.committed(&name(c, topic, partition)?)?);
         Ok(())
+    })
+}
+
+/// The same, as it is now, without waiting; `oncelog_ticket_offset` answers it when it is safe.
+///
+/// Errors: as `oncelog_consumer_committed`; what a flush answers comes from the ticket.
+#[unsafe(no_mangle)]
+#[must_use]
+pub extern "C" fn oncelog_consumer_committed_ticket(
+    consumer: *const oncelog_consumer_t,
+    topic: *const c_char,
+    partition: u32,
+    ticket: *mut *mut oncelog_ticket_t,
+) -> *mut oncelog_error_t {
+    call(|c| {
+        let (reading, out) = (find(consumer)?, Wanted::always(c, ticket)?);
+        Pending::Known(reading.consumer.committed_ticket(&name(c, topic, partition)?)?).give(out)
     })
 }
 
@@ -289,6 +343,23 @@ pub extern "C" fn oncelog_consumer_lag(
         let (reading, out) = (find(consumer)?, c.out(out, "out")?);
         out.set(reading.consumer.lag(&name(c, topic, partition)?)?);
         Ok(())
+    })
+}
+
+/// The same, as it is now, without waiting; `oncelog_ticket_offset` answers it when it may be told.
+///
+/// Errors: as `oncelog_consumer_position`; what a flush answers comes from the ticket.
+#[unsafe(no_mangle)]
+#[must_use]
+pub extern "C" fn oncelog_consumer_lag_ticket(
+    consumer: *const oncelog_consumer_t,
+    topic: *const c_char,
+    partition: u32,
+    ticket: *mut *mut oncelog_ticket_t,
+) -> *mut oncelog_error_t {
+    call(|c| {
+        let (reading, out) = (find(consumer)?, Wanted::always(c, ticket)?);
+        Pending::Offset(reading.consumer.lag_ticket(&name(c, topic, partition)?)?).give(out)
     })
 }
 

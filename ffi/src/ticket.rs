@@ -30,6 +30,8 @@ pub enum Pending {
     Transactional(Ticket<TransactionalProducer>),
     Identity(Ticket<Identity>),
     Status(Ticket<TransactionStatus>),
+    Offset(Ticket<u64>),
+    Known(Ticket<Option<u64>>),
 }
 
 /// What it was answered.
@@ -42,6 +44,7 @@ pub enum Given {
     Transactional(Option<TransactionalProducer>),
     Identity(oncelog_identity_t),
     Status(TransactionStatus),
+    Offset(Option<u64>),
 }
 
 /// How far a ticket has come.
@@ -100,6 +103,18 @@ impl From<TransactionStatus> for Given {
     }
 }
 
+impl From<u64> for Given {
+    fn from(offset: u64) -> Self {
+        Given::Offset(Some(offset))
+    }
+}
+
+impl From<Option<u64>> for Given {
+    fn from(offset: Option<u64>) -> Self {
+        Given::Offset(offset)
+    }
+}
+
 /// Does the same with a pending ticket of any type.
 macro_rules! with_ticket {
     ($pending:expr, $ticket:ident => $what:expr) => {
@@ -112,6 +127,8 @@ macro_rules! with_ticket {
             Pending::Transactional($ticket) => $what,
             Pending::Identity($ticket) => $what,
             Pending::Status($ticket) => $what,
+            Pending::Offset($ticket) => $what,
+            Pending::Known($ticket) => $what,
         }
     };
 }

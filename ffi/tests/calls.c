@@ -250,6 +250,19 @@ void call_raw(struct source *source, struct shared *shared)
     share(source, shared, TICKET, made);
 }
 
+/* The tickets of a consumer that answer a number, or only end. */
+static void call_for_a_number(struct source *source, struct shared *shared)
+{
+    void *made = NULL;
+    switch (below(source, 4)) {
+    case 0: seen(source, oncelog_consumer_settle_ticket(PICK(CONSUMER), MADE(ticket))); break;
+    case 1: seen(source, oncelog_consumer_committed_ticket(PICK(CONSUMER), name(source), 0, MADE(ticket))); break;
+    case 2: seen(source, oncelog_consumer_position_ticket(PICK(CONSUMER), name(source), 0, MADE(ticket))); break;
+    default: seen(source, oncelog_consumer_lag_ticket(PICK(CONSUMER), name(source), 0, MADE(ticket))); break;
+    }
+    share(source, shared, TICKET, made);
+}
+
 void call_consumer(struct source *source, struct shared *shared)
 {
     oncelog_consumer_options_t options = {.struct_size = sizeof options, .start = below(source, 5)};
@@ -262,7 +275,7 @@ void call_consumer(struct source *source, struct shared *shared)
     bool known;
     options.group = below(source, 3) ? "g" : name(source);
     options.max_records = below(source, 20);
-    switch (below(source, 14)) {
+    switch (below(source, 15)) {
     case 0:
         seen(source, oncelog_consumer_open(PICK(ENGINE), &options, MADE(consumer)));
         if (made != NULL)
@@ -292,6 +305,7 @@ void call_consumer(struct source *source, struct shared *shared)
     case 10: seen(source, oncelog_consumer_commit_offsets(PICK(CONSUMER), &offset, below(source, 2))); break;
     case 11: seen(source, oncelog_consumer_rewind(PICK(CONSUMER))); break;
     case 12: seen(source, oncelog_consumer_lag(PICK(CONSUMER), name(source), 0, &number)); break;
+    case 13: call_for_a_number(source, shared); break;
     default: RARELY(oncelog_consumer_free(PICK(CONSUMER))); break;
     }
 }
@@ -320,11 +334,12 @@ void call_ticket(struct source *source, struct shared *shared)
     oncelog_identity_t identity;
     void *made = NULL;
     size_t count = 0;
+    uint64_t number;
     uint32_t status;
     bool done;
     int fd;
     oncelog_done_fn callback = below(source, 16) ? on_done : NULL;
-    switch (below(source, 16)) {
+    switch (below(source, 17)) {
     case 0: seen(source, oncelog_ticket_wait(PICK(TICKET))); break;
     case 1: seen(source, oncelog_ticket_wait_for(PICK(TICKET), below(source, 3), &done)); break;
     case 2: seen(source, oncelog_ticket_poll(PICK(TICKET), &done)); break;
@@ -351,6 +366,7 @@ void call_ticket(struct source *source, struct shared *shared)
     case 12: seen(source, oncelog_completions_drain(PICK(COMPLETIONS), &count)); break;
     case 13: seen(source, oncelog_ticket_identity(PICK(TICKET), &identity)); break;
     case 14: seen(source, oncelog_ticket_transaction_status(PICK(TICKET), &status)); break;
+    case 15: seen(source, oncelog_ticket_offset(PICK(TICKET), &number, &done)); break;
     default:
         RARELY(below(source, 2) ? oncelog_completions_fd(PICK(COMPLETIONS), &fd)
                                 : oncelog_completions_free(PICK(COMPLETIONS)));

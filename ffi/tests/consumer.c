@@ -116,6 +116,65 @@ static void any_offsets_of_a_group_can_be_committed(void)
     drop_directory(directory);
 }
 
+/* What a ticket answers, once it has its answer. */
+static uint64_t asked(oncelog_ticket_t *ticket, bool *known)
+{
+    uint64_t offset = 9;
+    OK(oncelog_ticket_wait(ticket));
+    OK(oncelog_ticket_offset(ticket, &offset, known));
+    OK(oncelog_ticket_free(ticket));
+    return offset;
+}
+
+/* Without threads nothing is flushed but what somebody waits for. */
+static void where_a_group_stands_is_told_without_waiting_and_once_it_is_safe(void)
+{
+    char *directory = new_directory();
+    oncelog_engine_options_t engine_options = {.struct_size = sizeof engine_options, .threads = ONCELOG_NO};
+    oncelog_consumer_options_t options = {.struct_size = sizeof options, .group = "g", .max_records = 3};
+    oncelog_topic_partition_t name = {"t", 0};
+    oncelog_engine_t *engine = NULL;
+    oncelog_consumer_t *first = NULL, *consumer = NULL;
+    oncelog_ticket_t *settled = NULL, *committed = NULL, *position = NULL, *lag = NULL;
+    bool known = true, done = true;
+    OK(oncelog_open(directory, &engine_options, &engine));
+    OK(oncelog_create_topic(engine, "t", NULL));
+    fill(engine, 0, 5);
+    OK(oncelog_consumer_open(engine, &options, &first));
+    FAILS(INVALID_STATE, oncelog_consumer_settle_ticket(first, &settled));
+    FAILS(INVALID_STATE, oncelog_consumer_position_ticket(first, "t", 0, &position));
+    FAILS(INVALID_STATE, oncelog_consumer_lag_ticket(first, "t", 0, &lag));
+    FAILS(UNKNOWN_TOPIC_OR_PARTITION, oncelog_consumer_committed_ticket(first, "t", 7, &committed));
+    FAILS(INVALID_ARGUMENT, oncelog_consumer_committed_ticket(first, "t", 0, NULL));
+    OK(oncelog_consumer_assign(first, &name, 1));
+    OK(oncelog_consumer_committed_ticket(first, "t", 0, &committed));
+    CHECK(asked(committed, &known) == 0 && !known);
+    CHECK(polled(first) == 3);
+    OK(oncelog_consumer_commit_ticket(first, NULL));
+
+    OK(oncelog_consumer_open(engine, &options, &consumer));
+    OK(oncelog_consumer_assign(consumer, &name, 1));
+    OK(oncelog_consumer_settle_ticket(consumer, &settled));
+    OK(oncelog_consumer_committed_ticket(consumer, "t", 0, &committed));
+    OK(oncelog_consumer_position_ticket(consumer, "t", 0, &position));
+    OK(oncelog_consumer_lag_ticket(consumer, "t", 0, &lag));
+    FAILS(INVALID_STATE, oncelog_ticket_offset(committed, &(uint64_t){0}, &known));
+    OK(oncelog_ticket_poll(settled, &done));
+    CHECK(!done);
+    OK(oncelog_ticket_wait(settled));
+    FAILS(INVALID_STATE, oncelog_ticket_offset(settled, &(uint64_t){0}, &known));
+    OK(oncelog_ticket_free(settled));
+    OK(oncelog_ticket_poll(lag, &done));
+    CHECK(done);
+    CHECK(asked(committed, &known) == 3 && known);
+    CHECK(asked(position, &known) == 3 && known && asked(lag, &known) == 2 && known);
+    CHECK(polled(consumer) == 2);
+    OK(oncelog_consumer_free(consumer));
+    OK(oncelog_consumer_free(first));
+    OK(oncelog_engine_close(engine));
+    drop_directory(directory);
+}
+
 static void the_start_rule_says_where_to_begin(void)
 {
     char *directory = new_directory();
@@ -218,6 +277,7 @@ int main(void)
     how_far_groups_are_behind_is_told_in_numbers();
     a_group_goes_on_where_it_committed();
     any_offsets_of_a_group_can_be_committed();
+    where_a_group_stands_is_told_without_waiting_and_once_it_is_safe();
     the_start_rule_says_where_to_begin();
     one_thread_polls_at_a_time_and_a_close_wakes_it();
     return 0;

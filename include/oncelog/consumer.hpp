@@ -44,7 +44,9 @@ public:
 
     /// Reads the next records, up to the bounds of the options, from the assigned partitions in turn. With nothing
     /// there it waits at most `timeout`, woken by the first record, and answers with no records when the time is up.
-    /// Records count as read when they are answered; they are seen when they have met their topic's level.
+    /// Records count as read when they are answered; they are seen when they have met their topic's level. What the
+    /// group has committed is settled first, and if that is news, a flush waited for, however short `timeout` is; see
+    /// settle_ticket().
     ///
     /// Errors: Busy while another thread polls; InvalidState without an assignment; OffsetOutOfRange if the start rule
     /// is none and there is no position; UnknownTopicOrPartition once a topic is deleted; Io; Closed, Forked.
@@ -69,6 +71,25 @@ public:
         std::uint64_t offset = 0;
         auto *error = oncelog_consumer_position(c_.get(), detail::c_text(of.topic), of.partition, &offset);
         return detail::answer(error, [&] { return offset; });
+    }
+
+    /// The same, as it is now, without waiting; the ticket is done when it may be told.
+    ///
+    /// Errors: as position(); what a flush answers comes from the ticket.
+    Result<Ticket<std::uint64_t>> position_ticket(const TopicPartition &of) const {
+        return detail::ticket<std::uint64_t>([&](oncelog_ticket_t **ticket) {
+            return oncelog_consumer_position_ticket(c_.get(), detail::c_text(of.topic), of.partition, ticket);
+        });
+    }
+
+    /// Finds out where all assigned partitions are read from; the ticket is done when that is safe. From then on poll()
+    /// waits for records only, and position() and lag() for nothing, until assign() or rewind(): for event loops, which
+    /// poll with no timeout. What a group has committed may be news that no flush has met yet.
+    ///
+    /// Errors: InvalidState without an assignment; as position(). What a flush answers comes from the ticket.
+    Result<Ticket<void>> settle_ticket() const {
+        return detail::ticket<void>(
+            [&](oncelog_ticket_t **ticket) { return oncelog_consumer_settle_ticket(c_.get(), ticket); });
     }
 
     /// The positions of all assigned partitions that have one: what was polled, sought or asked for.
@@ -101,6 +122,15 @@ public:
         bool known = false;
         auto *error = oncelog_consumer_committed(c_.get(), detail::c_text(of.topic), of.partition, &offset, &known);
         return detail::answer(error, [&] { return known ? std::optional(offset) : std::nullopt; });
+    }
+
+    /// The same, as it is now, without waiting; the ticket is done when it is safe.
+    ///
+    /// Errors: as committed(); what a flush answers comes from the ticket.
+    Result<Ticket<std::optional<std::uint64_t>>> committed_ticket(const TopicPartition &of) const {
+        return detail::ticket<std::optional<std::uint64_t>>([&](oncelog_ticket_t **ticket) {
+            return oncelog_consumer_committed_ticket(c_.get(), detail::c_text(of.topic), of.partition, ticket);
+        });
     }
 
     /// Commits the positions of all assigned partitions, together, and waits until they have met the engine's level.
@@ -150,6 +180,15 @@ public:
         std::uint64_t lag = 0;
         auto *error = oncelog_consumer_lag(c_.get(), detail::c_text(of.topic), of.partition, &lag);
         return detail::answer(error, [&] { return lag; });
+    }
+
+    /// The same, as it is now, without waiting; the ticket is done when it may be told.
+    ///
+    /// Errors: as position(); what a flush answers comes from the ticket.
+    Result<Ticket<std::uint64_t>> lag_ticket(const TopicPartition &of) const {
+        return detail::ticket<std::uint64_t>([&](oncelog_ticket_t **ticket) {
+            return oncelog_consumer_lag_ticket(c_.get(), detail::c_text(of.topic), of.partition, ticket);
+        });
     }
 
     /// Start, last stable offset and end of a partition, assigned or not.

@@ -7,6 +7,7 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <utility>
 #include <vector>
 
@@ -68,6 +69,25 @@ struct Taken<TransactionStatus> {
         std::uint32_t status = 0;
         auto *error = oncelog_ticket_transaction_status(ticket, &status);
         return answer(error, [&] { return static_cast<TransactionStatus>(status); });
+    }
+};
+
+template <>
+struct Taken<std::optional<std::uint64_t>> {
+    static Result<std::optional<std::uint64_t>> from(oncelog_ticket_t *ticket) {
+        std::uint64_t offset = 0;
+        bool known = false;
+        auto *error = oncelog_ticket_offset(ticket, &offset, &known);
+        return answer(error, [&] { return known ? std::optional(offset) : std::nullopt; });
+    }
+};
+
+template <>
+struct Taken<std::uint64_t> {
+    static Result<std::uint64_t> from(oncelog_ticket_t *ticket) {
+        std::uint64_t offset = 0;
+        bool known = false;
+        return answer(oncelog_ticket_offset(ticket, &offset, &known), [&] { return offset; });
     }
 };
 

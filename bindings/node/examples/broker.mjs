@@ -22,6 +22,6 @@ const next = await engine.endTransaction(identity, "commit");
 const { length } = await orders.read(0);
 const billing = engine.consumer({ group: "billing" });
 console.log(`epoch ${identity.epoch}, then ${next.epoch}; ${length} orders, ` +
-  `billing at ${billing.committed({ topic: "orders", partition: 0 })}`);
+  `billing at ${await billing.committed({ topic: "orders", partition: 0 })}`);
 await engine.close();
 rmSync(directory, { recursive: true });

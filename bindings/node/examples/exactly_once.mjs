@@ -22,7 +22,7 @@ for (const attempt of ["given up", "committed"]) {
   }
   await (attempt === "committed" ? transaction.commit() : transaction.abort());
   const { end } = engine.partition("invoices", 0).bounds();
-  console.log(`${attempt}: ${end} invoices, offset committed: ${consumer.committed(orders)}`);
+  console.log(`${attempt}: ${end} invoices, offset committed: ${await consumer.committed(orders)}`);
 }
 await engine.close();
 rmSync(directory, { recursive: true });

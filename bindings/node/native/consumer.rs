@@ -1,4 +1,4 @@
-//! The consumer. A poll never waits: the facade waits for `on_ready` and polls again.
+//! The consumer. A poll never waits: the facade has positions settled first, waits for `on_ready`, and polls again.
 
 use std::cell::{Ref, RefCell};
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use crate::arguments::{BoundsRow, OffsetRow, PartitionName, number, offset_rows,
 use crate::batch::packed;
 use crate::errors::{OrThrow, Result, gone, thrown};
 use crate::open_log::OpenLog;
-use crate::queue::{Done, Queue};
+use crate::queue::{Done, Queue, Value};
 
 /// A consumer.
 #[napi]
@@ -40,6 +40,19 @@ impl Consumer {
     pub fn assign(&self, partitions: Vec<PartitionName>) -> Result<()> {
         let partitions: Vec<TopicPartition> = partitions.into_iter().map(Into::into).collect();
         self.core()?.assign(&partitions).or_throw()
+    }
+
+    /// Whether a poll waits for nothing.
+    #[napi(catch_unwind)]
+    pub fn settled(&self) -> Result<bool> {
+        self.core()?.settle_ticket().and_then(|mut ticket| ticket.try_wait()).or_throw().map(|done| done.is_some())
+    }
+
+    /// `who` hears when it does not.
+    #[napi(catch_unwind)]
+    pub fn settle(&self, who: u32) -> Result<()> {
+        self.queue.watch(who, self.core()?.settle_ticket(), move |()| Done::Nothing(who));
+        Ok(())
     }
 
     /// What is there now, as `layout` draws it; nothing if that is nothing.
@@ -70,20 +83,37 @@ impl Consumer {
         self.core()?.position(&TopicPartition::new(topic, partition)).or_throw().map(Into::into)
     }
 
+    /// The same where the engine may have to flush before it tells.
+    #[napi(catch_unwind)]
+    pub fn settle_position(&self, who: u32, topic: String, partition: u32) -> Result<()> {
+        let ticket = self.core()?.position_ticket(&TopicPartition::new(topic, partition));
+        self.queue.watch(who, ticket, move |offset| Done::Value(who, Value::Offset(Some(offset))));
+        Ok(())
+    }
+
     #[napi(catch_unwind)]
     pub fn positions(&self) -> Result<Vec<OffsetRow>> {
         Ok(offset_rows(self.core()?.positions()))
     }
 
     #[napi(catch_unwind)]
-    pub fn committed(&self, topic: String, partition: u32) -> Result<Option<BigInt>> {
-        let committed = self.core()?.committed(&TopicPartition::new(topic, partition)).or_throw()?;
-        Ok(committed.map(Into::into))
+    pub fn committed(&self, who: u32, topic: String, partition: u32) -> Result<()> {
+        let ticket = self.core()?.committed_ticket(&TopicPartition::new(topic, partition));
+        self.queue.watch(who, ticket, move |committed| Done::Value(who, Value::Offset(committed)));
+        Ok(())
     }
 
     #[napi(catch_unwind)]
     pub fn lag(&self, topic: String, partition: u32) -> Result<BigInt> {
         self.core()?.lag(&TopicPartition::new(topic, partition)).or_throw().map(Into::into)
+    }
+
+    /// The same where the engine may have to flush before it tells.
+    #[napi(catch_unwind)]
+    pub fn settle_lag(&self, who: u32, topic: String, partition: u32) -> Result<()> {
+        let ticket = self.core()?.lag_ticket(&TopicPartition::new(topic, partition));
+        self.queue.watch(who, ticket, move |lag| Done::Value(who, Value::Offset(Some(lag))));
+        Ok(())
     }
 
     #[napi(catch_unwind)]

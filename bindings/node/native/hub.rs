@@ -6,7 +6,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use napi::Env;
-use napi::bindgen_prelude::{ArrayBuffer, BufferSlice, Function, Uint8Array};
+use napi::bindgen_prelude::{ArrayBuffer, BigInt, BufferSlice, Function, Uint8Array};
 use napi_derive::napi;
 use oncelog::{Appended, Committed, Engine as CoreEngine, Error, ErrorKind, Log, LogLevel};
 
@@ -212,6 +212,15 @@ impl Hub {
     pub fn take_status(&self, who: u32) -> Result<&'static str> {
         match self.take(who) {
             Some(Value::Status(status)) => Ok(status_name(status)),
+            _ => Err(thrown(&gone())),
+        }
+    }
+
+    /// Takes an offset, or that there is none.
+    #[napi(catch_unwind)]
+    pub fn take_offset(&self, who: u32) -> Result<Option<BigInt>> {
+        match self.take(who) {
+            Some(Value::Offset(offset)) => Ok(offset.map(Into::into)),
             _ => Err(thrown(&gone())),
         }
     }

@@ -43,6 +43,7 @@ pub enum Value {
     Many(Vec<Appended>),
     Identity(Identity),
     Status(TransactionStatus),
+    Offset(Option<u64>),
 }
 
 /// The queue of one environment.

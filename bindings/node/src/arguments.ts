@@ -142,6 +142,11 @@ export function until<T>(promise: Promise<T>, signal: AbortSignal | undefined): 
   });
 }
 
+/** Bytes that positions take in the log, at most, with all that goes down beside them. */
+export function bytesOf(rows: NativePosition[]): number {
+  return rows.reduce((bytes, { metadata }) => bytes + 64 + 3 * metadata.length, 64 << 10);
+}
+
 /** Refuses a handle that was closed. */
 export function mustBeOpen(open: boolean, what: string): void {
   if (!open) throw closed(what);

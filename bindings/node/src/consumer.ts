@@ -1,8 +1,9 @@
-import { amount, iterable, mustBeOpen, partitionName, positions, signalOf, text, until, whole } from "./arguments.js";
+import { amount, bytesOf, iterable, mustBeOpen, partitionName, positions, signalOf, text, until, whole } from "./arguments.js";
 import { closed, OncelogError, run } from "./errors.js";
 import { hub } from "./hub.js";
 import type { NativeConsumer } from "./native.js";
 import { makerOf, Records, type Maker, type RecordsIterator } from "./records.js";
+import { CLOSES, type Room } from "./room.js";
 import type {
   Bounds, GroupMetadata, OffsetOf, Offsets, Position, PositionInfo, Record, TopicPartition, Waiting, Whole,
 } from "./types.js";
@@ -25,6 +26,7 @@ export class Consumer<O extends Offsets = "bigint"> implements AsyncIterable<Rec
   /** @internal */
   readonly native: NativeConsumer;
   readonly #maker: Maker<O>;
+  readonly #room: Room;
   #open = true;
   #polling = false;
   /** The walk of `for await` over records of which the engine thinks that they were read. */
@@ -34,12 +36,13 @@ export class Consumer<O extends Offsets = "bigint"> implements AsyncIterable<Rec
   /** The engine will say when a poll would answer; it is asked once, however many polls time out. */
   #asked = false;
   #stop: (() => void) | undefined;
-  /** Kept when a transaction that is bound to this has sent the positions: until then they stay. */
+  /** Kept when a commit has sent the positions that waits for room: until then they stay. */
   #committing: Promise<void> | undefined;
 
   /** @internal */
-  constructor(native: NativeConsumer, offsets: O | undefined) {
+  constructor(native: NativeConsumer, offsets: O | undefined, room: Room) {
     this.native = native;
+    this.#room = room;
     this.#maker = makerOf(offsets);
   }
 
@@ -74,6 +77,11 @@ export class Consumer<O extends Offsets = "bigint"> implements AsyncIterable<Rec
     try {
       for (;;) {
         this.#check();
+        // What the group has committed may be news that no flush has met yet: that is waited for here.
+        if (!run(() => this.native.settled())) {
+          await until(hub.wait<void>((who) => this.native.settle(who)), signal);
+          continue;
+        }
         const memory = run(() => this.native.poll());
         if (memory !== null) return memory;
         const left = deadline - performance.now();
@@ -159,7 +167,7 @@ export class Consumer<O extends Offsets = "bigint"> implements AsyncIterable<Rec
     const to = whole(offset, "offset");
     this.#check();
     if (this.#committing !== undefined) {
-      const text = "a transaction that is bound to this consumer is being committed; await its commit, then seek";
+      const text = "the positions are being committed and wait for room in the log; await that commit, then seek";
       throw new OncelogError("Busy", text);
     }
     this.#giveBack();
@@ -167,11 +175,13 @@ export class Consumer<O extends Offsets = "bigint"> implements AsyncIterable<Rec
   }
 
   /** The offset that is read next. */
-  position(partition: TopicPartition): OffsetOf<O> {
+  async position(partition: TopicPartition): Promise<OffsetOf<O>> {
     const { topic, partition: number } = partitionName(partition);
     this.#check();
     const left = this.#left().find((left) => left.topic === topic && left.partition === number);
-    return this.#maker(left?.offset ?? run(() => this.native.position(topic, number)));
+    if (left !== undefined) return this.#maker(left.offset);
+    const take = (who: number) => this.#maker(hub.native.takeOffset(who)!);
+    return hub.wait((who) => this.native.settlePosition(who, topic, number), take);
   }
 
   /** The positions of all assigned partitions that have one. */
@@ -184,23 +194,31 @@ export class Consumer<O extends Offsets = "bigint"> implements AsyncIterable<Rec
     });
   }
 
-  /** What the group has committed for a partition, assigned or not; null for nothing. */
-  committed(partition: TopicPartition): OffsetOf<O> | null {
+  /**
+   * What the group has committed for a partition, assigned or not; null for nothing. What is answered survives a power
+   * cut. Rejects with `UnstableOffsets`, which passes, while a raw transaction is open that will commit another offset.
+   */
+  async committed(partition: TopicPartition): Promise<OffsetOf<O> | null> {
     const { topic, partition: number } = partitionName(partition);
     this.#check();
-    const committed = run(() => this.native.committed(topic, number));
-    return committed === null ? null : this.#maker(committed);
+    const take = (who: number) => {
+      const committed = hub.native.takeOffset(who);
+      return committed === null ? null : this.#maker(committed);
+    };
+    return hub.wait((who) => this.native.committed(who, topic, number), take);
   }
 
   /** How many records lie between the position and the end. */
-  lag(partition: TopicPartition): OffsetOf<O> {
+  async lag(partition: TopicPartition): Promise<OffsetOf<O>> {
     const { topic, partition: number } = partitionName(partition);
     this.#check();
     const left = this.#left().find((left) => left.topic === topic && left.partition === number);
-    return run(() => {
-      const behind = left === undefined ? 0n : this.native.position(topic, number) - left.offset;
-      return this.#maker(this.native.lag(topic, number) + behind);
-    });
+    if (left === undefined) {
+      const take = (who: number) => this.#maker(hub.native.takeOffset(who)!);
+      return hub.wait((who) => this.native.settleLag(who, topic, number), take);
+    }
+    // What was given on comes from a poll, and so the engine need not flush before it tells.
+    return run(() => this.#maker(this.native.lag(topic, number) + this.native.position(topic, number) - left.offset));
   }
 
   /** Start, last stable offset and end of a partition, assigned or not. */
@@ -219,7 +237,11 @@ export class Consumer<O extends Offsets = "bigint"> implements AsyncIterable<Rec
     if (offsets !== undefined && offsets !== null) return this.commitOffsets(offsets, waiting);
     const signal = signalOf(waiting);
     this.#check();
-    await until(hub.wait<void>((who) => this.atGiven(() => this.native.commit(who))), signal);
+    const room = this.#room.mayCall(CLOSES);
+    const commits = this.#room.call<void>((who) => this.atGiven(() => this.native.commit(who)));
+    // What is read from here on is no part of it.
+    if (!room) this.stay(commits);
+    await until(commits, signal);
   }
 
   /** Commits any positions of the group, together. `signal` stops the waiting, never the write. */
@@ -227,7 +249,8 @@ export class Consumer<O extends Offsets = "bigint"> implements AsyncIterable<Rec
     const signal = signalOf(waiting);
     const rows = positions(offsets);
     this.#check();
-    await until(hub.wait<void>((who) => this.native.commitOffsets(who, rows)), signal);
+    const commits = this.#room.call<void>((who) => this.native.commitOffsets(who, rows), undefined, bytesOf(rows));
+    await until(commits, signal);
   }
 
   /** Goes back to what is committed, in all assigned partitions; where nothing is, to the start rule. */
@@ -300,9 +323,10 @@ export class Consumer<O extends Offsets = "bigint"> implements AsyncIterable<Rec
   /** @internal Has the positions stay until `commits` is settled. */
   stay(commits: Promise<unknown>): void {
     const through = () => {
-      this.#committing = undefined;
+      if (this.#committing === staying) this.#committing = undefined;
     };
-    this.#committing = commits.then(through, through);
+    const staying = commits.then(through, through);
+    this.#committing = staying;
   }
 
   /** @internal */

@@ -1,5 +1,5 @@
 import {
-  amount, flag, groupOf, identityOf, iterable, maybeText, options as given, partitionName, positions, signalOf, small,
+  amount, bytesOf, flag, groupOf, identityOf, iterable, maybeText, options as given, partitionName, positions, signalOf, small,
   text, until, whole,
 } from "./arguments.js";
 import { Consumer } from "./consumer.js";
@@ -9,7 +9,7 @@ import { LINE } from "./layout.js";
 import type { NativeEngine } from "./native.js";
 import { Partition } from "./partition.js";
 import { Producer } from "./producer.js";
-import { Room } from "./room.js";
+import { CLOSES, Room } from "./room.js";
 import { crossAll } from "./schedule.js";
 import { TransactionalProducer } from "./transaction.js";
 import type {
@@ -18,8 +18,6 @@ import type {
   TransactionalOptions, TransactionStatus, Waiting, Whole,
 } from "./types.js";
 
-/** Bytes that there must be room for when batches are closed. */
-const CLOSES = 64 << 10;
 /** How long a transaction in the log may be open unless the options say otherwise. */
 const TRANSACTION_TIMEOUT_MS = 60_000;
 
@@ -49,19 +47,19 @@ export class Engine {
       durability: maybeText(durability, "durability"),
       timestampType: maybeText(timestampType, "timestampType"),
     };
-    return hub.wait((who) => this.#native.createTopic(who, topic, choice));
+    return this.#room.call((who) => this.#native.createTopic(who, topic, choice));
   }
 
   /** Deletes a topic with its records and with what groups have committed for it. Final when the promise is kept. */
   async deleteTopic(name: string): Promise<void> {
     const topic = text(name, "topic");
-    return hub.wait((who) => this.#native.deleteTopic(who, topic));
+    return this.#room.call((who) => this.#native.deleteTopic(who, topic));
   }
 
   /** Raises the number of a topic's partitions to `total`. Keys may go to other partitions from here on. */
   async addPartitions(topic: string, total: number): Promise<void> {
     const [name, count] = [text(topic, "topic"), small(total, "total")];
-    return hub.wait((who) => this.#native.addPartitions(who, name, count));
+    return this.#room.call((who) => this.#native.addPartitions(who, name, count));
   }
 
   /** All topics, by name. */
@@ -93,7 +91,7 @@ export class Engine {
       };
       return new Producer(taken, this.#room);
     };
-    return hub.wait((who) => this.#native.producer(who, choice), take);
+    return this.#room.call((who) => this.#native.producer(who, choice), take);
   }
 
   /** A producer whose records become visible in transactions. It shuts the former holder of the id out, durably. */
@@ -113,13 +111,13 @@ export class Engine {
       const producer = hub.native.takeTransactional(who, this.#native);
       return new TransactionalProducer(producer, this.#room, choice.transactionBuffer);
     };
-    return hub.wait((who) => this.#native.transactionalProducer(who, name, choice), take);
+    return this.#room.call((who) => this.#native.transactionalProducer(who, name, choice), take);
   }
 
   /** Forgets a named producer or transactional id: its position and its decisions. Final when the promise is kept. */
   async deleteProducer(name: string): Promise<void> {
     const producer = text(name, "name");
-    return hub.wait((who) => this.#native.deleteProducer(who, producer));
+    return this.#room.call((who) => this.#native.deleteProducer(who, producer));
   }
 
   /** A consumer of the topics that are named, with all partitions they have now. */
@@ -134,7 +132,7 @@ export class Engine {
       maxRecords: amount(maxRecords, "maxRecords"),
     };
     const partitions = topics === undefined ? undefined : this.#partitions(topics);
-    const consumer = new Consumer(run(() => this.#native.consumer(choice)), offsets);
+    const consumer = new Consumer(run(() => this.#native.consumer(choice)), offsets, this.#room);
     if (partitions !== undefined) consumer.assign(partitions);
     return consumer;
   }
@@ -162,7 +160,7 @@ export class Engine {
     const { timeoutMs, current } = given(options, "the options of initProducer");
     const timeout = amount(timeoutMs, "timeoutMs") ?? TRANSACTION_TIMEOUT_MS;
     const holder = current === undefined || current === null ? undefined : identityOf(current, "current");
-    return hub.wait((who) => this.#native.initProducer(who, id, timeout, holder), takeIdentity);
+    return this.#room.call((who) => this.#native.initProducer(who, id, timeout, holder), takeIdentity);
   }
 
   /**
@@ -173,7 +171,7 @@ export class Engine {
    */
   async sendOffsets(identity: IdentityInput, metadata: GroupMetadata, offsets: Iterable<Position>): Promise<void> {
     const [sender, group, rows] = [identityOf(identity, "the identity"), groupOf(metadata), positions(offsets)];
-    return hub.wait((who) => this.#native.sendOffsets(who, sender, group, rows));
+    return this.#room.call((who) => this.#native.sendOffsets(who, sender, group, rows), undefined, bytesOf(rows));
   }
 
   /**
@@ -186,7 +184,7 @@ export class Engine {
    */
   async endTransaction(identity: IdentityInput, outcome: Outcome): Promise<Identity> {
     const [sender, end] = [identityOf(identity, "the identity"), text(outcome, "outcome")];
-    return hub.wait((who) => this.#native.endTransaction(who, sender, end), takeIdentity);
+    return this.#room.call((who) => this.#native.endTransaction(who, sender, end), takeIdentity);
   }
 
   /**
@@ -195,7 +193,7 @@ export class Engine {
    */
   async abortTransaction(number: Whole): Promise<void> {
     const transaction = whole(number, "number");
-    return hub.wait((who) => this.#native.abortTransaction(who, transaction));
+    return this.#room.call((who) => this.#native.abortTransaction(who, transaction));
   }
 
   /**

@@ -65,13 +65,17 @@ export interface NativeTransactional {
 }
 export interface NativeConsumer {
   assign(partitions: { topic: string; partition: number }[]): void;
+  settled(): boolean;
+  settle(who: number): void;
   poll(): ArrayBuffer | null;
   onReady(who: number): void;
   seek(topic: string, partition: number, offset: bigint): void;
   position(topic: string, partition: number): bigint;
+  settlePosition(who: number, topic: string, partition: number): void;
   positions(): NativePosition[];
-  committed(topic: string, partition: number): bigint | null;
+  committed(who: number, topic: string, partition: number): void;
   lag(topic: string, partition: number): bigint;
+  settleLag(who: number, topic: string, partition: number): void;
   bounds(topic: string, partition: number): NativeBounds;
   commit(who: number): void;
   commitOffsets(who: number, rows: NativePosition[]): void;
@@ -125,6 +129,7 @@ export interface NativeHub {
   takeMany(who: number): ArrayBuffer;
   takeIdentity(who: number): NativeIdentity;
   takeStatus(who: number): string;
+  takeOffset(who: number): bigint | null;
 }
 export interface Native {
   Hub: new (wake: () => void) => NativeHub;

@@ -1,3 +1,4 @@
+import { hub } from "./hub.js";
 import type { NativeEngine } from "./native.js";
 import { waiting, type Packs } from "./schedule.js";
 
@@ -5,6 +6,9 @@ import { waiting, type Packs } from "./schedule.js";
 const ASK_AGAIN_MS = 1;
 /** How long nothing may move before the engine is asked to wait, so that it says what is wrong, such as a full disk. */
 const PATIENCE_MS = 2_000;
+
+/** @internal Bytes that there must be room for when batches are closed, or something is decided. */
+export const CLOSES = 64 << 10;
 
 /** Someone whose records are packed and have to wait. */
 export interface Waits extends Packs {
@@ -14,6 +18,38 @@ export interface Waits extends Packs {
   readonly empty: boolean;
 }
 
+/** Calls that take a place in the log, oldest first: each is made when there is room for it. */
+class Calls implements Waits {
+  readonly #room: Room;
+  readonly #calls: { bytes: number; make: () => void }[] = [];
+
+  constructor(room: Room) {
+    this.#room = room;
+  }
+
+  get empty(): boolean {
+    return this.#calls.length === 0;
+  }
+
+  add(bytes: number, make: () => void): void {
+    this.#calls.push({ bytes, make });
+    this.#room.wait(this);
+  }
+
+  crossBacklog(wait: boolean): boolean {
+    let moved = false;
+    while (this.#calls.length > 0 && ((wait && !moved) || this.#room.has(this.#calls[0].bytes))) {
+      this.#calls.shift()!.make();
+      moved = true;
+    }
+    return moved;
+  }
+
+  crossPacked(wait: boolean): void {
+    while (this.crossBacklog(wait) && wait);
+  }
+}
+
 /**
  * Who waits for an engine's room: what the engine would have to wait for, a flush or the next segment, waits here
  * instead, in order, and JavaScript's thread goes on.
@@ -21,6 +57,7 @@ export interface Waits extends Packs {
 export class Room {
   readonly #native: NativeEngine;
   readonly #waiting = new Set<Waits>();
+  readonly #calls = new Calls(this);
   #free: (() => void)[] = [];
   #timer: NodeJS.Timeout | undefined;
   #moved = 0;
@@ -39,6 +76,17 @@ export class Room {
   /** True if so many bytes would not have to wait. */
   has(bytes: number): boolean {
     return this.#native.hasRoom(bytes);
+  }
+
+  /** True if a call that takes so many bytes need not wait, or cannot wait any more. */
+  mayCall(bytes: number): boolean {
+    return hub.leaving !== undefined || (this.#calls.empty && this.has(bytes));
+  }
+
+  /** Waits for the answer of a call that takes so many bytes in the log; it is made behind those that wait. */
+  call<T>(start: (who: number) => void, take?: (who: number) => T, bytes = CLOSES): Promise<T> {
+    if (this.mayCall(bytes)) return hub.wait(start, take);
+    return new Promise<T>((resolve) => this.#calls.add(bytes, () => resolve(hub.wait(start, take))));
   }
 
   /** Waits until there is room for so many bytes at once, or until waiting for it is the engine's own affair. */

@@ -6,7 +6,7 @@ import { hub } from "./hub.js";
 import { native, type NativeTransaction, type NativeTransactional } from "./native.js";
 import { Packer } from "./packer.js";
 import { BACKLOG_MAX, tooMany } from "./producer.js";
-import type { Room } from "./room.js";
+import { CLOSES, type Room } from "./room.js";
 import type { Committed, GroupMetadata, Offsets, Position, RecordInput, Waiting, Whole } from "./types.js";
 
 /** Bytes up to which a transaction is memory unless the options say otherwise. */
@@ -219,6 +219,12 @@ export class Transaction {
   async abort(): Promise<void> {
     this.#check();
     this.#open = false;
+    // What has streamed is aborted in the log.
+    if (!this.#room.mayCall(CLOSES)) {
+      const waits = this.#room.until(CLOSES);
+      this.#consumer?.stay(waits);
+      await waits;
+    }
     this.#consumer?.forgetWalk();
     run(() => this.#native.abort());
   }

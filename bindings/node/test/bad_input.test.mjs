@@ -264,9 +264,8 @@ test("consumers take partitions and offsets only", async (t) => {
   const consumer = engine.consumer({ topics: ["t"], group: "g" });
   const at = { topic: "t", partition: 0 };
   for (const name of [...junk, {}, { topic: "t" }, { topic: "t", partition: -1 }, { topic: 1, partition: 0 }]) {
-    for (const method of ["seek", "position", "committed", "lag", "bounds"]) {
-      assert.throws(() => consumer[method](name, 0), invalid, method);
-    }
+    for (const method of ["seek", "bounds"]) assert.throws(() => consumer[method](name, 0), invalid, method);
+    for (const method of ["position", "committed", "lag"]) await assert.rejects(consumer[method](name), invalid, method);
     assert.throws(() => consumer.assign([name]), invalid);
   }
   assert.throws(() => consumer.assign("t"), invalid);

@@ -54,7 +54,8 @@ async function dump(directory) {
   }
   const consumer = engine.consumer({ group: "relay" });
   for (let partition = 0; partition < PARTITIONS.baton; partition++) {
-    lines.push(`committed baton ${partition} ${consumer.committed({ topic: "baton", partition }) ?? "-"}`);
+    const committed = await consumer.committed({ topic: "baton", partition });
+    lines.push(`committed baton ${partition} ${committed ?? "-"}`);
   }
   process.stdout.write(`${lines.join("\n")}\n`);
 }

@@ -172,6 +172,6 @@ test("a bound consumer goes back when a transaction that streamed is aborted", a
     for (const { value } of records) transaction.send("t", { value });
     await transaction[end]();
   }
-  assert.equal(consumer.committed({ topic: "in", partition: 0 }), 2n);
+  assert.equal(await consumer.committed({ topic: "in", partition: 0 }), 2n);
   assert.deepEqual(await values(engine), ["1", "2"]);
 });

@@ -256,8 +256,22 @@ impl Consumer {
     }
 
     /// What the group has committed for a partition, assigned or not; None for nothing.
-    fn committed(&self, py: Python<'_>, partition: Name) -> PyResult<Option<u64>> {
-        py.detach(|| self.core.committed(&partition.0)).raise()
+    fn committed<'py>(&self, py: Python<'py>, partition: Name) -> PyResult<Bound<'py, PyAny>> {
+        self._committed(py, partition)?.wait(py)
+    }
+
+    fn _committed(&self, py: Python<'_>, partition: Name) -> PyResult<Ticket> {
+        py.detach(|| self.core.committed_ticket(&partition.0)).raise().map(Ticket::of)
+    }
+
+    /// Done when `position` and `lag` of the partition wait for nothing.
+    fn _settle_one(&self, py: Python<'_>, partition: Name) -> PyResult<Ticket> {
+        py.detach(|| self.core.position_ticket(&partition.0)).raise().map(Ticket::of)
+    }
+
+    /// Done when a poll waits for records only.
+    fn _settle(&self, py: Python<'_>) -> PyResult<Ticket> {
+        py.detach(|| self.core.settle_ticket()).raise().map(Ticket::of)
     }
 
     /// Commits the positions of all assigned partitions, or the offsets given, together, and waits until that is safe.

@@ -31,6 +31,7 @@ pub enum Answer {
     Committed(oncelog::Committed),
     Identity(oncelog::Identity),
     Status(oncelog::TransactionStatus),
+    Offset(Option<u64>),
     Producer(Arc<oncelog::Producer>),
     Transactional(Arc<oncelog::TransactionalProducer>),
 }
@@ -68,6 +69,18 @@ impl From<oncelog::Identity> for Answer {
 impl From<oncelog::TransactionStatus> for Answer {
     fn from(status: oncelog::TransactionStatus) -> Self {
         Answer::Status(status)
+    }
+}
+
+impl From<u64> for Answer {
+    fn from(offset: u64) -> Self {
+        Answer::Offset(Some(offset))
+    }
+}
+
+impl From<Option<u64>> for Answer {
+    fn from(offset: Option<u64>) -> Self {
+        Answer::Offset(offset)
     }
 }
 
@@ -284,6 +297,7 @@ impl Ticket {
             (Answer::Committed(committed), _) => values::committed(py, committed),
             (Answer::Identity(identity), _) => values::identity(py, identity),
             (Answer::Status(status), _) => values::status(py, status),
+            (Answer::Offset(offset), _) => Ok(offset.into_pyobject(py)?.into_any()),
             (Answer::Producer(core), Some(engine)) => {
                 Ok(Bound::new(py, Producer::new(py, core, engine.clone_ref(py))?)?.into_any())
             }

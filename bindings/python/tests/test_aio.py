@@ -7,6 +7,7 @@ import contextlib
 import functools
 import gc
 import os
+import subprocess
 import threading
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -124,7 +125,8 @@ async def test_a_consumer_waits_in_the_loop(tmp_path: Path) -> None:
         assert (await poll).values() == [b"v"]
         await consumer.commit()
         tp = next(tp for tp, at in consumer.positions().items() if at.offset == 1)
-        assert consumer.committed(tp) == 1 and consumer.lag(tp) == 0 and consumer.position(tp) == 1
+        assert await consumer.committed(tp) == 1
+        assert await consumer.lag(tp) == 0 and await consumer.position(tp) == 1
         cancelled = asyncio.ensure_future(consumer.poll())
         await asyncio.sleep(0.01)
         cancelled.cancel()
@@ -244,7 +246,7 @@ async def test_raw_identities_send_and_end_their_transactions(tmp_path: Path) ->
         await engine.send_offsets(identity, oncelog.GroupMetadata("g"), {("t", 0): 1})
         following = await engine.end_transaction(identity, "commit")
         assert following == (identity.producer_id, identity.epoch + 1)
-        assert engine.consumer(group="g").committed(("t", 0)) == 1
+        assert await engine.consumer(group="g").committed(("t", 0)) == 1
         assert (await engine.init_producer()).producer_id != identity.producer_id
         await engine.init_producer("shop")
         with pytest.raises(oncelog.ProducerFencedError):
@@ -392,3 +394,43 @@ def test_the_names_are_the_same() -> None:
             extra = {"commit_ticket", "is_open"} if name == "Transaction" else set()
             offered = {attribute for attribute in dir(there) if not attribute.startswith("_")}
             assert public - extra - {"send", "send_many"} <= offered, name
+
+
+def test_the_loop_goes_on_while_a_groups_place_waits_for_a_flush(
+    script: Callable[..., subprocess.CompletedProcess[str]], slow_disk: dict[str, str]
+) -> None:
+    done = script(
+        """
+import asyncio, os
+import oncelog.aio
+
+async def main():
+    async with oncelog.aio.open("log", durability="os") as engine:
+        await engine.create_topic("t")
+        await (await engine.producer()).send_many("t", [b"a", b"b"])
+        transactional = await engine.transactional_producer("tp")
+        first, second, bound = (engine.consumer("t", group="g", max_records=1, timeout=0) for _ in range(3))
+        await first.poll()
+        open("slow", "w").close()
+        await first.commit()
+        transaction = transactional.begin_transaction_for(bound)
+        tp = ("t", 0)
+        asks = [second.committed(tp), second.position(tp), second.lag(tp), second.poll(), bound.poll(0)]
+        asked = [asyncio.ensure_future(ask) for ask in asks]
+        for _ in range(100):
+            await asyncio.sleep(0)
+        early = sum(one.done() for one in asked)
+        os.remove("slow")
+        committed, position, lag, *polls = await asyncio.gather(*asked)
+        await transaction.abort()
+        print(early, committed, position, lag, [records.values() for records in polls])
+        async for record in bound:
+            print(record.value)
+            break
+
+asyncio.run(main())
+""",
+        env=slow_disk,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == "0 1 1 1 [[b'b'], [b'b']]\nb'b'\n"

@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::engine::Open;
 use super::options::ConsumerOptions;
 use super::reader::Reader;
+use crate::engine::Promise;
 use crate::error::{Error, ErrorKind, Result};
 use crate::io::bugs::{Bug, planted};
 use crate::journal::Ticket;
@@ -90,7 +91,9 @@ impl Consumer {
 
     /// Reads the next records, up to the bounds of the options, from the assigned partitions in turn. With nothing
     /// there it waits at most `timeout`, woken by the first record, and answers with nothing when the time is up.
-    /// Records count as read when they are answered; they are seen when they have met their topic's level.
+    /// Records count as read when they are answered; they are seen when they have met their topic's level. What the
+    /// group has committed is settled first, and if that is news, a flush waited for, however short `timeout` is; see
+    /// `settle_ticket`.
     ///
     /// # Errors
     /// `Busy` while another thread polls; `InvalidState` without an assignment; `OffsetOutOfRange` if the start rule is
@@ -178,9 +181,49 @@ impl Consumer {
     /// `InvalidState` if the partition is not assigned; `OffsetOutOfRange` if nothing is committed and there is no
     /// start rule.
     pub fn position(&self, partition: &TopicPartition) -> Result<Offset> {
-        self.open.inner.check_open()?;
-        let place = self.reader.find(partition)?;
-        Ok(self.reader.settle(place)?.position.unwrap_or_default())
+        self.position_ticket(partition)?.wait()
+    }
+
+    /// The offset that the next poll reads from, as it is now; the ticket is done when it may be told.
+    ///
+    /// # Errors
+    /// As `position`. What a flush answers comes from the ticket.
+    pub fn position_ticket(&self, partition: &TopicPartition) -> Result<Ticket<Offset>> {
+        let inner = &self.open.inner;
+        inner.check_open()?;
+        let place = self.reader.settle(self.reader.find(partition)?)?;
+        Ok(Promise::durable(place.drawn_from, place.position.unwrap_or_default()).ticket(inner))
+    }
+
+    /// Finds out where all assigned partitions are read from; the ticket is done when that is safe. From then on `poll`
+    /// waits for records only, and `position` and `lag` for nothing, until `assign` or `rewind`: for event loops, which
+    /// poll with no timeout. What a group has committed may be news that no flush has met yet.
+    ///
+    /// ```
+    /// # let dir = tempfile::tempdir().unwrap();
+    /// use std::time::Duration;
+    /// use oncelog::{ConsumerOptions, Engine, ProducerOptions, Record, TopicOptions, TopicPartition};
+    /// let engine = Engine::open(dir.path())?;
+    /// engine.create_topic("orders", TopicOptions::new())?;
+    /// engine.producer(ProducerOptions::new())?.send("orders", Record::new(b"42"))?.wait()?;
+    ///
+    /// let consumer = engine.consumer(ConsumerOptions::new().group("billing"))?;
+    /// consumer.assign(&[TopicPartition::new("orders", 0)])?;
+    /// let (tell, hear) = std::sync::mpsc::channel();
+    /// consumer.settle_ticket()?.on_done(move |settled| drop(tell.send(settled)));
+    /// hear.recv().unwrap()?; // an event loop would do something else meanwhile
+    /// assert_eq!(consumer.poll(Duration::ZERO)?.count(), 1);
+    /// # Ok::<(), oncelog::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// `InvalidState` without an assignment; as `position`. What a flush answers comes from the ticket.
+    pub fn settle_ticket(&self) -> Result<Ticket<()>> {
+        let inner = &self.open.inner;
+        inner.check_open()?;
+        let places = self.reader.settled()?;
+        let drawn_from = places.iter().map(|place| place.drawn_from).max().unwrap_or_default();
+        Ok(Promise::durable(drawn_from, ()).ticket(inner))
     }
 
     /// The positions of all assigned partitions that have one: what was polled, sought or asked for. None in a forked
@@ -200,10 +243,19 @@ impl Consumer {
     /// transaction is open that will commit an offset for the partition, unless the isolation is read_uncommitted
     /// (KIP-447).
     pub fn committed(&self, partition: &TopicPartition) -> Result<Option<Offset>> {
-        self.open.inner.check_open()?;
+        self.committed_ticket(partition)?.wait()
+    }
+
+    /// What the group has committed for a partition, as it is now; the ticket is done when that is safe.
+    ///
+    /// # Errors
+    /// As `committed`. What a flush answers comes from the ticket.
+    pub fn committed_ticket(&self, partition: &TopicPartition) -> Result<Ticket<Option<Offset>>> {
+        let inner = &self.open.inner;
+        inner.check_open()?;
         self.reader.group()?;
         self.open.partition(&partition.topic, partition.partition)?;
-        self.reader.committed(partition)
+        Ok(self.reader.committed(partition)?.ticket(inner))
     }
 
     /// Commits the positions of all assigned partitions, together, and waits until they have met the strongest level of
@@ -285,10 +337,20 @@ impl Consumer {
     /// # Errors
     /// As `position`.
     pub fn lag(&self, partition: &TopicPartition) -> Result<u64> {
-        self.open.inner.check_open()?;
+        self.lag_ticket(partition)?.wait()
+    }
+
+    /// How many records lie between the position and the end, as it is now; the ticket is done when it may be told.
+    ///
+    /// # Errors
+    /// As `position`. What a flush answers comes from the ticket.
+    pub fn lag_ticket(&self, partition: &TopicPartition) -> Result<Ticket<u64>> {
+        let inner = &self.open.inner;
+        inner.check_open()?;
         let place = self.reader.settle(self.reader.find(partition)?)?;
         let visible = place.partition.visible(self.reader.options.isolation);
-        Ok(visible.saturating_sub(place.position.unwrap_or_default()))
+        let lag = visible.saturating_sub(place.position.unwrap_or_default());
+        Ok(Promise::durable(place.drawn_from, lag).ticket(inner))
     }
 
     /// Start, last stable offset and end of a partition, assigned or not.

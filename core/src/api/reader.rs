@@ -1,6 +1,7 @@
 //! What is behind a consumer: what it is assigned, and where it stands in each partition.
 
 mod lag;
+mod settle;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Weak};
@@ -8,13 +9,13 @@ use std::sync::{Arc, Weak};
 use rustc_hash::FxHashMap;
 
 use super::consumer::check_unbound;
-use super::options::{ConsumerOptions, Start};
+use super::options::ConsumerOptions;
 use crate::engine::{Attentive, Inner};
 use crate::error::{Error, ErrorKind, Result};
 use crate::io::sync::Mutex;
 use crate::io::sync::atomic::{AtomicBool, Ordering};
 use crate::partition::{Partition, Records, Signal, Watch};
-use crate::types::{Bounds, Durability, Isolation, Lsn, Offset, OffsetAndMetadata, Offsets, TopicPartition};
+use crate::types::{Bounds, Durability, Lsn, Offset, OffsetAndMetadata, Offsets, TopicPartition};
 
 /// Shared by the clones of a consumer and by the transaction that is bound to it. No lock of it is held over a wait or
 /// a read: what was found out meanwhile counts only if nobody moved the position.
@@ -46,6 +47,8 @@ struct State {
     bound: bool,
     /// The last commit that has its place: who finds nothing to commit answers for it.
     commit: Option<(Lsn, Durability)>,
+    /// The frame that somebody who waits for a poll waits for first.
+    awaited: Lsn,
 }
 
 struct Assigned {
@@ -53,6 +56,9 @@ struct Assigned {
     partition: Arc<Partition>,
     /// The offset to read next; `None` until it was asked for: what is committed, or the start rule.
     position: Option<Offset>,
+    /// The frame that the position was settled by; 0 for none. Nobody is told of what follows from it, neither a
+    /// position nor records, before it is durable. A move leaves it: it was then, or soon is.
+    drawn_from: Lsn,
     /// The position that needs no commit: what is committed as far as this consumer knows, or, while nothing is, the
     /// start, where the rule leads anyway.
     committed: Option<Offset>,
@@ -69,6 +75,7 @@ pub(super) struct Place {
     pub(super) name: TopicPartition,
     pub(super) partition: Arc<Partition>,
     pub(super) position: Option<Offset>,
+    pub(super) drawn_from: Lsn,
 }
 
 /// Whose turn it is to poll.
@@ -80,7 +87,20 @@ impl Drop for Turn<'_> {
     }
 }
 
+/// What a look at all partitions found.
+enum Ready {
+    /// Those with something to read, beginning with the one whose turn it is.
+    Places(Vec<Place>),
+    /// First this frame has to be durable: positions were drawn from it.
+    Behind(Lsn),
+}
+
 impl State {
+    /// The last frame that any position was drawn from.
+    fn drawn_from(&self) -> Lsn {
+        self.assigned.iter().map(|assigned| assigned.drawn_from).max().unwrap_or_default()
+    }
+
     fn set(&mut self, at: usize, position: Option<Offset>) {
         self.moves += 1;
         if let Some(assigned) = self.assigned.get_mut(at) {
@@ -94,8 +114,9 @@ impl State {
     }
 
     fn place(&self, at: usize) -> Option<Place> {
-        let a = self.assigned.get(at)?;
-        Some(Place { at, moved: a.moved, name: a.name.clone(), partition: a.partition.clone(), position: a.position })
+        let Assigned { name, partition, position, drawn_from, moved, .. } = self.assigned.get(at)?;
+        let (name, partition) = (name.clone(), partition.clone());
+        Some(Place { at, moved: *moved, name, partition, position: *position, drawn_from: *drawn_from })
     }
 }
 
@@ -131,6 +152,7 @@ impl Reader {
             let kept = kept.filter(|kept| kept.partition.instance() == partition.instance());
             let assigned = Assigned {
                 position: kept.and_then(|kept| kept.position),
+                drawn_from: kept.map_or(0, |kept| kept.drawn_from),
                 committed: kept.and_then(|kept| kept.committed),
                 moved: state.moves,
                 name: name.clone(),
@@ -156,78 +178,6 @@ impl Reader {
         })
     }
 
-    /// All assigned partitions, each with its position settled.
-    fn settled(&self) -> Result<Vec<Place>> {
-        let places: Vec<Place> = {
-            let state = self.state.lock();
-            (0..state.assigned.len()).filter_map(|at| state.place(at)).collect()
-        };
-        if places.is_empty() {
-            return Err(Error::new(
-                ErrorKind::InvalidState,
-                "no partition is assigned to this consumer; call assign first",
-            ));
-        }
-        places.into_iter().map(|place| self.settle(place)).collect()
-    }
-
-    /// Settles where a partition is read from: at its position, at what is committed, or by the start rule.
-    pub(super) fn settle(&self, mut place: Place) -> Result<Place> {
-        while place.position.is_none() {
-            // What is committed under the name may be another topic's by now.
-            if place.partition.is_deleted() {
-                return Err(place.partition.gone());
-            }
-            let committed = self.committed(&place.name)?;
-            let position = match committed {
-                Some(offset) => offset,
-                None => self.start(&place.partition, None)?,
-            };
-            let mut state = self.state.lock();
-            match state.unmoved(&place) {
-                // Settled by somebody else, who may have read on from there.
-                Some(Assigned { position: Some(now), .. }) => place.position = Some(*now),
-                Some(assigned) => {
-                    let known = match self.options.start {
-                        Start::Earliest => Some(position),
-                        // The end moves on: without a commit the next life would begin elsewhere.
-                        Start::Latest | Start::None => committed,
-                    };
-                    (assigned.position, assigned.committed) = (Some(position), known);
-                    place.position = Some(position);
-                }
-                // Somebody sought or assigned meanwhile: what they said counts.
-                None => match state.index.get(&place.name).and_then(|at| state.place(*at)) {
-                    Some(now) => place = now,
-                    None => place.position = Some(position),
-                },
-            }
-        }
-        Ok(place)
-    }
-
-    /// What the group has committed, durably.
-    pub(super) fn committed(&self, name: &TopicPartition) -> Result<Option<Offset>> {
-        let Some(group) = &self.options.group else { return Ok(None) };
-        let stable = self.options.isolation == Isolation::ReadCommitted;
-        Ok(self.engine.committed(group, name, stable)?.map(|committed| committed.offset))
-    }
-
-    /// Where the start rule begins; `outside` is the offset that led here, if one did.
-    fn start(&self, partition: &Partition, outside: Option<Offset>) -> Result<Offset> {
-        let bounds = partition.bounds();
-        match (self.options.start, outside) {
-            (Start::Earliest, _) => Ok(bounds.start),
-            (Start::Latest, _) => Ok(partition.visible(self.options.isolation)),
-            (Start::None, Some(offset)) => Err(partition.out_of_range(offset)),
-            (Start::None, None) => {
-                let values = format!("topic={} partition={}", partition.topic(), partition.number());
-                let text = "nothing is committed and there is no start rule; seek first";
-                Err(Error::new(ErrorKind::OffsetOutOfRange, format!("{text}, {values}")))
-            }
-        }
-    }
-
     /// Moves a position by hand.
     pub(super) fn seek(&self, place: &Place, offset: Offset) {
         let mut state = self.state.lock();
@@ -248,21 +198,30 @@ impl Reader {
         self.signal.happen();
     }
 
-    /// Reads what is there, up to the bounds of a poll.
+    /// Reads what is there, up to the bounds of a poll. Waits until what positions were drawn from is durable.
     pub(super) fn collect(&self) -> Result<Records> {
         let mut records = Records::default();
-        // Where all that was read is aborted, what lies behind it is next.
-        while self.collect_once(&mut records)? && records.is_empty() {
+        loop {
+            let places = match self.ready()? {
+                Ready::Places(places) => places,
+                Ready::Behind(lsn) => {
+                    self.engine.flushed(lsn)?;
+                    continue;
+                }
+            };
+            if !self.collect_once(places, &mut records)? || !records.is_empty() {
+                return Ok(records);
+            }
+            // Where all that was read is aborted, what lies behind it is next.
             records.hollow();
         }
-        Ok(records)
     }
 
     /// Reads each partition once; answers whether any position moved.
-    fn collect_once(&self, records: &mut Records) -> Result<bool> {
+    fn collect_once(&self, places: Vec<Place>, records: &mut Records) -> Result<bool> {
         let mut moved = false;
         let (mut bytes, mut left) = (self.options.max_bytes.max(1), self.options.max_records);
-        for place in self.ready()? {
+        for place in places {
             if bytes == 0 || left == 0 {
                 break;
             }
@@ -282,8 +241,8 @@ impl Reader {
         Ok(moved)
     }
 
-    /// Partitions with something to read, beginning with the one whose turn it is.
-    fn ready(&self) -> Result<Vec<Place>> {
+    /// Settles all positions, and looks what there is to read.
+    fn ready(&self) -> Result<Ready> {
         let unsettled: Vec<Place> = {
             let state = self.state.lock();
             if state.assigned.is_empty() {
@@ -297,6 +256,10 @@ impl Reader {
             self.settle(place)?;
         }
         let state = self.state.lock();
+        let drawn_from = state.drawn_from();
+        if !self.engine.is_flushed(drawn_from) {
+            return Ok(Ready::Behind(drawn_from));
+        }
         let count = state.assigned.len();
         let order = (0..count).map(|i| (state.next + i) % count);
         let wanted = order.filter(|at| {
@@ -305,7 +268,7 @@ impl Reader {
             let within = position <= assigned.partition.bounds().end;
             !within || position < assigned.partition.visible(self.options.isolation)
         });
-        Ok(wanted.filter_map(|at| state.place(at)).collect())
+        Ok(Ready::Places(wanted.filter_map(|at| state.place(at)).collect()))
     }
 
     /// Reads one partition and moves its position, unless somebody else moved it meanwhile.
@@ -338,10 +301,24 @@ impl Reader {
         self.engine.attention().ask(self.me.clone());
     }
 
-    /// Whether a poll would answer records or an error.
+    /// Whether a poll would answer records or an error. If a flush is missing for that, it looks again behind it.
     fn would_answer(&self) -> bool {
-        let Ok(places) = self.engine.check_open().and_then(|()| self.ready()) else { return true };
-        places.iter().any(|place| self.has_more(place))
+        match self.engine.check_open().and_then(|()| self.ready()) {
+            Err(_) => true,
+            Ok(Ready::Places(places)) => places.iter().any(|place| self.has_more(place)),
+            Ok(Ready::Behind(lsn)) => {
+                let waits = self.engine.waits();
+                if matches!(waits.reached(lsn, Durability::Disk), Some(Err(_))) {
+                    return true;
+                }
+                let asked = std::mem::replace(&mut self.state.lock().awaited, lsn);
+                if asked != lsn {
+                    let (attention, me) = (self.engine.attention().clone(), self.me.clone());
+                    waits.enlist(lsn, Durability::Disk, Box::new(move |_| attention.ask(me)));
+                }
+                false
+            }
+        }
     }
 
     /// Whether a read from where it stands would answer records or an error.
@@ -361,11 +338,11 @@ impl Reader {
         start < visible
     }
 
-    /// Positions that are settled.
+    /// Positions that are settled, for good.
     pub(super) fn positions(&self) -> Offsets {
         let state = self.state.lock();
-        let known = state.assigned.iter().filter_map(|a| Some((a.name.clone(), a.position?.into())));
-        known.collect()
+        let known = state.assigned.iter().filter(|a| self.engine.is_flushed(a.drawn_from));
+        known.filter_map(|a| Some((a.name.clone(), a.position?.into()))).collect()
     }
 
     /// Positions that are not committed, as far as this consumer knows. A topic created again inherits nothing, so a
@@ -383,11 +360,16 @@ impl Reader {
         Ok(offsets)
     }
 
-    /// What a plain commit sends, and the commit before it.
+    /// What a plain commit sends, and the commit before it: this consumer's, or the one that it stands at.
     pub(super) fn to_commit(&self) -> Result<(Offsets, Option<(Lsn, Durability)>)> {
         let state = self.state.lock();
         check_unbound(state.bound)?;
-        Ok((Self::uncommitted(&state)?, state.commit))
+        let drawn_from = state.drawn_from();
+        let last = match state.commit {
+            Some(own) if own.0 >= drawn_from => Some(own),
+            _ => (drawn_from > 0).then_some((drawn_from, Durability::Disk)),
+        };
+        Ok((Self::uncommitted(&state)?, last))
     }
 
     /// Plain commits of any offsets wait for the transaction.

@@ -7,7 +7,7 @@ use crate::format::frame::{self, Kind, Payload};
 use crate::io::bugs::{Bug, planted};
 use crate::journal::{Claim, Draft};
 use crate::state::State;
-use crate::types::{Durability, GroupMetadata, OffsetAndMetadata, Offsets, TopicId, TopicPartition};
+use crate::types::{Durability, GroupMetadata, Lsn, OffsetAndMetadata, Offsets, TopicId, TopicPartition};
 
 /// Offsets with their topics' ids, encoded.
 pub struct Resolved {
@@ -85,9 +85,14 @@ impl Inner {
         Ok(Promise { lsn: placed.lsn, level, answer: Ok(()) })
     }
 
-    /// What a group committed for a partition. Waits until what it answers is durable. `stable`: refused while an open
+    /// What a group committed for a partition, to be told once that is durable. `stable`: refused while an open
     /// transaction will commit another offset.
-    pub fn committed(&self, group: &str, tp: &TopicPartition, stable: bool) -> Result<Option<OffsetAndMetadata>> {
+    pub fn committed(
+        &self,
+        group: &str,
+        tp: &TopicPartition,
+        stable: bool,
+    ) -> Result<Promise<Option<OffsetAndMetadata>>> {
         let topic = self.topic(&tp.topic)?;
         if tp.partition as usize >= topic.partitions.len() {
             let message = format!("no such partition; the topic has {}, partition={tp}", topic.partitions.len());
@@ -103,10 +108,21 @@ impl Inner {
         }
         // "Nothing yet" depends on what may have removed it, so on everything noted.
         let depends_on = found.as_ref().map_or(last, |(_, lsn)| *lsn);
-        if self.refused.is_none() {
-            self.journal.reach(depends_on, Durability::Disk, None)?;
-        }
-        Ok(found.map(|(value, _)| value))
+        let value = found.map(|(value, _)| value);
+        // Opened for reading, there is nobody who flushes.
+        Ok(if self.refused.is_some() { Promise::kept(value) } else { Promise::durable(depends_on, value) })
+    }
+}
+
+impl Inner {
+    /// Whether everything up to a frame survives a power cut.
+    pub fn is_flushed(&self, lsn: Lsn) -> bool {
+        self.journal.durable_lsn() >= lsn
+    }
+
+    /// Waits until everything up to a frame survives a power cut.
+    pub fn flushed(&self, lsn: Lsn) -> Result<()> {
+        self.journal.reach(lsn, Durability::Disk, None).map(drop)
     }
 }
 

@@ -264,3 +264,81 @@ fn the_log_hears_of_every_damaged_frame() {
         (LogLevel::Info, "opened the log, incarnation=2 "),
     ]);
 }
+
+/// A group that has read one of two records, and committed that in a frame that no flush has met yet; and another
+/// member of it.
+fn unsafe_commit(seed: u64) -> (World, Engine, Consumer, TopicPartition) {
+    let (world, engine) = begin(seed);
+    append(&engine);
+    append(&engine);
+    let place = TopicPartition::new("t", 0);
+    let [first, second] = [(); 2].map(|()| {
+        let reader = engine.consumer(ConsumerOptions::new().group("g").max_records(1)).unwrap();
+        reader.assign(std::slice::from_ref(&place)).unwrap();
+        reader
+    });
+    assert_eq!(first.poll(LONG).unwrap().count(), 1);
+    first.commit_ticket().unwrap().detach();
+    (world, engine, second, place)
+}
+
+#[test]
+fn a_consumer_is_told_where_its_group_stands_no_earlier_than_that_is_safe() {
+    let (world, engine, reader, place) = unsafe_commit(11);
+    let mut committed = reader.committed_ticket(&place).unwrap();
+    let mut position = reader.position_ticket(&place).unwrap();
+    let mut lag = reader.lag_ticket(&place).unwrap();
+    let mut settled = reader.settle_ticket().unwrap();
+    let mut nothing_to_commit = reader.commit_ticket().unwrap();
+    let done = [settled.try_wait().unwrap(), nothing_to_commit.try_wait().unwrap()];
+    assert_eq!(done, [None, None], "a power cut could still take the commit");
+    let told = (committed.try_wait().unwrap(), position.try_wait().unwrap(), lag.try_wait().unwrap());
+    assert_eq!(told, (None, None, None));
+    assert_eq!(reader.positions().len(), 0);
+
+    engine.flush().unwrap();
+    settled.try_wait().unwrap().unwrap();
+    nothing_to_commit.try_wait().unwrap().unwrap();
+    assert_eq!(committed.try_wait().unwrap(), Some(Some(1)));
+    assert_eq!((position.try_wait().unwrap(), lag.try_wait().unwrap()), (Some(1), Some(1)));
+    assert_eq!(reader.positions()[&place].offset, 1);
+    world.crash();
+    let engine = open(&world);
+    let reader = engine.consumer(ConsumerOptions::new().group("g")).unwrap();
+    assert_eq!(reader.committed(&place).unwrap(), Some(1));
+}
+
+#[test]
+fn a_consumer_is_ready_no_earlier_than_its_position_is_safe() {
+    for fails in [false, true] {
+        let (world, engine, reader, place) = unsafe_commit(12);
+        if fails {
+            world.fail(Call::Sync, 0, Fault::Eio, false);
+        }
+        let (tell, hear) = channel();
+        let mut committed = reader.committed_ticket(&place).unwrap();
+        reader.on_ready(move || tell.send(committed.try_wait()).unwrap());
+        // A round has the flush asked for, the next ones make it, call back, and look again.
+        for _ in 0..4 {
+            let _ = engine.drive();
+        }
+        match (hear.try_recv().unwrap(), reader.poll(Duration::ZERO)) {
+            (Ok(safe), Ok(records)) => assert_eq!((safe, records.count(), fails), (Some(Some(1)), 1, false)),
+            (Err(_), Err(error)) => assert_eq!((error.kind(), fails), (ErrorKind::Indeterminate, true)),
+            (_, polled) => panic!("called too early: {polled:?}"),
+        }
+    }
+}
+
+#[test]
+fn settling_begins_a_bound_transaction_without_a_flush_and_its_commit_waits_for_all() {
+    let (world, engine, reader, place) = unsafe_commit(13);
+    let producer = engine.transactional_producer("tp", ProducerOptions::new()).unwrap();
+    // Opening the id has flushed; a commit behind it has not.
+    reader.commit_offsets_ticket(&oncelog::Offsets::from([(place.clone(), 0.into())])).unwrap().detach();
+    reader.rewind().unwrap();
+    world.fail(Call::Sync, 0, Fault::Eio, false);
+    let transaction = producer.begin_transaction_for(&reader).unwrap();
+    assert_eq!(reader.poll(Duration::ZERO).err().unwrap().kind(), ErrorKind::Indeterminate);
+    drop(transaction);
+}

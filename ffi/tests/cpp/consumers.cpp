@@ -34,6 +34,27 @@ TEST("a group goes on where it has committed") {
     CHECK(OK(consumer.committed(HERE)) == std::optional<std::uint64_t>(5));
 }
 
+TEST("where a group stands is told without waiting, and once it is safe") {
+    Log log({}, EngineOptions().threads(false));
+    OK(log.engine.create_topic("t"));
+    fill(log.engine, "abcde");
+    Consumer first = OK(log.engine.consumer(ConsumerOptions().group("g").max_records(3)));
+    FAILS(first.settle_ticket(), InvalidState);
+    OK(first.assign({HERE}));
+    CHECK(!OK(OK(first.committed_ticket(HERE)).wait()));
+    CHECK(polled(first) == "abc");
+    OK(first.commit_ticket()).detach();
+    Consumer consumer = OK(log.engine.consumer(ConsumerOptions().group("g")));
+    OK(consumer.assign({HERE}));
+    Ticket<void> settled = OK(consumer.settle_ticket());
+    Ticket<std::optional<std::uint64_t>> committed = OK(consumer.committed_ticket(HERE));
+    Ticket<std::uint64_t> position = OK(consumer.position_ticket(HERE)), lag = OK(consumer.lag_ticket(HERE));
+    CHECK(!OK(settled.poll()) && !OK(position.poll()));
+    OK(settled.wait());
+    CHECK(OK(position.poll()) && OK(position.wait()) == 3 && OK(lag.wait()) == 2);
+    CHECK(OK(committed.wait()) == std::optional<std::uint64_t>(3) && polled(consumer) == "de");
+}
+
 TEST("what is done of a poll can be committed without the rest") {
     Log log;
     fill(log.engine, "abcde");

@@ -27,14 +27,14 @@ console.log(posted, all, many.at(0)?.first, many.length);
 
 const big = engine.consumer({ topics: ["t", { topic: "u", partition: 1 }], group: "g", isolation: "read_committed" });
 same<typeof big, Consumer<"bigint">>(true);
-same<ReturnType<typeof big.position>, bigint>(true);
+same<ReturnType<typeof big.position>, Promise<bigint>>(true);
 for await (const record of big) {
   same<typeof record, Record<"bigint">>(true);
   same<typeof record.offset, bigint>(true);
   same<typeof record.value, Buffer | null>(true);
 }
 const small = engine.consumer({ offsets: "number" });
-same<ReturnType<typeof small.committed>, number | null>(true);
+same<ReturnType<typeof small.committed>, Promise<number | null>>(true);
 const records = await small.poll({ timeoutMs: 1, signal: AbortSignal.timeout(1) });
 same<typeof records, Records<"number">>(true);
 for (const { offset } of records) same<typeof offset, number>(true);

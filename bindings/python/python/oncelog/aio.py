@@ -449,6 +449,7 @@ class Consumer:
         deadline = _deadline(timeout)
         with self._turn():
             while True:
+                await self._settle()
                 records = self._core.poll(0)
                 left = _left(deadline)
                 if records or (left is not None and left <= 0):
@@ -467,27 +468,34 @@ class Consumer:
         deadline = _deadline(self._timeout)
         with self._turn():
             while True:
+                await self._settle()
                 record = self._core._next()
                 left = _left(deadline)
                 if record is not None or (left is not None and left <= 0):
                     return record
                 await hub().ready(self._core, left)
 
+    async def _settle(self) -> None:
+        # What the group has committed may be news that no flush has met yet: that is awaited here, not in a poll.
+        while not (settled := self._core._settle()).done():
+            await settled
+
     def seek(self, partition: _Name, offset: int) -> None:
         """Moves a partition's position."""
         self._core.seek(partition, offset)
 
-    def position(self, partition: _Name) -> int:
+    async def position(self, partition: _Name) -> int:
         """The offset that the next record is read from."""
+        await self._core._settle_one(partition)
         return self._core.position(partition)
 
     def positions(self) -> dict[TopicPartition, OffsetAndMetadata]:
         """The positions of all assigned partitions that have one."""
         return self._core.positions()
 
-    def committed(self, partition: _Name) -> int | None:
-        """What the group has committed for a partition; `None` for nothing."""
-        return self._core.committed(partition)
+    async def committed(self, partition: _Name) -> int | None:
+        """What the group has committed for a partition; `None` for nothing. What is answered survives a power cut."""
+        return await self._core._committed(partition)
 
     async def commit(self, offsets: _OffsetsArgument | None = None) -> None:
         """Commits the positions of all assigned partitions, or the offsets given."""
@@ -501,12 +509,13 @@ class Consumer:
         """Goes back to what is committed."""
         self._core.rewind()
 
-    def lag(self, partition: _Name) -> int:
+    async def lag(self, partition: _Name) -> int:
         """How many records lie between the position and the end."""
+        await self._core._settle_one(partition)
         return self._core.lag(partition)
 
     def bounds(self, partition: _Name) -> Bounds:
-        """_Start, last stable offset and end of a partition."""
+        """Start, last stable offset and end of a partition."""
         return self._core.bounds(partition)
 
     def group_metadata(self) -> GroupMetadata:

@@ -1,0 +1,41 @@
+// A disk that takes its time: JavaScript goes on.
+import assert from "node:assert/strict";
+import { spawn, spawnSync } from "node:child_process";
+import { once } from "node:events";
+import { rmSync } from "node:fs";
+import { join } from "node:path";
+import { test } from "node:test";
+import { fileURLToPath } from "node:url";
+import { directory } from "./helpers.mjs";
+
+const elsewhere = { skip: process.platform !== "linux" };
+const child = (name) => fileURLToPath(new URL(`children/${name}`, import.meta.url));
+
+/** Runs a program whose disk stands while a file says so; `hears` is given what it says. */
+async function run(t, program, hears) {
+  const cwd = directory(t);
+  const disk = join(cwd, "disk.so");
+  const compiled = spawnSync("cc", ["-shared", "-fPIC", "-o", disk, child("slow_disk.c"), "-ldl"], { encoding: "utf8" });
+  assert.equal(compiled.status, 0, compiled.stderr);
+  const stdio = ["ignore", "pipe", "inherit"];
+  const process_ = spawn(process.execPath, [child(program)], { cwd, env: { ...process.env, LD_PRELOAD: disk }, stdio });
+  t.after(() => process_.kill("SIGKILL"));
+  let said = "";
+  process_.stdout.on("data", (data) => {
+    said += data;
+    hears?.(said, cwd);
+  });
+  const [status] = await once(process_, "close");
+  assert.equal(status, 0);
+  return said;
+}
+
+test("JavaScript goes on while a group's place waits for a flush", elsewhere, async (t) => {
+  assert.equal(await run(t, "unflushed.mjs"), "0 1n 1n 1n b b\n");
+});
+
+test("calls that decide something wait for room beside JavaScript, in order", elsewhere, async (t) => {
+  const goOn = (said, cwd) => said.startsWith("asked\n") && rmSync(join(cwd, "stuck"), { force: true });
+  const said = await run(t, "full.mjs", goOn);
+  assert.equal(said, `asked\n["0","2","2","read"] UnknownTopicOrPartition\n`);
+});

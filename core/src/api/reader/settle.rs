@@ -1,0 +1,88 @@
+//! Where a consumer's partitions are read from: found out without waiting, told of once that is safe.
+
+use super::{Assigned, Place, Reader};
+use crate::api::options::Start;
+use crate::engine::Promise;
+use crate::error::{Error, ErrorKind, Result};
+use crate::partition::Partition;
+use crate::types::{Isolation, Offset, TopicPartition};
+
+impl Reader {
+    /// All assigned partitions, each with its position settled.
+    pub(in crate::api) fn settled(&self) -> Result<Vec<Place>> {
+        let places: Vec<Place> = {
+            let state = self.state.lock();
+            (0..state.assigned.len()).filter_map(|at| state.place(at)).collect()
+        };
+        if places.is_empty() {
+            return Err(Error::new(
+                ErrorKind::InvalidState,
+                "no partition is assigned to this consumer; call assign first",
+            ));
+        }
+        places.into_iter().map(|place| self.settle(place)).collect()
+    }
+
+    /// Settles where a partition is read from: at its position, at what is committed, or by the start rule. Waits for
+    /// nothing: whoever tells of it waits for the frame that it was drawn from.
+    pub(in crate::api) fn settle(&self, mut place: Place) -> Result<Place> {
+        while place.position.is_none() {
+            // What is committed under the name may be another topic's by now.
+            if place.partition.is_deleted() {
+                return Err(place.partition.gone());
+            }
+            let Promise { lsn, answer, .. } = self.committed(&place.name)?;
+            let committed = answer?;
+            let position = match committed {
+                Some(offset) => offset,
+                None => self.start(&place.partition, None)?,
+            };
+            let mut state = self.state.lock();
+            match state.unmoved(&place) {
+                // Settled by somebody else, who may have read on from there.
+                Some(Assigned { position: Some(now), drawn_from, .. }) => {
+                    (place.position, place.drawn_from) = (Some(*now), *drawn_from);
+                }
+                Some(assigned) => {
+                    let known = match self.options.start {
+                        Start::Earliest => Some(position),
+                        // The end moves on: without a commit the next life would begin elsewhere.
+                        Start::Latest | Start::None => committed,
+                    };
+                    (assigned.position, assigned.committed) = (Some(position), known);
+                    assigned.drawn_from = lsn;
+                    (place.position, place.drawn_from) = (Some(position), lsn);
+                }
+                // Somebody sought or assigned meanwhile: what they said counts.
+                None => match state.index.get(&place.name).and_then(|at| state.place(*at)) {
+                    Some(now) => place = now,
+                    None => (place.position, place.drawn_from) = (Some(position), lsn),
+                },
+            }
+        }
+        Ok(place)
+    }
+
+    /// What the group has committed, to be told once that is durable.
+    pub(in crate::api) fn committed(&self, name: &TopicPartition) -> Result<Promise<Option<Offset>>> {
+        let Some(group) = &self.options.group else { return Ok(Promise::kept(None)) };
+        let stable = self.options.isolation == Isolation::ReadCommitted;
+        let committed = self.engine.committed(group, name, stable)?;
+        Ok(committed.map(|committed| committed.map(|committed| committed.offset)))
+    }
+
+    /// Where the start rule begins; `outside` is the offset that led here, if one did.
+    pub(super) fn start(&self, partition: &Partition, outside: Option<Offset>) -> Result<Offset> {
+        let bounds = partition.bounds();
+        match (self.options.start, outside) {
+            (Start::Earliest, _) => Ok(bounds.start),
+            (Start::Latest, _) => Ok(partition.visible(self.options.isolation)),
+            (Start::None, Some(offset)) => Err(partition.out_of_range(offset)),
+            (Start::None, None) => {
+                let values = format!("topic={} partition={}", partition.topic(), partition.number());
+                let text = "nothing is committed and there is no start rule; seek first";
+                Err(Error::new(ErrorKind::OffsetOutOfRange, format!("{text}, {values}")))
+            }
+        }
+    }
+}
