@@ -80,7 +80,7 @@ static void children_of_a_busy_parent_end(void)
         CHECK(pid >= 0);
         if (pid == 0) {
             oncelog_topics_t *topics = NULL;
-            alarm(60);
+            alarm(600);
             FAILS(FORKED, oncelog_topics(engine, &topics));
             FAILS(FORKED, oncelog_completions_drain(completions, NULL));
             OK(oncelog_completions_free(completions));
@@ -135,7 +135,7 @@ int main(void)
         pid_t pid = fork();
         CHECK(pid >= 0);
         if (pid == 0) {
-            alarm(60);
+            alarm(600);
             child(engine, partition, producer, transaction, consumer, records, ticket);
             _exit(0);
         }
