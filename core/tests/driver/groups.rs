@@ -140,7 +140,10 @@ impl Driver {
         let isolation = self.life().readers[index].isolation;
         let records = match self.life().readers[index].consumer.poll(Duration::ZERO) {
             Ok(records) => records,
-            Err(error) => return self.failed(None, &error, &[]),
+            Err(error) => {
+                self.failed(None, &error, &[])?;
+                return self.step_over_hidden(index);
+            }
         };
         for view in &records {
             let view = match view {
@@ -170,6 +173,18 @@ impl Driver {
             self.life().readers[index].positions.insert(key, (part, next));
         }
         self.check_positions(index)
+    }
+
+    /// A poll that fails may have stepped over hidden records before; over nothing else.
+    fn step_over_hidden(&mut self, index: usize) -> Check {
+        let isolation = self.life().readers[index].isolation;
+        for (key, (part, position)) in self.life().readers[index].positions.clone() {
+            let name = TopicPartition::new(key.0.clone(), key.1);
+            let Ok(told) = self.life().readers[index].consumer.position(&name) else { continue };
+            self.check_skipped(&part, position..told.max(position), isolation)?;
+            self.life().readers[index].positions.insert(key, (part, told.max(position)));
+        }
+        Ok(())
     }
 
     /// Seeks somewhere, or goes back to what was committed.

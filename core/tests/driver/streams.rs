@@ -171,8 +171,9 @@ impl Driver {
         for transaction in life.open.iter().filter(|open| open.streams) {
             let writes = transaction.batches.iter().map(|id| &self.history.ops[*id].writes[0]);
             let here: Vec<_> = writes.filter(|write| write.part == *part).map(|write| write.first).collect();
-            // Fenced or too late, it may be aborted already.
-            let sure = !self.is_fenced(&transaction.name, transaction.opening) && !self.is_past(transaction.deadline);
+            // Fenced or too late, it may be aborted already; and once the disk has failed, who fenced it was not told.
+            let fenced = self.is_fenced(&transaction.name, transaction.opening) || self.history.poisoned.is_some();
+            let sure = !fenced && !self.is_past(transaction.deadline);
             if !here.is_empty() {
                 all.push((transaction.transaction.number(), if sure { here } else { vec![] }));
             }
