@@ -246,8 +246,7 @@ impl Reader {
         let unsettled: Vec<Place> = {
             let state = self.state.lock();
             if state.assigned.is_empty() {
-                let text = "no partition is assigned to this consumer; call assign first";
-                return Err(Error::new(ErrorKind::InvalidState, text));
+                return Err(settle::unassigned());
             }
             let unsettled = state.assigned.iter().enumerate().filter(|(_, a)| a.position.is_none());
             unsettled.filter_map(|(at, _)| state.place(at)).collect()

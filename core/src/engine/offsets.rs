@@ -7,7 +7,7 @@ use crate::format::frame::{self, Kind, Payload};
 use crate::io::bugs::{Bug, planted};
 use crate::journal::{Claim, Draft};
 use crate::state::State;
-use crate::types::{Durability, GroupMetadata, Lsn, OffsetAndMetadata, Offsets, TopicId, TopicPartition};
+use crate::types::{Durability, GroupMetadata, OffsetAndMetadata, Offsets, TopicId, TopicPartition};
 
 /// Offsets with their topics' ids, encoded.
 pub struct Resolved {
@@ -111,18 +111,6 @@ impl Inner {
         let value = found.map(|(value, _)| value);
         // Opened for reading, there is nobody who flushes.
         Ok(if self.refused.is_some() { Promise::kept(value) } else { Promise::durable(depends_on, value) })
-    }
-}
-
-impl Inner {
-    /// Whether everything up to a frame survives a power cut.
-    pub fn is_flushed(&self, lsn: Lsn) -> bool {
-        self.journal.durable_lsn() >= lsn
-    }
-
-    /// Waits until everything up to a frame survives a power cut.
-    pub fn flushed(&self, lsn: Lsn) -> Result<()> {
-        self.journal.reach(lsn, Durability::Disk, None).map(drop)
     }
 }
 

@@ -17,7 +17,6 @@ use crate::io::{Event, Machine};
 use crate::journal::{Journal, JournalOptions, Opening};
 use crate::limits::{SEGMENT_MIN, SEGMENT_OPTION_MAX};
 use crate::partition::Footers;
-use crate::types::Durability;
 
 impl Inner {
     /// Opens the log in the machine's directory, making it if there is none.
@@ -100,7 +99,7 @@ impl Inner {
         if self.refused.is_none()
             && let Some(lsn) = self.abort_left_over(Cause::Reopen)?
         {
-            self.journal.reach(lsn, Durability::Disk, None)?;
+            self.flushed(lsn)?;
         }
         Ok(())
     }

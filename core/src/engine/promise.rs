@@ -48,6 +48,16 @@ impl<T> Promise<T> {
 }
 
 impl Inner {
+    /// Whether everything up to a frame survives a power cut.
+    pub fn is_flushed(&self, lsn: Lsn) -> bool {
+        self.journal.durable_lsn() >= lsn
+    }
+
+    /// Waits until everything up to a frame survives a power cut.
+    pub fn flushed(&self, lsn: Lsn) -> Result<()> {
+        self.journal.reach(lsn, Durability::Disk, None).map(drop)
+    }
+
     /// An answer that refuses was drawn from what is noted, so it is given only once that is durable.
     pub(super) fn refusal<T>(&self, guard: Guard<'_, Hub>, refusal: impl Into<Refusal>) -> Promise<T> {
         let lsn = guard.last_lsn();
@@ -59,14 +69,14 @@ impl Inner {
     /// Waits until a refusal may be given, and gives it.
     pub(super) fn refuse<T>(&self, guard: Guard<'_, Hub>, refusal: impl Into<Refusal>) -> Result<T> {
         let Promise { lsn, answer, .. } = self.refusal(guard, refusal);
-        self.journal.reach(lsn, Durability::Disk, None)?;
+        self.flushed(lsn)?;
         answer
     }
 
     /// The same where the lock was held to look only.
     pub(super) fn refuse_at<T>(&self, depends_on: Lsn, refusal: impl Into<Refusal>) -> Result<T> {
         let error = self.told(refusal.into());
-        self.journal.reach(depends_on, Durability::Disk, None)?;
+        self.flushed(depends_on)?;
         Err(error)
     }
 

@@ -116,10 +116,12 @@ impl Plan {
         let mut at = self.from;
         let mut near = None;
         for (i, piece) in self.pieces.iter().enumerate() {
-            if near.as_ref().is_none_or(|near| piece.of(near).is_none()) {
+            let mut bytes = near.as_ref().and_then(|near| piece.of(near));
+            if bytes.is_none() {
                 near = Near::read(segments, &self.pieces[i..]);
+                bytes = near.as_ref().and_then(|near| piece.of(near));
             }
-            match piece.read(segments, near.as_ref()) {
+            match piece.read(segments, bytes) {
                 Ok(stretch) => stretches.push(stretch),
                 Err(error) if stretches.is_empty() => return Err(error),
                 Err(_) => break,
@@ -186,9 +188,10 @@ impl Piece {
         near.bytes.part(usize::try_from(start).ok()?, self.len)
     }
 
-    fn read(&self, segments: &Segments, near: Option<&Near>) -> Result<Stretch> {
+    /// `bytes`: those that it was read with, if it was.
+    fn read(&self, segments: &Segments, bytes: Option<Bytes>) -> Result<Stretch> {
         let info = segments.info(self.segment);
-        let bytes = match (near.and_then(|near| self.of(near)), info) {
+        let bytes = match (bytes, info) {
             (Some(bytes), _) => bytes,
             (None, Some(_)) => readable(segments, self.segment, self.position, self.len)?,
             (None, None) => Bytes::heap(Arc::default(), 0, 0),

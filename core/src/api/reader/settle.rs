@@ -15,10 +15,7 @@ impl Reader {
             (0..state.assigned.len()).filter_map(|at| state.place(at)).collect()
         };
         if places.is_empty() {
-            return Err(Error::new(
-                ErrorKind::InvalidState,
-                "no partition is assigned to this consumer; call assign first",
-            ));
+            return Err(unassigned());
         }
         places.into_iter().map(|place| self.settle(place)).collect()
     }
@@ -85,4 +82,8 @@ impl Reader {
             }
         }
     }
+}
+
+pub(super) fn unassigned() -> Error {
+    Error::new(ErrorKind::InvalidState, "no partition is assigned to this consumer; call assign first")
 }
