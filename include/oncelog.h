@@ -1454,8 +1454,9 @@ oncelog_error_t *oncelog_producer_send(const oncelog_producer_t *producer,
                                        oncelog_ticket_t **ticket);
 
 /*
- * Sends a record if that takes no waiting; `sent` tells. False: the engine's buffers are full or another thread is
- * busy with this producer; nothing was sent. For event loops, which come again later. `ticket` may be NULL.
+ * Sends a record if that takes no waiting; `sent` tells. False: the engine's buffers are full or another thread,
+ * be it the engine's own, is busy with this producer right then; nothing was sent. For event loops, which come again
+ * later. `ticket` may be NULL.
  *
  * Errors: as `oncelog_producer_send`.
  */

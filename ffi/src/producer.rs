@@ -96,8 +96,9 @@ pub extern "C" fn oncelog_producer_send(
     })
 }
 
-/// Sends a record if that takes no waiting; `sent` tells. False: the engine's buffers are full or another thread is
-/// busy with this producer; nothing was sent. For event loops, which come again later. `ticket` may be NULL.
+/// Sends a record if that takes no waiting; `sent` tells. False: the engine's buffers are full or another thread,
+/// be it the engine's own, is busy with this producer right then; nothing was sent. For event loops, which come again
+/// later. `ticket` may be NULL.
 ///
 /// Errors: as `oncelog_producer_send`.
 #[unsafe(no_mangle)]

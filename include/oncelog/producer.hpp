@@ -41,8 +41,8 @@ public:
         });
     }
 
-    /// Sends a record if that takes no waiting. None: the engine's buffers are full or another thread is busy with this
-    /// producer; nothing was sent. For event loops, which come again later.
+    /// Sends a record if that takes no waiting. None: the engine's buffers are full or another thread, be it the
+    /// engine's own, is busy with this producer right then; nothing was sent. For event loops, which come again later.
     ///
     /// Errors: as send().
     Result<std::optional<Ticket<Appended>>> try_send(Text topic, const Record &record) const {

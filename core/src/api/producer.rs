@@ -112,9 +112,9 @@ impl Producer {
         self.send_in(self.sender.state.lock(), topic, &record, Effects::default())
     }
 
-    /// Sends a record if that takes no waiting; `None` if the engine's buffers are full or another thread is busy with
-    /// this producer: nothing was sent then. For callers that hold what others wait for, as an event loop or an
-    /// interpreter's lock: they let go of it and call `send`, or come again later.
+    /// Sends a record if that takes no waiting; `None` if the engine's buffers are full or another thread, be it the
+    /// engine's own, is busy with this producer right then: nothing was sent. For callers that hold what others wait
+    /// for, as an event loop or an interpreter's lock: they let go of it and call `send`, or come again later.
     ///
     /// # Errors
     /// As `send`.
@@ -170,7 +170,7 @@ impl Producer {
     }
 
     /// Sends records in order until one would have to wait, or is refused; says how far it came. As `try_send`, nothing
-    /// at all is sent if another thread is busy with this producer.
+    /// at all is sent if another thread, be it the engine's own, is busy with this producer right then.
     ///
     /// Records may be made one by one, as they are asked for, so that none lies in memory twice. The producer is busy
     /// meanwhile: the iterator must not use it, and should be quick.

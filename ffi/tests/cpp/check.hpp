@@ -7,6 +7,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <filesystem>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -61,6 +62,14 @@ inline void check_ok(Result<void> result, const char *file, int line) {
     if (!result.ok()) failed(file, line, result.error().describe());
 }
 
+/// Takes what an optional holds; it must hold something.
+#define SOME(optional) check_some((optional), __FILE__, __LINE__)
+template <class T>
+T check_some(std::optional<T> optional, const char *file, int line) {
+    if (!optional.has_value()) failed(file, line, "there should be something");
+    return *std::move(optional);
+}
+
 /// A result that must be an error, and this one, with a message that says something.
 #define FAILS(result, kind) check_fails((result), ErrorCode::kind, __FILE__, __LINE__)
 template <class T>
@@ -110,7 +119,7 @@ inline std::string values(const Engine &engine, Text topic, std::uint32_t number
     while (from < OK(partition.bounds()).stable) {
         Records records = OK(partition.read(from));
         OK(records.each([&](RecordView record) { all += (all.empty() ? "" : " ") + record.value().str(); }));
-        from = OK(records.next_offset(topic, number)).value();
+        from = SOME(OK(records.next_offset(topic, number)));
     }
     return all;
 }

@@ -1,10 +1,12 @@
 // Runs all tests, or those whose sentences hold a word that is given.
 
 #include <cstring>
+#include <exception>
 
 #include "check.hpp"
 
 int main(int count, char **words) {
+    std::set_terminate([] { failed(__FILE__, __LINE__, "an exception that nobody caught"); });
     CHECK(version_matches());
     int run = 0;
     for (const Test &test : Test::all()) {

@@ -22,12 +22,12 @@ TEST("what is appended is read back, byte for byte") {
     OK(partition.append(Record::tombstone("gone")));
     OK(partition.append(Record("").timestamp(-1)));
     Records records = OK(partition.read(0));
-    auto first = OK(records.next()).value();
+    auto first = SOME(OK(records.next()));
     CHECK(first.value() == value && first.key() == "" && !first.key().is_null() && first.timestamp() == 1234);
     CHECK(std::string(first.topic()) == "t" && first.partition() == 0 && first.offset() == 0);
-    auto second = OK(records.next()).value();
+    auto second = SOME(OK(records.next()));
     CHECK(second.value().is_null() && second.key() == "gone" && second.timestamp() > 1'600'000'000'000);
-    auto third = OK(records.next()).value();
+    auto third = SOME(OK(records.next()));
     CHECK(third.value().empty() && !third.value().is_null() && third.key().is_null() && third.timestamp() == -1);
     CHECK(!OK(records.next()) && !OK(records.next()));
     Bounds bounds = OK(partition.bounds());
@@ -80,7 +80,7 @@ TEST("a batch owns its bytes and may be used again") {
             CHECK(record.value() == value && record.key() == headers[0].key() && record.timestamp() == i);
             CHECK(headers[0].value() == value && headers[1].value().is_null());
         }));
-        from = OK(records.next_offset("t", 0)).value();
+        from = SOME(OK(records.next_offset("t", 0)));
     }
     CHECK(seen == 1500);
 }
@@ -95,7 +95,7 @@ TEST("headers keep their order, their nulls and their twins, however many there 
         for (std::size_t i = 0; i < count; ++i) headers.emplace_back(names[i], i % 2 == 0 ? Bytes(names[i]) : nullptr);
         std::uint64_t at = OK(partition.append(Record("v").headers(headers))).first;
         Records records = OK(partition.read(at));
-        RecordView view = OK(records.next()).value();
+        RecordView view = SOME(OK(records.next()));
         Records moved = std::move(records);
         Headers read = OK(view.headers());
         Headers copy = read;
@@ -108,7 +108,7 @@ TEST("headers keep their order, their nulls and their twins, however many there 
         CHECK(i == count && !copy.find("missing") && copy.find("h0").has_value() == (count > 0));
     }
     OK(partition.append(Record("v").headers({{"twice", "1"}, {"twice", "2"}})));
-    CHECK(OK(OK(OK(partition.read(5)).next()).value().headers()).find("twice")->value() == "2");
+    CHECK(SOME(OK(SOME(OK(OK(partition.read(5)).next())).headers()).find("twice")).value() == "2");
 }
 
 TEST("a range-for goes over all records, and another one goes on where it was left") {
@@ -125,7 +125,7 @@ TEST("a range-for goes over all records, and another one goes on where it was le
         if (++next == 3000) break;
     }
     Records moved = std::move(records);
-    CHECK(OK(moved.next())->value() == "3000");
+    CHECK(SOME(OK(moved.next())).value() == "3000");
     next = 3001;
     for (const RecordView &record : moved) CHECK(record.value() == std::to_string(next++));
     CHECK(next == 10'000 && moved.begin() == moved.end() && OK(moved.count()) == 10'000);
@@ -160,13 +160,13 @@ TEST("records are walked again after a rewind") {
         CHECK(seen == 101 && !OK(records.next()));
         OK(records.rewind());
         CHECK(OK(last->headers())[0].value() == "v");
-        CHECK(OK(records.next())->offset() == 0); // in the middle of an array
+        CHECK(SOME(OK(records.next())).offset() == 0); // in the middle of an array
         OK(records.rewind());
     }
     Records other = std::move(records);
     FAILS(records.rewind(), InvalidArgument);
     OK(other.rewind());
-    CHECK(OK(other.next())->offset() == 0);
+    CHECK(SOME(OK(other.next())).offset() == 0);
 }
 
 TEST("headers that were moved from are empty or as they were") {
@@ -175,7 +175,7 @@ TEST("headers that were moved from are empty or as they were") {
     std::vector<Header> many(7, Header("h", "v"));
     OK(partition.append(Record().headers(many)));
     Records records = OK(partition.read(0));
-    Headers from = OK(OK(records.next())->headers());
+    Headers from = OK(SOME(OK(records.next())).headers());
     CHECK(from.size() == 7);
     Headers to = std::move(from);
     for (HeaderView header : from) CHECK(header.key() == "h");
@@ -270,6 +270,6 @@ TEST("damaged records are reported where they lie, and the walk goes on behind t
     } catch (const Exception &exception) {
         thrown = exception.code() == ErrorCode::Corrupt;
     }
-    CHECK(thrown && OK(again.next())->value() == "third value");
+    CHECK(thrown && SOME(OK(again.next())).value() == "third value");
 #endif
 }

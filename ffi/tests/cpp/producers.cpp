@@ -73,9 +73,13 @@ TEST("a send that takes no waiting is made, or nothing is sent") {
     Log log;
     Producer producer = OK(log.engine.producer());
     CHECK(OK(log.engine.has_room(1000)));
-    auto ticket = OK(producer.try_send("t", Record("a")));
-    CHECK(OK(ticket.value().wait()).first == 0);
-    FAILS(producer.try_send("missing", Record("a")), UnknownTopicOrPartition);
+    // None where the engine's own thread looks at the producer right then: asked again, as an event loop would.
+    std::optional<Ticket<Appended>> ticket;
+    while (!ticket) ticket = OK(producer.try_send("t", Record("a")));
+    CHECK(OK(ticket->wait()).first == 0);
+    auto missing = producer.try_send("missing", Record("a"));
+    while (missing.ok() && !*missing) missing = producer.try_send("missing", Record("a"));
+    FAILS(missing, UnknownTopicOrPartition);
     // Faster than the disk: sooner or later there may be no room. What was said to be sent is there, and nothing else.
     std::string large(200'000, 'x');
     std::uint64_t sent = 1;

@@ -51,7 +51,7 @@ TEST("records are found by their time") {
     OK(partition.append({Record("a").timestamp(1000), Record("b").timestamp(3000), Record("c").timestamp(3000)}));
     CHECK(OK(partition.offset_at(1001)) == std::optional<std::uint64_t>(1));
     CHECK(!OK(partition.offset_at(3001)));
-    TimestampedOffset greatest = OK(partition.max_timestamp()).value();
+    TimestampedOffset greatest = SOME(OK(partition.max_timestamp()));
     CHECK(greatest.offset == 1 && greatest.timestamp == 3000);
     FAILS(partition.offset_at(-1), InvalidArgument);
     OK(log.engine.close());
@@ -68,7 +68,7 @@ TEST("a topic may keep the time of the append") {
     Partition partition = OK(log.engine.partition("u", 0));
     Appended appended = OK(partition.append(Record("a").timestamp(1)));
     Records records = OK(partition.read(0));
-    CHECK(OK(records.next()).value().timestamp() == appended.timestamp && appended.timestamp > 1'600'000'000'000);
+    CHECK(SOME(OK(records.next())).timestamp() == appended.timestamp && appended.timestamp > 1'600'000'000'000);
     auto unknown = TopicOptions().timestamp_type(static_cast<TimestampType>(9));
     FAILS(log.engine.create_topic("w", unknown), InvalidArgument);
 }
@@ -77,7 +77,7 @@ TEST("a place outlives a life of the log, and is refused where it cannot be trus
     Log log;
     OK(OK(log.engine.partition("t", 0)).append({Record("a"), Record("b")}));
     Records records = OK(OK(log.engine.partition("t", 0)).read(0));
-    Place place = OK(records.next_place("t", 0)).value();
+    Place place = SOME(OK(records.next_place("t", 0)));
     CHECK(place.offset == 2 && place.lsn > 0 && place.incarnation > 0 && !OK(records.next_place("t", 1)));
     ReadOptions options = ReadOptions().from(place);
     OK(log.engine.close());
@@ -88,7 +88,7 @@ TEST("a place outlives a life of the log, and is refused where it cannot be trus
     ReadOptions copied = options;
     options.from({});
     Records more = OK(partition.read(2, copied));
-    CHECK(OK(more.next()).value().value() == "c");
+    CHECK(SOME(OK(more.next())).value() == "c");
     FAILS(partition.read(1, copied), InvalidArgument);
     place.incarnation += 100;
     FAILS(partition.read(2, ReadOptions().from(place)), Truncated);

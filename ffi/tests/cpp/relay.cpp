@@ -69,7 +69,7 @@ static void dump(const Engine &engine) {
             for (std::uint64_t next = 0; next < OK(partition.bounds()).end;) {
                 Records records = OK(partition.read(next));
                 OK(records.each(dump_record));
-                next = OK(records.next_offset(topic, number)).value();
+                next = SOME(OK(records.next_offset(topic, number)));
             }
         }
     }

@@ -35,7 +35,7 @@ TEST("threads share a producer, and each one's records keep their order") {
             std::string value = record.value().str();
             CHECK(std::stoi(value.substr(2)) == next[value[0] - '0']++);
         }));
-        from = OK(records.next_offset("t", 0)).value();
+        from = SOME(OK(records.next_offset("t", 0)));
     }
     for (int thread = 0; thread < 4; ++thread) CHECK(next[thread] == 200);
 }
