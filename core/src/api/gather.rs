@@ -12,11 +12,16 @@ use crate::limits::BATCH_MAX;
 use crate::partition::Partition;
 use crate::types::{Compression, Identity, Instance, Timestamp};
 
+/// The partitions of a small topic, numbered one after the other, do not get in each other's way.
+const RECENT: usize = 8;
+
 /// Batches that are being filled, one per partition, in the order in which the partitions came.
 #[derive(Default)]
 pub(super) struct Gather {
     slots: Vec<(Arc<Partition>, BatchBuilder)>,
     index: FxHashMap<Instance, usize>,
+    /// Of the partitions that records came for last, by the end of the instance's number: asked before the index.
+    recent: [Option<(Instance, usize)>; RECENT],
     bytes: usize,
     /// Builders whose buffers have grown, to be used again.
     spare: Vec<BatchBuilder>,
@@ -48,11 +53,18 @@ impl Gather {
     }
     /// True if there is a batch for that partition.
     pub(super) fn holds(&self, instance: Instance) -> bool {
-        self.index.contains_key(&instance)
+        self.slot(instance).is_some()
+    }
+    #[inline]
+    fn slot(&self, instance: Instance) -> Option<usize> {
+        match self.recent[instance as usize % RECENT] {
+            Some((recent, slot)) if recent == instance => Some(slot),
+            _ => self.index.get(&instance).copied(),
+        }
     }
     /// Bytes of a partition's batch.
     pub(super) fn bytes_of(&self, instance: Instance) -> usize {
-        self.index.get(&instance).map_or(0, |slot| self.slots[*slot].1.size())
+        self.slot(instance).map_or(0, |slot| self.slots[slot].1.size())
     }
 
     /// Adds a record, if its partition's batch, where there is one, has at most `most.own` bytes then and all batches
@@ -65,7 +77,8 @@ impl Gather {
         timestamp: Timestamp,
         most: Bytes,
     ) -> Result<std::result::Result<Spot, Bytes>> {
-        let Some(slot) = self.index.get(&partition.instance()).copied() else {
+        let instance = partition.instance();
+        let Some(slot) = self.slot(instance) else {
             let own = BatchBuilder::new().len_with(record, timestamp);
             let all = self.bytes.saturating_add(own);
             if own > BATCH_MAX || all > most.all {
@@ -78,6 +91,7 @@ impl Gather {
         match builder.try_push(record, timestamp, most.own.min(most.all.saturating_sub(others)))? {
             Ok(()) => {
                 self.bytes = others + builder.size();
+                self.recent[instance as usize % RECENT] = Some((instance, slot));
                 Ok(Ok(spot(slot, builder)))
             }
             Err(size) => {
@@ -141,6 +155,7 @@ impl Gather {
                 return taken;
             }
             if let Some((partition, mut builder)) = self.slots.pop() {
+                self.recent = Default::default();
                 self.index.remove(&partition.instance());
                 self.bytes = self.bytes.saturating_sub(builder.size());
                 builder.reset();
@@ -153,6 +168,7 @@ impl Gather {
     /// Empty again; the buffers are kept.
     pub(super) fn clear(&mut self) {
         self.index.clear();
+        self.recent = Default::default();
         self.bytes = 0;
         for (_, mut builder) in self.slots.drain(..) {
             builder.reset();

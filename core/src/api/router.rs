@@ -5,6 +5,7 @@ use std::sync::Arc;
 use rustc_hash::FxHashMap;
 
 use super::engine::unknown_partition;
+use super::pending::lost;
 use crate::engine::{Inner, TopicHandle};
 use crate::error::Result;
 use crate::format::partitioner::partition_for_key;
@@ -35,15 +36,16 @@ impl Router {
     #[inline]
     pub(super) fn topic(&mut self, engine: &Inner, name: &str) -> Result<&mut Looked> {
         let changes = engine.topic_changes();
-        let looked = match self.last.take() {
-            Some(last) if last.changes == changes && *last.topic.name == *name => last,
-            other => self.look(other, engine, name, changes)?,
-        };
-        Ok(self.last.insert(looked))
+        match &self.last {
+            Some(last) if last.changes == changes && *last.topic.name == *name => {}
+            _ => self.last = Some(self.look(engine, name, changes)?),
+        }
+        self.last.as_mut().ok_or_else(lost)
     }
 
-    fn look(&mut self, last: Option<Looked>, engine: &Inner, name: &str, changes: u64) -> Result<Looked> {
-        if let Some(Looked { topic, sticky: Some(sticky), .. }) = last {
+    /// Looks it up; where records of the last topic without a key go is kept for when it comes again.
+    fn look(&mut self, engine: &Inner, name: &str, changes: u64) -> Result<Looked> {
+        if let Some(Looked { topic, sticky: Some(sticky), .. }) = self.last.take() {
             self.sticky.insert(topic.id, sticky);
         }
         let topic = engine.topic(name)?;
