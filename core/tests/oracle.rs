@@ -4,8 +4,9 @@
 mod model;
 
 use model::oracle::{Loss, Observation, PartitionSeen, TopicSeen, i8_retry_finds_original, recovered};
+use model::raw::Holder;
 use model::{Answer, Cell, Fate, History, OpId, Part, TopicState, Verdict, sequence_after};
-use oncelog::{Appended, Bounds, Durability, ErrorKind, Identity, Offset, TopicId};
+use oncelog::{Appended, Bounds, Durability, ErrorKind, Identity, Offset, TopicId, TransactionStatus};
 
 /// A history of one topic `t` of two partitions, and the log that holds exactly what it says.
 struct Fixture {
@@ -359,6 +360,40 @@ fn records_of_a_transaction_are_shown_by_its_commit_and_by_nothing_else() {
     f.append(0, "plain", Some(Durability::Disk));
     hide(&mut f, 0);
     f.caught(Loss::Kill, "I5");
+}
+
+/// A raw transaction that sent offsets, acknowledged at `level`, and the deletion of its id, whose answer was lost. In
+/// the log its number tells nothing any more.
+fn raw(level: Durability, deleted: bool) -> (Fixture, OpId) {
+    let mut f = Fixture::new();
+    let cell = || Cell::Holder("gateway".into());
+    let holder = Holder::new(8);
+    let id = f.history.begin("init".into(), vec![], vec![(cell(), Some(holder.text()))]);
+    f.history.acked(id, Durability::Disk, None, &[]).unwrap();
+    let open = Holder { open: 3, ..holder };
+    let begun = f.history.begin("send offsets".into(), vec![], vec![(cell(), Some(open.text()))]);
+    f.history.ops[begun].begins = Some(3);
+    f.history.acked(begun, level, None, &[]).unwrap();
+    for (what, value) in [("abort", Some(holder.text())), ("delete", None)] {
+        let id = f.history.begin(what.into(), vec![], vec![(cell(), value)]);
+        f.history.indeterminate(id);
+    }
+    f.log.statuses.insert(3, TransactionStatus::Forgotten);
+    f.log.holders.insert("gateway".into(), (!deleted).then(|| holder.text()));
+    (f, begun)
+}
+
+#[test]
+fn a_raw_transaction_is_forgotten_with_its_id_and_else_it_is_lost() {
+    let (mut f, begun) = raw(Durability::Os, false);
+    f.good(Loss::Cut);
+    assert_eq!(f.history.ops[begun].fate, Fate::Lost, "a deletion that did not survive explains nothing");
+    f.good(Loss::Kill);
+    raw(Durability::Disk, false).0.caught(Loss::Cut, "I1");
+    let (mut f, begun) = raw(Durability::Disk, true);
+    f.good(Loss::Cut);
+    assert_eq!(f.history.ops[begun].fate, Fate::Kept);
+    f.good(Loss::Kill);
 }
 
 #[test]

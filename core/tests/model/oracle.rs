@@ -141,6 +141,20 @@ fn candidates(cell: &Cell, setters: &[(OpId, &Option<String>)], observed: &Optio
     (0..=setters.len()).filter(explains).collect()
 }
 
+/// True if the transactional id of the raw transaction that `id` begins was deleted later, by an operation that may
+/// have survived: who holds the id now may be one that came after it.
+fn may_be_forgotten(history: &History, seen: &Observation, id: OpId) -> bool {
+    let mut cells = history.ops[id].sets.iter().map(|(cell, _)| cell).filter(|cell| matches!(cell, Cell::Holder(_)));
+    cells.any(|cell| {
+        let setters: Vec<_> = history.setters(cell).collect();
+        let most = match observed(history, seen, cell) {
+            Some(value) => candidates(cell, &setters, &value).pop().unwrap_or(0),
+            None => setters.len(),
+        };
+        setters[..most].iter().any(|(later, value)| *later > id && value.is_none())
+    })
+}
+
 /// I2: every record is one that was sent, in the partition it was sent to. Returns where each was found.
 fn i2_nothing_that_was_never_sent(history: &History, seen: &Observation, faults: &mut Vec<String>) -> Found {
     let mut found = Found::new();
@@ -280,7 +294,7 @@ impl Evidence {
                 TransactionStatus::Committed | TransactionStatus::Aborted => {
                     self.present[id].push(format!("its status is {status:?}"));
                 }
-                _ if history.is_forgotten(id) => {}
+                _ if may_be_forgotten(history, seen, id) => {}
                 _ => self.absent[id].push(format!("its status is {status:?}")),
             }
         }
