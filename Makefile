@@ -2,6 +2,7 @@
 #     the main job in that language, killed again and again, then proved
 # make test          everything, in five languages; or one part: make test-core, test-c, test-python, test-node, test-relay
 # make test-instructions   part of the test: instructions per record, against benches/instructions.txt
+# make test-sanitized   the core's tests under ThreadSanitizer, with a standard library made for it: needs nightly Rust
 # make lint, make soak SEEDS=n [FIRST=seed], make bench, make install PREFIX=/usr/local (the C and C++ library)
 # make compare [QUICK=1] [ROCKSDB=no]   beside SQLite, LMDB, RocksDB and others; writes benches/RESULTS.md
 
@@ -10,7 +11,7 @@ DELIVERY ?= exactly-once
 SEEDS ?= 10000
 PREFIX ?= /usr/local
 
-.PHONY: demo test test-instructions test-core test-c test-python test-node test-relay lint soak bench compare install tools
+.PHONY: demo test test-instructions test-core test-c test-python test-node test-relay test-sanitized lint soak bench compare install tools
 
 # What the parent of the demo starts; nothing for Rust, which starts itself.
 CHILD_rust =
@@ -61,6 +62,20 @@ test-relay: tools
 			c=target/c/relay cpp=target/c/relay-cpp \
 			"python=target/python/venv/bin/python bindings/python/tests/relay.py" \
 			"node=node bindings/node/test/relay.mjs"
+
+# Not part of `test`: the standard library and every dependency are compiled anew, which takes minutes. A target
+# directory of its own, for nothing of it fits an ordinary build. The simulated tests run one thread and are left out.
+SANITIZED = --lib --test threads --test handles --test streaming --test teardown --test reading --test places \
+	--test real_disk --test events
+
+test-sanitized: tools
+	@cargo +nightly --version >/dev/null 2>&1 || { echo "missing: nightly Rust; rustup toolchain install nightly"; exit 1; }
+	@rustup component list --toolchain nightly --installed | grep -q rust-src \
+		|| { echo "missing: rust-src; rustup component add rust-src --toolchain nightly"; exit 1; }
+	@command -v clang >/dev/null || { echo "missing: clang; get it from your system's packages"; exit 1; }
+	RUSTFLAGS="-Zsanitizer=thread -Cunsafe-allow-abi-mismatch=sanitizer" CC=clang CFLAGS=-fsanitize=thread \
+		CARGO_TARGET_DIR=target/sanitized TSAN_OPTIONS=halt_on_error=1 cargo +nightly test -Zbuild-std \
+		--target $$(rustc -vV | sed -n 's/^host: //p') --package oncelog --features sim,tracing $(SANITIZED)
 
 lint: tools
 	cargo fmt --all --check
