@@ -70,8 +70,7 @@ impl Pending {
         }
         match self.sender.upgrade() {
             Some(sender) => sender.close(self),
-            // In a forked child the producer goes without closing anything.
-            None => self.waits.wait(0, Durability::Os, None).and_then(|_| self.settled()),
+            None => self.settled(),
         }
     }
 

@@ -134,9 +134,8 @@ impl<T> Ticket<T> {
     /// The frame this ticket waits for; closes what is being gathered to learn it. `None` for an answer that needs no
     /// frame.
     pub fn lsn(&mut self) -> Option<Lsn> {
-        self.settle();
-        match &self.state {
-            State::Placed { lsn, .. } => Some(*lsn),
+        match self.settle().map(|()| &self.state) {
+            Ok(State::Placed { lsn, .. }) => Some(*lsn),
             _ => None,
         }
     }
@@ -144,7 +143,7 @@ impl<T> Ticket<T> {
     /// Waits until the write has met its level: `os` when it is written to the operating system, `disk` when it is
     /// flushed. Leads the write or flush if nobody does.
     pub fn wait(mut self) -> Result<T> {
-        self.settle();
+        self.settle()?;
         if let State::Placed { waits, lsn, level, .. } = &self.state {
             waits.wait(*lsn, *level, None)?;
         }
@@ -153,7 +152,7 @@ impl<T> Ticket<T> {
 
     /// Waits at most `timeout`. `None`: not there yet, the ticket stays good.
     pub fn wait_for(&mut self, timeout: Duration) -> Result<Option<T>> {
-        self.settle();
+        self.settle()?;
         if let State::Placed { waits, lsn, level, .. } = &self.state {
             let timeout = u64::try_from(timeout.as_nanos()).unwrap_or(u64::MAX);
             let deadline = waits.now().saturating_add(timeout);
@@ -226,11 +225,15 @@ impl<T> Ticket<T> {
         }
     }
 
-    /// Closes what is being gathered.
-    fn settle(&mut self) {
+    /// Closes what is being gathered. A forked child leaves that to its parent: the lock of whoever gathers may be held
+    /// for ever there.
+    fn settle(&mut self) -> Result<()> {
         if let State::Later(later, seat) = &self.state {
-            self.state = State::of(later.waits(), later.place(seat));
+            let waits = later.waits();
+            waits.check()?;
+            self.state = State::of(waits, later.place(seat));
         }
+        Ok(())
     }
 
     fn take(&mut self) -> Result<T> {
@@ -278,6 +281,11 @@ impl<T: Send + Unpin + 'static> Future for Ticket<T> {
 impl<T: Send + 'static> Ticket<T> {
     /// Has this waker woken when the answer is there; the call that does so is handed over once.
     fn wake_by(&mut self, waker: &Waker) {
+        let waits = self.waits();
+        // In a forked child nobody wakes, and any lock below may be held for ever.
+        if waits.check().is_err() {
+            return;
+        }
         if let Some(asleep) = &self.asleep {
             *asleep.lock() = Some(waker.clone());
             return;
@@ -290,7 +298,6 @@ impl<T: Send + 'static> Ticket<T> {
                 waker.wake();
             }
         };
-        let waits = self.waits();
         match &self.state {
             // The answer is there, or is given already.
             State::Ready { .. } | State::Placed { answer: None, .. } => return,

@@ -181,3 +181,58 @@ fn a_commit_that_finds_nothing_new_is_done_with_the_one_before() {
     assert_eq!(reader.commit_ticket().unwrap().lsn(), committed);
     reader.commit_ticket().unwrap().wait().unwrap();
 }
+
+/// The parent's producer is locked for as long as somebody walks the records of a call; the child has that lock for
+/// ever.
+#[test]
+#[allow(unsafe_code)]
+fn the_tickets_of_a_forked_child_say_so_and_take_no_lock_of_whoever_gathers() {
+    let (_dir, engine) = engine(&[("t", 1)]);
+    let producer = slow(&engine);
+    let send = || producer.send("t", Record::new(b"x")).unwrap();
+    let (mut first, mut second, mut third, waited) = (send(), send(), send(), send());
+    let many = producer.send_many("t", &[Record::new(b"y")]).unwrap();
+    let (waker, _hear) = bell();
+    assert!(Pin::new(&mut third).poll(&mut Context::from_waker(&waker)).is_pending());
+    let (walking, walks) = channel();
+    let (forked, go_on) = channel();
+    std::thread::scope(|scope| {
+        let producer = &producer;
+        scope.spawn(move || {
+            let record = std::iter::once_with(|| {
+                walking.send(()).unwrap();
+                go_on.recv().unwrap();
+                Record::new(b"z")
+            });
+            producer.send_many("t", record).unwrap().detach();
+        });
+        walks.recv().unwrap();
+        // SAFETY: the child calls only into this library, which promises to take no lock before it answers, and ends
+        // without running anything of the test harness.
+        let child = unsafe { libc::fork() };
+        if child == 0 {
+            // SAFETY: ends the child if it hangs, after so long that a busy machine is none.
+            unsafe { libc::alarm(600) };
+            let forked = |answer: Option<ErrorKind>| answer == Some(ErrorKind::Forked);
+            let mut wrong = i32::from(first.lsn().is_some());
+            wrong |= 2 * i32::from(!forked(first.wait_for(Duration::ZERO).err().map(|error| error.kind())));
+            wrong |= 4 * i32::from(!forked(waited.wait().err().map(|error| error.kind())));
+            wrong |= 8 * i32::from(!forked(many.wait().err().map(|error| error.kind())));
+            for (n, ticket) in [&mut second, &mut third].into_iter().enumerate() {
+                let answer = Pin::new(ticket).poll(&mut Context::from_waker(&waker));
+                let told = matches!(answer, Poll::Ready(Err(error)) if error.kind() == ErrorKind::Forked);
+                wrong |= (16 << n) * i32::from(!told);
+            }
+            // SAFETY: ends the child at once; nothing is borrowed from it.
+            unsafe { libc::_exit(wrong) };
+        }
+        forked.send(()).unwrap();
+        let mut status = 0;
+        // SAFETY: waits for the child made above; `status` outlives the call.
+        assert_eq!(unsafe { libc::waitpid(child, &mut status, 0) }, child);
+        assert!(libc::WIFEXITED(status), "the child hangs");
+        assert_eq!(libc::WEXITSTATUS(status), 0, "a bit for each thing that went wrong");
+    });
+    assert_eq!(first.wait().unwrap().first, 0);
+    assert_eq!(content(&engine, "t", 0).len(), 6);
+}
