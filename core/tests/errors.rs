@@ -255,7 +255,7 @@ fn a_poll_beside_another() -> Error {
     // Whichever of the two comes second is the one that is told. The first waits until the close.
     let other = std::thread::spawn(move || {
         loop {
-            match clone.poll(Duration::from_secs(120)) {
+            match clone.poll(Duration::from_secs(600)) {
                 Err(error) if error.kind() == ErrorKind::Busy => std::thread::yield_now(),
                 ended => return ended,
             }

@@ -48,7 +48,7 @@ static void drain_until(oncelog_completions_t *completions, const int *calls, in
     struct pollfd descriptor = {.events = POLLIN};
     OK(oncelog_completions_fd(completions, &descriptor.fd));
     while (*calls < count) {
-        CHECK(poll(&descriptor, 1, 60000) == 1 && descriptor.revents == POLLIN);
+        CHECK(poll(&descriptor, 1, 600000) == 1 && descriptor.revents == POLLIN);
         OK(oncelog_completions_drain(completions, NULL));
     }
     CHECK(poll(&descriptor, 1, 0) == 0); /* drained: not readable any more */

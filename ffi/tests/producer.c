@@ -22,7 +22,7 @@ static void sends_are_answered_by_tickets(void)
     OK(oncelog_ticket_poll(ticket, &done));
     CHECK(!done);
     FAILS(INVALID_STATE, oncelog_ticket_appended(ticket, &appended));
-    OK(oncelog_ticket_wait_for(ticket, 60000, &done));
+    OK(oncelog_ticket_wait_for(ticket, 600000, &done));
     CHECK(done);
     OK(oncelog_ticket_wait(ticket));
     OK(oncelog_ticket_appended(ticket, &appended));

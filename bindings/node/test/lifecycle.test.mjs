@@ -11,7 +11,7 @@ const child = (name) => fileURLToPath(new URL(`children/${name}.mjs`, import.met
 
 /** Runs a program to its end. */
 async function run(args, env = {}) {
-  const process_ = spawn(process.execPath, args, { env: { ...process.env, ...env }, timeout: 60_000 });
+  const process_ = spawn(process.execPath, args, { env: { ...process.env, ...env }, timeout: 500_000 });
   let [out, err] = ["", ""];
   process_.stdout.on("data", (data) => (out += data));
   process_.stderr.on("data", (data) => (err += data));

@@ -17,9 +17,9 @@ import pytest
 if TYPE_CHECKING:
     import oncelog
 
-SECONDS = 120
+SECONDS = 600
 """What a test may take. The run ends with one that takes longer, behind the stacks of all threads."""
-CHILD_SECONDS = 60
+CHILD_SECONDS = 400
 """What a process may take that a test starts: less, so that it says where it hangs before the test does."""
 
 

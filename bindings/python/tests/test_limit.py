@@ -11,7 +11,7 @@ Script = Callable[..., subprocess.CompletedProcess[str]]
 # The second begins where it hangs, however long it takes to get there.
 HANG = """
 import os, re, signal, threading
-again = limit.start(1, 1)
+again = limit.start(3, 3)
 signal.alarm(0)
 held = threading.Lock()
 held.acquire()

@@ -26,7 +26,7 @@ use oncelog::{
 };
 
 /// Long enough never to pass in a test that works.
-const LONG: Duration = Duration::from_secs(120);
+const LONG: Duration = Duration::from_secs(600);
 
 fn engine(topics: &[(&str, u32)]) -> (tempfile::TempDir, Engine) {
     let dir = tempfile::tempdir().unwrap();

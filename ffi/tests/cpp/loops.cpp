@@ -17,7 +17,7 @@ static bool readable(const Completions &completions, int milliseconds) {
 template <class F>
 static void drain_until(const Completions &completions, F done) {
     while (!done()) {
-        CHECK(readable(completions, 20'000));
+        CHECK(readable(completions, 600'000));
         OK(completions.drain());
     }
 }

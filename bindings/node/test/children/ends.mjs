@@ -57,7 +57,7 @@ const ways = {
   },
   "after a poll": () => {
     // The record ends the wait, however long the disk takes.
-    const waiting = consumer.poll({ timeoutMs: 50_000 });
+    const waiting = consumer.poll({ timeoutMs: 400_000 });
     producer.post("t", { value: "polled" });
     return waiting.then((records) => console.log(`polled ${records.length}`));
   },
