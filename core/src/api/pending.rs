@@ -147,6 +147,7 @@ impl Many {
     }
 
     /// One more record, which went to a seat in a batch.
+    #[inline]
     pub(super) fn sent(&mut self, pending: &Arc<Pending>, seat: Seat) {
         self.records += 1;
         if let Some(Item::Run { pending: last, first, count }) = self.items.last_mut()

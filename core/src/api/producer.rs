@@ -8,7 +8,7 @@ use super::engine::Open;
 use super::frames::Frames;
 use super::options::ProducerOptions;
 use super::pending::{Many, Outcome, Pending, lost};
-use super::router::Router;
+use super::router::{Looked, Router};
 use crate::engine::{Inner, Lingering, Promise, TopicHandle};
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::record::Record;
@@ -134,7 +134,9 @@ impl Producer {
         record: &Record<'_>,
         mut effects: Effects,
     ) -> Result<Ticket<Appended>> {
-        let added = self.sender.send(&mut state, topic, record, &mut effects);
+        let State { router, kind } = &mut *state;
+        let topic = router.topic(&self.sender.context.engine, topic);
+        let added = self.sender.send(kind, &mut { topic }, record, &mut effects);
         drop(state);
         let pending = effects.pending.take();
         effects.run(&self.sender.context);
@@ -199,8 +201,11 @@ impl Producer {
     ) -> SentMany {
         let mut many = self.many();
         let mut refused = None;
+        let State { router, kind } = &mut *state;
+        // Once for all: what becomes of the topic meanwhile the batches hear when they are placed.
+        let mut topic = router.topic(&self.sender.context.engine, topic);
         for record in records {
-            match (self.sender.send(&mut state, topic, record.borrow(), &mut effects), &effects.pending) {
+            match (self.sender.send(kind, &mut topic, record.borrow(), &mut effects), &effects.pending) {
                 (Ok(Added::Seat(seat)), Some(pending)) => many.sent(pending, seat),
                 (Ok(Added::Known(appended, level)), _) => many.known(appended, level),
                 (Ok(Added::Seat(_)), None) => refused = Some(lost()),
@@ -395,10 +400,15 @@ impl Kind {
 }
 
 impl Sender {
-    fn send(&self, state: &mut State, topic: &str, record: &Record<'_>, effects: &mut Effects) -> Result<Added> {
+    /// Sends a record to a topic, or to what looking for it answered.
+    fn send(
+        &self,
+        kind: &mut Kind,
+        topic: &mut Result<&mut Looked>,
+        record: &Record<'_>,
+        effects: &mut Effects,
+    ) -> Result<Added> {
         let Self { context, .. } = self;
-        let State { router, kind } = state;
-        let topic = router.topic(&context.engine, topic);
         let position = match kind {
             Kind::Plain(_) => no_position(record)?,
             Kind::Named(frames) => {
@@ -413,7 +423,8 @@ impl Sender {
         };
         // Only now: a record that is in the log already is a duplicate even if its topic is gone.
         let random = &*context.engine.machine().random;
-        let partition = topic?.choose(record, random, |instance| kind.holds(instance))?;
+        let topic = topic.as_mut().map_err(|error| error.clone())?;
+        let partition = topic.choose(record, random, |instance| kind.holds(instance))?;
         let timestamp = match record.timestamp {
             Some(own) => own,
             None => effects.now(context),
