@@ -244,6 +244,24 @@ pub struct OpenTransaction {
     pub partitions: BTreeMap<TopicPartition, Offset>,
 }
 
+/// A producer that is active in a partition: what Kafka's DescribeProducers (KIP-664) tells of one. There are no
+/// markers here, so a coordinator epoch has no meaning and is left out, and the end of a transaction changes nothing of
+/// what its last batch left.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ActiveProducer {
+    /// The producer id, and the epoch of its last batch in this partition.
+    pub identity: Identity,
+    /// Sequence of the last record of that batch, at least 0; `None` for a `TransactionalProducer`, whose batches have
+    /// no sequence.
+    pub last_sequence: Option<i32>,
+    /// The greatest timestamp of that batch in milliseconds, as its sender gave it, or the time of the append where the
+    /// topic has that; `None` if it has none, and for a `TransactionalProducer`.
+    pub last_timestamp: Option<Timestamp>,
+    /// Offset of the first record here of the transaction that it has open; `None` if it has none open here.
+    pub transaction_start_offset: Option<Offset>,
+}
+
 /// The ends of a partition.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Bounds {

@@ -14,8 +14,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use oncelog::sim::World;
 use oncelog::{
-    Batch, ConsumerOptions, Engine, Error, ErrorKind, Isolation, Offset, Partition, ReadOptions, Record,
-    TopicPartition, TransactionStatus,
+    ActiveProducer, Batch, ConsumerOptions, Engine, Error, ErrorKind, Isolation, Offset, Partition, ReadOptions,
+    Record, TopicPartition, TransactionStatus,
 };
 use story::Files;
 
@@ -37,12 +37,13 @@ struct Shown {
 }
 
 /// What can be asked without writing a frame.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, Default, PartialEq, Eq)]
 struct Answers {
     bounds: Vec<String>,
     offsets: Vec<Option<u64>>,
     fates: Vec<TransactionStatus>,
     open: String,
+    producers: Vec<Vec<ActiveProducer>>,
 }
 
 fn golden(name: &str) -> Files {
@@ -95,12 +96,13 @@ fn read(partition: &Partition, committed: bool, file: &str) -> Result<(Vec<Known
 }
 
 fn ask(engine: &Engine) -> Answers {
-    let mut answers = Answers { bounds: Vec::new(), offsets: Vec::new(), fates: Vec::new(), open: String::new() };
+    let mut answers = Answers::default();
     let groups = ["billing", "shipping", "readers"]
         .map(|group| ConsumerOptions::new().group(group).isolation(Isolation::ReadUncommitted))
         .map(|options| engine.consumer(options).unwrap());
     for partition in partitions(engine) {
         answers.bounds.push(format!("{}-{} {:?}", partition.topic(), partition.number(), partition.bounds()));
+        answers.producers.push(partition.producers().unwrap());
         let place = TopicPartition::new(partition.topic().to_string(), partition.number());
         answers.offsets.extend(groups.iter().map(|group| group.committed(&place).unwrap()));
     }

@@ -9,7 +9,7 @@ use crate::format::batch::{Batch, BatchBuilder};
 use crate::io::clock::wall_ms;
 use crate::journal::Ticket;
 use crate::partition::{self, Records};
-use crate::types::{Appended, Bounds, Offset, Timestamp};
+use crate::types::{ActiveProducer, Appended, Bounds, Offset, Timestamp};
 
 impl BatchBuilder {
     /// The time for records that carry none, as producers read it: milliseconds since 1970; -1, no time at all, where a
@@ -156,6 +156,45 @@ impl Partition {
     /// As `offset_at`.
     pub fn max_timestamp(&self) -> Result<Option<(Offset, Timestamp)>> {
         self.open.inner.max_timestamp(&self.partition)
+    }
+
+    /// The producers that are active here, in the order of their ids: whoever's batches would be known again if they
+    /// were repeated, and whoever has a transaction open here. What Kafka's DescribeProducers (KIP-664) answers and
+    /// `kafka-transactions.sh describe-producers` shows, to find who holds the last stable offset back.
+    ///
+    /// A raw identity without a transactional id is forgotten after a day without a batch, counted while the log is
+    /// open; one with a transactional id when that is deleted or gets another producer id. A `Producer` is never among
+    /// them, and a `TransactionalProducer` only while a transaction of its streams: nobody repeats their batches. The
+    /// answer is of this moment, whether or not what it speaks of is durable or visible yet; each producer is as it was
+    /// at one moment of the call. Where there are many, appends are held up for a few hundred of them at a time.
+    ///
+    /// ```
+    /// # let dir = tempfile::tempdir().unwrap();
+    /// use std::time::Duration;
+    /// use oncelog::{Batch, Engine, Outcome, Record, TopicOptions};
+    /// let engine = Engine::open(dir.path())?;
+    /// engine.create_topic("events", TopicOptions::new())?;
+    /// let events = engine.partition("events", 0)?;
+    /// let identity = engine.init_producer(Some("broker-7"), Duration::from_secs(60), None)?;
+    /// let mut batch = Batch::builder();
+    /// batch.push(&Record::new(b"one"), 1_700_000_000_000)?;
+    /// batch.push(&Record::new(b"two"), 1_700_000_000_005)?;
+    /// batch.producer(identity, 0).transactional(true);
+    /// events.append(&batch.build()?)?.wait()?;
+    ///
+    /// let active = events.producers()?[0];
+    /// assert_eq!((active.identity, active.last_sequence), (identity, Some(1)));
+    /// assert_eq!(active.last_timestamp, Some(1_700_000_000_005));
+    /// assert_eq!(active.transaction_start_offset, Some(0));
+    /// engine.end_transaction(identity, Outcome::Commit)?;
+    /// assert_eq!(events.producers()?[0].transaction_start_offset, None);
+    /// # Ok::<(), oncelog::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// `UnknownTopicOrPartition` once the topic is deleted; `Closed`, `Forked`.
+    pub fn producers(&self) -> Result<Vec<ActiveProducer>> {
+        self.open.inner.active_producers(&self.partition)
     }
 
     /// The first offset, the last stable one and the end, as readers see them now; in a forked child as they were when

@@ -7,8 +7,14 @@ use std::time::Duration;
 use super::Inner;
 use crate::error::Result;
 use crate::limits::ENTRIES_PER_HOLD;
-use crate::state::Fate;
-use crate::types::{Identity, Lsn, OpenTransaction, TopicPartition, TransactionNumber, TransactionStatus};
+use crate::partition::Partition;
+use crate::state::{ActiveFrom, Fate};
+use crate::types::{
+    ActiveProducer, Identity, Lsn, OpenTransaction, TopicPartition, TransactionNumber, TransactionStatus,
+};
+
+/// Of each the entry of its batches is looked at, its transaction, and where that begins.
+const PRODUCERS_PER_HOLD: usize = ENTRIES_PER_HOLD / 3;
 
 /// Somebody whose transaction may be open in memory only: a transactional producer.
 pub trait Transacting: Send + Sync {
@@ -66,6 +72,25 @@ impl Inner {
         };
         // Opened for reading, there is nobody who flushes.
         Ok((status, self.refused.is_none().then_some(lsn)))
+    }
+
+    /// The producers that are active in a partition, by their ids. Each is as it was at one moment of the call, and who
+    /// was active all along is among them.
+    pub fn active_producers(&self, partition: &Partition) -> Result<Vec<ActiveProducer>> {
+        self.check_open()?;
+        if partition.is_deleted() {
+            return Err(partition.gone());
+        }
+        let instance = partition.instance();
+        let mut all = BTreeMap::new();
+        let mut next = Some(ActiveFrom::Batches(0));
+        while let Some(from) = next {
+            let mut page = Vec::with_capacity(PRODUCERS_PER_HOLD);
+            let look = |producer| page.push(producer);
+            next = self.journal.look(|state, _| state.active_in(instance, from, PRODUCERS_PER_HOLD, look));
+            all.extend(page.iter().map(|producer| (producer.identity.producer_id, *producer)));
+        }
+        Ok(all.into_values().collect())
     }
 
     /// All transactions that are open in the log, in the order in which they began.

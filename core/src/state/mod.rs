@@ -4,6 +4,7 @@
 //! names a topic, partition or producer that is not there changes nothing. All refusing is done by the checks, which
 //! change nothing, before a frame gets its place.
 
+mod active;
 pub mod catalog;
 pub mod cuts;
 mod entries;
@@ -19,6 +20,7 @@ mod tests;
 pub mod transactions;
 mod undecided;
 
+pub use active::ActiveFrom;
 pub use catalog::{Topic, durability_number};
 pub use cuts::{Cut, cut_behind};
 pub use identities::{Ending, Opening};

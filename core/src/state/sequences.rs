@@ -157,6 +157,11 @@ impl Sequences {
         self.table.get(*self.by_key.get(&(producer_id, instance))?)
     }
 
+    /// The ids of a partition's producers from an id on.
+    pub fn in_partition(&self, instance: Instance, from: i64) -> impl Iterator<Item = i64> {
+        self.by_instance.range((instance, from)..=(instance, i64::MAX)).map(|(_, id)| *id)
+    }
+
     /// The verdict on the next batch of a registered producer. `fence` is the registration's epoch: an older batch is
     /// stale even where the partition has not heard of it yet, repetitions included.
     pub fn check(&self, instance: Instance, batch: &BatchHeader, fence: i16) -> Result<Verdict> {

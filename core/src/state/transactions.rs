@@ -202,6 +202,12 @@ impl Transactions {
         spans.map(|span| Span { instance: span.instance, first: span.first, end: span.end })
     }
 
+    /// The numbers of the open transactions in a partition from a number on.
+    pub fn numbers_in(&self, instance: Instance, from: TransactionNumber) -> impl Iterator<Item = TransactionNumber> {
+        let of = self.spans_by_instance.range((instance, from)..=(instance, TransactionNumber::MAX));
+        of.map(|(_, number)| *number)
+    }
+
     /// The open transactions in a partition: producer id and offset of the first record.
     pub fn in_partition(&self, instance: Instance) -> impl Iterator<Item = (i64, Offset)> {
         let of = self.spans_by_instance.range((instance, 0)..=(instance, TransactionNumber::MAX));

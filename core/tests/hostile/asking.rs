@@ -58,6 +58,7 @@ fn look(partition: &Partition) {
         end(partition.offset_at(timestamp));
     }
     end(partition.max_timestamp());
+    end(partition.producers());
 }
 
 /// Reads to the end: each read goes on, each record lies behind the one before.

@@ -5,6 +5,7 @@
 
 mod limits;
 mod native;
+mod producers;
 mod raw;
 mod reopening;
 mod segments;

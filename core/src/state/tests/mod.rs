@@ -1,5 +1,6 @@
 //! What the tests of the state share: a small log that checks, places and applies like the engine.
 
+mod active;
 mod catalog;
 mod decisions;
 mod producers;

@@ -15,7 +15,7 @@ use super::case::{number, text};
 use super::said::{self, Ids};
 
 /// What is asked of a broker and has no call here, with the reason.
-pub const NOT_ASKED: [(&str, &str); 13] = [
+pub const NOT_ASKED: [(&str, &str); 12] = [
     ("add_partitions", "older protocol"),
     ("add_offsets", "older protocol"),
     ("write_txn_marker", "no markers"),
@@ -27,7 +27,6 @@ pub const NOT_ASKED: [(&str, &str); 13] = [
     ("sync_group", "a later part"),
     ("heartbeat", "a later part"),
     ("leave_group", "a later part"),
-    ("describe_producers", "a later part"),
     ("api_versions", "older protocol"),
 ];
 
@@ -58,6 +57,7 @@ impl Coordinator<'_> {
             "offset_commit" => self.commit_each(input),
             "offset_fetch" => self.committed(input),
             "describe_transaction" => or_error(self.describe(input)),
+            "describe_producers" => or_error(self.producers(input)),
             other => panic!("a broker does not know {other}"),
         };
         (said, None)
@@ -123,6 +123,18 @@ impl Coordinator<'_> {
         let partitions: Vec<_> = partitions.keys().map(|p| format!("{}/{}", p.topic, p.partition)).collect();
         let id = self.ids.name(identity.producer_id);
         Ok(said::described("Ongoing", &id, identity.epoch.into(), timeout, &partitions))
+    }
+
+    fn producers(&mut self, input: &Value) -> Result<String> {
+        let partition = self.engine.partition(text(input, "topic"), number(input, "partition") as u32)?;
+        let said = partition.producers()?.into_iter().map(|producer| {
+            let id = self.ids.name(producer.identity.producer_id);
+            let sequence = producer.last_sequence.map_or(-1, i64::from);
+            let open = producer.transaction_start_offset.map_or(-1, |offset| offset as i64);
+            let timed = producer.last_timestamp.is_some();
+            said::producing(&id, producer.identity.epoch.into(), sequence, timed, open)
+        });
+        Ok(said::producers(said.collect()))
     }
 }
 

@@ -166,10 +166,10 @@ impl Said {
         for producer in out["producers"].as_array().into_iter().flatten() {
             let id = self.ids.name(number(producer, "pid"));
             let open = self.without_markers(&partition, number(producer, "current_txn_start"));
-            said.push(producing(&id, number(producer, "epoch"), number(producer, "last_sequence"), open));
+            let timed = producer["last_timestamp_is_set"] == true;
+            said.push(producing(&id, number(producer, "epoch"), number(producer, "last_sequence"), timed, open));
         }
-        said.sort();
-        format!("NONE {}", said.join(", "))
+        producers(said)
     }
 }
 
@@ -179,8 +179,16 @@ pub fn described(state: &str, id: &str, epoch: i64, timeout_ms: i64, partitions:
 }
 
 /// What a partition knows of a producer.
-pub fn producing(id: &str, epoch: i64, sequence: i64, open: i64) -> String {
-    format!("{id} epoch={epoch} sequence={sequence} open={open}")
+pub fn producing(id: &str, epoch: i64, sequence: i64, timed: bool, open: i64) -> String {
+    let time = if timed { "" } else { " without a time" };
+    format!("{id} epoch={epoch} sequence={sequence} open={open}{time}")
+}
+
+/// What a partition knows of all its producers.
+pub fn producers(mut said: Vec<String>) -> String {
+    said.sort();
+    let producers = said.join(", ");
+    format!("NONE producers: {}", if said.is_empty() { "none" } else { &producers })
 }
 
 /// One result per partition.
