@@ -69,7 +69,7 @@ impl Producer {
             None => Promise::kept(Kind::Plain(Batches::default())),
             Some(name) => engine
                 .open_producer(Some(&name), 0, None)?
-                .map(|(identity, reached)| Kind::Named(Frames::new(name, identity, reached))),
+                .map(|(identity, reached)| Kind::Named(Box::new(Frames::new(name, identity, reached)))),
         };
         let engine = engine.clone();
         Ok(kind.map(|kind| Self::with(open, &options, kind)).ticket(&engine))
@@ -387,7 +387,7 @@ struct State {
 
 enum Kind {
     Plain(Batches),
-    Named(Frames),
+    Named(Box<Frames>),
 }
 
 impl Kind {
