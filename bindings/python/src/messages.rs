@@ -5,6 +5,7 @@
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use oncelog::io::fork;
 use oncelog::io::sync::Mutex;
 use oncelog::{Log, LogLevel};
 use pyo3::prelude::*;
@@ -12,6 +13,8 @@ use pyo3::sync::PyOnceLock;
 
 /// Messages kept while nobody calls; older ones give way.
 const KEPT: usize = 1000;
+/// Queues, one for each generation of forks. Children this deep share one with an ancestor.
+const GENERATIONS: usize = 64;
 
 struct Message {
     /// A forked child inherits what its parent will tell.
@@ -21,8 +24,14 @@ struct Message {
 }
 
 static WAITING: AtomicBool = AtomicBool::new(false);
-static MESSAGES: Mutex<VecDeque<Message>> = Mutex::new(VecDeque::new());
+static MESSAGES: [Mutex<VecDeque<Message>>; GENERATIONS] = [const { Mutex::new(VecDeque::new()) }; GENERATIONS];
 static LOGGER: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+
+/// What this process has to tell. A forked child has another queue than its parent, whose lock may be held for ever
+/// there: the child's own logs have something to say too.
+fn messages() -> &'static Mutex<VecDeque<Message>> {
+    &MESSAGES[fork::generation() as usize % GENERATIONS]
+}
 
 /// Takes the messages of any engine.
 pub struct Queue;
@@ -35,7 +44,7 @@ impl Log for Queue {
             LogLevel::Info => 20,
             _ => 10,
         };
-        let mut messages = MESSAGES.lock();
+        let mut messages = messages().lock();
         if messages.len() == KEPT {
             messages.pop_front();
         }
@@ -54,8 +63,8 @@ pub fn deliver(py: Python<'_>) {
 
 #[cold]
 fn deliver_all(py: Python<'_>) {
-    // Tried only: in a forked child it may be held for ever, and whoever holds it comes here again.
-    let Some(mut messages) = MESSAGES.try_lock() else { return };
+    // Tried only: whoever holds it comes here again.
+    let Some(mut messages) = messages().try_lock() else { return };
     WAITING.store(false, Ordering::Relaxed);
     let messages = std::mem::take(&mut *messages);
     let own = std::process::id();

@@ -195,6 +195,45 @@ print("fine")
     )
 
 
+def test_children_open_logs_of_their_own_while_the_parent_has_much_to_say(script: Script) -> None:
+    """The engine's thread hands over many messages in one go, each under a lock that a child forked meanwhile finds held
+    for ever; the child's own log has something to say too."""
+    check(
+        script,
+        """
+stop = threading.Event()
+stale = engine.init_producer()
+newer = oncelog.Batch(producer=oncelog.Identity(stale.producer_id, stale.epoch + 1), base_sequence=0)
+newer.add(b"v")
+engine.partition("t", 0).append(newer).result()
+late = oncelog.Batch(producer=stale, base_sequence=0)
+late.add(b"v")
+def run_into_the_fence():
+    while not stop.is_set():
+        try:
+            partition.append(late).result()
+        except oncelog.StaleEpochError:
+            pass
+running = threading.Thread(target=run_into_the_fence, daemon=True)
+running.start()
+for n in range(60):
+    pid = os.fork()
+    if pid == 0:
+        status = 1
+        try:
+            with oncelog.open(f"child {n}") as own:
+                own.create_topic("t")
+            status = 0
+        finally:
+            os._exit(status)
+    reap(pid)
+stop.set()
+running.join()
+print("fine")
+""",
+    )
+
+
 def test_the_child_may_open_the_log_when_its_parent_has_closed_it(script: Script) -> None:
     check(
         script,
@@ -238,7 +277,7 @@ def pool_of(context: Any) -> Iterator[Any]:
 
 if multiprocessing.parent_process() is not None:
     # Children that are not forked by the tests themselves begin here.
-    limit.start(60, 60)
+    limit.start(400, 400)
 
 
 def work(path: str, inherited: Any, number: int) -> str:
@@ -324,7 +363,7 @@ def test_what_a_child_has_sent_is_written_before_it_ends(tmp_path: Path, method:
     context: Any = multiprocessing.get_context(method)
     child = context.Process(target=leave_a_record_behind, args=(str(tmp_path / "log"),))
     child.start()
-    child.join(60)
+    child.join()
     assert child.exitcode == 0
     with oncelog.open(tmp_path / "log") as engine:
         assert engine.partition("t", 0).bounds().end == 1
