@@ -30,6 +30,8 @@ with tempfile.TemporaryDirectory() as directory, oncelog.open(directory, keep_ra
     bounds = invoices.bounds()
     stable = f"{bounds.stable} of {bounds.end} records stable"
     print(f"before the end: {stable}, {transaction.transactional_id} holds them back")
+    (active,) = invoices.producers()
+    print(f"its last batch: up to sequence {active.last_sequence}, from offset {active.transaction_start_offset} on")
 
     identity = engine.end_transaction(identity, "commit")
     bounds, offset = invoices.bounds(), engine.consumer(group=GROUP.group).committed(("orders", 0))

@@ -89,6 +89,31 @@ impl Partition {
         found.map(|(offset, timestamp)| values::offset_and_timestamp(py, offset, timestamp)).transpose()
     }
 
+    /// The producers that are active here, in the order of their ids: whoever's batches would be known again if they
+    /// were repeated, and whoever has a transaction open here. What Kafka's DescribeProducers answers, to find who
+    /// holds the last stable offset back.
+    ///
+    /// A raw identity without a transactional id is forgotten after a day without a batch, counted while the log is
+    /// open; one with a transactional id when that is deleted or gets another producer id. A `Producer` is never among
+    /// them, and a `TransactionalProducer` only while a transaction of its streams: nobody repeats their batches. The
+    /// answer is of this moment, whether or not what it speaks of is durable or visible yet.
+    ///
+    /// >>> with oncelog.open("shop.log") as engine:
+    /// ...     engine.create_topic("orders")
+    /// ...     shop = engine.init_producer("shop")
+    /// ...     batch = oncelog.Batch(producer=shop, base_sequence=0, transactional=True)
+    /// ...     batch.add(b"42", timestamp_ms=1_700_000_000_000)
+    /// ...     _ = engine.partition("orders", 0).append(batch).result()
+    /// ...     (active,) = engine.partition("orders", 0).producers()
+    /// ...     active.identity == shop, active.last_sequence, active.last_timestamp, active.transaction_start_offset
+    /// (True, 0, 1700000000000, 0)
+    ///
+    /// Raises UnknownTopicOrPartitionError once the topic is deleted.
+    fn producers<'py>(&self, py: Python<'py>) -> PyResult<Vec<Bound<'py, PyAny>>> {
+        let active = py.detach(|| self.core.producers()).raise()?;
+        active.iter().map(|producer| values::active_producer(py, producer)).collect()
+    }
+
     /// The first offset, the last stable one and the end, as readers see them now.
     fn bounds<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         values::bounds(py, self.core.bounds())

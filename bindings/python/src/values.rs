@@ -24,6 +24,7 @@ impl Class {
     }
 }
 
+static ACTIVE_PRODUCER: Class = Class::new("ActiveProducer");
 static BOUNDS: Class = Class::new("Bounds");
 static COMMITTED: Class = Class::new("Committed");
 static CONSUMER_LAG: Class = Class::new("ConsumerLag");
@@ -112,6 +113,11 @@ pub fn open_transaction<'py>(py: Python<'py>, open: &oncelog::OpenTransaction) -
     let (identity, timeout) = (identity(py, open.identity)?, open.timeout.map(|timeout| timeout.as_secs_f64()));
     let fields = (open.number, &open.transactional_id, identity, open.since, timeout, open.raw, partitions);
     OPEN_TRANSACTION.make(py, fields)
+}
+
+pub fn active_producer<'py>(py: Python<'py>, active: &oncelog::ActiveProducer) -> PyResult<Bound<'py, PyAny>> {
+    let identity = identity(py, active.identity)?;
+    ACTIVE_PRODUCER.make(py, (identity, active.last_sequence, active.last_timestamp, active.transaction_start_offset))
 }
 
 /// How a transaction stands, as a word.

@@ -243,6 +243,8 @@ async def test_raw_identities_send_and_end_their_transactions(tmp_path: Path) ->
         batch = oncelog.Batch(producer=identity, base_sequence=0, transactional=True, compression="gzip")
         batch.add(b"v")
         await engine.partition("t", 0).append(batch)
+        (active,) = engine.partition("t", 0).producers()
+        assert (active.identity, active.last_sequence, active.transaction_start_offset) == (identity, 0, 0)
         await engine.send_offsets(identity, oncelog.GroupMetadata("g"), {("t", 0): 1})
         following = await engine.end_transaction(identity, "commit")
         assert following == (identity.producer_id, identity.epoch + 1)

@@ -188,6 +188,7 @@ def test_every_call_after_the_close_says_closed(oncelog_engine: oncelog.Engine, 
         lambda: partition.read(oncelog.Place(1, 1, 0)),
         lambda: partition.offset_at(0),
         partition.max_timestamp,
+        partition.producers,
     ]
     for call in calls:
         with pytest.raises(oncelog.ClosedError):

@@ -25,6 +25,7 @@ SAID = {
     "broker": (
         "sent again: a duplicate of offset 0\n"
         "before the end: 0 of 1 records stable, shop holds them back\n"
+        "its last batch: up to sequence 0, from offset 0 on\n"
         "the end: committed, 1 of 1 records stable, offset committed: 7\n"
         "left behind: aborted, its owner hears StaleEpoch\n"
     ),

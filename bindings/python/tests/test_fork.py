@@ -63,6 +63,7 @@ if pid == 0:
         lambda: consumer.position(("t", 0)), lambda: consumer.lag(("t", 0)), consumer.rewind,
         lambda: partition.read(0), lambda: partition.append(batch),
         lambda: partition.offset_at(0), partition.max_timestamp, lambda: partition.read(oncelog.Place(1, 1, 0)),
+        partition.producers,
         engine.init_producer, lambda: engine.end_transaction(identity, "abort"), lambda: engine.abort_transaction(1),
         lambda: engine.send_offsets(identity, oncelog.GroupMetadata("g"), {("t", 0): 1}),
         lambda: engine.transaction_status(1), engine.describe_transactions,

@@ -74,6 +74,31 @@ def test_a_raw_transaction_commits_batches_and_offsets_together_and_raises_the_e
     assert engine.partition("t", 0).read(0).values() == [b"a"]
 
 
+def test_producers_are_told_by_their_last_batch_and_their_open_transaction(engine: oncelog.Engine) -> None:
+    partition = engine.partition("t", 0)
+    assert partition.producers() == []
+    shop, other = engine.init_producer("shop"), engine.init_producer()
+    append(engine, batch(shop, 0, b"a"))
+    timed = oncelog.Batch(producer=other, base_sequence=0)
+    for timestamp in (2_000, 1_000):
+        timed.add(b"b", timestamp_ms=timestamp)
+    append(engine, timed)
+    first, second = partition.producers()
+    assert isinstance(first, oncelog.ActiveProducer) and first.last_timestamp is not None
+    assert (first.identity, first.last_sequence, first.transaction_start_offset) == (shop, 0, 0)
+    assert second == oncelog.ActiveProducer(other, 1, 2_000, None)
+    engine.end_transaction(shop, "commit")
+    assert partition.producers() == [first._replace(transaction_start_offset=None), second], "there is no marker"
+    with engine.transactional_producer("bulk", transaction_buffer=0).begin_transaction() as transaction:
+        transaction.send("t", b"c", partition=0)
+        (*_, bulk) = partition.producers()
+        assert (bulk.last_sequence, bulk.last_timestamp, bulk.transaction_start_offset) == (None, None, 3)
+    assert len(partition.producers()) == 2
+    engine.delete_topic("t")
+    with pytest.raises(oncelog.UnknownTopicOrPartitionError):
+        partition.producers()
+
+
 def test_a_newer_identity_fences_the_older_and_aborts_what_it_left_open(engine: oncelog.Engine) -> None:
     older = engine.init_producer("shop")
     append(engine, batch(older, 0, b"left"))

@@ -93,6 +93,7 @@ from ._oncelog import (
 )
 from ._oncelog import VERSION as __version__
 from ._types import (
+    ActiveProducer,
     Bounds,
     Committed,
     ConsumerLag,
@@ -115,6 +116,7 @@ from ._types import (
 logging.getLogger("oncelog").addHandler(logging.NullHandler())
 
 __all__ = [
+    "ActiveProducer",
     "Appended",
     "ArgumentError",
     "Batch",

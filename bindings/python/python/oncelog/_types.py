@@ -134,6 +134,23 @@ class OpenTransaction(NamedTuple):
     """The partitions that hold records of it, with the offset of the first: the stable offset there is no greater."""
 
 
+class ActiveProducer(NamedTuple):
+    """A producer that is active in a partition: what Kafka's DescribeProducers (KIP-664) tells of one. There are no
+    markers here, so a coordinator epoch has no meaning and is left out, and the end of a transaction changes nothing of
+    what its last batch left."""
+
+    identity: Identity
+    """The producer id, and the epoch of its last batch in this partition."""
+    last_sequence: int | None
+    """Sequence of the last record of that batch; `None` for a `TransactionalProducer`, whose batches have no sequence.
+    """
+    last_timestamp: int | None
+    """The greatest timestamp of that batch, milliseconds since 1970, as its sender gave it, or the time of the append
+    where the topic has that; `None` if it has none, and for a `TransactionalProducer`."""
+    transaction_start_offset: int | None
+    """Offset of the first record here of the transaction that it has open; `None` if it has none open here."""
+
+
 class Lost(NamedTuple):
     """A torn tail that was cut. Nothing in it had been acknowledged at level "disk"."""
 

@@ -43,6 +43,7 @@ from ._errors import BusyError
 from ._loop import hub
 from ._oncelog import Appended, Batch, Record, Records, Ticket
 from ._types import (
+    ActiveProducer,
     Bounds,
     Committed,
     GroupMetadata,
@@ -323,6 +324,10 @@ class Partition:
     def max_timestamp(self) -> OffsetAndTimestamp | None:
         """The greatest timestamp there is, with the offset of the first record that has it."""
         return self._core.max_timestamp()
+
+    def producers(self) -> list[ActiveProducer]:
+        """The producers that are active here, in the order of their ids."""
+        return self._core.producers()
 
     def bounds(self) -> Bounds:
         """The first offset, the last stable one and the end."""
