@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use super::{Inner, Settings};
+use super::{Inner, Promise, Settings};
 use crate::error::{ErrorKind, Result};
 use crate::format::batch::Batch;
 use crate::format::record::Record;
@@ -209,4 +209,23 @@ fn one_hold_takes_in_a_thousand_partitions_and_the_topic_is_there_with_the_last(
     }
     assert!(inner.hub.topic("half").is_none());
     assert_eq!(inner.hub.partitions().len(), 4_000, "what was taken in of a topic that is gone goes with it");
+}
+
+#[test]
+fn who_asked_for_a_flush_while_the_log_closed_is_answered() {
+    let world = World::new(7);
+    let inner = open(&world);
+    inner.create_topic("t", &TopicOptions::new()).unwrap().wait().unwrap();
+    let partition = inner.topic("t").unwrap().partitions[0].clone();
+    inner.append(&partition, batch("x").framed(), None, true).unwrap();
+    inner.close().unwrap();
+    // What a flush promises that had found the log open and looks at its last frame only now.
+    let last = inner.journal.look(|_, last| last);
+    assert!(last > inner.journal.durable_lsn(), "the close's last word is not flushed for itself");
+    let promise = || Promise::durable(last, ()).ticket(&inner);
+    promise().wait().unwrap();
+    assert_eq!(promise().try_wait().unwrap(), Some(()));
+    let (tell, hear) = std::sync::mpsc::channel();
+    promise().on_done(move |answer| tell.send(answer).unwrap());
+    hear.try_recv().expect("called back at once").unwrap();
 }

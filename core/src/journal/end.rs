@@ -13,8 +13,10 @@ use crate::types::{Durability, Lsn};
 pub const OPEN: u8 = 0;
 /// Only the journal itself places frames: its last checkpoint, its last mark.
 pub const CLOSING: u8 = 1;
-/// Nobody places, writes or flushes anything.
+/// Nobody places, writes or flushes anything but what slipped in before.
 pub const SHUT: u8 = 2;
+/// That is flushed too, or never will be.
+pub const ENDED: u8 = 3;
 
 const LOOK_AGAIN: u64 = 1_000_000;
 
@@ -22,7 +24,15 @@ impl<F: Fold> Journal<F> {
     /// True once nothing is written any more. Who parks looks here after noting the event and before parking: the door
     /// is shut before the event happens for the last time.
     pub(super) fn is_shut(&self) -> bool {
-        self.door.load(Ordering::SeqCst) == SHUT
+        self.door.load(Ordering::SeqCst) >= SHUT
+    }
+
+    /// True once nothing comes any more: who finds a frame short of its level now need not wait for it. What callers
+    /// placed was flushed before the door was shut, or a failure is known; what slipped in was flushed since. That
+    /// leaves the journal's own last words, which hold nothing of anybody's: a flush that was asked for while the log
+    /// closed may wait for them.
+    pub(super) fn is_ended(&self) -> bool {
+        self.door.load(Ordering::SeqCst) == ENDED
     }
 
     /// The answer to a frame that comes too late.
@@ -92,9 +102,10 @@ impl<F: Fold> Journal<F> {
     pub fn end(&self, known: Lsn) -> Result<Option<(Lsn, Place)>> {
         let (segment, next_lsn, end) = {
             let core = self.core.lock();
-            if self.door.swap(SHUT, Ordering::SeqCst) == SHUT {
+            if self.is_shut() {
                 return Ok(None);
             }
+            self.door.store(SHUT, Ordering::SeqCst);
             let (next_lsn, end) = core.next();
             (core.segment.clone(), next_lsn, end)
         };
@@ -113,6 +124,10 @@ impl<F: Fold> Journal<F> {
                 self.machine.park.park(&self.progress, self.progress.seen(), Some(soon));
             }
         }
+        {
+            let _core = self.core.lock();
+            self.door.store(ENDED, Ordering::SeqCst);
+        }
         self.progress.happen();
         result.map(|()| slipped_in)
     }
@@ -121,7 +136,7 @@ impl<F: Fold> Journal<F> {
     fn reach_last(&self, last: Lsn) -> Result<()> {
         loop {
             let seen = self.progress.seen();
-            if let Some(reached) = self.reached(last, Durability::Disk) {
+            if let Some(reached) = self.reached_by(self.durable_lsn(), last, Durability::Disk) {
                 return reached;
             }
             let led = if self.written_lsn() < last { self.lead_write()? } else { self.lead_flush()? };

@@ -294,11 +294,19 @@ impl<F: Fold> Journal<F> {
     /// Whether a frame has met its level; an error if it never will.
     #[inline]
     pub fn reached(&self, lsn: Lsn, level: Durability) -> Option<Result<()>> {
-        let at = match level {
+        self.reached_by(self.met(level), lsn, level).or_else(|| {
+            // Looked at again: it may have been flushed since, or have failed.
+            self.is_ended().then(|| self.reached_by(self.met(level), lsn, level).unwrap_or(Ok(())))
+        })
+    }
+
+    /// The last frame that has met a level.
+    #[inline]
+    pub(super) fn met(&self, level: Durability) -> Lsn {
+        match level {
             Durability::Disk => self.durable_lsn(),
             Durability::Os | Durability::Memory => self.written_lsn(),
-        };
-        self.reached_by(at, lsn, level)
+        }
     }
 
     /// The same at a moment when everything up to `at` had met the level.
@@ -328,11 +336,8 @@ impl<F: Fold> Journal<F> {
             if let Some(reached) = self.reached(lsn, level) {
                 return reached.map(|()| true);
             }
-            if self.is_shut() {
-                // It was flushed before the door was shut, or never will be.
-                return self.reached(lsn, level).unwrap_or_else(|| Err(self.indeterminate())).map(|()| true);
-            }
-            let led = if self.written_lsn() < lsn { self.lead_write()? } else { self.lead_flush()? };
+            // Once the door is shut only the end leads, and wakes whoever parked.
+            let led = !self.is_shut() && if self.written_lsn() < lsn { self.lead_write()? } else { self.lead_flush()? };
             if led || (self.written_lsn() < lsn && self.machine.park.spin(&self.progress, seen)) {
                 continue;
             }

@@ -217,12 +217,14 @@ impl<F: Fold> Journal<F> {
     fn take_ready(&self) -> Vec<(Call, Result<()>)> {
         let mut ready = Vec::new();
         let mut enlisted = self.enlisted.lock();
-        // One moment for all: with what is written meanwhile, the second could be ready when the first was not.
+        // One moment for all: with what is written meanwhile, the second could be ready when the first was not. After
+        // the end nothing moves any more.
+        let ended = self.is_ended();
         let (durable, written) = (self.durable_lsn(), self.written_lsn());
         let at = |level| if level == Durability::Disk { durable } else { written };
         let reached = |e: &Enlisted| match planted(Bug::CallsOfManyMoments) {
             true => self.reached(e.lsn, e.level),
-            false => self.reached_by(at(e.level), e.lsn, e.level),
+            false => self.reached_by(at(e.level), e.lsn, e.level).or_else(|| ended.then_some(Ok(()))),
         };
         let waiting = enlisted.drain(..).filter_map(|e| match reached(&e) {
             Some(result) => {
