@@ -4,7 +4,7 @@
 mod model;
 
 use model::oracle::{Loss, Observation, PartitionSeen, TopicSeen, i8_retry_finds_original, recovered};
-use model::raw::Holder;
+use model::raw::{Holder, Last, Pending};
 use model::{Answer, Cell, Fate, History, OpId, Part, TopicState, Verdict, sequence_after};
 use oncelog::{Appended, Bounds, Durability, ErrorKind, Identity, Offset, TopicId, TransactionStatus};
 
@@ -316,8 +316,9 @@ fn a_stable_offset_that_lags_and_an_isolation_that_hides_are_caught() {
     f.append(0, "a", Some(Durability::Disk));
     f.log.topics.get_mut("t").unwrap().partitions[0].bounds.stable = 0;
     f.log.topics.get_mut("t").unwrap().partitions[0].committed.clear();
-    f.caught(Loss::Kill, "I5");
     f.caught(Loss::Kill, "I6");
+    f.log.topics.get_mut("t").unwrap().partitions[0].bounds.stable = 1;
+    f.caught(Loss::Kill, "I5");
 }
 
 /// Two records of transaction 5, and, if it has an answer, its commit.
@@ -394,6 +395,71 @@ fn a_raw_transaction_is_forgotten_with_its_id_and_else_it_is_lost() {
     f.good(Loss::Cut);
     assert_eq!(f.history.ops[begun].fate, Fate::Kept);
     f.good(Loss::Kill);
+}
+
+/// A raw transaction that is kept, with a record and two offsets for one partition, and the log that shows all of it.
+fn kept() -> (Fixture, Holder, [OpId; 2]) {
+    let mut f = Fixture::new();
+    let cell = || Cell::Holder("gateway".into());
+    let open = Holder { open: 3, ..Holder::new(8) };
+    let id = f.history.begin("begin".into(), vec![], vec![(cell(), Some(open.text()))]);
+    f.history.ops[id].begins = Some(3);
+    f.history.acked(id, Durability::Disk, None, &[]).unwrap();
+    f.history.kept.insert(3);
+    let id = f.append(0, "a", Some(Durability::Disk));
+    f.history.ops[id].streamed = Some(3);
+    let offset = Cell::Offset("g".into(), "t".into(), 0);
+    let sent = ["5", "6"].map(|value| {
+        let op = f.history.begin(format!("send offset {value}"), vec![], vec![]);
+        f.history.acked(op, Durability::Os, None, &[]).unwrap();
+        let (cell, born, value) = (offset.clone(), f.topic, value.to_owned());
+        f.history.pending.push(Pending { op, number: 3, cell, born, value });
+        op
+    });
+    let p = &mut f.log.topics.get_mut("t").unwrap().partitions[0];
+    p.bounds.stable = 0;
+    p.committed.clear();
+    f.log.statuses.insert(3, TransactionStatus::Open);
+    f.log.holders.insert("gateway".into(), Some(open.text()));
+    f.log.offsets.insert(("g".into(), "t".into(), 0), None);
+    f.log.unstable.insert(("g".into(), "t".into(), 0));
+    f.log.pending.insert(3, [(offset, Some("6".to_owned()))].into());
+    (f, open, sent)
+}
+
+#[test]
+fn what_is_kept_is_open_after_an_opening_and_nothing_else_is() {
+    let (mut f, open, _) = kept();
+    f.good(Loss::Cut);
+    assert_eq!(f.history.holder("gateway"), Some(open));
+    f.good(Loss::Close);
+    f.log.topics.get_mut("t").unwrap().partitions[0].bounds.stable = 1;
+    f.caught(Loss::Close, "I6");
+    let (mut f, ..) = kept();
+    f.history.kept.clear();
+    f.caught(Loss::Cut, "I6");
+    let (mut f, open, _) = kept();
+    f.log.topics.get_mut("t").unwrap().partitions[0].bounds.stable = 1;
+    f.log.statuses.insert(3, TransactionStatus::Aborted);
+    f.log.holders.insert("gateway".into(), Some(open.decided(Last::Abort).text()));
+    f.caught(Loss::Cut, "I4");
+}
+
+#[test]
+fn what_is_pending_survives_as_far_as_its_level_promises() {
+    let lost = |f: &mut Fixture| {
+        f.log.pending.get_mut(&3).unwrap().values_mut().for_each(|value| *value = Some("5".into()));
+    };
+    let (mut f, _, [first, last]) = kept();
+    lost(&mut f);
+    f.good(Loss::Cut);
+    assert_eq!((f.history.ops[first].fate, f.history.ops[last].fate), (Fate::Kept, Fate::Lost));
+    let (mut f, ..) = kept();
+    lost(&mut f);
+    f.caught(Loss::Kill, "I1");
+    let (mut f, ..) = kept();
+    f.history.pending.clear();
+    f.caught(Loss::Cut, "I10");
 }
 
 #[test]

@@ -40,7 +40,8 @@ fn made_for(bug: Bug) -> Option<&'static str> {
         | Bug::PendingKeptAtAbort
         | Bug::PendingOverLater
         | Bug::EpochKeptAtTimeout
-        | Bug::RepeatedEndRaises => return None,
+        | Bug::RepeatedEndRaises
+        | Bug::KeptForEver => return None,
         // Their tests are models: tests/models.rs.
         Bug::EventBeforeBaton
         | Bug::NotifiedWithoutLock

@@ -121,5 +121,6 @@ fn faults() -> Vec<String> {
     let mut all: Vec<String> =
         calls.iter().flat_map(|call| kinds.map(|kind| format!("fault: {kind} at {call}"))).collect();
     all.extend(["crash", "kill", "damage", "page that lies after a failed sync"].map(str::to_owned));
+    all.push("raw transaction that outlives a life".to_owned());
     all
 }

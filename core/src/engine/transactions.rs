@@ -319,7 +319,8 @@ impl Inner {
                 self.transaction_begun();
             }
             if open.is_kept() || planted(Bug::OpenLeftOnReopen) {
-                self.watch_transaction(open.number, open.timeout_ms);
+                let timeout_ms = if planted(Bug::KeptForEver) { 0 } else { open.timeout_ms };
+                self.watch_transaction(open.number, timeout_ms);
                 continue;
             }
             match self.abort_open(open.number, cause) {

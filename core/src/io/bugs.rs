@@ -58,6 +58,8 @@ bugs! {
     EpochKeptAtTimeout,
     /// The end of a transaction that is repeated raises the epoch again.
     RepeatedEndRaises,
+    /// A raw transaction that is kept open over an opening has no timeout any more.
+    KeptForEver,
     /// The event of a write or flush moves before its baton is free.
     EventBeforeBaton,
     /// Waiters are notified while one of them may be between its last look and its sleep.

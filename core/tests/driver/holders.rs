@@ -47,6 +47,7 @@ impl Driver {
         engine.flush().map_err(|error| format!("I1: a flush after an opening: {error}"))?;
         let topics = engine.topics().map_err(|error| format!("I1: topics after an opening: {error}"))?;
         let topic = topics.first().map(|topic| topic.name.as_str());
+        let open = engine.describe_transactions().map_err(|error| format!("I6: what is open: {error}"))?;
         let mut held = Held::default();
         for cell in self.history.cells() {
             let Cell::Holder(name) = &cell else { continue };
@@ -55,7 +56,12 @@ impl Driver {
             let from = setters.iter().rposition(|(id, _)| self.history.ops[*id].fate == Fate::Kept);
             let mut may_be: Vec<Option<Holder>> = if from.is_none() { vec![None] } else { vec![] };
             let left = setters[from.unwrap_or(0)..].iter().map(|(_, text)| text.as_deref());
-            may_be.extend(left.map(|text| text.map(|text| Holder::parse(text).reopened())));
+            may_be.extend(left.map(|text| text.map(|text| Holder::parse(text).reopened(&self.history.kept))));
+            if let Some(told) = open.iter().find(|told| told.raw && told.transactional_id == *name) {
+                held.0.insert(name.clone(), Some(kept::holder(told, &may_be)?.text()));
+                continue;
+            }
+            may_be.retain(|held| held.is_none_or(|held| held.open == 0));
             let unknown = |h: &Holder| h.id == FRESH && h.last == Last::Nothing;
             let seen = match topic {
                 Some(topic) if !may_be.iter().flatten().any(unknown) => ask(engine, topic, &may_be)?,
@@ -90,15 +96,20 @@ impl Driver {
         Err(format!("I9: opening {name} answered {told:?}; it may have been held by {may_be:?}"))
     }
 
-    /// What was learned is part of the history from now on.
-    pub fn settle_holders(&mut self, (held, renewed): Held) -> Check {
+    /// What was learned is part of the history from now on; `opened` is when this life began.
+    pub fn settle_holders(&mut self, (held, renewed): Held, opened: u64) -> Check {
         self.raws.clear();
         for (name, holder) in self.history.holders() {
             let seen = held.get(&name).and_then(Option::as_deref).map(Holder::parse);
             if holder.open == 0 && holder.id != FRESH {
                 continue;
             }
-            let next = Holder { id: seen.map_or(holder.id, |seen| seen.id), ..holder.reopened() };
+            if self.history.kept.contains(&holder.open) {
+                self.goes_on(name, &holder, opened);
+                continue;
+            }
+            let reopened = holder.reopened(&self.history.kept);
+            let next = Holder { id: seen.map_or(holder.id, |seen| seen.id), ..reopened };
             self.issued.insert(next.id);
             let sets = vec![(Cell::Holder(name.clone()), Some(next.text()))];
             let id = self.history.begin(format!("{name} after an opening: {}", next.text()), vec![], sets);

@@ -208,7 +208,9 @@ impl Driver {
     /// One opening: the outer error is a violation, the inner one a planned fault.
     fn open_once(&mut self, loss: Loss) -> Result<Result<(), oncelog::Error>, String> {
         let visibility = if self.durable_only { Visibility::Durable } else { Visibility::Level };
-        let engine = match options(self.level).visibility(visibility).open_on(self.world.machine()) {
+        let (opened, keeps) = (self.now(), self.keeps && self.rng.chance(2, 3));
+        let options = options(self.level).visibility(visibility).keep_raw_transactions(keeps);
+        let engine = match options.open_on(self.world.machine()) {
             Ok(engine) => engine,
             Err(error) if self.armed && error.kind() != ErrorKind::Corrupt => return Ok(Err(error)),
             Err(error) if self.full && error.kind() == ErrorKind::Full => return Ok(Err(error)),
@@ -221,7 +223,8 @@ impl Driver {
             // What was left open cannot be aborted without room: it stays open, and goes when there is some.
             self.note("there is room for the aborts".into());
             self.world.set_capacity(None);
-            self.world.advance(2_000_000_000);
+            // Not so long that what is kept is past its time.
+            self.world.advance(1_500 * MILLISECOND);
             match engine.drive() {
                 Ok(()) => {}
                 Err(error) if self.armed => return Ok(Err(error)),
@@ -244,11 +247,13 @@ impl Driver {
             Err(fault) => return Err(fault),
         };
         seen.holders = held.0.clone();
+        self.observe_pending(&engine, &mut seen)?;
         recovered(&mut self.history, loss, &seen).map_err(|faults| faults.join("\n"))?;
-        self.settle_holders(held)?;
+        self.settle_holders(held, opened)?;
         self.check_places(&engine)?;
         self.life = Some(Life {
             engine,
+            keeps,
             plain: None,
             named: Vec::new(),
             transactional: Vec::new(),
@@ -256,6 +261,7 @@ impl Driver {
             readers: Vec::new(),
             unsettled: Vec::new(),
         });
+        self.check_raws(false)?;
         self.retry_all()?;
         Ok(Ok(()))
     }
@@ -281,6 +287,9 @@ impl Driver {
         let (before, after) = (format!("{:?}", intact.offsets), format!("{:?}", seen.offsets));
         if before != after {
             return Err(format!("I11: offsets without derived files: {after}, with: {before}"));
+        }
+        if (&intact.statuses, &intact.unstable) != (&seen.statuses, &seen.unstable) {
+            return Err("I11: without derived files transactions stand otherwise".into());
         }
         Ok(())
     }

@@ -71,10 +71,14 @@ pub fn observe(engine: &Engine, history: &History) -> Result<Observation, String
     for cell in history.cells() {
         let Cell::Offset(group, topic, partition) = cell else { continue };
         let exists = seen.topics.get(&topic).is_some_and(|t| (partition as usize) < t.partitions.len());
-        let told = match exists {
-            true => super::groups::committed(engine, &group, &topic, partition, Isolation::ReadCommitted)
-                .map_err(fail("committed"))?,
-            false => None,
+        let ask = |isolation| super::groups::committed(engine, &group, &topic, partition, isolation);
+        let told = match exists.then(|| ask(Isolation::ReadCommitted)) {
+            Some(Err(error)) if error.kind() == ErrorKind::UnstableOffsets => {
+                seen.unstable.insert((group.clone(), topic.clone(), partition));
+                ask(Isolation::ReadUncommitted).map_err(fail("committed"))?
+            }
+            Some(told) => told.map_err(fail("committed"))?,
+            None => None,
         };
         seen.offsets.insert((group, topic, partition), told);
     }
@@ -87,7 +91,8 @@ pub fn observe(engine: &Engine, history: &History) -> Result<Observation, String
             _ => {}
         }
     }
-    for number in history.ops.iter().filter(|op| op.counts()).filter_map(|op| op.begins) {
+    let commits = |op: &crate::model::Op| op.decides.filter(|(_, commit)| *commit).map(|(number, _)| number);
+    for number in history.ops.iter().filter(|op| op.counts()).filter_map(|op| op.begins.or(commits(op))) {
         let status = engine.transaction_status(number).map_err(fail("transaction_status"))?;
         seen.statuses.insert(number, status);
     }

@@ -5,6 +5,7 @@
 mod appends;
 mod groups;
 mod holders;
+mod kept;
 mod lives;
 mod look;
 mod places;
@@ -152,6 +153,8 @@ pub struct Reader {
 /// Everything that belongs to one opening of the log.
 pub struct Life {
     pub engine: Engine,
+    /// Raw transactions that begin in it stay open in the next one.
+    pub keeps: bool,
     pub plain: Option<(Producer, Option<Durability>)>,
     pub named: Vec<Named<Producer>>,
     pub transactional: Vec<Named<TransactionalProducer>>,
@@ -171,6 +174,8 @@ pub struct Driver {
     pub level: Durability,
     /// Readers see only what is durable in this run.
     pub durable_only: bool,
+    /// Some lives of this run keep raw transactions open for the next one.
+    pub keeps: bool,
     /// Where readers stand, with the record before it.
     pub places: Vec<(Part, Place, Vec<u8>)>,
     pub identities: Vec<Identity>,
@@ -224,6 +229,7 @@ impl Driver {
             pending: Vec::new(),
             level,
             durable_only: seed.is_multiple_of(5),
+            keeps: seed.is_multiple_of(3),
             places: Vec::new(),
             identities: Vec::new(),
             issued: BTreeSet::new(),

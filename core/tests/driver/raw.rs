@@ -191,6 +191,9 @@ impl Driver {
         let op = &mut self.history.ops[begun];
         (op.from, op.to, op.begins) = (from, to, Some(number).filter(|number| *number < UNTOLD));
         self.history.ops[id].behind = Some(begun);
+        if self.life().keeps {
+            self.history.kept.insert(number);
+        }
         let deadline = self.now() + TIMEOUT.as_nanos() as u64;
         self.raws.push(OpenRaw { name, identity: who, number, begun, deadline });
         Ok(number)
@@ -417,10 +420,12 @@ impl Driver {
         }
     }
 
-    /// The close aborts what is open.
+    /// The close aborts what is open, but for what is kept.
     pub fn close_raws(&mut self) {
         for open in std::mem::take(&mut self.raws) {
-            self.note_raw_abort(&open, "close");
+            if !self.history.kept.contains(&open.number) {
+                self.note_raw_abort(&open, "close");
+            }
         }
     }
 

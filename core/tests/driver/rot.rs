@@ -49,6 +49,9 @@ impl Driver {
         if sound.offsets != seen.offsets || sound.decisions != seen.decisions {
             return Err("rot in the newest checkpoint: the older one answers otherwise".into());
         }
+        if (&sound.statuses, &sound.unstable) != (&seen.statuses, &seen.unstable) {
+            return Err("rot in the newest checkpoint: by the older one transactions stand otherwise".into());
+        }
         Ok(())
     }
 

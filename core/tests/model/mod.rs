@@ -13,7 +13,7 @@
 pub mod oracle;
 pub mod raw;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use oncelog::{Durability, ErrorKind, Identity, Lsn, Offset, TopicId};
@@ -182,6 +182,8 @@ pub struct History {
     pub openings: BTreeMap<String, Vec<u64>>,
     /// Offsets that raw transactions sent, oldest first.
     pub pending: Vec<raw::Pending>,
+    /// Raw transactions that stay open when the log is opened again.
+    pub kept: BTreeSet<u64>,
     /// The step of the first Indeterminate answer of this life: nothing that begins after it may be acknowledged.
     pub poisoned: Option<u64>,
 }

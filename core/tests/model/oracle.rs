@@ -1,7 +1,7 @@
 //! The oracle: what a log that was opened again may show, given the history. One function per invariant; each returns
 //! what it saw, in words.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use oncelog::{Appended, Bounds, Durability, Offset, TransactionStatus};
 
@@ -40,14 +40,24 @@ pub struct Observation {
     pub topics: BTreeMap<String, TopicSeen>,
     /// What groups committed, for every partition that was asked about.
     pub offsets: BTreeMap<(String, String, u32), Option<Offset>>,
+    /// Those of them for which an open transaction will commit another offset.
+    pub unstable: BTreeSet<(String, String, u32)>,
     /// Positions of names, if they were asked.
     pub positions: BTreeMap<String, Option<u64>>,
     /// Transactions by number: committed or not. Forgotten ones are left out.
     pub decisions: BTreeMap<u64, bool>,
-    /// Raw transactions by number.
+    /// Raw transactions by number, and those that were to be committed.
     pub statuses: BTreeMap<u64, TransactionStatus>,
+    /// What groups have committed once a raw transaction that is open has committed what it has pending, by number.
+    pub pending: BTreeMap<u64, BTreeMap<Cell, Option<String>>>,
     /// Who holds each transactional id of raw transactions, if that was asked.
     pub holders: BTreeMap<String, Option<String>>,
+}
+
+impl Observation {
+    fn is_open(&self, number: u64) -> bool {
+        self.statuses.get(&number) == Some(&TransactionStatus::Open)
+    }
 }
 
 /// What speaks for each operation's survival, and what against it.
@@ -65,7 +75,8 @@ pub fn recovered(history: &mut History, loss: Loss, seen: &Observation) -> Resul
     i3_offsets_dense_and_in_order(history, seen, &mut faults);
     i5_isolation(history, seen, &mut faults);
     i6_bounds(history, seen, &mut faults);
-    i6_nothing_is_open(seen, &mut faults);
+    i6_nothing_is_open(history, seen, &mut faults);
+    i10_unstable(history, seen, &mut faults);
     let evidence = Evidence::gather(history, seen, &found, &mut faults);
     i1_acknowledged_is_there(history, loss, &evidence, &mut faults);
     i4_whole_or_absent(history, &evidence, &mut faults);
@@ -132,10 +143,15 @@ fn observed(history: &History, seen: &Observation, cell: &Cell) -> Option<Option
 }
 
 /// After how many of a cell's setters it holds what was observed: every answer is one that some prefix explains.
-fn candidates(cell: &Cell, setters: &[(OpId, &Option<String>)], observed: &Option<String>) -> Vec<usize> {
+fn candidates(
+    history: &History,
+    cell: &Cell,
+    setters: &[(OpId, &Option<String>)],
+    observed: &Option<String>,
+) -> Vec<usize> {
     let after = |k: usize| if k == 0 { &None } else { setters[k - 1].1 };
     let explains = |k: &usize| match cell {
-        Cell::Holder(_) => raw::shows(after(*k), observed),
+        Cell::Holder(_) => raw::shows(after(*k), observed, &history.kept),
         _ => after(*k) == observed,
     };
     (0..=setters.len()).filter(explains).collect()
@@ -148,7 +164,7 @@ fn may_be_forgotten(history: &History, seen: &Observation, id: OpId) -> bool {
     cells.any(|cell| {
         let setters: Vec<_> = history.setters(cell).collect();
         let most = match observed(history, seen, cell) {
-            Some(value) => candidates(cell, &setters, &value).pop().unwrap_or(0),
+            Some(value) => candidates(history, cell, &setters, &value).pop().unwrap_or(0),
             None => setters.len(),
         };
         setters[..most].iter().any(|(later, value)| *later > id && value.is_none())
@@ -204,20 +220,22 @@ fn i3_offsets_dense_and_in_order(history: &History, seen: &Observation, faults: 
 }
 
 /// I5: read_committed shows what read_uncommitted shows, in the same places, less the records of transactions that are
-/// not committed. Whether those of a commit without an answer are shown is evidence for it or against it.
+/// not committed. Whether those of a commit without an answer are shown is evidence for it or against it. From the
+/// stable offset on nothing is shown.
 fn i5_isolation(history: &History, seen: &Observation, faults: &mut Vec<String>) {
     for (part, partition) in partitions(history, seen) {
         let mut shown = partition.committed.iter().peekable();
         for record in &partition.uncommitted {
             let here = shown.next_if(|next| *next == record).is_some();
             let streamed = history.owners.get(&record.1).and_then(|(id, ..)| history.ops[*id].streamed);
-            if here && history.is_hidden(&record.1) {
+            let stable = record.0 < partition.bounds.stable;
+            if here && (history.is_hidden(&record.1) || !stable) {
                 faults.push(format!(
                     "I5: {part} offset {} shows what is not committed: {:?}",
                     record.0,
                     short(&record.1)
                 ));
-            } else if !here && streamed.is_none() {
+            } else if !here && streamed.is_none() && stable {
                 faults.push(format!("I5: {part} offset {} hides {:?}", record.0, short(&record.1)));
             }
         }
@@ -225,17 +243,47 @@ fn i5_isolation(history: &History, seen: &Observation, faults: &mut Vec<String>)
     }
 }
 
-/// I6: start <= stable <= end, and stable = end while no transaction is open.
+/// I6: start <= stable <= end, and stable is the first record of a transaction that is open, or the end.
 fn i6_bounds(history: &History, seen: &Observation, faults: &mut Vec<String>) {
-    let bad = |b: &Bounds| b.start > b.stable || b.stable != b.end;
-    let all = partitions(history, seen).into_iter().filter(|(_, p)| bad(&p.bounds));
-    faults.extend(all.map(|(part, p)| format!("I6: {part} has {:?} and no open transaction", p.bounds)));
+    for (part, partition) in partitions(history, seen) {
+        let open = |bytes| {
+            let of = history.owners.get(bytes).and_then(|(id, ..)| history.ops[*id].streamed);
+            of.is_some_and(|number| seen.is_open(number))
+        };
+        let bounds = partition.bounds;
+        let first = partition.uncommitted.iter().find(|(_, bytes)| open(bytes));
+        let due = first.map_or(bounds.end, |(offset, _)| *offset);
+        if bounds.start > bounds.stable || bounds.stable != due {
+            faults.push(format!("I6: {part} has {bounds:?}; stable is what lies below {due}"));
+        }
+    }
 }
 
-/// I6: what the last life left open is aborted before anything is served.
-fn i6_nothing_is_open(seen: &Observation, faults: &mut Vec<String>) {
-    let open = seen.statuses.iter().filter(|(_, status)| **status == TransactionStatus::Open);
-    faults.extend(open.map(|(number, _)| format!("I6: transaction {number} of an earlier life is open")));
+/// I6: what the last life left open is aborted before anything is served, but for what is kept.
+fn i6_nothing_is_open(history: &History, seen: &Observation, faults: &mut Vec<String>) {
+    let open = seen.statuses.keys().filter(|number| seen.is_open(**number) && !history.kept.contains(number));
+    faults.extend(open.map(|number| format!("I6: transaction {number} of an earlier life is open")));
+}
+
+/// I10: what a group committed is kept back only for a transaction that is open and sent another offset.
+fn i10_unstable(history: &History, seen: &Observation, faults: &mut Vec<String>) {
+    for key in &seen.unstable {
+        let (group, topic, partition) = key.clone();
+        let cell = Cell::Offset(group, topic, partition);
+        if !seen.pending.keys().any(|number| !sent(history, seen, *number, &cell).is_empty()) {
+            faults.push(format!("I10: {cell:?} is not told, and no open transaction sent another offset"));
+        }
+    }
+}
+
+/// What a transaction sent for a group's offset, oldest first, as far as it may be there and its topic is.
+fn sent<'a>(history: &'a History, seen: &Observation, number: u64, cell: &Cell) -> Vec<&'a raw::Pending> {
+    let alive = |p: &&raw::Pending| {
+        let Cell::Offset(_, topic, _) = &p.cell else { return false };
+        let born = seen.topics.get(topic).and_then(|topic| history.topic_ids.get(&topic.id));
+        p.number == number && p.cell == *cell && history.ops[p.op].counts() && born == Some(&p.born)
+    };
+    history.pending.iter().filter(alive).collect()
 }
 
 impl Evidence {
@@ -253,10 +301,12 @@ impl Evidence {
         }
         evidence.of_commits(history, seen);
         evidence.of_raw(history, seen);
+        evidence.of_decisions(history, seen);
+        evidence.of_pending(history, seen);
         for cell in history.cells() {
             let Some(value) = observed(history, seen, &cell) else { continue };
             let setters: Vec<_> = history.setters(&cell).collect();
-            let fits = candidates(&cell, &setters, &value);
+            let fits = candidates(history, &cell, &setters, &value);
             let (Some(least), Some(most)) = (fits.first(), fits.last()) else {
                 let which = if matches!(cell, Cell::Offset(..)) { "I10" } else { "I4" };
                 faults.push(format!("{which}: {cell:?} is {value:?}, but was set, by operation, to {setters:?}"));
@@ -279,6 +329,9 @@ impl Evidence {
             for (offset, bytes) in &partition.uncommitted {
                 let of = history.owners.get(bytes).and_then(|(id, ..)| history.ops[*id].streamed);
                 let Some(commit) = of.and_then(|number| history.commit_of(number)) else { continue };
+                if *offset >= partition.bounds.stable {
+                    continue;
+                }
                 let shown = partition.committed.binary_search_by_key(offset, |(at, _)| *at).is_ok();
                 let evidence = if shown { &mut self.present } else { &mut self.absent };
                 evidence[commit].push(format!("{part} offset {offset} is shown: {shown}"));
@@ -286,16 +339,54 @@ impl Evidence {
         }
     }
 
-    /// A raw transaction that was begun is decided by now, and that is remembered under its id.
+    /// A raw transaction that was begun is open if it is kept, else decided by now, and that is remembered under its
+    /// id.
     fn of_raw(&mut self, history: &History, seen: &Observation) {
         for (id, op) in history.ops.iter().enumerate().filter(|(_, op)| op.counts()) {
             let Some(status) = op.begins.and_then(|number| seen.statuses.get(&number)) else { continue };
             match status {
-                TransactionStatus::Committed | TransactionStatus::Aborted => {
-                    self.present[id].push(format!("its status is {status:?}"));
+                TransactionStatus::Forgotten if may_be_forgotten(history, seen, id) => {}
+                TransactionStatus::Forgotten => self.absent[id].push("its status is Forgotten".to_owned()),
+                _ => self.present[id].push(format!("its status is {status:?}")),
+            }
+        }
+    }
+
+    /// What is open is not decided, and what is decided is not decided otherwise.
+    fn of_decisions(&mut self, history: &History, seen: &Observation) {
+        for (id, op) in history.ops.iter().enumerate().filter(|(_, op)| op.counts()) {
+            let Some((number, commit)) = op.decides else { continue };
+            let status = seen.statuses.get(&number);
+            let due = if commit { TransactionStatus::Committed } else { TransactionStatus::Aborted };
+            match status {
+                None | Some(TransactionStatus::Forgotten) => {}
+                // Who aborted it does not show: the opening does so too.
+                Some(status) if *status == due && !commit => {}
+                Some(status) if *status == due => self.present[id].push(format!("{number} is {status:?}")),
+                Some(status) => self.absent[id].push(format!("{number} is {status:?}")),
+            }
+        }
+    }
+
+    /// An offset that was sent takes the place of what was sent or committed before, once its transaction commits.
+    fn of_pending(&mut self, history: &History, seen: &Observation) {
+        for (number, cell, value) in seen.pending.iter().flat_map(|(n, all)| all.iter().map(move |(c, v)| (n, c, v))) {
+            let Cell::Offset(group, topic, partition) = cell else { continue };
+            let unstable = seen.unstable.contains(&(group.clone(), topic.clone(), *partition));
+            let sent = sent(history, seen, *number, cell);
+            let mine = sent.iter().rposition(|p| Some(&p.value) == value.as_ref());
+            let setter = history.setters(cell).filter(|(_, set)| *set == value).last();
+            let since = match (mine, setter, value) {
+                (Some(at), ..) => history.ops[sent[at].op].from,
+                (None, Some((id, _)), Some(value)) => history.sent_at(cell, value, id),
+                _ => 0,
+            };
+            for (n, p) in sent.iter().enumerate() {
+                if mine.is_some_and(|at| n <= at) {
+                    self.present[p.op].push(format!("{number} has {cell:?} pending, {value:?}"));
+                } else if !unstable || history.ops[p.op].from > since {
+                    self.absent[p.op].push(format!("{number} leaves {cell:?} at {value:?}, not {}", p.value));
                 }
-                _ if may_be_forgotten(history, seen, id) => {}
-                _ => self.absent[id].push(format!("its status is {status:?}")),
             }
         }
     }
@@ -344,7 +435,7 @@ impl Evidence {
                 let agrees = |k: &usize| {
                     setters.iter().enumerate().all(|(n, (id, _))| kept[*id].is_none_or(|kept| kept == (n < *k)))
                 };
-                let Some(most) = candidates(&cell, &setters, &value).into_iter().rfind(agrees) else {
+                let Some(most) = candidates(history, &cell, &setters, &value).into_iter().rfind(agrees) else {
                     return Err(vec![format!("I4: no prefix of the journal explains {cell:?} = {value:?}")]);
                 };
                 setters.iter().enumerate().for_each(|(n, (id, _))| kept[*id] = Some(n < most));

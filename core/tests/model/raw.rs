@@ -87,15 +87,15 @@ impl Holder {
         Holder { last, repeats: self.epoch, open: 0, ..self.raised() }
     }
 
-    /// As the next life finds it: what was open is aborted.
-    pub fn reopened(&self) -> Holder {
-        if self.open == 0 { *self } else { self.decided(Last::Abort) }
+    /// As the next life finds it: what was open is aborted, but for what is kept.
+    pub fn reopened(&self, kept: &BTreeSet<u64>) -> Holder {
+        if self.open == 0 || kept.contains(&self.open) { *self } else { self.decided(Last::Abort) }
     }
 
     /// True if a log that answers `seen` may have this holder.
     fn shows(&self, seen: &Holder) -> bool {
         let known = self.id == seen.id || self.id == FRESH;
-        known && (self.epoch, self.last) == (seen.epoch, seen.last)
+        known && (self.epoch, self.last, self.open) == (seen.epoch, seen.last, seen.open)
     }
 
     /// InitProducerId on an id that is held: who holds it after each frame that the call writes.
@@ -152,9 +152,9 @@ pub(super) fn holder_verdict(holders: &Holders, who: Identity) -> Option<Result<
 }
 
 /// True if a log that answers `seen` for the holder of an id may have `held` there.
-pub fn shows(held: &Option<String>, seen: &Option<String>) -> bool {
+pub fn shows(held: &Option<String>, seen: &Option<String>, kept: &BTreeSet<u64>) -> bool {
     match (held, seen) {
-        (Some(held), Some(seen)) => Holder::parse(held).reopened().shows(&Holder::parse(seen)),
+        (Some(held), Some(seen)) => Holder::parse(held).reopened(kept).shows(&Holder::parse(seen)),
         (held, seen) => held == seen,
     }
 }
@@ -254,7 +254,7 @@ impl History {
     }
 
     /// When a value was sent that operation `id` committed: values are made up, each for one call.
-    fn sent_at(&self, cell: &Cell, value: &str, id: OpId) -> u64 {
+    pub(super) fn sent_at(&self, cell: &Cell, value: &str, id: OpId) -> u64 {
         let sent = self.pending.iter().find(|p| p.cell == *cell && p.value == value);
         sent.map_or(self.ops[id].from, |p| self.ops[p.op].from)
     }
