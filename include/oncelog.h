@@ -225,6 +225,9 @@
 /* `oncelog_log_fn`: for those who look for a fault. */
 #define ONCELOG_LOG_DEBUG 4
 
+/* Producers that were active in a partition when they were asked for. */
+typedef struct oncelog_active_producers_t oncelog_active_producers_t;
+
 /*
  * A queue of what has finished, with a descriptor for poll, select, epoll and their like. Any number of threads may
  * use it.
@@ -615,6 +618,25 @@ typedef struct {
      */
     const oncelog_place_t *from;
 } oncelog_read_options_t;
+
+/*
+ * A producer that is active in a partition: what Kafka's DescribeProducers (KIP-664) tells of one. There are no
+ * markers here, so a coordinator epoch has no meaning and is left out, and the end of a transaction changes nothing of
+ * what its last batch left.
+ */
+typedef struct {
+    /* The producer id, and the epoch of its last batch in this partition. */
+    oncelog_identity_t identity;
+    /* Sequence of the last record of that batch; -1 for a transactional producer, whose batches have no sequence. */
+    int32_t last_sequence;
+    /*
+     * The greatest timestamp of that batch, milliseconds since 1970, as its sender gave it, or the time of the append
+     * where the topic has that; -1 if it has none, and for a transactional producer.
+     */
+    int64_t last_timestamp;
+    /* Offset of the first record here of the transaction that it has open; -1 if it has none open here. */
+    int64_t transaction_start_offset;
+} oncelog_active_producer_t;
 
 /* The ends of a partition. */
 typedef struct {
@@ -1321,6 +1343,33 @@ oncelog_error_t *oncelog_partition_max_timestamp(const oncelog_partition_t *part
                                                  uint64_t *offset,
                                                  int64_t *timestamp,
                                                  bool *known);
+
+/*
+ * The producers that are active in a partition, in the order of their ids: whoever's batches would be known again if
+ * they were repeated, and whoever has a transaction open there. What Kafka's DescribeProducers (KIP-664) answers, to
+ * find who holds the last stable offset back. Read them with `oncelog_active_producers_get`, free the list with
+ * `oncelog_active_producers_free`.
+ *
+ * A raw identity without a transactional id is forgotten after a day without a batch, counted while the log is open;
+ * one with a transactional id when that is deleted or gets another producer id. A producer of this library is never
+ * among them, and a transactional one only while a transaction of its streams: nobody repeats their batches. The
+ * answer is of this moment, whether or not what it speaks of is durable or visible yet; each producer is as it was at
+ * one moment of the call.
+ *
+ * Errors: UNKNOWN_TOPIC_OR_PARTITION once the topic is deleted; CLOSED, FORKED.
+ */
+ONCELOG_MUST_USE
+oncelog_error_t *oncelog_partition_producers(const oncelog_partition_t *partition,
+                                             oncelog_active_producers_t **out);
+
+/* The producers of a list; they live until it is freed. */
+ONCELOG_MUST_USE
+oncelog_error_t *oncelog_active_producers_get(const oncelog_active_producers_t *producers,
+                                              const oncelog_active_producer_t **out,
+                                              size_t *count);
+
+/* Frees a list of active producers. NULL is no error. */
+oncelog_error_t *oncelog_active_producers_free(oncelog_active_producers_t *producers);
 
 /*
  * The first offset, the last stable one and the end, as readers see them now; in a forked child as they were at the

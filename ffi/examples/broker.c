@@ -44,6 +44,14 @@ int main(int count, char **arguments)
     uint64_t number = open[0].number;
     printf("%d open: %s, in %d partition\n", (int)n, open[0].transactional_id, (int)open[0].partition_count);
     check(oncelog_open_transactions_free(list));
+    /* The same from the partition's side, with what the client sent last. */
+    oncelog_active_producers_t *producers;
+    const oncelog_active_producer_t *active;
+    check(oncelog_partition_producers(orders, &producers));
+    check(oncelog_active_producers_get(producers, &active, &n));
+    printf("%d active: up to sequence %d, since offset %d\n", (int)n, (int)active[0].last_sequence,
+           (int)active[0].transaction_start_offset);
+    check(oncelog_active_producers_free(producers));
 
     check(oncelog_end_transaction(engine, &client, ONCELOG_OUTCOME_COMMIT, &next));
     uint32_t status;

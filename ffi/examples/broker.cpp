@@ -26,6 +26,10 @@ int main(int count, char **arguments) try {
     // Who holds readers back, and since when.
     OpenTransaction open = engine.describe_transactions().value().at(0);
     std::cout << "open: " << open.transactional_id << ", in " << open.partitions.size() << " partition\n";
+    // The same from the partition's side, with what the client sent last.
+    ActiveProducer active = orders.producers().value().at(0);
+    std::cout << "active: up to sequence " << *active.last_sequence << ", since offset "
+              << *active.transaction_start_offset << "\n";
 
     Identity next = engine.end_transaction(client, Outcome::Commit).value();
     bool committed = engine.transaction_status(open.number).value() == TransactionStatus::Committed;

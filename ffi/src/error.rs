@@ -119,6 +119,7 @@ about! {
     Text "text";
     OpenTransactions "list of open transactions";
     ConsumerLags "list of lags";
+    ActiveProducers "list of active producers";
 }
 
 const fn c(text: &'static str) -> &'static CStr {
@@ -128,7 +129,7 @@ const fn c(text: &'static str) -> &'static CStr {
     }
 }
 
-const KINDS: [Kind; 15] = [
+const KINDS: [Kind; 16] = [
     Kind::Error,
     Kind::Engine,
     Kind::Topics,
@@ -144,6 +145,7 @@ const KINDS: [Kind; 15] = [
     Kind::Text,
     Kind::OpenTransactions,
     Kind::ConsumerLags,
+    Kind::ActiveProducers,
 ];
 
 impl Fixed {

@@ -1,10 +1,10 @@
-//! What callers hold: numbers that look like pointers: `generation << 28 | slot << 5 | kind << 1 | 1`, odd and in no
+//! What callers hold: numbers that look like pointers: `generation << 29 | slot << 6 | kind << 1 | 1`, odd and in no
 //! address space, so that a handle is no pointer and a pointer no handle.
 
 use crate::error::{Fault, Fixed};
 use crate::table::{self, GENERATION_BITS, Key, Missing, Pin, SLOT_BITS, Table};
 
-const KIND_BITS: u32 = 4;
+const KIND_BITS: u32 = 5;
 const SLOT_SHIFT: u32 = KIND_BITS + 1;
 const GENERATION_SHIFT: u32 = SLOT_SHIFT + SLOT_BITS;
 const _: () = assert!(GENERATION_SHIFT + GENERATION_BITS == usize::BITS, "a handle needs pointers of 64 bits");
@@ -38,9 +38,10 @@ pub enum Kind {
     Text,
     OpenTransactions,
     ConsumerLags,
+    ActiveProducers,
 }
 
-const _: () = assert!((Kind::ConsumerLags as usize) < 1 << KIND_BITS, "one more type needs one more bit");
+const _: () = assert!((Kind::ActiveProducers as usize) < 1 << KIND_BITS, "one more type needs one more bit");
 
 /// Declares where the values of a type of handle are.
 macro_rules! handle {
@@ -131,7 +132,7 @@ mod tests {
 
     #[test]
     fn a_number_gives_its_key_back_to_its_own_kind_alone() {
-        for key_in in [Key { slot: 0, generation: 1 << 35 }, Key { slot: (1 << 23) - 1, generation: (1 << 36) - 1 }] {
+        for key_in in [Key { slot: 0, generation: 1 << 34 }, Key { slot: (1 << 23) - 1, generation: (1 << 35) - 1 }] {
             let number = number(Kind::Producer, key_in);
             assert_eq!(key(Kind::Producer, number), Some(key_in));
             assert_eq!(key(Kind::Consumer, number), None);

@@ -13,7 +13,7 @@ use crate::handle::{end, find, handle, make};
 use crate::options::{oncelog_append_options_t, oncelog_read_options_t};
 use crate::record;
 use crate::records::{Walkable, oncelog_records_t};
-use crate::structs::{oncelog_appended_t, oncelog_bounds_t, oncelog_record_t};
+use crate::structs::{oncelog_active_producer_t, oncelog_appended_t, oncelog_bounds_t, oncelog_record_t};
 use crate::ticket::{Pending, Wanted, oncelog_ticket_t};
 
 /// One partition: the log itself, without producers and consumers. Any number of threads may use it.
@@ -243,6 +243,59 @@ pub extern "C" fn oncelog_partition_max_timestamp(
         known.set(found.is_some());
         Ok(())
     })
+}
+
+/// Producers that were active in a partition when they were asked for.
+pub struct oncelog_active_producers_t;
+
+handle!(oncelog_active_producers_t, ActiveProducers, Vec<oncelog_active_producer_t>);
+
+/// The producers that are active in a partition, in the order of their ids: whoever's batches would be known again if
+/// they were repeated, and whoever has a transaction open there. What Kafka's DescribeProducers (KIP-664) answers, to
+/// find who holds the last stable offset back. Read them with `oncelog_active_producers_get`, free the list with
+/// `oncelog_active_producers_free`.
+///
+/// A raw identity without a transactional id is forgotten after a day without a batch, counted while the log is open;
+/// one with a transactional id when that is deleted or gets another producer id. A producer of this library is never
+/// among them, and a transactional one only while a transaction of its streams: nobody repeats their batches. The
+/// answer is of this moment, whether or not what it speaks of is durable or visible yet; each producer is as it was at
+/// one moment of the call.
+///
+/// Errors: UNKNOWN_TOPIC_OR_PARTITION once the topic is deleted; CLOSED, FORKED.
+#[unsafe(no_mangle)]
+#[must_use]
+pub extern "C" fn oncelog_partition_producers(
+    partition: *const oncelog_partition_t,
+    out: *mut *mut oncelog_active_producers_t,
+) -> *mut oncelog_error_t {
+    call(|c| {
+        let (opened, out) = (find(partition)?, c.out(out, "out")?);
+        let active = opened.partition.producers()?;
+        out.set(make(active.into_iter().map(oncelog_active_producer_t::from).collect())?);
+        Ok(())
+    })
+}
+
+/// The producers of a list; they live until it is freed.
+#[unsafe(no_mangle)]
+#[must_use]
+pub extern "C" fn oncelog_active_producers_get(
+    producers: *const oncelog_active_producers_t,
+    out: *mut *const oncelog_active_producer_t,
+    count: *mut usize,
+) -> *mut oncelog_error_t {
+    call(|c| {
+        let (list, out, count) = (find(producers)?, c.out(out, "out")?, c.out(count, "count")?);
+        out.set(list.as_ptr());
+        count.set(list.len());
+        Ok(())
+    })
+}
+
+/// Frees a list of active producers. NULL is no error.
+#[unsafe(no_mangle)]
+pub extern "C" fn oncelog_active_producers_free(producers: *mut oncelog_active_producers_t) -> *mut oncelog_error_t {
+    call(|_| if producers.is_null() { Ok(()) } else { end(producers) })
 }
 
 /// The first offset, the last stable one and the end, as readers see them now; in a forked child as they were at the

@@ -4,7 +4,8 @@
 use std::ffi::{c_char, c_void};
 
 use engine::{
-    Appended, Bounds, Committed, ErrorKind, GroupMetadata, Identity, OffsetAndMetadata, Offsets, Place, TopicPartition,
+    ActiveProducer, Appended, Bounds, Committed, ErrorKind, GroupMetadata, Identity, OffsetAndMetadata, Offsets, Place,
+    TopicPartition,
 };
 
 use crate::call::{Answer, Caller};
@@ -328,6 +329,34 @@ pub struct oncelog_open_transaction_t {
     pub timeout_ms: u32,
     /// True if its owner sends raw batches; false if it belongs to a transactional producer.
     pub raw: bool,
+}
+
+/// A producer that is active in a partition: what Kafka's DescribeProducers (KIP-664) tells of one. There are no
+/// markers here, so a coordinator epoch has no meaning and is left out, and the end of a transaction changes nothing of
+/// what its last batch left.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct oncelog_active_producer_t {
+    /// The producer id, and the epoch of its last batch in this partition.
+    pub identity: oncelog_identity_t,
+    /// Sequence of the last record of that batch; -1 for a transactional producer, whose batches have no sequence.
+    pub last_sequence: i32,
+    /// The greatest timestamp of that batch, milliseconds since 1970, as its sender gave it, or the time of the append
+    /// where the topic has that; -1 if it has none, and for a transactional producer.
+    pub last_timestamp: i64,
+    /// Offset of the first record here of the transaction that it has open; -1 if it has none open here.
+    pub transaction_start_offset: i64,
+}
+
+impl From<ActiveProducer> for oncelog_active_producer_t {
+    fn from(active: ActiveProducer) -> Self {
+        Self {
+            identity: active.identity.into(),
+            last_sequence: active.last_sequence.unwrap_or(-1),
+            last_timestamp: active.last_timestamp.unwrap_or(-1),
+            transaction_start_offset: active.transaction_start_offset.map_or(-1, u64::cast_signed),
+        }
+    }
 }
 
 /// How far a group is behind in a partition, by the position of its consumer. It borrows from its

@@ -17,7 +17,7 @@ const CHUNK_FIRST: u32 = 64;
 const CHUNKS: usize = if cfg!(test) { 6 } else { 17 };
 const SLOTS: u32 = CHUNK_FIRST * ((1 << CHUNKS) - 1);
 pub(crate) const SLOT_BITS: u32 = 23;
-pub(crate) const GENERATION_BITS: u32 = 36;
+pub(crate) const GENERATION_BITS: u32 = 35;
 
 /// Generations have their top bit set: a number made from one is no address that a program could have.
 const GENERATION_LOW: u64 = 1 << (GENERATION_BITS - 1);

@@ -222,10 +222,11 @@ void call_raw(struct source *source, struct shared *shared)
     oncelog_identity_t identity = {below(source, 9), (int16_t)below(source, 3)};
     const oncelog_open_transaction_t *open = NULL;
     const oncelog_consumer_lag_t *lags = NULL;
+    const oncelog_active_producer_t *active = NULL;
     void *made = NULL;
     size_t count = 0;
     uint32_t status;
-    switch (below(source, 12)) {
+    switch (below(source, 15)) {
     case 0:
     case 1: use_an_identity(source, shared); return;
     case 2:
@@ -245,6 +246,12 @@ void call_raw(struct source *source, struct shared *shared)
     case 8: seen(source, oncelog_open_transactions_get(PICK(OPEN_TRANSACTIONS), &open, &count)); break;
     case 9: RARELY(oncelog_open_transactions_free(PICK(OPEN_TRANSACTIONS))); break;
     case 10: seen(source, oncelog_consumer_lags_get(PICK(LAGS), &lags, &count)); break;
+    case 11:
+        seen(source, oncelog_partition_producers(PICK(PARTITION), (oncelog_active_producers_t **)&made));
+        share(source, shared, ACTIVE, made);
+        return;
+    case 12: seen(source, oncelog_active_producers_get(PICK(ACTIVE), &active, &count)); break;
+    case 13: RARELY(oncelog_active_producers_free(PICK(ACTIVE))); break;
     default: RARELY(oncelog_consumer_lags_free(PICK(LAGS))); break;
     }
     share(source, shared, TICKET, made);

@@ -37,7 +37,7 @@ static inline unsigned below(struct source *source, unsigned limit)
 
 enum kind {
     ENGINE, TOPICS, PARTITION, RECORDS, PRODUCER, TICKET, TRANSACTIONAL, TRANSACTION, CONSUMER, OFFSETS, COMPLETIONS,
-    TEXT, OPEN_TRANSACTIONS, LAGS, KINDS
+    TEXT, OPEN_TRANSACTIONS, LAGS, ACTIVE, KINDS
 };
 
 #define PLACES 16
@@ -74,6 +74,7 @@ static inline oncelog_error_t *free_one(enum kind kind, void *handle)
     case TEXT: return oncelog_text_free(handle);
     case OPEN_TRANSACTIONS: return oncelog_open_transactions_free(handle);
     case LAGS: return oncelog_consumer_lags_free(handle);
+    case ACTIVE: return oncelog_active_producers_free(handle);
     case PARTITION: return oncelog_partition_free(handle);
     case RECORDS: return oncelog_records_free(handle);
     case PRODUCER: return oncelog_producer_free(handle);

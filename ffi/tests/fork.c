@@ -6,6 +6,7 @@ static void raw_calls_answer_forked(const oncelog_engine_t *engine, const oncelo
     oncelog_identity_t identity = {0};
     oncelog_group_metadata_t group = {.struct_size = sizeof group, .group = "g"};
     oncelog_open_transactions_t *open = NULL;
+    oncelog_active_producers_t *active = NULL;
     oncelog_ticket_t *ticket = NULL;
     uint64_t offset = 0;
     int64_t timestamp = 0;
@@ -20,6 +21,7 @@ static void raw_calls_answer_forked(const oncelog_engine_t *engine, const oncelo
     FAILS(FORKED, oncelog_abort_transaction(engine, 1));
     FAILS(FORKED, oncelog_transaction_status(engine, 1, &status));
     FAILS(FORKED, oncelog_describe_transactions(engine, &open));
+    FAILS(FORKED, oncelog_partition_producers(partition, &active));
 }
 
 static void child(oncelog_engine_t *engine, oncelog_partition_t *partition, oncelog_producer_t *producer,

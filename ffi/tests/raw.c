@@ -181,6 +181,54 @@ static void open_transactions_are_described(void)
     drop_directory(directory);
 }
 
+static void producers_are_told_by_their_last_batch_and_their_open_transaction(void)
+{
+    char *directory = new_directory();
+    oncelog_engine_t *engine = open_with_topic(directory, 1);
+    oncelog_partition_t *partition = NULL;
+    oncelog_active_producers_t *list = NULL;
+    const oncelog_active_producer_t *all = NULL;
+    oncelog_record_t records[] = {text_record("a"), text_record("b")};
+    oncelog_append_options_t options = {.struct_size = sizeof options, .identified = ONCELOG_YES};
+    size_t count = 9;
+    OK(oncelog_partition_open(engine, "t", 0, &partition));
+    OK(oncelog_partition_producers(partition, &list));
+    OK(oncelog_active_producers_get(list, &all, &count));
+    CHECK(count == 0);
+    OK(oncelog_active_producers_free(list));
+
+    oncelog_identity_t shop = identity_of(engine, "shop");
+    OK(oncelog_init_producer(engine, NULL, 0, NULL, &options.producer));
+    for (int i = 0; i < 2; i++) {
+        records[i].fields = ONCELOG_RECORD_TIMESTAMP;
+        records[i].timestamp = 2000 - i;
+    }
+    OK(oncelog_partition_append(partition, records, 2, &options, NULL));
+    OK(append(engine, "t", shop, 0));
+    OK(oncelog_partition_producers(partition, &list));
+    OK(oncelog_end_transaction(engine, &shop, ONCELOG_OUTCOME_ABORT, &shop));
+    OK(oncelog_active_producers_get(list, &all, &count));
+    CHECK(count == 2 && shop.producer_id < options.producer.producer_id);
+    CHECK(all[0].identity.producer_id == shop.producer_id && all[0].identity.epoch == shop.epoch - 1);
+    CHECK(all[0].last_sequence == 0 && all[0].last_timestamp > 1600000000000 && all[0].transaction_start_offset == 2);
+    CHECK(all[1].identity.producer_id == options.producer.producer_id && all[1].identity.epoch == 0);
+    CHECK(all[1].last_sequence == 1 && all[1].last_timestamp == 2000 && all[1].transaction_start_offset == -1);
+    OK(oncelog_active_producers_free(list));
+    FAILS(CLOSED, oncelog_active_producers_free(list));
+    FAILS(CLOSED, oncelog_active_producers_get(list, &all, &count));
+    FAILS(INVALID_ARGUMENT, oncelog_active_producers_get(NULL, &all, &count));
+    FAILS(INVALID_ARGUMENT, oncelog_partition_producers(partition, NULL));
+    FAILS(INVALID_ARGUMENT, oncelog_partition_producers((oncelog_partition_t *)engine, &list));
+    OK(oncelog_active_producers_free(NULL));
+
+    OK(oncelog_delete_topic(engine, "t"));
+    FAILS(UNKNOWN_TOPIC_OR_PARTITION, oncelog_partition_producers(partition, &list));
+    OK(oncelog_engine_close(engine));
+    FAILS(CLOSED, oncelog_partition_producers(partition, &list));
+    OK(oncelog_partition_free(partition));
+    drop_directory(directory);
+}
+
 static void a_transaction_is_aborted_by_its_number_whoever_owns_it(void)
 {
     char *directory = new_directory();
@@ -330,6 +378,7 @@ int main(void)
     a_transaction_of_a_raw_identity_is_seen_when_it_is_committed();
     offsets_are_committed_with_the_batches();
     open_transactions_are_described();
+    producers_are_told_by_their_last_batch_and_their_open_transaction();
     a_transaction_is_aborted_by_its_number_whoever_owns_it();
     raw_transactions_outlive_a_life_of_the_log_if_it_is_told_so();
     identities_come_by_tickets_too_and_their_timeouts_have_a_bound();

@@ -6,6 +6,7 @@
 
 #include <cstdint>
 #include <optional>
+#include <vector>
 
 #include "options.hpp"
 #include "record.hpp"
@@ -102,6 +103,38 @@ public:
         bool known = false;
         auto *error = oncelog_partition_max_timestamp(c_.get(), &found.offset, &found.timestamp, &known);
         return detail::answer(error, [&] { return known ? std::optional(found) : std::nullopt; });
+    }
+
+    /// The producers that are active here, in the order of their ids: whoever's batches would be known again if they
+    /// were repeated, and whoever has a transaction open here. What Kafka's DescribeProducers (KIP-664) answers, to
+    /// find who holds the last stable offset back.
+    ///
+    /// A raw identity without a transactional id is forgotten after a day without a batch, counted while the log is
+    /// open; one with a transactional id when that is deleted or gets another producer id. A Producer is never among
+    /// them, and a TransactionalProducer only while a transaction of its streams: nobody repeats their batches. The
+    /// answer is of this moment, whether or not what it speaks of is durable or visible yet; each producer is as it was
+    /// at one moment of the call.
+    ///
+    /// Errors: UnknownTopicOrPartition once the topic is deleted; Closed, Forked.
+    Result<std::vector<ActiveProducer>> producers() const {
+        oncelog_active_producers_t *made = nullptr;
+        if (auto *error = oncelog_partition_producers(c_.get(), &made)) return Error(error);
+        detail::Handle<oncelog_active_producers_t, oncelog_active_producers_free> list(made);
+        const oncelog_active_producer_t *first = nullptr;
+        std::size_t count = 0;
+        if (auto *error = oncelog_active_producers_get(list.get(), &first, &count)) return Error(error);
+        std::vector<ActiveProducer> all;
+        all.reserve(count);
+        for (const oncelog_active_producer_t &from : Span<oncelog_active_producer_t>(first, count)) {
+            ActiveProducer to = {from.identity, {}, {}, {}};
+            if (from.last_sequence >= 0) to.last_sequence = from.last_sequence;
+            if (from.last_timestamp >= 0) to.last_timestamp = from.last_timestamp;
+            if (from.transaction_start_offset >= 0) {
+                to.transaction_start_offset = static_cast<std::uint64_t>(from.transaction_start_offset);
+            }
+            all.push_back(to);
+        }
+        return all;
     }
 
     /// The first offset, the last stable one and the end, as readers see them now.

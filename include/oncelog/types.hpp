@@ -299,6 +299,21 @@ struct OpenTransaction {
     std::map<TopicPartition, std::uint64_t> partitions;
 };
 
+/// A producer that is active in a partition: what Kafka's DescribeProducers (KIP-664) tells of one. There are no
+/// markers here, so a coordinator epoch has no meaning and is left out, and the end of a transaction changes nothing of
+/// what its last batch left.
+struct ActiveProducer {
+    /// The producer id, and the epoch of its last batch in this partition.
+    Identity identity;
+    /// Sequence of the last record of that batch; none for a TransactionalProducer, whose batches have no sequence.
+    std::optional<std::int32_t> last_sequence;
+    /// The greatest timestamp of that batch, milliseconds since 1970, as its sender gave it, or the time of the append
+    /// where the topic has that; none if it has none, and for a TransactionalProducer.
+    std::optional<std::int64_t> last_timestamp;
+    /// Offset of the first record here of the transaction that it has open; none if it has none open here.
+    std::optional<std::uint64_t> transaction_start_offset;
+};
+
 /// How far a group is behind in a partition, by the position of its consumer.
 struct ConsumerLag {
     std::string group;

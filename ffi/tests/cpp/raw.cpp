@@ -36,6 +36,31 @@ TEST("a transaction of a raw identity is seen when it is committed") {
     FAILS(log.engine.end_transaction_ticket(third, static_cast<Outcome>(3)), InvalidArgument);
 }
 
+TEST("producers are told by their last batch and their open transaction") {
+    Log log;
+    Partition partition = OK(log.engine.partition("t", 0));
+    CHECK(OK(partition.producers()).empty());
+    Identity shop = OK(log.engine.init_producer("shop", 1min)), other = OK(log.engine.init_producer());
+    std::vector<Record> records = {Record("a").timestamp(2000), Record("b").timestamp(1000)};
+    OK(partition.append(records, AppendOptions().producer(other, 0)));
+    OK(partition.append(Record("c").timestamp(-1), of(shop, 0)));
+    auto producer = OK(log.engine.transactional_producer("id", ProducerOptions().transaction_buffer(1)));
+    Transaction transaction = OK(producer.begin_transaction());
+    OK(transaction.send("t", Record("d")));
+    auto all = OK(partition.producers());
+    CHECK(all.size() == 3 && all[0].identity.producer_id == shop.producer_id && all[0].identity.epoch == shop.epoch);
+    CHECK(all[0].last_sequence == 0 && all[0].last_timestamp == std::nullopt && all[0].transaction_start_offset == 2u);
+    CHECK(all[1].identity.producer_id == other.producer_id && all[1].transaction_start_offset == std::nullopt);
+    CHECK(all[1].last_sequence == 1 && all[1].last_timestamp == 2000);
+    CHECK(all[2].last_sequence == std::nullopt && all[2].transaction_start_offset == 3u);
+    OK(transaction.commit());
+    CHECK(OK(partition.producers()).size() == 2);
+    OK(log.engine.delete_topic("t"));
+    FAILS(partition.producers(), UnknownTopicOrPartition);
+    OK(log.engine.close());
+    FAILS(partition.producers(), Closed);
+}
+
 TEST("offsets of a raw identity are committed with its batches, and unstable until then") {
     Log log;
     Identity identity = OK(OK(log.engine.init_producer_ticket("shop", 1min)).wait());
