@@ -16,6 +16,8 @@ await orders.append([{ value: "3 apples" }, { value: "1 pear" }], batch);
 // The client did not hear of it and sends the batch again.
 const again = await orders.append([{ value: "3 apples" }, { value: "1 pear" }], batch);
 console.log(`sent again: ${again.duplicate ? "a duplicate" : "written"}`);
+const [active] = orders.producers();
+console.log(`its last sequence is ${active.lastSequence}, its transaction starts at ${active.transactionStartOffset}`);
 await engine.sendOffsets(identity, { group: "billing" }, [{ topic: "orders", partition: 0, offset: 2 }]);
 
 const next = await engine.endTransaction(identity, "commit");

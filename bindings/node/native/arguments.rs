@@ -4,7 +4,10 @@ use std::time::Duration;
 
 use napi::bindgen_prelude::BigInt;
 use napi_derive::napi;
-use oncelog::{Appended, Bounds, Identity, Offset, OffsetAndMetadata, Offsets, OpenTransaction, Place, TopicPartition};
+use oncelog::{
+    ActiveProducer, Appended, Bounds, Identity, Offset, OffsetAndMetadata, Offsets, OpenTransaction, Place,
+    TopicPartition,
+};
 
 use crate::errors::{Result, refused};
 
@@ -161,6 +164,27 @@ impl From<OpenTransaction> for TransactionRow {
             timeout_ms: open.timeout.map(|timeout| timeout.as_millis() as f64),
             raw: open.raw,
             partitions: open.partitions.into_iter().map(span).collect(),
+        }
+    }
+}
+
+/// A producer that is active in a partition.
+#[napi(object)]
+pub struct ProducerRow {
+    pub identity: IdentityRow,
+    pub last_sequence: Option<i32>,
+    pub last_timestamp: Option<f64>,
+    pub transaction_start_offset: Option<BigInt>,
+}
+
+impl From<ActiveProducer> for ProducerRow {
+    fn from(active: ActiveProducer) -> Self {
+        Self {
+            identity: active.identity.into(),
+            last_sequence: active.last_sequence,
+            // Milliseconds stay far below 2^53.
+            last_timestamp: active.last_timestamp.map(|timestamp| timestamp as f64),
+            transaction_start_offset: active.transaction_start_offset.map(Into::into),
         }
     }
 }

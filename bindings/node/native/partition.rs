@@ -7,7 +7,7 @@ use napi::bindgen_prelude::{ArrayBuffer, BigInt};
 use napi_derive::napi;
 use oncelog::{AppendOptions, Batch, BatchBuilder, ReadOptions};
 
-use crate::arguments::{BoundsRow, TimeRow, number};
+use crate::arguments::{BoundsRow, ProducerRow, TimeRow, number};
 use crate::batch::packed;
 use crate::crossing::Entries;
 use crate::errors::{OrThrow, Result};
@@ -67,6 +67,12 @@ impl Partition {
         let found = self.partition.max_timestamp().or_throw()?;
         // Milliseconds stay far below 2^53.
         Ok(found.map(|(offset, timestamp)| TimeRow { offset: offset.into(), timestamp: timestamp as f64 }))
+    }
+
+    /// The producers that are active here.
+    #[napi(catch_unwind)]
+    pub fn producers(&self) -> Result<Vec<ProducerRow>> {
+        Ok(self.partition.producers().or_throw()?.into_iter().map(ProducerRow::from).collect())
     }
 
     #[napi(catch_unwind)]

@@ -42,6 +42,12 @@ export interface NativeOpenTransaction {
   raw: boolean;
   partitions: { topic: string; partition: number; offset: bigint }[];
 }
+export interface NativeActiveProducer {
+  identity: NativeIdentity;
+  lastSequence?: number;
+  lastTimestamp?: number;
+  transactionStartOffset?: bigint;
+}
 export interface NativeSender {
   readonly slot: number;
   topic(name: string): number;
@@ -88,6 +94,7 @@ export interface NativePartition {
   read(offset: bigint, choice?: { maxBytes?: number; isolation?: string; from?: NativePlace }): ArrayBuffer;
   offsetAt(timestamp: number): bigint | null;
   maxTimestamp(): { offset: bigint; timestamp: number } | null;
+  producers(): NativeActiveProducer[];
   bounds(): NativeBounds;
 }
 export interface NativeEngine {

@@ -8,7 +8,8 @@ import { ENTRY_MAX, Packer, tooLarge } from "./packer.js";
 import { makerOf, Records } from "./records.js";
 import type { Room } from "./room.js";
 import type {
-  Appended, Bounds, Compression, Durability, IdentityInput, Offsets, ReadOptions, RecordInput, Waiting, Whole,
+  ActiveProducer, Appended, Bounds, Compression, Durability, IdentityInput, Offsets, ReadOptions, RecordInput, Waiting,
+  Whole,
 } from "./types.js";
 
 /** How to append. */
@@ -108,6 +109,35 @@ export class Partition {
    */
   async maxTimestamp(): Promise<{ offset: bigint; timestamp: number } | null> {
     return run(() => this.#native.maxTimestamp());
+  }
+
+  /**
+   * The producers that are active here, in the order of their ids: whoever's batches would be known again if they were
+   * repeated, and whoever has a transaction open here. What Kafka's DescribeProducers answers, to find who holds the
+   * stable offset back.
+   *
+   * A raw identity without a transactional id is forgotten after a day without a batch, counted while the log is open;
+   * one with a transactional id when that is deleted or gets another producer id. A `Producer` is never among them, and
+   * a `TransactionalProducer` only while a transaction of its streams: nobody repeats their batches. The answer is of
+   * this moment, whether or not what it speaks of is durable or visible yet.
+   *
+   * @example
+   * ```js
+   * const shop = await engine.initProducer("shop");
+   * await partition.append([{ value: "42" }], { producer: shop, baseSequence: 0, transactional: true });
+   * const [active] = partition.producers();
+   * console.log(active.identity.producerId === shop.producerId, active.lastSequence, active.transactionStartOffset);
+   * // true 0 0n
+   * ```
+   */
+  producers(): ActiveProducer[] {
+    const all = run(() => this.#native.producers());
+    return all.map(({ identity, lastSequence, lastTimestamp, transactionStartOffset }) => ({
+      identity,
+      lastSequence: lastSequence ?? null,
+      lastTimestamp: lastTimestamp ?? null,
+      transactionStartOffset: transactionStartOffset ?? null,
+    }));
   }
 
   /** The first offset, the last stable one and the end, as readers see them now. */

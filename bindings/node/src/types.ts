@@ -309,6 +309,25 @@ export interface OpenTransaction {
   partitions: PositionInfo[];
 }
 
+/**
+ * A producer that is active in a partition: what Kafka's DescribeProducers (KIP-664) tells of one. There are no markers
+ * here, so a coordinator epoch has no meaning and is left out, and the end of a transaction changes nothing of what its
+ * last batch left.
+ */
+export interface ActiveProducer {
+  /** The producer id, and the epoch of its last batch in this partition. */
+  identity: Identity;
+  /** Sequence of the last record of that batch; null for a `TransactionalProducer`, whose batches have no sequence. */
+  lastSequence: number | null;
+  /**
+   * The greatest timestamp of that batch, milliseconds since 1970, as its sender gave it, or the time of the append
+   * where the topic has that; null if it has none, and for a `TransactionalProducer`.
+   */
+  lastTimestamp: number | null;
+  /** Offset of the first record here of the transaction that it has open; null if it has none open here. */
+  transactionStartOffset: bigint | null;
+}
+
 /** Where an append went. */
 export interface Appended {
   partition: number;

@@ -41,6 +41,35 @@ test("records and offsets of a raw transaction are committed together, and the n
   assert.deepEqual(await values(engine), ["a", "b", "c", "d"]);
 });
 
+test("producers are told by their last batch and their open transaction", async (t) => {
+  const { engine } = await log(t);
+  const partition = engine.partition("t", 0);
+  assert.deepEqual(partition.producers(), []);
+  const shop = await engine.initProducer("shop");
+  const other = await engine.initProducer(null);
+  await append(engine, shop, 0, "a", "b");
+  const timed = [{ value: "c", timestamp: 2_000 }, { value: "d", timestamp: 1_000 }];
+  await partition.append(timed, { producer: other, baseSequence: 0 });
+  const [first, second, ...none] = partition.producers();
+  assert.deepEqual([first.identity, first.lastSequence, first.transactionStartOffset, none], [shop, 1, 0n, []]);
+  assert.ok(first.lastTimestamp > 1_600_000_000_000);
+  const plain = { identity: other, lastSequence: 1, lastTimestamp: 2_000, transactionStartOffset: null };
+  assert.deepEqual(second, plain);
+  await engine.endTransaction(shop, "commit");
+  assert.deepEqual(partition.producers(), [{ ...first, transactionStartOffset: null }, plain], "there is no marker");
+  const bulk = await engine.transactionalProducer("bulk", { transactionBuffer: 0 });
+  const transaction = bulk.beginTransaction();
+  transaction.send("t", { value: "e" });
+  const { lastSequence, lastTimestamp, transactionStartOffset } = partition.producers()[2];
+  assert.deepEqual([lastSequence, lastTimestamp, transactionStartOffset], [null, null, 4n]);
+  await transaction.abort();
+  assert.equal(partition.producers().length, 2);
+  await engine.deleteTopic("t");
+  assert.throws(() => partition.producers(), code("UnknownTopicOrPartition"));
+  await engine.close();
+  assert.throws(() => partition.producers(), code("Closed"));
+});
+
 test("an aborted raw transaction leaves neither records nor offsets", async (t) => {
   const { engine } = await log(t);
   const identity = await engine.initProducer("shop", { timeoutMs: 30_000 });

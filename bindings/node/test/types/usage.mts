@@ -1,6 +1,6 @@
 // Assertions about the types, checked by the compiler alone; nothing of it runs.
 import {
-  type Answers,
+  type ActiveProducer, type Answers,
   open, OncelogError, type Appended, type AppendOptions, type Committed, type Consumer, type Engine,
   type EngineOptions, type ErrorCode, type Identity, type OpenTransaction, type Place, type Producer, type Record,
   type Records, type TopicInfo, type Transaction, type TransactionalOptions, type TransactionStatus,
@@ -72,6 +72,8 @@ await engine.endTransaction(await engine.initProducer(null), "abort");
 await engine.abortTransaction(transaction.number);
 same<Awaited<ReturnType<Engine["transactionStatus"]>>, TransactionStatus>(true);
 const [held]: OpenTransaction[] = engine.describeTransactions();
+const [active]: ActiveProducer[] = partition.producers();
+console.log(active?.identity.epoch, active?.lastSequence === null, active?.transactionStartOffset);
 const first: bigint | undefined = held?.partitions[0]?.offset;
 console.log(first, held?.timeoutMs === null);
 
