@@ -9,6 +9,7 @@ pub mod catalog;
 pub mod cuts;
 mod entries;
 pub mod identities;
+mod idle;
 pub mod names;
 pub mod offsets;
 pub mod paged;
@@ -24,6 +25,7 @@ pub use active::ActiveFrom;
 pub use catalog::{Topic, durability_number};
 pub use cuts::{Cut, cut_behind};
 pub use identities::{Ending, Opening};
+pub use idle::IdleFrom;
 pub use names::{check_name, check_topic_name};
 pub use offsets::{CommittedOffset, check_value as check_offset};
 #[cfg(test)]
@@ -431,28 +433,6 @@ impl State {
     /// The registration of a raw producer; the error says why there is none.
     pub fn registration(&self, producer_id: i64) -> Result<&Registration> {
         self.producers.registration(producer_id)
-    }
-
-    /// The frame that a raw producer wrote last, its registration if it wrote nothing.
-    pub fn raw_producer(&self, producer_id: i64) -> Option<Lsn> {
-        let raw = self.producers.registration(producer_id).ok()?;
-        Some(raw.opened_lsn.max(self.sequences.last_lsn(producer_id)))
-    }
-
-    /// Calls `f` with raw producers and the frame each wrote last (its registration if it wrote nothing), from slot
-    /// `from` on, at least `entries` of them if so many are left. Returns the slot to go on from, `None` at the end.
-    pub fn raw_producers(&self, from: u32, entries: usize, mut f: impl FnMut(i64, Lsn)) -> Option<u32> {
-        let mut seen = 0;
-        for (slot, page) in self.producers.raw.pages(from) {
-            if seen >= entries {
-                return Some(slot);
-            }
-            for (_, raw) in page.entries() {
-                f(raw.producer_id, raw.opened_lsn.max(self.sequences.last_lsn(raw.producer_id)));
-            }
-            seen += page.used();
-        }
-        None
     }
 
     /// The next id for a producer: above all that were ever issued.

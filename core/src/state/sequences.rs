@@ -199,11 +199,10 @@ impl Sequences {
         });
     }
 
-    /// The newest frame of a producer's cached batches over all partitions; 0 for none.
-    pub fn last_lsn(&self, producer_id: i64) -> Lsn {
-        let partitions = self.by_producer.range((producer_id, 0)..=(producer_id, Instance::MAX));
-        let newest = |(id, instance): &(i64, Instance)| Some(self.get(*id, *instance)?.batches().last()?.lsn);
-        partitions.filter_map(newest).max().unwrap_or(0)
+    /// The newest frame of a producer's cached batches, per partition, from `from` on.
+    pub fn written(&self, producer_id: i64, from: Instance) -> impl Iterator<Item = (Instance, Lsn)> {
+        let partitions = self.by_producer.range((producer_id, from)..=(producer_id, Instance::MAX));
+        partitions.filter_map(|(id, instance)| Some((*instance, self.get(*id, *instance)?.batches().last()?.lsn)))
     }
 
     /// Forgets a producer everywhere.

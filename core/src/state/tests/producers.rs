@@ -156,10 +156,39 @@ fn raw_producers_are_listed_with_the_frame_they_wrote_last() {
         _ = log.open("", id, -1, 0);
     });
     let mut seen = Vec::new();
-    let next = log.state.raw_producers(0, 1, |id, lsn| seen.push((id, lsn)));
-    assert_eq!((next, &seen[..2]), (Some(64), &[(7, last), (8, idle)][..]));
-    let next = log.state.raw_producers(64, 1_000, |id, lsn| seen.push((id, lsn)));
-    assert_eq!((next, seen.len()), (None, 193));
+    assert_eq!(log.state.raw_producers(IdleFrom::at(0), 1_000, |id, lsn| seen.push((id, lsn))), None);
+    assert_eq!((&seen[..2], seen.len()), (&[(7, last), (8, idle)][..], 193));
+    assert_eq!(log.state.raw_producer(7), Some(last));
+}
+
+#[test]
+fn a_look_at_raw_producers_stops_within_one_that_wrote_to_many_partitions() {
+    let mut log = Log::new();
+    let (first, partitions) = (log.create("t", 50), 50);
+    for id in 0..70 {
+        log.open("", id, -1, 0);
+        let written = if id % 10 == 3 { partitions } else { u32::from(id % 2 == 0) };
+        (first..first + written).for_each(|instance| _ = log.replay(instance, batch(id, 0, 0, 1)));
+    }
+    let whole: Vec<_> = (0..70).map(|id| (id, log.state.raw_producer(id).expect("there"))).collect();
+    let entries = 70 + 7 * 50 + 35;
+    for most in [1, 2, 7, 49, 50, 51, 1_000] {
+        let (mut told, mut looks, mut from) = (Vec::<(i64, Lsn)>::new(), 0, Some(IdleFrom::at(0)));
+        while let Some(at) = from {
+            let mut come = 0;
+            from = log.state.raw_producers(at, most, |id, lsn| {
+                come += 1;
+                match told.last_mut() {
+                    Some((last, newest)) if *last == id => *newest = lsn.max(*newest),
+                    _ => told.push((id, lsn)),
+                }
+            });
+            looks += 1;
+            assert!(come <= most, "{come} of {most}");
+        }
+        assert_eq!(told, whole, "{most} at a time");
+        assert!(looks * most >= entries, "{looks} looks at {most} entries saw all {entries}");
+    }
 }
 
 #[test]

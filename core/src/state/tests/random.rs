@@ -233,7 +233,7 @@ fn ask_all(state: &State, dice: &mut Dice) {
         assert!(state.group_offsets(group).all(|c| state.committed(group, c.topic, c.partition) == Some(c)));
     }
     {
-        _ = state.raw_producers(dice.u32(200), 10, |_, _| ());
+        _ = state.raw_producers(IdleFrom::at(dice.u32(200)), 10, |_, _| ());
     };
 }
 
