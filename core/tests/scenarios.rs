@@ -184,6 +184,33 @@ fn an_idle_raw_producer_expires_and_is_unknown_but_never_accepted_in_the_middle(
     assert!(append(&engine, &raw(busy, 30), Durability::Disk).unwrap().duplicate);
 }
 
+#[test]
+fn a_raw_producer_of_more_partitions_than_one_hold_may_touch_expires_by_what_it_wrote_last_in_any_of_them() {
+    let (world, engine) = begin(5);
+    engine.create_topic("wide", TopicOptions::new().partitions(1_500)).unwrap();
+    let wide = engine.init_producer(None, Duration::from_secs(60), None).unwrap();
+    let idle = engine.init_producer(None, Duration::from_secs(60), None).unwrap();
+    let write = |number, identity, sequence| {
+        let partition = engine.partition("wide", number).unwrap();
+        partition.append(&raw(identity, sequence)).and_then(|ticket| ticket.wait())
+    };
+    (0..1_500).for_each(|number| drop(write(number, wide, 0).unwrap()));
+    write(3, idle, 0).unwrap();
+    for hour in 0..30 {
+        world.advance(HOUR);
+        // Among the first that a look comes to: what follows in the next piece is older.
+        write(0, wide, hour + 1).unwrap();
+        engine.drive().unwrap();
+    }
+    assert_eq!(write(3, idle, 1).unwrap_err().kind(), ErrorKind::UnknownProducer);
+    assert!(write(1_400, wide, 0).unwrap().duplicate, "it has written within the day");
+    for _ in 0..30 {
+        world.advance(HOUR);
+        engine.drive().unwrap();
+    }
+    assert_eq!(write(1_400, wide, 0).unwrap_err().kind(), ErrorKind::UnknownProducer);
+}
+
 /// Flips one byte of a value wherever it lies in the directory, and closes the world's machine to do so.
 fn flip(world: &World, value: &[u8]) {
     for (name, image) in world.files() {

@@ -250,8 +250,8 @@ pub struct oncelog_active_producers_t;
 
 handle!(oncelog_active_producers_t, ActiveProducers, Vec<oncelog_active_producer_t>);
 
-/// The producers that are active in a partition, in the order of their ids: whoever's batches would be known again if
-/// they were repeated, and whoever has a transaction open there. What Kafka's DescribeProducers (KIP-664) answers, to
+/// The producers that are active in a partition, in the order of their ids: whoever's last batches are remembered,
+/// and whoever has a transaction open there. What Kafka's DescribeProducers (KIP-664) answers, to
 /// find who holds the last stable offset back. Read them with `oncelog_active_producers_get`, free the list with
 /// `oncelog_active_producers_free`.
 ///

@@ -105,8 +105,8 @@ public:
         return detail::answer(error, [&] { return known ? std::optional(found) : std::nullopt; });
     }
 
-    /// The producers that are active here, in the order of their ids: whoever's batches would be known again if they
-    /// were repeated, and whoever has a transaction open here. What Kafka's DescribeProducers (KIP-664) answers, to
+    /// The producers that are active here, in the order of their ids: whoever's last batches are remembered,
+    /// and whoever has a transaction open here. What Kafka's DescribeProducers (KIP-664) answers, to
     /// find who holds the last stable offset back.
     ///
     /// A raw identity without a transactional id is forgotten after a day without a batch, counted while the log is

@@ -112,8 +112,8 @@ export class Partition {
   }
 
   /**
-   * The producers that are active here, in the order of their ids: whoever's batches would be known again if they were
-   * repeated, and whoever has a transaction open here. What Kafka's DescribeProducers answers, to find who holds the
+   * The producers that are active here, in the order of their ids: whoever's last batches are remembered,
+   * and whoever has a transaction open here. What Kafka's DescribeProducers answers, to find who holds the
    * stable offset back.
    *
    * A raw identity without a transactional id is forgotten after a day without a batch, counted while the log is open;

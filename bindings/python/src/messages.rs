@@ -63,10 +63,13 @@ pub fn deliver(py: Python<'_>) {
 
 #[cold]
 fn deliver_all(py: Python<'_>) {
-    // Tried only: whoever holds it comes here again.
-    let Some(mut messages) = messages().try_lock() else { return };
-    WAITING.store(false, Ordering::Relaxed);
-    let messages = std::mem::take(&mut *messages);
+    let messages = {
+        // Tried only: whoever holds it comes here again. Given back before any handler runs: it may open or close a
+        // log, which has something to tell, and a slow one must not hold up the engine's thread.
+        let Some(mut waiting) = messages().try_lock() else { return };
+        WAITING.store(false, Ordering::Relaxed);
+        std::mem::take(&mut *waiting)
+    };
     let own = std::process::id();
     for message in messages.into_iter().filter(|message| message.process == own) {
         if let Err(error) = tell(py, &message) {

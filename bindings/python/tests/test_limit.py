@@ -15,8 +15,10 @@ again = limit.start(3, 3)
 signal.alarm(0)
 held = threading.Lock()
 held.acquire()
+there = threading.Event()
 
 def hangs_elsewhere():
+    there.set()
     held.acquire()
 
 def hangs_here():
@@ -26,7 +28,7 @@ def hangs_here():
 
 
 def test_all_threads_of_a_process_that_hangs_are_told(script: Script) -> None:
-    done = script(HANG + "threading.Thread(target=hangs_elsewhere, daemon=True).start()\nhangs_here()")
+    done = script(HANG + "threading.Thread(target=hangs_elsewhere, daemon=True).start()\nthere.wait()\nhangs_here()")
     assert done.returncode == -signal.SIGALRM
     assert "in hangs_here" in done.stderr and "in hangs_elsewhere" in done.stderr
 

@@ -100,6 +100,40 @@ def test_a_handler_may_use_the_log(tmp_path: Path) -> None:
         logger.setLevel(logging.NOTSET)
 
 
+def test_a_handler_may_open_and_close_logs(script: Callable[..., subprocess.CompletedProcess[str]]) -> None:
+    # In a process of its own: where it hangs the limit of the process says so.
+    done = script(
+        """
+import logging, oncelog
+
+class Meddling(logging.Handler):
+    def handle(self, record):
+        told.append(record.getMessage())
+        if len(told) == 1:
+            oncelog.open("other").close()
+            engine.close()
+        return True
+
+told = []
+logging.getLogger("oncelog").addHandler(Meddling())
+logging.getLogger("oncelog").setLevel(logging.DEBUG)
+engine = oncelog.open("log")
+older = engine.transactional_producer("x")
+engine.transactional_producer("x")
+try:
+    older.begin_transaction()
+    while not told:
+        engine.flush()
+except (oncelog.ProducerFencedError, oncelog.ClosedError):
+    pass
+while len(told) < 3:
+    oncelog.open("more").close()
+print("fine")
+"""
+    )
+    assert (done.returncode, done.stdout) == (0, "fine\n"), done.stderr
+
+
 def test_nothing_is_printed_unless_asked_for(script: Callable[..., subprocess.CompletedProcess[str]]) -> None:
     done = script(
         """

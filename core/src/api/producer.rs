@@ -155,8 +155,9 @@ impl Producer {
         }
     }
 
-    /// Sends records in order; one ticket for all, with an answer for each. Records of other threads do not come
-    /// between them: while the records are walked, the producer is locked, so what walks them must not call it.
+    /// Sends records in order; one ticket for all, with an answer for each. The topic is looked up once: if it is
+    /// deleted meanwhile the ticket says so. Records of other threads do not come between them: while the records are
+    /// walked, the producer is locked, so what walks them must not call it.
     ///
     /// # Errors
     /// As `send`. The records before the refused one are sent.
@@ -174,8 +175,8 @@ impl Producer {
     /// Sends records in order until one would have to wait, or is refused; says how far it came. As `try_send`, nothing
     /// at all is sent if another thread, be it the engine's own, is busy with this producer right then.
     ///
-    /// Records may be made one by one, as they are asked for, so that none lies in memory twice. The producer is busy
-    /// meanwhile: the iterator must not use it, and should be quick.
+    /// The topic is looked up once. Records may be made one by one, as they are asked for, so that none lies in memory
+    /// twice. The producer is busy meanwhile: the iterator must not use it, and should be quick.
     ///
     /// # Errors
     /// `Closed`, `Forked`, `ReadOnly`, `Poisoned`: nothing was sent.

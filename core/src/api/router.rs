@@ -5,8 +5,7 @@ use std::sync::Arc;
 use rustc_hash::FxHashMap;
 
 use super::engine::unknown_partition;
-use super::pending::lost;
-use crate::engine::{Inner, TopicHandle};
+use crate::engine::{Inner, TopicHandle, unknown_topic};
 use crate::error::Result;
 use crate::format::partitioner::partition_for_key;
 use crate::format::record::Record;
@@ -40,7 +39,7 @@ impl Router {
             Some(last) if last.changes == changes && *last.topic.name == *name => {}
             _ => self.last = Some(self.look(engine, name, changes)?),
         }
-        self.last.as_mut().ok_or_else(lost)
+        self.last.as_mut().ok_or_else(|| unknown_topic(name))
     }
 
     /// Looks it up; where records of the last topic without a key go is kept for when it comes again.

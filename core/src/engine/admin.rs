@@ -216,7 +216,7 @@ pub(super) fn place_at(
     placed.lsn
 }
 
-fn unknown(name: &str) -> Error {
+pub fn unknown(name: &str) -> Error {
     let message = format!("no such topic; create it with create_topic, or see topics(), topic={name:?}");
     Error::new(ErrorKind::UnknownTopicOrPartition, message)
 }

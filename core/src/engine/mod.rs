@@ -24,6 +24,7 @@ mod tests;
 mod transacting;
 mod transactions;
 
+pub use admin::unknown as unknown_topic;
 pub use attend::{Attention, Attentive};
 pub use gather::{Gathered, GatheredPart, PlacedGroup};
 pub use hub::TopicHandle;

@@ -87,7 +87,11 @@ impl Inner {
         while let Some(from) = next {
             let mut page = Vec::with_capacity(PRODUCERS_PER_HOLD);
             let look = |producer| page.push(producer);
-            next = self.journal.look(|state, _| state.active_in(instance, from, PRODUCERS_PER_HOLD, look));
+            // A deletion that is not flushed yet has taken what they wrote already.
+            let seen = self.journal.look(|state, _| {
+                state.end(instance).map(|_| state.active_in(instance, from, PRODUCERS_PER_HOLD, look))
+            });
+            next = seen.ok_or_else(|| partition.gone())?;
             all.extend(page.iter().map(|producer| (producer.identity.producer_id, *producer)));
         }
         Ok(all.into_values().collect())

@@ -132,7 +132,7 @@ impl<T> Ticket<T> {
     }
 
     /// The frame this ticket waits for; closes what is being gathered to learn it. `None` for an answer that needs no
-    /// frame.
+    /// frame, and in a forked child for what was still gathered at the fork.
     pub fn lsn(&mut self) -> Option<Lsn> {
         match self.settle().map(|()| &self.state) {
             Ok(State::Placed { lsn, .. }) => Some(*lsn),

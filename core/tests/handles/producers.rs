@@ -113,6 +113,22 @@ fn many_records_of_one_call_keep_their_order_and_are_answered_one_by_one() {
 }
 
 #[test]
+fn many_records_of_one_call_hear_from_their_ticket_that_their_topic_was_deleted_meanwhile() {
+    let (_dir, engine) = engine(&[("t", 1)]);
+    let producer = engine.producer(ProducerOptions::new().linger(LONG)).unwrap();
+    let records = (0..4).map(|n| {
+        if n == 2 {
+            engine.delete_topic("t").unwrap();
+        }
+        Record::new(b"x").partition(0)
+    });
+    let error = producer.send_many("t", records).unwrap().wait().unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::UnknownTopicOrPartition);
+    let error = producer.send("t", Record::new(b"x")).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::UnknownTopicOrPartition, "the next call looks again");
+}
+
+#[test]
 fn tickets_call_back_and_complete_as_futures() {
     let (_dir, engine) = engine(&[("t", 1)]);
     let producer = engine.producer(ProducerOptions::new().linger(Duration::from_millis(1))).unwrap();

@@ -155,7 +155,10 @@ fn producers_of_a_deleted_topic_are_not_told_and_of_one_with_the_same_name_anew(
     let partition = engine.partition("t", 0).unwrap();
     let identity = engine.init_producer(None, MINUTE, None).unwrap();
     append_plainly(&engine, 0, identity, 0).unwrap();
-    engine.delete_topic("t").unwrap();
+    let deleted = engine.delete_topic_ticket("t").unwrap();
+    // Before that is flushed too: what they wrote is not known any more.
+    assert_eq!(kind(partition.producers()), ErrorKind::UnknownTopicOrPartition);
+    deleted.wait().unwrap();
     assert_eq!(kind(partition.producers()), ErrorKind::UnknownTopicOrPartition);
     engine.create_topic("t", TopicOptions::new()).unwrap();
     assert_eq!(kind(partition.producers()), ErrorKind::UnknownTopicOrPartition);
