@@ -194,7 +194,7 @@ fn a_raw_producer_of_more_partitions_than_one_hold_may_touch_expires_by_what_it_
         let partition = engine.partition("wide", number).unwrap();
         partition.append(&raw(identity, sequence)).and_then(|ticket| ticket.wait())
     };
-    (0..1_500).for_each(|number| drop(write(number, wide, 0).unwrap()));
+    (0..1_500).for_each(|number| _ = write(number, wide, 0).unwrap());
     write(3, idle, 0).unwrap();
     for hour in 0..30 {
         world.advance(HOUR);
