@@ -109,14 +109,14 @@ impl Inner {
 fn seed(journal: &Journal<Hub>, hub: &Hub, footers: &Footers, continued: Option<u64>) -> Result<()> {
     let Some(segment) = continued else { return Ok(()) };
     let (holdings, decisions) = footers.holdings(journal.segments(), segment)?;
-    for holding in holdings {
-        if let Some(partition) = hub.partition(holding.instance) {
-            partition.seed((segment, journal.durable_lsn()), holding);
-        }
-    }
     for decided in decisions {
         if let Some(partition) = hub.partition(decided.instance) {
             partition.seed_decisions(segment, decided);
+        }
+    }
+    for holding in holdings {
+        if let Some(partition) = hub.partition(holding.instance) {
+            partition.seed((segment, journal.durable_lsn()), holding);
         }
     }
     Ok(())

@@ -279,10 +279,16 @@ impl Partition {
     pub fn seed(&self, (segment, lsn): (u64, Lsn), holding: Holding) {
         let Holding { previous, end_offset: end, runs, .. } = holding;
         let lsns = vec![lsn; runs.len()];
-        self.live.lock().segments.push_front(LiveSegment { number: segment, previous, end, runs, lsns });
+        let mut live = self.live.lock();
+        live.segments.push_front(LiveSegment { number: segment, previous, end, runs, lsns });
+        // Made anew, its footer did not know what was open before its first frame; the next one speaks for all, and
+        // its silence would say that nothing was.
+        if live.decided.is_empty() && !live.undecided.is_empty() {
+            live.note_decision(self.instance, segment, None);
+        }
     }
 
-    /// What an earlier life decided in the segment that goes on.
+    /// What an earlier life decided in the segment that goes on; before its runs are seeded.
     pub fn seed_decisions(&self, segment: u64, decisions: Decisions) {
         self.live.lock().decided.push_front((segment, decisions));
     }

@@ -31,6 +31,14 @@ fn fill(engine: &Engine, producer: &TransactionalProducer, rounds: usize) -> Vec
     expected
 }
 
+/// Fills a segment and more with records of the other partition.
+fn roll(engine: &Engine) {
+    for _ in 0..50 {
+        plain(engine, 1, &"x".repeat(1_500));
+        engine.drive().unwrap();
+    }
+}
+
 #[test]
 fn aborted_ranges_over_many_segments_are_found_with_footers_without_and_while_live() {
     // testAbortedTransactionSpanningMultipleSegments, testRecoverTransactionIndex, testFullTransactionIndexRecovery.
@@ -91,6 +99,35 @@ fn a_transaction_open_over_many_segments_holds_back_until_it_is_decided_in_the_l
         let engine = open(&world);
         assert!(committed(&engine.partition("t", 0).unwrap()) == expected, "opened again, committed: {commits}");
     }
+}
+
+/// A footer that is made anew does not know what was open before its segment; the one that takes its place must.
+#[test]
+fn what_is_aborted_stays_hidden_though_the_segment_that_goes_on_lost_its_footer_while_it_was_open() {
+    let (world, engine) = begin(4);
+    engine.close().unwrap();
+    let engine = crate::options().keep_raw_transactions(true).open_on(world.machine()).unwrap();
+    let identity = engine.init_producer(Some("id"), crate::MINUTE, None).unwrap();
+    crate::append(&engine, 0, identity, 0, "aborted").unwrap();
+    roll(&engine);
+    plain(&engine, 0, "plain");
+    engine.close().unwrap();
+    let mut files = world.files();
+    let footers = files.values_mut().filter_map(|image| {
+        let at = image.windows(8).position(|w| w == b"onceftr\x02")?;
+        image.get_mut(at)
+    });
+    assert!(footers.map(|byte| *byte ^= 1).count() > 1);
+    let world = oncelog::sim::World::with_files(9, files);
+    let engine = open(&world);
+    roll(&engine);
+    assert_eq!(ends(&engine.partition("t", 0).unwrap()), (0, 2));
+    engine.end_transaction(identity, oncelog::Outcome::Abort).unwrap();
+    assert_eq!(committed(&engine.partition("t", 0).unwrap()), ["plain"]);
+    roll(&engine);
+    assert_eq!(committed(&engine.partition("t", 0).unwrap()), ["plain"], "settled");
+    engine.close().unwrap();
+    assert_eq!(committed(&open(&world).partition("t", 0).unwrap()), ["plain"], "opened again");
 }
 
 #[test]
