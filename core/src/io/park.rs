@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::bugs::{Bug, planted};
 use super::clock::Clock;
 use super::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use super::sync::{Condvar, Mutex, processors};
+use super::sync::{Condvar, Mutex, processors, thread};
 
 /// Something that happens again and again. A waiter notes `seen`, checks its condition, then waits for the counter
 /// to leave `seen`: no wake-up between check and wait can be lost.
@@ -72,6 +72,11 @@ pub trait Park: Send + Sync + 'static {
     fn spin(&self, _event: &Event, _seen: u64) -> bool {
         false
     }
+
+    /// Lets other threads have the processor for a moment. False: there are none.
+    fn give_way(&self) -> bool {
+        false
+    }
 }
 
 /// Looks of one spin, with a pause of some ten nanoseconds between two.
@@ -91,6 +96,11 @@ impl ThreadPark {
 }
 
 impl Park for ThreadPark {
+    fn give_way(&self) -> bool {
+        thread::yield_now();
+        true
+    }
+
     fn spin(&self, event: &Event, seen: u64) -> bool {
         (0..self.looks).any(|_| {
             std::hint::spin_loop();

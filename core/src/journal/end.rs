@@ -128,7 +128,7 @@ impl<F: Fold> Journal<F> {
             let _core = self.core.lock();
             self.door.store(ENDED, Ordering::SeqCst);
         }
-        self.progress.happen();
+        self.tell_all();
         result.map(|()| slipped_in)
     }
 
@@ -139,7 +139,7 @@ impl<F: Fold> Journal<F> {
             if let Some(reached) = self.reached_by(self.durable_lsn(), last, Durability::Disk) {
                 return reached;
             }
-            let led = if self.written_lsn() < last { self.lead_write()? } else { self.lead_flush()? };
+            let led = if self.written_lsn() < last { self.lead_write()? } else { self.lead_flush(false)? };
             if !led {
                 let soon = self.machine.clock.monotonic() + LOOK_AGAIN;
                 self.machine.park.park(&self.progress, seen, Some(soon));

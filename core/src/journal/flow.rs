@@ -1,10 +1,10 @@
-//! From a placed frame to a kept promise: groups are written under one baton and flushed under another, and whoever
-//! waits for a frame leads.
+//! From a placed frame to the device: groups are written under one baton and flushed under another.
 
 use std::sync::{Arc, OnceLock};
 
 use super::baton::Baton;
 use super::core::{Core, Group, Guard, NoRoom};
+use super::crowd::{Crowd, Habit};
 use super::end::OPEN;
 use super::hold::Lock;
 use super::open::Opener;
@@ -66,10 +66,13 @@ pub struct Journal<F: Fold> {
     alarm: OnceLock<Alarm>,
     /// Carries the group that is written next time, empty, with its buffers.
     pub(super) write: Baton<Group<F::Note>>,
-    pub(super) flush: Baton,
+    pub(super) flush: Baton<Habit>,
     pub(super) prepare: Baton,
     /// Moves whenever a group was written or flushed, room was made, or the journal was poisoned.
     pub(super) progress: Event,
+    /// Moves whenever a group was flushed, or the journal was poisoned: who waits for a flush is not woken by writes.
+    pub(super) flushed: Event,
+    pub(super) crowd: Crowd,
     pub(super) segments: Arc<Segments>,
     pub(super) counters: Counters,
     pub(super) enlisted: Mutex<Vec<Enlisted>>,
@@ -110,6 +113,8 @@ impl<F: Fold> Journal<F> {
             flush: Baton::default(),
             prepare: Baton::default(),
             progress: Event::default(),
+            flushed: Event::default(),
+            crowd: Crowd::default(),
             counters: Counters::default(),
             enlisted: Mutex::default(),
             calling: Baton::default(),
@@ -277,73 +282,23 @@ impl<F: Fold> Journal<F> {
                 alarm(cause);
             }
         }
-        self.progress.happen();
+        self.tell_all();
         self.bell.happen();
         self.segments.flusher_bell.happen();
         self.indeterminate()
     }
 
-    fn indeterminate(&self) -> Error {
+    /// Wakes whoever waits for a write or a flush.
+    pub(super) fn tell_all(&self) {
+        self.progress.happen();
+        self.flushed.happen();
+    }
+
+    pub(super) fn indeterminate(&self) -> Error {
         let message = "the disk failed under this call: it may be there or not; open the log again to find out";
         match self.poison.get() {
             Some(cause) => Error::with_source(ErrorKind::Indeterminate, message, cause.clone()),
             None => Error::new(ErrorKind::Indeterminate, message),
-        }
-    }
-
-    /// Whether a frame has met its level; an error if it never will.
-    #[inline]
-    pub fn reached(&self, lsn: Lsn, level: Durability) -> Option<Result<()>> {
-        self.reached_by(self.met(level), lsn, level).or_else(|| {
-            // Looked at again: it may have been flushed since, or have failed.
-            self.is_ended().then(|| self.reached_by(self.met(level), lsn, level).unwrap_or(Ok(())))
-        })
-    }
-
-    /// The last frame that has met a level.
-    #[inline]
-    pub(super) fn met(&self, level: Durability) -> Lsn {
-        match level {
-            Durability::Disk => self.durable_lsn(),
-            Durability::Os | Durability::Memory => self.written_lsn(),
-        }
-    }
-
-    /// The same at a moment when everything up to `at` had met the level.
-    #[inline]
-    pub(super) fn reached_by(&self, at: Lsn, lsn: Lsn, level: Durability) -> Option<Result<()>> {
-        if at >= lsn {
-            return Some(Ok(()));
-        }
-        if self.poison.get().is_some() {
-            return Some(Err(self.indeterminate()));
-        }
-        // A frame that is placed is in the buffer. Once nothing is written any more that is worth nothing, see above.
-        (level == Durability::Memory).then_some(Ok(()))
-    }
-
-    /// Keeps a promise to a caller: waits until a frame has met its level. False: the deadline passed.
-    pub fn keep(&self, lsn: Lsn, level: Durability, deadline: Option<u64>) -> Result<bool> {
-        let level = if planted(Bug::AckBeforeFlush) { level.min(Durability::Os) } else { level };
-        self.reach(lsn, level, deadline)
-    }
-
-    /// Waits until a frame has met its level; leads the write and the flush if nobody does. False: the deadline passed.
-    pub fn reach(&self, lsn: Lsn, level: Durability, deadline: Option<u64>) -> Result<bool> {
-        self.check_process()?;
-        loop {
-            let seen = self.progress.seen();
-            if let Some(reached) = self.reached(lsn, level) {
-                return reached.map(|()| true);
-            }
-            // Once the door is shut only the end leads, and wakes whoever parked.
-            let led = !self.is_shut() && if self.written_lsn() < lsn { self.lead_write()? } else { self.lead_flush()? };
-            if led || (self.written_lsn() < lsn && self.machine.park.spin(&self.progress, seen)) {
-                continue;
-            }
-            if !self.machine.park.park(&self.progress, seen, deadline) {
-                return Ok(false);
-            }
         }
     }
 
@@ -391,19 +346,23 @@ impl<F: Fold> Journal<F> {
         Ok(())
     }
 
-    /// Flushes all that is written, unless somebody is flushing right now.
-    pub(super) fn lead_flush(&self) -> Result<bool> {
-        let Some(baton) = self.flush.take() else { return Ok(false) };
+    /// Flushes all that is written, unless somebody is flushing right now; `together` with those who are about to come.
+    pub(super) fn lead_flush(&self, together: bool) -> Result<bool> {
+        let Some(mut habit) = self.flush.take() else { return Ok(false) };
         self.check().map_err(|_| self.indeterminate())?;
-        let result = self.flush_written();
-        drop(baton);
-        self.progress.happen();
+        if together {
+            habit.gather(&self.machine, &self.crowd);
+        }
+        let result = self.flush_written(&mut habit);
+        drop(habit);
+        self.tell_all();
         result.map(|()| true)
     }
 
     /// Durable is what was written before the first flush began, and only once every file that holds it is flushed,
     /// the older first.
-    fn flush_written(&self) -> Result<()> {
+    fn flush_written(&self, habit: &mut Habit) -> Result<()> {
+        let came = self.crowd.count();
         let mut target = self.written_lsn();
         let files: Vec<Arc<Segment>> = {
             let mut core = self.core.lock();
@@ -421,7 +380,9 @@ impl<F: Fold> Journal<F> {
         if planted(Bug::DurableCountedAtFlushEnd) {
             target = self.core.lock().next_lsn - 1;
         }
-        self.counters.flushes.add(self.machine.clock.monotonic().saturating_sub(began));
+        let took = self.machine.clock.monotonic().saturating_sub(began);
+        self.counters.flushes.add(took);
+        habit.ended(&self.crowd, came, took);
         // Shown first: who is told that a record is durable must be able to read it.
         self.fold.durable(target);
         self.durable.fetch_max(target, Ordering::AcqRel);

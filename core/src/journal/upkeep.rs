@@ -126,7 +126,7 @@ impl<F: Fold> Journal<F> {
         }
         // The older of two unsynced segments is flushed before the newer one is full, or appends would have to wait.
         if self.durable_lsn() < wanted || due {
-            self.lead_flush()?;
+            self.lead_flush(false)?;
         }
         let durable = self.durable_lsn();
         // A mark is not flushed for itself, unless somebody waits for it.
@@ -137,7 +137,7 @@ impl<F: Fold> Journal<F> {
             upkeep.quiet_since = now;
             drop(upkeep);
             if now >= since + self.options.flush_every {
-                self.lead_flush()?;
+                self.lead_flush(false)?;
                 self.upkeep.lock().dirty_since = None;
             }
             // Who holds the baton flushes what was written before it began; what is wanted may have come since.

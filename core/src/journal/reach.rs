@@ -1,0 +1,102 @@
+//! Keeping a promise: whoever waits for a frame leads the write and the flush that it needs, or waits for who does.
+
+use super::{Fold, Journal};
+use crate::error::Result;
+use crate::io::bugs::{Bug, planted};
+use crate::types::{Durability, Lsn};
+
+/// So often who waits for a write lets others have the processor before it sleeps: the writer may have lost it.
+const TURNS: u32 = 4;
+
+impl<F: Fold> Journal<F> {
+    /// Whether a frame has met its level; an error if it never will.
+    #[inline]
+    pub fn reached(&self, lsn: Lsn, level: Durability) -> Option<Result<()>> {
+        self.reached_by(self.met(level), lsn, level).or_else(|| {
+            // Looked at again: it may have been flushed since, or have failed.
+            self.is_ended().then(|| self.reached_by(self.met(level), lsn, level).unwrap_or(Ok(())))
+        })
+    }
+
+    /// The last frame that has met a level.
+    #[inline]
+    pub(super) fn met(&self, level: Durability) -> Lsn {
+        match level {
+            Durability::Disk => self.durable_lsn(),
+            Durability::Os | Durability::Memory => self.written_lsn(),
+        }
+    }
+
+    /// The same at a moment when everything up to `at` had met the level.
+    #[inline]
+    pub(super) fn reached_by(&self, at: Lsn, lsn: Lsn, level: Durability) -> Option<Result<()>> {
+        if at >= lsn {
+            return Some(Ok(()));
+        }
+        if self.is_poisoned() {
+            return Some(Err(self.indeterminate()));
+        }
+        // A frame that is placed is in the buffer. Once nothing is written any more that is worth nothing, see above.
+        (level == Durability::Memory).then_some(Ok(()))
+    }
+
+    /// Keeps a promise to a caller: waits until a frame has met its level. False: the deadline passed.
+    pub fn keep(&self, lsn: Lsn, level: Durability, deadline: Option<u64>) -> Result<bool> {
+        let level = if planted(Bug::AckBeforeFlush) { level.min(Durability::Os) } else { level };
+        self.reach(lsn, level, deadline)
+    }
+
+    /// Waits until a frame has met its level; leads the write and the flush if nobody does. False: the deadline passed.
+    pub fn reach(&self, lsn: Lsn, level: Durability, deadline: Option<u64>) -> Result<bool> {
+        self.check_process()?;
+        let mut waited = false;
+        loop {
+            let seen = self.progress.seen();
+            if let Some(reached) = self.reached(lsn, level) {
+                return reached.map(|()| true);
+            }
+            if self.written_lsn() >= lsn {
+                return self.reach_device(lsn, deadline);
+            }
+            // Once the door is shut only the end leads, and wakes whoever parked.
+            if !self.is_shut() && self.lead_write()? {
+                continue;
+            }
+            // Somebody else is writing, which takes a moment. If this frame is not in that group he is about to come
+            // back with his next and will take it along: to lead at once would have two threads write in turns.
+            if self.look_out(seen) {
+                if !waited && self.written_lsn() < lsn {
+                    waited = true;
+                    self.machine.park.spin(&self.progress, self.progress.seen());
+                }
+                continue;
+            }
+            if !self.machine.park.park(&self.progress, seen, deadline) {
+                return Ok(false);
+            }
+        }
+    }
+
+    /// The same for a frame that is written and shall be flushed.
+    fn reach_device(&self, lsn: Lsn, deadline: Option<u64>) -> Result<bool> {
+        self.crowd.join();
+        loop {
+            let seen = self.flushed.seen();
+            if let Some(reached) = self.reached(lsn, Durability::Disk) {
+                return reached.map(|()| true);
+            }
+            if !self.is_shut() && self.lead_flush(true)? {
+                continue;
+            }
+            if !self.machine.park.park(&self.flushed, seen, deadline) {
+                return Ok(false);
+            }
+        }
+    }
+
+    /// Looks for a moment whether a write ends: going to sleep takes longer, and waking who sleeps holds up the writer.
+    fn look_out(&self, seen: u64) -> bool {
+        let park = &self.machine.park;
+        park.spin(&self.progress, seen) || (0..TURNS).any(|_| park.give_way() && self.progress.seen() != seen)
+    }
+}
