@@ -6,12 +6,14 @@ use oncelog::sim::{Log, World};
 use oncelog::{AppendOptions, Batch, Durability, Engine, ErrorKind, Record, TopicOptions};
 
 use super::Check;
+use super::kept::go_on;
 use super::observe::{look, open_names};
-use super::tape::{Recorded, options};
+use super::tape::{Raw, Recorded, options};
 use super::world::{Shown, known_by};
 
 /// Opens what a power cut left and checks all that can be checked. Answers what the log showed.
-pub fn examine(world: &World, recorded: &Recorded, least: usize, most: usize) -> Result<Shown, String> {
+/// `way`: how what was left open goes on.
+pub fn examine(world: &World, recorded: &Recorded, (least, most): (usize, usize), way: usize) -> Result<Shown, String> {
     let known_durable = read_unrecovered(world, recorded, least)?;
     let engine = options().open_on(world.machine()).map_err(|error| format!("the log does not open: {error}"))?;
     if let Some(damage) = engine.opening().damage.first() {
@@ -23,6 +25,10 @@ pub fn examine(world: &World, recorded: &Recorded, least: usize, most: usize) ->
     let fits = |state: &Shown| known_durable.as_ref().is_none_or(|known| known.fits_unrecovered(state));
     if !recorded.states[..=found].iter().any(fits) {
         return Err(format!("a reader was shown what is none of the first {found} operations"));
+    }
+    let due = go_on(&engine, world, recorded, found, way)?;
+    if let Some(differs) = look(&engine, &recorded.questions)?.differs(&due) {
+        return Err(format!("gone on by way {}: {differs}", way % 4));
     }
     retry_raw(&engine, recorded, found, most)?;
     let mut expected = look(&engine, &recorded.questions)?;
@@ -75,7 +81,9 @@ fn place(recorded: &Recorded, seen: &Shown, least: usize, most: usize) -> Result
 /// Every raw batch that is there is found again by its producer and sequence; the next one, if it was cut off, is new.
 fn retry_raw(engine: &Engine, recorded: &Recorded, found: usize, most: usize) -> Check {
     let mut known: BTreeMap<(i64, &str, u32), Vec<usize>> = BTreeMap::new();
-    for (n, raw) in recorded.raws.iter().enumerate().filter(|(_, raw)| raw.op < most) {
+    // Behind the end of their transaction the epoch of others is a former one.
+    let plain = |raw: &Raw| raw.op < most && !raw.batch.header().is_transactional();
+    for (n, raw) in recorded.raws.iter().enumerate().filter(|(_, raw)| plain(raw)) {
         let id = raw.batch.header().producer_id;
         known.entry((id, &raw.topic, raw.partition)).or_default().push(n);
     }
@@ -124,6 +132,7 @@ pub fn append(engine: &Engine, shown: &mut Shown) -> Check {
         return Err(format!("an append behind {} records answers offset {}", records.len(), appended.first));
     }
     records.push(known_by(value.as_bytes()));
+    *shown = shown.held_back();
     Ok(())
 }
 

@@ -90,7 +90,7 @@ impl Tape {
         let mut states = vec![shown.clone()];
         for op in &self.ops {
             op.effects.iter().for_each(|effect| shown.apply(effect));
-            states.push(shown.clone());
+            states.push(shown.held_back());
         }
         states
     }

@@ -9,6 +9,7 @@
 
 pub mod cuts;
 pub mod examine;
+pub mod kept;
 pub mod lives;
 pub mod observe;
 pub mod sweep;
@@ -16,6 +17,7 @@ pub mod tape;
 pub mod tape_raw;
 pub mod workloads;
 pub mod workloads_failing;
+pub mod workloads_kept;
 pub mod workloads_names;
 pub mod world;
 

@@ -3,15 +3,15 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use oncelog::{ConsumerOptions, Engine, Isolation, Partition, ProducerOptions, ReadOptions, TopicPartition};
+use oncelog::{ConsumerOptions, Engine, ErrorKind, Isolation, Partition, ProducerOptions, ReadOptions, TopicPartition};
 
-use super::world::{Known, Name, Shown, Topic, known_by};
+use super::world::{Known, Name, OffsetKey, Shown, Topic, known_by};
 
 /// What to ask for beside topics and records, which list themselves.
 #[derive(Clone, Debug, Default)]
 pub struct Questions {
     pub names: BTreeSet<String>,
-    pub offsets: BTreeSet<(String, String, u32)>,
+    pub offsets: BTreeSet<OffsetKey>,
 }
 
 fn told<T>(what: &str, answer: oncelog::Result<T>) -> Result<T, String> {
@@ -36,21 +36,36 @@ pub fn look(engine: &Engine, questions: &Questions) -> Result<Shown, String> {
         }
         shown.topics.insert(info.name, Topic { id: Some(info.id), partitions });
     }
-    let mut consumers = BTreeMap::new();
-    for (group, topic, partition) in &questions.offsets {
+    for told in open.into_iter().filter(|told| told.raw) {
+        let firsts = told.partitions.into_iter().map(|(at, first)| ((at.topic, at.partition), first)).collect();
+        shown.open.insert(told.transactional_id, (told.identity, firsts));
+    }
+    ask_offsets(engine, questions, &mut shown)?;
+    Ok(shown)
+}
+
+/// What groups have committed, and where an open transaction will commit another offset.
+fn ask_offsets(engine: &Engine, questions: &Questions, shown: &mut Shown) -> Result<(), String> {
+    for key in &questions.offsets {
+        let (group, topic, partition) = key;
         if shown.topics.get(topic).is_none_or(|t| t.partitions.len() <= *partition as usize) {
             continue;
         }
-        if !consumers.contains_key(group) {
-            let consumer = told("consumer", engine.consumer(ConsumerOptions::new().group(group)))?;
-            consumers.insert(group, consumer);
-        }
         let asked = TopicPartition::new(topic, *partition);
-        if let Some(offset) = told("committed", consumers[group].committed(&asked))? {
-            shown.offsets.insert((group.clone(), topic.clone(), *partition), offset);
+        let ask = |isolation: Isolation| {
+            let consumer = engine.consumer(ConsumerOptions::new().group(group).isolation(isolation));
+            consumer.and_then(|consumer| consumer.committed(&asked))
+        };
+        let mut answer = ask(Isolation::ReadCommitted);
+        if answer.as_ref().is_err_and(|error| error.kind() == ErrorKind::UnstableOffsets) {
+            shown.unstable.insert(key.clone());
+            answer = ask(Isolation::ReadUncommitted);
+        }
+        if let Some(offset) = told("committed", answer)? {
+            shown.offsets.insert(key.clone(), offset);
         }
     }
-    Ok(shown)
+    Ok(())
 }
 
 /// Epoch and position of every name. Each is opened twice for that, which writes.

@@ -77,10 +77,11 @@ impl Place<'_> {
 
     /// One state. `again`: it is also crashed at every call of its recovery; `only`: in this way.
     fn state(&self, cut: &Cut, again: bool, only: Option<&[(usize, &str)]>) -> Result<Count, String> {
-        let (least, most) = self.recorded.bounds(self.prefix, cut.kept);
+        let bounds = self.recorded.bounds(self.prefix, cut.kept);
         let image = || self.recorded.log.image(self.prefix, &cut.choice);
         let steps = [Step::new(&self.recorded.log, self.prefix, cut)];
-        let seen = guarded(|| examine(&image(), self.recorded, least, most));
+        let way = cut.name.bytes().map(usize::from).sum::<usize>() + self.prefix;
+        let seen = guarded(|| examine(&image(), self.recorded, bounds, way));
         let seen = seen.map_err(|fault| self.failed(&steps, &fault))?;
         let mut count = Count { states: 1, ..Count::default() };
         if again {

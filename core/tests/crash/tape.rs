@@ -73,6 +73,8 @@ pub struct Tape {
     pub(super) levels: BTreeMap<String, Durability>,
     /// Faults are planned: calls may fail, and the page cache may lie.
     pub faulty: bool,
+    /// Raw transactions that begin stay open in the next life.
+    pub keeps: bool,
     pub rng: Rng,
     /// Every value that was sent; number n begins with "value n ".
     pub sent: Vec<Vec<u8>>,
@@ -118,6 +120,7 @@ impl Tape {
             visible: BTreeMap::new(),
             levels: BTreeMap::new(),
             faulty: false,
+            keeps: false,
             rng: Rng::new(seed),
             sent: Vec::new(),
         }
@@ -140,9 +143,13 @@ impl Tape {
                     let owners = self.visible.entry((topic.clone(), *partition)).or_default();
                     owners.extend(values.iter().map(|_| self.ops.len()));
                 }
+                Effect::Kept { topic, partition, .. } => {
+                    self.visible.entry((topic.clone(), *partition)).or_default().push(self.ops.len());
+                }
                 Effect::Offset { group, topic, partition, .. } => {
                     self.questions.offsets.insert((group.clone(), topic.clone(), *partition));
                 }
+                Effect::Pending { key, .. } => _ = self.questions.offsets.insert(key.clone()),
                 Effect::Opened { name } => {
                     self.questions.names.insert(name.clone());
                 }
@@ -226,10 +233,7 @@ impl Tape {
     }
 
     pub fn open(&mut self) -> Check {
-        self.open_with(options())
-    }
-
-    pub fn open_with(&mut self, options: EngineOptions) -> Check {
+        let options = options().keep_raw_transactions(self.keeps);
         let engine = options.open_on(self.world.machine()).map_err(|error| format!("open answers {error}"))?;
         self.engine = Some(engine);
         Ok(())

@@ -5,6 +5,7 @@ use oncelog::Durability::{Disk, Memory, Os};
 use super::Check;
 use super::tape::Tape;
 use super::workloads_failing::*;
+use super::workloads_kept::*;
 use super::workloads_names::*;
 
 /// One workload. The seed decides values, salts and what a failed flush leaves.
@@ -33,6 +34,9 @@ workloads! {
     "grow-between-checkpoints" 8 grow_between_checkpoints,
     "transactions" 9 transactions,
     "streamed" 30 streamed,
+    "kept" 33 kept,
+    "kept-cut-off" 2035 kept_cut_off,
+    "kept-cut-off-again" 5035 kept_cut_off,
     "large-frame" 10 large_frame,
     "fence" 11 fence,
     "named" 12 named,

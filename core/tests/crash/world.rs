@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
 
-use oncelog::TopicId;
+use oncelog::{Identity, Outcome, TopicId};
 
 /// A record, by a hash of its value: every value is sent once.
 pub type Known = u64;
@@ -30,12 +30,21 @@ pub struct Name {
     pub position: Option<u64>,
 }
 
+/// A group, a topic and a partition.
+pub type OffsetKey = (String, String, u32);
+
+/// A raw transaction that is open: whose batches, and the offset of its first record in each partition.
+pub type Open = (Identity, BTreeMap<(String, u32), u64>);
+
 /// Everything that a log shows.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Shown {
     pub topics: BTreeMap<String, Topic>,
-    /// By group, topic and partition.
-    pub offsets: BTreeMap<(String, String, u32), u64>,
+    pub offsets: BTreeMap<OffsetKey, u64>,
+    /// Those that read_committed does not tell: an open transaction will commit another one.
+    pub unstable: BTreeSet<OffsetKey>,
+    /// By transactional id.
+    pub open: BTreeMap<String, Open>,
     pub names: BTreeMap<String, Name>,
     /// Records that read_committed does not show: their transaction is not committed.
     pub hidden: BTreeSet<Known>,
@@ -87,6 +96,35 @@ pub enum Effect {
     Forgotten {
         name: String,
     },
+    /// An id of raw transactions is held with this identity.
+    Held {
+        name: String,
+        identity: Identity,
+    },
+    /// A raw transaction that stays open over lives has begun.
+    Began {
+        name: String,
+        identity: Identity,
+    },
+    /// A record of it.
+    Kept {
+        name: String,
+        topic: String,
+        partition: u32,
+        value: Known,
+    },
+    /// An offset that it commits, if it does.
+    Pending {
+        name: String,
+        key: OffsetKey,
+        offset: u64,
+    },
+    /// It has ended; what it commits are effects of their own.
+    Ended {
+        name: String,
+        outcome: Outcome,
+        pending: Vec<OffsetKey>,
+    },
 }
 
 impl Shown {
@@ -124,7 +162,32 @@ impl Shown {
                 self.names.entry(name.clone()).or_default().position = Some(*position);
             }
             Effect::Forgotten { name } => *self.names.entry(name.clone()).or_default() = Name::default(),
+            // It is asked for by its next call.
+            Effect::Held { .. } => {}
+            Effect::Began { name, identity } => _ = self.open.insert(name.clone(), (*identity, BTreeMap::new())),
+            Effect::Kept { name, topic, partition, value } => {
+                let first = self.topics[topic].partitions[*partition as usize].len() as u64;
+                let (_, firsts) = self.open.get_mut(name).expect("a workload begins a transaction first");
+                firsts.entry((topic.clone(), *partition)).or_insert(first);
+                let (topic, partition, values) = (topic.clone(), *partition, vec![*value]);
+                self.apply(&Effect::Streamed { topic, partition, values });
+            }
+            Effect::Pending { key, .. } => _ = self.unstable.insert(key.clone()),
+            Effect::Ended { name, pending, .. } => {
+                self.open.remove(name);
+                self.unstable.retain(|key| !pending.contains(key));
+            }
         }
+    }
+
+    /// As readers see it: read_committed ends where the first open transaction begins.
+    pub fn held_back(&self) -> Shown {
+        let mut shown = self.clone();
+        for ((topic, partition), first) in self.open.values().flat_map(|(_, firsts)| firsts) {
+            let partition = self.topics.get(topic).map(|topic| &topic.partitions[*partition as usize]);
+            shown.hidden.extend(partition.iter().flat_map(|records| &records[*first as usize..]));
+        }
+        shown
     }
 
     /// The same without names: what can be seen without writing.
@@ -166,7 +229,13 @@ impl Shown {
             let (has, due) = (self.hidden.len(), expected.hidden.len());
             return Some(format!("{has} records are hidden from read_committed, expected {due}"));
         }
-        let offset = |key: &&(String, String, u32)| self.offsets.get(*key) != expected.offsets.get(*key);
+        if self.open != expected.open {
+            return Some(format!("open transactions: {:?}, expected {:?}", self.open, expected.open));
+        }
+        if self.unstable != expected.unstable {
+            return Some(format!("offsets not told: {:?}, expected {:?}", self.unstable, expected.unstable));
+        }
+        let offset = |key: &&OffsetKey| self.offsets.get(*key) != expected.offsets.get(*key);
         if let Some(key) = expected.offsets.keys().chain(self.offsets.keys()).find(offset) {
             let (old, new) = (expected.offsets.get(key), self.offsets.get(key));
             return Some(format!("offset of {key:?}: {new:?}, expected {old:?}"));

@@ -5,7 +5,7 @@ use oncelog::Durability::{Disk, Os};
 use oncelog::{Outcome, ProducerOptions};
 
 use super::committed::PENDING;
-use crate::crash::tape::{Tape, options};
+use crate::crash::tape::Tape;
 
 const CODECS: [Compression; 4] = [Gzip, Snappy, Lz4, Zstd];
 
@@ -50,7 +50,8 @@ pub fn short(tape: &mut Tape) -> Result<usize, String> {
 /// Compressed batches, and transactions that stream, native and raw: committed, aborted and left open, with offsets
 /// pending. `closed`: over several segments and closed; else in one, and the process died.
 pub fn streamed(tape: &mut Tape, closed: bool) -> Result<usize, String> {
-    tape.open_with(options().keep_raw_transactions(true))?;
+    tape.keeps = true;
+    tape.open()?;
     tape.create("a", 2, Disk)?;
     tape.create("b", 1, Os)?;
     let streams = || ProducerOptions::new().transaction_buffer(0);
