@@ -52,9 +52,17 @@ pub(super) fn take(directory: &fs::File, path: &Path, writer: bool, read_only: b
     drop(gate);
     if writer {
         // Only for the message that others get: a full disk must not keep a log from opening.
-        let _ = file.set_len(0).and_then(|()| file.write_all_at(format!("{}\n", std::process::id()).as_bytes(), 0));
+        let _ = sign(&file);
     }
     Ok(Box::new(Held { file: Some(file), slot, generation: fork::generation() }))
+}
+
+/// Writes the process id, a line. To cut a file and let it grow again is a change that its next flush, or another
+/// file's, may have to wait for; mostly the number is as long as the last one.
+fn sign(file: &fs::File) -> io::Result<()> {
+    let line = format!("{}\n", std::process::id());
+    file.write_all_at(line.as_bytes(), 0)?;
+    if file.metadata()?.len() > line.len() as u64 { file.set_len(line.len() as u64) } else { Ok(()) }
 }
 
 fn open(directory: &fs::File, read_only: bool) -> io::Result<fs::File> {
@@ -120,7 +128,7 @@ fn held_elsewhere(file: &fs::File, path: &Path, writer: bool) -> Error {
 fn holder(file: &fs::File) -> Option<u32> {
     let mut bytes = [0; 16];
     let length = file.read_at(&mut bytes, 0).ok()?;
-    std::str::from_utf8(&bytes[..length]).ok()?.trim_end().parse().ok()
+    std::str::from_utf8(&bytes[..length]).ok()?.lines().next()?.parse().ok()
 }
 
 fn failed(what: &str, path: &Path, cause: io::Error) -> Error {
@@ -157,6 +165,20 @@ mod tests {
         assert!(refusal(&handle, path, false).contains(&pid));
         drop(first);
         take(&handle, path, true, false).unwrap();
+    }
+
+    #[test]
+    fn what_a_holder_with_a_longer_process_id_left_in_the_file_is_no_part_of_the_next_one_s() {
+        let (directory, handle) = directory();
+        let path = directory.path();
+        let name = path.join(LOCK_NAME);
+        fs::write(&name, "1234567890123\n").unwrap();
+        let first = take(&handle, path, true, false).unwrap();
+        assert_eq!(fs::read_to_string(&name).unwrap(), format!("{}\n", std::process::id()));
+        // As it may be found between the write and the cut.
+        fs::write(&name, format!("{}\n890123\n", std::process::id())).unwrap();
+        assert!(refusal(&handle, path, true).contains(&format!("pid={}", std::process::id())));
+        drop(first);
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Waiting behind a trait. An `Event` is a counter that threads wait on; the simulator, which has one thread, lets
 //! its clock run to the deadline instead.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use super::bugs::{Bug, planted};
@@ -85,13 +85,14 @@ const LOOKS: u32 = 100;
 /// Blocks the calling thread.
 pub struct ThreadPark {
     clock: Arc<dyn Clock>,
-    looks: u32,
+    /// Asked for when it is needed first: to count the processors takes a dozen system calls.
+    looks: OnceLock<u32>,
 }
 
 impl ThreadPark {
     /// Deadlines are moments of `clock`, which must run at the pace of real time.
     pub fn new(clock: Arc<dyn Clock>) -> Self {
-        Self { clock, looks: if processors() > 1 { LOOKS } else { 0 } }
+        Self { clock, looks: OnceLock::new() }
     }
 }
 
@@ -102,7 +103,8 @@ impl Park for ThreadPark {
     }
 
     fn spin(&self, event: &Event, seen: u64) -> bool {
-        (0..self.looks).any(|_| {
+        let looks = *self.looks.get_or_init(|| if processors() > 1 { LOOKS } else { 0 });
+        (0..looks).any(|_| {
             std::hint::spin_loop();
             event.seen() != seen
         })

@@ -11,6 +11,8 @@ use crate::io::{File, Machine};
 /// Zeros are written in pieces of this size: larger ones make the page cache use large folios, and a small write into
 /// those costs twice as much.
 pub const ZERO_PIECE: u64 = 64 << 10;
+/// So much of the zeros ahead is kept at a close: what is written from then on needs no change of the file's extents.
+const LAST_WORDS: u64 = 64 << 10;
 static ZEROS: [u8; ZERO_PIECE as usize] = [0; ZERO_PIECE as usize];
 
 /// A segment that this life writes.
@@ -110,10 +112,12 @@ impl Segment {
         ahead.ended = true;
     }
 
-    /// Forgets the zeros that were written ahead of `end`, the last frame's, in this life or an earlier one, so that
-    /// the next open need not read them. Nobody may write any more.
+    /// Ends the writing of zeros and forgets those ahead of `end`, the last frame's, of this life or an earlier one, so
+    /// that the next open need not read them; but for some, in which last words find room. What was only read there is
+    /// forgotten too, which the system takes for data. Nobody may write meanwhile.
     pub fn forget_zeros(&self, end: u64) -> io::Result<()> {
-        let from = end.next_multiple_of(4096);
+        self.end_zeros();
+        let from = (end + LAST_WORDS).next_multiple_of(4096);
         if from >= self.header.size || self.file.data_from(from) >= self.header.size {
             return Ok(());
         }

@@ -17,6 +17,9 @@ use crate::io::sync::{Mutex, RwLock};
 use crate::io::{Event, File, Machine, Mapping};
 use crate::limits::{ALLOCATION_MAX, ENTRIES_PER_HOLD};
 
+/// Unit in which a file is cached and grows.
+const PAGE: usize = 4096;
+
 /// What is known of a segment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SegmentInfo {
@@ -281,10 +284,15 @@ impl Segments {
         }
     }
 
-    /// Writes a footer behind the frames' room. Not flushed: a footer is derived.
+    /// Writes a footer behind the frames' room, and zeros up to a full page: if the file's length stays, the next flush
+    /// need not write it. Not flushed: a footer is derived.
     pub fn put_footer(&self, number: u64, bytes: &[u8]) -> Result<()> {
         let info = self.info(number).ok_or_else(|| Error::new(ErrorKind::Internal, "a footer without its segment"))?;
-        self.file(number)?.write_at(bytes, info.size).map_err(|e| read_error(number, e))
+        let file = self.file(number)?;
+        let end = info.size + bytes.len() as u64;
+        let rest = (end.next_multiple_of(PAGE as u64) - end) as usize;
+        let written = file.write_at(bytes, info.size).and_then(|()| file.write_at(&[0; PAGE][..rest], end));
+        written.map_err(|e| read_error(number, e))
     }
 
     /// Visits every valid frame of a segment, stepping over damage. Heads are verified, bodies are not.
