@@ -59,6 +59,12 @@ class Row:
 def log(directory: str) -> Iterator[oncelog.Engine]:
     with oncelog.open(directory, durability="os") as engine:
         engine.create_topic("t")
+        # A new log begins with small segments, each flushed before the next but one: not what a program sees for long.
+        engine.create_topic("before")
+        producer = engine.producer()
+        for _ in range(500):
+            producer.send_many("before", MANY)
+        producer.flush()
         yield engine
 
 

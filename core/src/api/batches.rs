@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::pending::{Outcome, Pending};
-use super::producer::{Context, Effects};
+use super::sender::{Context, Effects};
 use crate::error::{Error, Result};
 use crate::format::batch::BatchBuilder;
 use crate::format::record::Record;

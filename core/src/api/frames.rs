@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::gather::{Bytes, Gather, Spot};
 use super::pending::{Outcome, Pending, duplicate};
 use super::positions::Positions;
-use super::producer::{Added, Context, Effects};
+use super::sender::{Added, Context, Effects};
 use crate::engine::Gathered;
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::record::Record;

@@ -13,6 +13,7 @@ mod positions;
 mod producer;
 mod reader;
 mod router;
+mod sender;
 mod transaction;
 mod transactional;
 

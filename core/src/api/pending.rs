@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, OnceLock, Weak};
 
-use super::producer::{Context, Sender};
+use super::sender::{Context, Sender};
 use crate::error::{Error, ErrorKind, Result};
 use crate::io::sync::Mutex;
 use crate::journal::{Later, PlacedCall, Seat, Waits};

@@ -67,9 +67,9 @@ pub trait Park: Send + Sync + 'static {
     /// deadline). Returns false on time-out. No lock may be held by the caller.
     fn park(&self, event: &Event, seen: u64, deadline: Option<u64>) -> bool;
 
-    /// Looks for a moment whether `event` leaves `seen`; true if it did. For what takes another thread about as long as
-    /// a system call: sleeping and being woken takes longer. Not where there is no other processor to do it.
-    fn spin(&self, _event: &Event, _seen: u64) -> bool {
+    /// Looks for a moment whether something is `done`; true if it was. For what takes another thread about as long as a
+    /// system call: sleeping and being woken takes longer. Not where there is no other processor to do it.
+    fn spin(&self, _done: &mut dyn FnMut() -> bool) -> bool {
         false
     }
 
@@ -102,11 +102,11 @@ impl Park for ThreadPark {
         true
     }
 
-    fn spin(&self, event: &Event, seen: u64) -> bool {
+    fn spin(&self, done: &mut dyn FnMut() -> bool) -> bool {
         let looks = *self.looks.get_or_init(|| if processors() > 1 { LOOKS } else { 0 });
         (0..looks).any(|_| {
             std::hint::spin_loop();
-            event.seen() != seen
+            done()
         })
     }
 

@@ -67,7 +67,8 @@ impl<F: Fold> Journal<F> {
             if self.look_out(seen) {
                 if !waited && self.written_lsn() < lsn {
                     waited = true;
-                    self.machine.park.spin(&self.progress, self.progress.seen());
+                    let seen = self.progress.seen();
+                    self.machine.park.spin(&mut || self.progress.seen() != seen);
                 }
                 continue;
             }
@@ -97,6 +98,7 @@ impl<F: Fold> Journal<F> {
     /// Looks for a moment whether a write ends: going to sleep takes longer, and waking who sleeps holds up the writer.
     fn look_out(&self, seen: u64) -> bool {
         let park = &self.machine.park;
-        park.spin(&self.progress, seen) || (0..TURNS).any(|_| park.give_way() && self.progress.seen() != seen)
+        let mut moved = || self.progress.seen() != seen;
+        park.spin(&mut moved) || (0..TURNS).any(|_| park.give_way() && moved())
     }
 }

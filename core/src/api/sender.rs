@@ -1,0 +1,244 @@
+//! What a producer, its tickets and the keeper share: the batches that are being gathered, and who closes them.
+
+use std::sync::{Arc, Weak};
+
+use super::batches::Batches;
+use super::frames::Frames;
+use super::pending::{Outcome, Pending, lost};
+use super::router::{Looked, Router};
+use crate::engine::{Inner, Lingering, TopicHandle};
+use crate::error::{Error, ErrorKind, Result};
+use crate::format::record::Record;
+use crate::io::sync::{Mutex, MutexGuard};
+use crate::journal::{Seat, Waits};
+use crate::types::{Appended, Compression, Durability, Instance, Timestamp};
+
+/// What never changes for a producer.
+pub(super) struct Context {
+    pub(super) engine: Arc<Inner>,
+    pub(super) waits: Arc<dyn Waits>,
+    pub(super) sender: Weak<Sender>,
+    pub(super) batch_bytes: usize,
+    /// Nanoseconds.
+    pub(super) linger: u64,
+    pub(super) durability: Option<Durability>,
+    pub(super) compression: Compression,
+}
+
+/// What became of a record.
+pub(super) enum Added {
+    /// It waits in the batch that the effects name.
+    Seat(Seat),
+    /// It is a duplicate of what has its place.
+    Known(Appended, Durability),
+}
+
+/// What is to be done when the producer's lock is free again, and what the records of one call share.
+#[derive(Default)]
+pub(super) struct Effects {
+    /// Somebody is to be called back.
+    called: bool,
+    deadline: Option<u64>,
+    /// The batch of the last record.
+    pub(super) pending: Option<Arc<Pending>>,
+    /// The time of records that carry none.
+    now: Option<Timestamp>,
+    /// A batch that is full stays open rather than wait for room.
+    impatient: bool,
+    /// One did.
+    pub(super) held_up: bool,
+}
+
+impl Effects {
+    /// Of a call that may not wait.
+    pub(super) fn impatient() -> Self {
+        Self { impatient: true, ..Self::default() }
+    }
+
+    pub(super) fn may_wait(&self) -> bool {
+        !self.impatient
+    }
+
+    /// True if a batch could not be placed without waiting: it stays open, for the next send or the keeper to close.
+    pub(super) fn held_up<T>(&mut self, placed: &Result<T>) -> bool {
+        let busy = self.impatient && matches!(placed, Err(error) if error.kind() == ErrorKind::Busy);
+        self.held_up |= busy;
+        busy
+    }
+
+    /// Refuses a record behind a batch that has no room for it and could not be placed.
+    pub(super) fn check_room(&self) -> Result<()> {
+        match self.held_up {
+            true => Err(Error::new(ErrorKind::Busy, "a batch waits for room; send again")),
+            false => Ok(()),
+        }
+    }
+
+    /// A batch is begun; answers when it is to be closed.
+    pub(super) fn begin(&mut self, context: &Context) -> u64 {
+        let deadline = context.engine.machine().clock.monotonic().saturating_add(context.linger);
+        self.deadline = Some(deadline);
+        deadline
+    }
+
+    /// A record went to this batch.
+    #[inline]
+    pub(super) fn join(&mut self, pending: &Arc<Pending>) {
+        if !self.pending.as_ref().is_some_and(|last| Arc::ptr_eq(last, pending)) {
+            self.pending = Some(pending.clone());
+        }
+    }
+
+    fn now(&mut self, context: &Context) -> Timestamp {
+        *self.now.get_or_insert_with(|| context.engine.machine().clock.wall_ms().max(-1))
+    }
+
+    /// A batch is closed.
+    pub(super) fn close(&mut self, pending: &Pending, outcome: Result<Outcome>) {
+        self.called |= pending.close(outcome);
+    }
+
+    pub(super) fn run(self, context: &Context) {
+        if let Some(deadline) = self.deadline {
+            context.engine.linger_by(deadline);
+        }
+        if self.called {
+            context.waits.attend();
+        }
+    }
+}
+
+/// What a producer, its tickets and the keeper share.
+pub(super) struct Sender {
+    pub(super) context: Context,
+    pub(super) state: Mutex<State>,
+}
+
+pub(super) struct State {
+    pub(super) router: Router,
+    pub(super) kind: Kind,
+}
+
+pub(super) enum Kind {
+    Plain(Batches),
+    Named(Box<Frames>),
+}
+
+impl Kind {
+    fn holds(&self, instance: Instance) -> bool {
+        match self {
+            Kind::Plain(batches) => batches.holds(instance),
+            Kind::Named(frames) => frames.holds(instance),
+        }
+    }
+}
+
+impl Sender {
+    /// Sends a record to a topic, or to what looking for it answered.
+    pub(super) fn send(
+        &self,
+        kind: &mut Kind,
+        topic: &mut Result<&mut Looked>,
+        record: &Record<'_>,
+        effects: &mut Effects,
+    ) -> Result<Added> {
+        let Self { context, .. } = self;
+        let position = match kind {
+            Kind::Plain(_) => no_position(record)?,
+            Kind::Named(frames) => {
+                frames.check()?;
+                let position = frames.position_of(record)?;
+                let level = level_asked(context, topic.as_ref().ok().map(|looked| &*looked.topic));
+                if let Some(repeated) = frames.repeated(context, position, level, effects) {
+                    return Ok(repeated);
+                }
+                position
+            }
+        };
+        // Only now: a record that is in the log already is a duplicate even if its topic is gone.
+        let random = &*context.engine.machine().random;
+        let topic = topic.as_mut().map_err(|error| error.clone())?;
+        let partition = topic.choose(record, random, |instance| kind.holds(instance))?;
+        let timestamp = match record.timestamp {
+            Some(own) => own,
+            None => effects.now(context),
+        };
+        let seat = match kind {
+            Kind::Plain(batches) => batches.add(context, partition, record, timestamp, effects),
+            Kind::Named(frames) => frames.add(context, partition, record, (position, timestamp), effects),
+        };
+        seat.map(Added::Seat)
+    }
+
+    /// The producer's lock for who may not wait for it. The engine's own thread holds it for a moment now and then,
+    /// which is worth a look or two: who does not get it comes again much later.
+    pub(super) fn state_now(&self) -> Option<MutexGuard<'_, State>> {
+        let mut state = self.state.try_lock();
+        if state.is_none() {
+            self.context.engine.machine().park.spin(&mut || {
+                state = self.state.try_lock();
+                state.is_some()
+            });
+        }
+        state
+    }
+
+    /// Closes the batch of some tickets and answers where it went.
+    pub(super) fn close(&self, pending: &Pending) -> Result<Arc<Outcome>> {
+        let mut effects = Effects::default();
+        {
+            let mut state = self.state.lock();
+            match &mut state.kind {
+                Kind::Plain(batches) => batches.close(&self.context, pending, &mut effects),
+                Kind::Named(frames) => frames.close_pending(&self.context, pending, &mut effects),
+            }
+        }
+        effects.run(&self.context);
+        pending.outcome().unwrap_or_else(|| Err(lost()))
+    }
+
+    /// Closes what is due at `now`; answers when the next is.
+    pub(super) fn close_due(&self, now: u64) -> Option<u64> {
+        self.close_due_in(self.state.lock(), now)
+    }
+
+    fn close_due_in(&self, mut state: MutexGuard<'_, State>, now: u64) -> Option<u64> {
+        let mut effects = Effects::default();
+        let next = match &mut state.kind {
+            Kind::Plain(batches) => batches.close_due(&self.context, now, &mut effects),
+            Kind::Named(frames) => frames.close_due(&self.context, now, &mut effects),
+        };
+        drop(state);
+        effects.run(&self.context);
+        next
+    }
+}
+
+impl Lingering for Sender {
+    /// The keeper must not wait for a sender, who may be waiting for the keeper to make room.
+    fn linger(&self, now: u64) -> Option<u64> {
+        if now == u64::MAX {
+            return self.close_due(now);
+        }
+        match self.state.try_lock() {
+            Some(state) => self.close_due_in(state, now),
+            None => Some(now.saturating_add(1_000_000)),
+        }
+    }
+}
+
+/// The level that a send asks for; without options or a topic the strongest.
+fn level_asked(context: &Context, topic: Option<&TopicHandle>) -> Durability {
+    let partition = topic.and_then(|topic| topic.partitions.first());
+    context.durability.unwrap_or(partition.map_or(Durability::Disk, |partition| partition.level()))
+}
+
+fn no_position(record: &Record<'_>) -> Result<u64> {
+    match record.position {
+        None => Ok(0),
+        Some(position) => {
+            let text = "only a named producer keeps positions; open it with ProducerOptions::name";
+            Err(Error::new(ErrorKind::InvalidArgument, format!("{text}, position={position}")))
+        }
+    }
+}
