@@ -57,6 +57,7 @@ pub use api::{Log, LogLevel};
 pub use error::{Error, ErrorKind, Result};
 pub use format::batch::{Batch, BatchBuilder, BatchHeader};
 pub use format::record::{Header, Headers, Record, RecordIter, RecordRef};
+pub use io::wake::Descriptor;
 pub use journal::Ticket;
 #[cfg(feature = "holds")]
 #[doc(hidden)]

@@ -315,6 +315,7 @@ fn a_closed_engine_answers_closed_everywhere() {
     refused(consumer.bounds(&place()), closed, "open");
 }
 
+#[cfg(unix)]
 #[test]
 fn handles_in_a_forked_child_answer_forked_and_the_parent_goes_on() {
     let (_dir, engine) = engine();

@@ -420,8 +420,10 @@ fn a_small_ext4_fills_up_and_is_freed() {
     on_a_real_disk("ext4");
 }
 
+#[cfg(unix)]
 const LIMITED: &str = "ONCELOG_TEST_LIMITED";
 
+#[cfg(unix)]
 #[test]
 fn a_greatest_file_size_is_answered_as_full() {
     let Ok(log) = std::env::var(LIMITED) else {
@@ -448,10 +450,12 @@ fn an_empty_log_with_its_reserve_is_small() {
     let dir = tempfile::tempdir().unwrap();
     let log = dir.path().join("log");
     let engine = EngineOptions::default().open(&log).unwrap();
-    let bytes = |log: &Path| -> u64 {
-        use std::os::unix::fs::MetadataExt;
-        fs::read_dir(log).unwrap().map(|entry| entry.unwrap().metadata().unwrap().blocks() * 512).sum()
-    };
+    #[cfg(unix)]
+    let space = |file: fs::Metadata| std::os::unix::fs::MetadataExt::blocks(&file) * 512;
+    #[cfg(windows)]
+    let space = |file: fs::Metadata| file.len();
+    let bytes =
+        |log: &Path| -> u64 { fs::read_dir(log).unwrap().map(|entry| space(entry.unwrap().metadata().unwrap())).sum() };
     assert!(bytes(&log) < 1 << 20, "{} bytes", bytes(&log));
     engine.create_topic("t", TopicOptions::new()).unwrap();
     engine.close().unwrap();

@@ -1,11 +1,10 @@
 //! Finished things in one queue with one descriptor, for event loops.
 
-use std::os::fd::RawFd;
 use std::sync::Arc;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::io::sync::Mutex;
-use crate::io::wake::Wake;
+use crate::io::wake::{Descriptor, Wake};
 use crate::journal::Ticket;
 
 /// A queue of what has finished. An event loop watches its descriptor, drains it when that is readable, and so needs
@@ -86,15 +85,17 @@ impl<D: Send + 'static> Completions<D> {
         }
         let mut done = done.lock();
         let count = done.len();
-        if count > 0 {
+        if count > 0 || Wake::LATE {
             wake.lower();
             into.append(&mut done);
         }
         Ok(count)
     }
 
-    /// What to watch for reading: readable while something is queued. Read nothing from it, `drain` does.
-    pub fn descriptor(&self) -> RawFd {
+    /// What to watch for reading: readable while something is queued. Read nothing from it, `drain` does. On Windows it
+    /// is a socket, for `select`, `WSAPoll` and `WSAEventSelect`, and may now and then be readable for nothing: drain
+    /// all the same.
+    pub fn descriptor(&self) -> Descriptor {
         self.queue.wake.descriptor()
     }
 }

@@ -1,4 +1,4 @@
-//! What a fork does to an open log. One of the five files with unsafe code.
+//! What a fork does to an open log. One of the six files with unsafe code.
 //!
 //! A forked child shares its parent's open files, and a lock taken with flock belongs to the open file: a child that
 //! merely inherits it keeps the directory locked after its parent is dead. So every lock is noted in a static table,
@@ -8,6 +8,8 @@
 //! Hooks run for fork(2) as the C library offers it. A process spawned to run another program needs none: all
 //! descriptors close on exec. A raw clone system call passes them by; so does fork in a signal handler, which must
 //! not interrupt a thread that opens or closes a log.
+//!
+//! Where there is no fork there are no hooks, and the generation stands still.
 #![allow(unsafe_code)]
 
 use std::io;
@@ -56,15 +58,20 @@ pub(super) fn install() -> io::Result<()> {
     if INSTALLED.load(Ordering::Relaxed) {
         return Ok(());
     }
-    // SAFETY: the three functions live as long as the program and do only what is allowed around a fork.
-    let code = unsafe { libc::pthread_atfork(Some(before), Some(in_parent), Some(in_child)) };
-    if code != 0 {
-        return Err(io::Error::from_raw_os_error(code));
-    }
+    #[cfg(unix)]
+    hook()?;
     INSTALLED.store(true, Ordering::Relaxed);
     Ok(())
 }
 
+#[cfg(unix)]
+fn hook() -> io::Result<()> {
+    // SAFETY: the three functions live as long as the program and do only what is allowed around a fork.
+    let code = unsafe { libc::pthread_atfork(Some(before), Some(in_parent), Some(in_child)) };
+    if code == 0 { Ok(()) } else { Err(io::Error::from_raw_os_error(code)) }
+}
+
+#[cfg(unix)]
 extern "C" fn before() {
     while GATE.swap(true, Ordering::Acquire) {
         // SAFETY: takes nothing, changes nothing. Whoever closed the gate opens it soon: it does not fork in between.
@@ -72,10 +79,12 @@ extern "C" fn before() {
     }
 }
 
+#[cfg(unix)]
 extern "C" fn in_parent() {
     GATE.store(false, Ordering::Release);
 }
 
+#[cfg(unix)]
 extern "C" fn in_child() {
     GENERATION.fetch_add(1, Ordering::Relaxed);
     for slot in &TABLE {

@@ -1,29 +1,28 @@
-//! The directory's lock: flock on the file `lock`, so that it goes with the process however that ends, and no stray
-//! close of another handle can drop it, as it would a POSIX lock. The holder writes its process id into the file.
+//! The directory's lock: flock on the file `lock`, LockFileEx on Windows, so that it goes with the process however that
+//! ends, and no stray close of another handle can drop it, as it would a POSIX lock. The holder writes its process id
+//! into the file.
 //!
 //! flock alone already refuses a second open in the same process. The table in `fork` refuses it too where the
 //! system lends flock to a whole process, as network file systems do, and can say so in words that help.
 
 use std::fs::{self, TryLockError};
 use std::io;
-use std::os::fd::{AsRawFd, IntoRawFd};
-use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::Path;
 
-use super::disk::open_regular;
+use super::disk::Access;
+use super::native::{self, Directory};
 use super::{DirectoryLock, LOCK_NAME, fork};
 use crate::error::{Error, ErrorKind, Result};
 
-/// Takes the lock of an open directory, for the one writer or as one of many readers. `path` is for messages only.
-/// With `read_only` the file `lock` is neither made nor written; a directory without one was never open for writing,
-/// and reading it needs no lock.
-pub(super) fn take(directory: &fs::File, path: &Path, writer: bool, read_only: bool) -> Result<Box<dyn DirectoryLock>> {
+/// Takes the lock of an open directory, for the one writer or as one of many readers. With `read_only` the file `lock`
+/// is neither made nor written; a directory without one was never open for writing, and reading it needs no lock.
+pub(super) fn take(directory: &Directory, writer: bool, read_only: bool) -> Result<Box<dyn DirectoryLock>> {
+    let path = directory.path();
     if writer && read_only {
         return Err(Error::new(ErrorKind::ReadOnly, format!("open the log for writing, path={}", path.display())));
     }
     fork::install().map_err(|cause| failed("the hook that guards against fork", path, cause))?;
-    let identity = directory.metadata().map_err(|cause| failed("the directory", path, cause))?;
-    let (device, inode) = (identity.dev(), identity.ino());
+    let (device, inode) = directory.identity().map_err(|cause| failed("the directory", path, cause))?;
 
     // Closed until the lock is noted: a child forked in between would inherit a lock it does not know of.
     let gate = fork::Gate::close();
@@ -39,13 +38,12 @@ pub(super) fn take(directory: &fs::File, path: &Path, writer: bool, read_only: b
         }
         Err(cause) => return Err(failed("the file lock", path, cause)),
     };
-    let answer = if writer { file.try_lock() } else { file.try_lock_shared() };
-    match answer {
+    match native::try_lock(&file, writer) {
         Ok(()) => {}
         Err(TryLockError::WouldBlock) => return Err(held_elsewhere(&file, path, writer)),
         Err(TryLockError::Error(cause)) => return Err(failed("the file lock", path, cause)),
     }
-    let Some(slot) = gate.note(file.as_raw_fd(), device, inode, writer) else {
+    let Some(slot) = gate.note(native::number(&file), device, inode, writer) else {
         let text = format!("this process has too many logs open; close some, most={}", fork::LOCKS_MAX);
         return Err(Error::new(ErrorKind::LimitExceeded, text));
     };
@@ -61,13 +59,12 @@ pub(super) fn take(directory: &fs::File, path: &Path, writer: bool, read_only: b
 /// file's, may have to wait for; mostly the number is as long as the last one.
 fn sign(file: &fs::File) -> io::Result<()> {
     let line = format!("{}\n", std::process::id());
-    file.write_all_at(line.as_bytes(), 0)?;
+    native::write_at(file, line.as_bytes(), 0)?;
     if file.metadata()?.len() > line.len() as u64 { file.set_len(line.len() as u64) } else { Ok(()) }
 }
 
-fn open(directory: &fs::File, read_only: bool) -> io::Result<fs::File> {
-    let flags = if read_only { libc::O_RDONLY } else { libc::O_RDWR | libc::O_CREAT };
-    open_regular(directory, LOCK_NAME, flags)
+fn open(directory: &Directory, read_only: bool) -> io::Result<fs::File> {
+    directory.open_file(LOCK_NAME, if read_only { Access::Read } else { Access::Lock })
 }
 
 /// The lock of a directory that nobody ever wrote.
@@ -90,14 +87,14 @@ impl Drop for Held {
         let gate = fork::Gate::close();
         if fork::generation() != self.generation {
             // In a forked child: the hook has closed the descriptor, and its number may be somebody else's by now.
-            let _ = file.into_raw_fd();
+            std::mem::forget(file);
             return;
         }
         gate.clear(self.slot);
         // Unlocked by word before the close: a process being spawned right now may hold a copy of the descriptor
         // until it executes its program, and the lock must not wait for that. The close would unlock all the same,
         // so an error has nothing to add.
-        let _ = file.unlock();
+        let _ = native::unlock(&file);
         drop(file);
     }
 }
@@ -113,7 +110,7 @@ fn held_here(path: &Path) -> Error {
 
 fn held_elsewhere(file: &fs::File, path: &Path, writer: bool) -> Error {
     // Readers do not write their process ids, so what the file says is old news if the lock can be shared.
-    if writer && file.try_lock_shared().is_ok() {
+    if writer && native::try_lock(file, false).is_ok() {
         let text = format!("others have the log open for reading; close them first, path={}", path.display());
         return Error::new(ErrorKind::Locked, text);
     }
@@ -127,7 +124,7 @@ fn held_elsewhere(file: &fs::File, path: &Path, writer: bool) -> Error {
 
 fn holder(file: &fs::File) -> Option<u32> {
     let mut bytes = [0; 16];
-    let length = file.read_at(&mut bytes, 0).ok()?;
+    let length = native::read_at(file, &mut bytes, 0).ok()?;
     std::str::from_utf8(&bytes[..length]).ok()?.lines().next()?.parse().ok()
 }
 
@@ -143,54 +140,51 @@ fn failed(what: &str, path: &Path, cause: io::Error) -> Error {
 mod tests {
     use super::*;
 
-    fn directory() -> (tempfile::TempDir, fs::File) {
+    fn directory() -> (tempfile::TempDir, Directory) {
         let directory = tempfile::tempdir().unwrap();
-        let handle = fs::File::open(directory.path()).unwrap();
+        let handle = Directory::open(directory.path(), false).unwrap();
         (directory, handle)
     }
 
-    fn refusal(handle: &fs::File, path: &Path, writer: bool) -> String {
-        let error = take(handle, path, writer, false).err().unwrap();
+    fn refusal(handle: &Directory, writer: bool) -> String {
+        let error = take(handle, writer, false).err().unwrap();
         assert_eq!(error.kind(), ErrorKind::Locked);
         error.message().to_owned()
     }
 
     #[test]
     fn one_writer_shuts_out_everybody_until_it_is_dropped() {
-        let (directory, handle) = directory();
-        let path = directory.path();
-        let first = take(&handle, path, true, false).unwrap();
+        let (_directory, handle) = directory();
+        let first = take(&handle, true, false).unwrap();
         let pid = format!("pid={}", std::process::id());
-        assert!(refusal(&handle, path, true).contains(&pid));
-        assert!(refusal(&handle, path, false).contains(&pid));
+        assert!(refusal(&handle, true).contains(&pid));
+        assert!(refusal(&handle, false).contains(&pid));
         drop(first);
-        take(&handle, path, true, false).unwrap();
+        take(&handle, true, false).unwrap();
     }
 
     #[test]
     fn what_a_holder_with_a_longer_process_id_left_in_the_file_is_no_part_of_the_next_one_s() {
         let (directory, handle) = directory();
-        let path = directory.path();
-        let name = path.join(LOCK_NAME);
+        let name = directory.path().join(LOCK_NAME);
         fs::write(&name, "1234567890123\n").unwrap();
-        let first = take(&handle, path, true, false).unwrap();
+        let first = take(&handle, true, false).unwrap();
         assert_eq!(fs::read_to_string(&name).unwrap(), format!("{}\n", std::process::id()));
         // As it may be found between the write and the cut.
         fs::write(&name, format!("{}\n890123\n", std::process::id())).unwrap();
-        assert!(refusal(&handle, path, true).contains(&format!("pid={}", std::process::id())));
+        assert!(refusal(&handle, true).contains(&format!("pid={}", std::process::id())));
         drop(first);
     }
 
     #[test]
     fn readers_share_and_shut_out_a_writer() {
-        let (directory, handle) = directory();
-        let path = directory.path();
-        let one = take(&handle, path, false, false).unwrap();
-        let two = take(&handle, path, false, false).unwrap();
+        let (_directory, handle) = directory();
+        let one = take(&handle, false, false).unwrap();
+        let two = take(&handle, false, false).unwrap();
         drop(one);
-        refusal(&handle, path, true);
+        refusal(&handle, true);
         drop(two);
-        take(&handle, path, true, false).unwrap();
+        take(&handle, true, false).unwrap();
     }
 
     #[test]
@@ -199,30 +193,31 @@ mod tests {
         let path = directory.path();
         fs::write(path.join(LOCK_NAME), "4711\n").unwrap();
         let other = fs::File::open(path.join(LOCK_NAME)).unwrap();
-        other.lock().unwrap();
-        assert!(refusal(&handle, path, true).contains("pid=4711"));
-        assert!(refusal(&handle, path, false).contains("pid=4711"));
+        native::try_lock(&other, true).unwrap();
+        assert!(refusal(&handle, true).contains("pid=4711"));
+        assert!(refusal(&handle, false).contains("pid=4711"));
         drop(other);
         let reader = fs::File::open(path.join(LOCK_NAME)).unwrap();
-        reader.lock_shared().unwrap();
-        assert!(refusal(&handle, path, true).contains("for reading"));
-        take(&handle, path, false, false).unwrap();
+        native::try_lock(&reader, false).unwrap();
+        assert!(refusal(&handle, true).contains("for reading"));
+        take(&handle, false, false).unwrap();
     }
 
+    #[cfg(unix)]
     #[test]
     fn a_lock_that_is_a_link_is_refused() {
         let (directory, handle) = directory();
         std::os::unix::fs::symlink("elsewhere", directory.path().join(LOCK_NAME)).unwrap();
-        assert_eq!(take(&handle, directory.path(), true, false).err().unwrap().kind(), ErrorKind::Io);
+        assert_eq!(take(&handle, true, false).err().unwrap().kind(), ErrorKind::Io);
         assert!(!directory.path().join("elsewhere").exists());
     }
 
     #[test]
     fn reading_only_writes_no_byte() {
         let (directory, handle) = directory();
-        let lock = take(&handle, directory.path(), false, true).unwrap();
+        let lock = take(&handle, false, true).unwrap();
         assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 0);
         drop(lock);
-        assert_eq!(take(&handle, directory.path(), true, true).err().unwrap().kind(), ErrorKind::ReadOnly);
+        assert_eq!(take(&handle, true, true).err().unwrap().kind(), ErrorKind::ReadOnly);
     }
 }

@@ -14,7 +14,11 @@ pub mod random;
 pub mod sim;
 pub mod sync;
 mod system;
+#[cfg(unix)]
+mod unix;
 pub mod wake;
+#[cfg(windows)]
+mod windows;
 
 use std::io;
 use std::sync::Arc;
@@ -24,6 +28,11 @@ pub use clock::Clock;
 pub use map::Mapping;
 pub use park::{Event, Park};
 pub use random::Random;
+// What differs from system to system, behind the same names.
+#[cfg(unix)]
+use unix as native;
+#[cfg(windows)]
+use windows as native;
 
 /// The lock's file. It belongs to the storage: no call lists, opens, makes or removes it by this name.
 const LOCK_NAME: &str = "lock";
@@ -36,7 +45,7 @@ pub trait Storage: Send + Sync + 'static {
     fn create(&self, name: &str, size: u64) -> io::Result<Arc<dyn File>>;
     /// Opens a file that exists, for reading and, unless the storage is read-only, for writing.
     fn open(&self, name: &str) -> io::Result<Arc<dyn File>>;
-    /// Removes a name. Readers that have the file open keep it.
+    /// Removes a name. Readers that have the file open keep it. Never one that is mapped, which Windows refuses.
     fn remove(&self, name: &str) -> io::Result<()>;
     /// The names of all regular files but `lock`, in no order.
     fn list(&self) -> io::Result<Vec<String>>;
@@ -100,7 +109,8 @@ pub struct Machine {
 
 /// Refuses what is not the plain name of a file that the log may call its own.
 fn check_name(name: &str) -> io::Result<()> {
-    if name.is_empty() || name == "." || name == ".." || name == LOCK_NAME || name.contains(['/', '\0']) {
+    let leads_elsewhere = name.contains(['/', '\0']) || cfg!(windows) && name.contains(['\\', ':']);
+    if name.is_empty() || name == "." || name == ".." || name == LOCK_NAME || leads_elsewhere {
         let text = format!("a file's name must be plain, without path, and not \"{LOCK_NAME}\", name={name:?}");
         return Err(io::Error::new(io::ErrorKind::InvalidInput, text));
     }

@@ -9,6 +9,7 @@ use super::Machine;
 use super::clock::SystemClock;
 use super::disk::Disk;
 use super::fork;
+use super::native;
 use super::park::ThreadPark;
 use super::random::SystemRandom;
 use crate::error::{Error, ErrorKind, Result};
@@ -53,7 +54,7 @@ fn make_directory(dir: &Path) -> io::Result<()> {
     fs::create_dir_all(dir)?;
     for made in missing.iter().rev() {
         let parent = made.parent().filter(|path| !path.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        fs::File::open(parent)?.sync_all()?;
+        native::sync_directory(parent)?;
     }
     Ok(())
 }

@@ -1,17 +1,32 @@
 //! Completions: one queue, one descriptor, and nothing that is lost or left behind.
 
-use std::os::fd::RawFd;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use oncelog::{Completions, ErrorKind, ProducerOptions, Record, TopicOptions};
+use oncelog::{Completions, Descriptor, ProducerOptions, Record, TopicOptions};
 
 use crate::{LONG, engine, slow};
 
+/// How long what was raised may take until it can be seen: no time, but on Windows.
+const SOON: i32 = if cfg!(windows) { -1 } else { 0 };
+
 /// Whether a descriptor is readable, waiting so many milliseconds at most; -1: until it is.
+#[cfg(windows)]
 #[allow(unsafe_code)]
-fn readable(descriptor: RawFd, milliseconds: i32) -> bool {
+fn readable(descriptor: Descriptor, milliseconds: i32) -> bool {
+    use windows_sys::Win32::Networking::WinSock::{POLLRDNORM, WSAPOLLFD, WSAPoll};
+    let mut asked = WSAPOLLFD { fd: descriptor as usize, events: POLLRDNORM, revents: 0 };
+    // SAFETY: one entry, which outlives the call.
+    let answer = unsafe { WSAPoll(&mut asked, 1, milliseconds) };
+    assert!(answer >= 0, "{}", std::io::Error::last_os_error());
+    answer == 1
+}
+
+/// Whether a descriptor is readable, waiting so many milliseconds at most; -1: until it is.
+#[cfg(unix)]
+#[allow(unsafe_code)]
+fn readable(descriptor: Descriptor, milliseconds: i32) -> bool {
     let mut asked = libc::pollfd { fd: descriptor, events: libc::POLLIN, revents: 0 };
     // SAFETY: one entry, which outlives the call.
     let answer = unsafe { libc::poll(&mut asked, 1, milliseconds) };
@@ -26,6 +41,7 @@ fn drained<D: Send + 'static>(completions: &Completions<D>) -> Vec<D> {
     all
 }
 
+#[cfg(not(windows))]
 #[test]
 fn the_descriptor_is_readable_exactly_while_something_is_queued() {
     let completions = Completions::new().unwrap();
@@ -40,6 +56,22 @@ fn the_descriptor_is_readable_exactly_while_something_is_queued() {
         assert_eq!(clone.drain(&mut all).unwrap(), 2);
         assert_eq!(all, [0, 1, 2], "behind what was there, in order");
         assert_eq!(completions.drain(&mut all).unwrap(), 0);
+    }
+}
+
+#[test]
+fn the_descriptor_is_readable_while_something_is_queued_and_silent_once_it_is_drained() {
+    let completions = Completions::new().unwrap();
+    for _ in 0..100 {
+        completions.push(1);
+        assert!(readable(completions.descriptor(), SOON));
+        assert_eq!(drained(&completions), [1]);
+        completions.push(2);
+        assert_eq!(drained(&completions), [2], "whether or not it could be seen yet");
+        // A drain for nothing at most: who drains whenever it is readable comes to rest.
+        while readable(completions.descriptor(), 0) {
+            assert_eq!(drained(&completions), [0; 0]);
+        }
     }
 }
 
@@ -191,9 +223,14 @@ fn completions_that_are_dropped_leave_nothing_behind() {
     assert_eq!(Arc::strong_count(&token), 1);
 }
 
+#[cfg(unix)]
 #[test]
 #[allow(unsafe_code)]
 fn a_forked_child_is_told_so_and_disturbs_nothing() {
+    use std::sync::atomic::AtomicU32;
+
+    use oncelog::ErrorKind;
+
     let (_dir, engine) = engine(&[("t", 1)]);
     let completions = Completions::new().unwrap();
     completions.push(7);

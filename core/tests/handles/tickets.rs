@@ -184,6 +184,7 @@ fn a_commit_that_finds_nothing_new_is_done_with_the_one_before() {
 
 /// The parent's producer is locked for as long as somebody walks the records of a call; the child has that lock for
 /// ever.
+#[cfg(unix)]
 #[test]
 #[allow(unsafe_code)]
 fn the_tickets_of_a_forked_child_say_so_and_take_no_lock_of_whoever_gathers() {

@@ -22,11 +22,22 @@ impl Fault {
     /// What the failing call answers.
     pub(super) fn error(self) -> io::Error {
         io::Error::from_raw_os_error(match self {
-            Fault::Eio | Fault::ShortWrite => libc::EIO,
-            Fault::Enospc => libc::ENOSPC,
-            Fault::Emfile => libc::EMFILE,
+            Fault::Eio | Fault::ShortWrite => codes::EIO,
+            Fault::Enospc => codes::ENOSPC,
+            Fault::Emfile => codes::EMFILE,
         })
     }
+}
+
+#[cfg(unix)]
+use libc as codes;
+#[cfg(windows)]
+mod codes {
+    use windows_sys::Win32::Foundation::{ERROR_DISK_FULL, ERROR_IO_DEVICE, ERROR_TOO_MANY_OPEN_FILES};
+
+    pub const EIO: i32 = ERROR_IO_DEVICE as i32;
+    pub const ENOSPC: i32 = ERROR_DISK_FULL as i32;
+    pub const EMFILE: i32 = ERROR_TOO_MANY_OPEN_FILES as i32;
 }
 
 macro_rules! calls {

@@ -1,115 +1,18 @@
-//! The io floor on a real directory: who may hold the lock, what a fork does to it, and what a refused file leaves.
-//!
-//! Tests that need another process run this program again; `another_process_plays_its_part` then does what it is told.
+//! What only a Unix has: forks, links, pipes, mounts and limits.
 #![allow(unsafe_code)]
-#![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
 use std::fs;
-use std::io::{self, BufRead, BufReader, Read, Write};
+use std::io::{self, Read};
 use std::path::Path;
-use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use oncelog::error::{Error, ErrorKind};
-use oncelog::io::{DirectoryLock, Machine, fork};
+use oncelog::io::fork;
 
-const PART: &str = "ONCELOG_TEST_PART";
-const DIRECTORY: &str = "ONCELOG_TEST_DIRECTORY";
+use crate::{Other, describe, lock, machine, refused, say};
 
-fn machine(dir: &Path) -> Machine {
-    Machine::system(dir, true, false, true).unwrap()
-}
-
-fn lock(dir: &Path) -> Result<Box<dyn DirectoryLock>, Error> {
-    machine(dir).storage.lock(true)
-}
-
-fn refused(dir: &Path) -> String {
-    let error = lock(dir).err().expect("somebody else holds it");
-    assert_eq!(error.kind(), ErrorKind::Locked, "{error}");
-    error.message().to_owned()
-}
-
-/// Another process that plays a part. What it has to say comes line by line, each after "say ".
-struct Other {
-    child: Child,
-    hears: ChildStdin,
-    says: BufReader<ChildStdout>,
-}
-
-impl Other {
-    fn start(part: &str, dir: &Path) -> Other {
-        let mut child = Command::new(std::env::current_exe().unwrap())
-            .args(["--exact", "another_process_plays_its_part", "--nocapture", "--test-threads=1"])
-            .env(PART, part)
-            .env(DIRECTORY, dir)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let (hears, says) = (child.stdin.take().unwrap(), BufReader::new(child.stdout.take().unwrap()));
-        Other { child, hears, says }
-    }
-
-    fn hear(&mut self) -> String {
-        loop {
-            let mut line = String::new();
-            assert!(self.says.read_line(&mut line).unwrap() > 0, "the other process ended without a word");
-            // The test program's own words may stand before it on the line.
-            if let Some((_, said)) = line.split_once("say ") {
-                return said.trim_end().to_owned();
-            }
-        }
-    }
-
-    fn tell(&mut self, word: &str) {
-        writeln!(self.hears, "{word}").unwrap();
-    }
-
-    fn kill(&mut self) {
-        self.child.kill().unwrap();
-        self.child.wait().unwrap();
-    }
-}
-
-impl Drop for Other {
-    fn drop(&mut self) {
-        // No test leaves a process behind. It may have ended by itself.
-        let _ = self.child.kill().and_then(|()| self.child.wait());
-    }
-}
-
-fn say(words: &str) {
-    let mut out = io::stdout().lock();
-    writeln!(out, "say {words}").unwrap();
-    out.flush().unwrap();
-}
-
-/// One byte at a time, so that a forked child that reads the same pipe finds its own line.
-fn listen() -> String {
-    let mut line = String::new();
-    let mut byte = [0];
-    // SAFETY: reads one byte into a buffer of one byte.
-    while unsafe { libc::read(0, byte.as_mut_ptr().cast(), 1) } == 1 && byte[0] != b'\n' {
-        line.push(char::from(byte[0]));
-    }
-    line
-}
-
-#[test]
-fn another_process_plays_its_part() {
-    let (Ok(part), Some(dir)) = (std::env::var(PART), std::env::var_os(DIRECTORY)) else { return };
-    let dir = Path::new(&dir);
-    match part.as_str() {
-        "hold" => {
-            let lock = lock(dir).unwrap();
-            say("locked");
-            listen();
-            drop(lock);
-            say("dropped");
-            listen();
-        }
-        "try" => say(&describe(lock(dir))),
+/// Plays a part in another process.
+pub fn play(part: &str, dir: &Path) {
+    match part {
         "fork" => hold_and_fork(dir),
         "storm" => fork_while_another_thread_locks(dir),
         "bind" => lock_through_a_bind_mount(dir),
@@ -118,21 +21,21 @@ fn another_process_plays_its_part() {
     }
 }
 
-fn describe(answer: Result<Box<dyn DirectoryLock>, Error>) -> String {
-    match answer {
-        Ok(_) => "locked".to_owned(),
-        Err(error) => format!("refused {:?} {}", error.kind(), error.message()),
-    }
+/// One byte at a time, so that a forked child that reads the same pipe finds its own line.
+pub fn listen() {
+    let mut byte = [0];
+    // SAFETY: reads one byte into a buffer of one byte.
+    while unsafe { libc::read(0, byte.as_mut_ptr().cast(), 1) } == 1 && byte[0] != b'\n' {}
 }
 
 #[test]
-fn a_directory_is_opened_once_per_process_by_whatever_path() {
+fn a_link_to_a_directory_is_that_directory() {
     let root = tempfile::tempdir().unwrap();
     let (dir, link) = (root.path().join("log"), root.path().join("link"));
     let held = lock(&dir).unwrap();
     std::os::unix::fs::symlink(&dir, &link).unwrap();
     let pid = format!("pid={}", std::process::id());
-    for path in [&dir, &link, &root.path().join("log/../link/.")] {
+    for path in [&link, &root.path().join("log/../link/.")] {
         assert!(refused(path).contains(&pid), "{}", path.display());
     }
     drop(held);
@@ -164,49 +67,6 @@ fn lock_through_a_bind_mount(root: &Path) {
     }
     let _held = lock(&dir).unwrap();
     say(&describe(lock(&mounted)));
-}
-
-#[test]
-fn a_hard_link_to_the_lock_file_is_the_same_lock() {
-    let root = tempfile::tempdir().unwrap();
-    let (one, two) = (root.path().join("one"), root.path().join("two"));
-    let _held = lock(&one).unwrap();
-    fs::create_dir(&two).unwrap();
-    fs::hard_link(one.join("lock"), two.join("lock")).unwrap();
-    assert!(refused(&two).contains(&format!("pid={}", std::process::id())));
-}
-
-#[test]
-fn a_second_process_is_refused_and_told_who_holds_the_lock_until_that_one_dies() {
-    let dir = tempfile::tempdir().unwrap();
-    let mut holder = Other::start("hold", dir.path());
-    assert_eq!(holder.hear(), "locked");
-    let message = refused(dir.path());
-    assert!(message.contains(&format!("pid={}", holder.child.id())), "{message}");
-    assert!(message.contains("another process"), "{message}");
-    holder.kill();
-    lock(dir.path()).unwrap();
-}
-
-#[test]
-fn a_stray_close_of_the_lock_file_drops_no_lock() {
-    let dir = tempfile::tempdir().unwrap();
-    let _held = lock(dir.path()).unwrap();
-    drop(fs::File::open(dir.path().join("lock")).unwrap());
-    let answer = Other::start("try", dir.path()).hear();
-    assert!(answer.starts_with("refused Locked"), "{answer}");
-    assert!(answer.contains(&format!("pid={}", std::process::id())), "{answer}");
-}
-
-#[test]
-fn a_dropped_lock_is_free_although_the_process_lives() {
-    let dir = tempfile::tempdir().unwrap();
-    let mut holder = Other::start("hold", dir.path());
-    assert_eq!(holder.hear(), "locked");
-    holder.tell("drop");
-    assert_eq!(holder.hear(), "dropped");
-    lock(dir.path()).unwrap();
-    holder.kill();
 }
 
 #[test]
