@@ -21,8 +21,8 @@
  *     for level os, which survives the death of the process. INDETERMINATE says that nobody knows: a write or flush
  *     failed under the call. Close the log, open it again, and look.
  *   - A transaction that is not committed is never seen at read_committed: abort it, free it, close the log, or die.
- *   - Sealed segments are read through memory mappings. Should a device fail under one, the system may send SIGBUS:
- *     open with .mappings = ONCELOG_NO to have an error instead. The library installs no signal handler and changes no
+ *   - Sealed segments are read through memory mappings. Should a device fail under one, the system may send SIGBUS (on
+ *     Windows raise EXCEPTION_IN_PAGE_ERROR): open with .mappings = ONCELOG_NO to have an error instead. The library installs no signal handler and changes no
  *     signal mask of the caller's threads, and leaves errno as it likes.
  *   - Do not leave a call to this library, or a callback inside one, by longjmp or by an exception.
  *   - There are two threads of the engine's own, which run no code of yours; with .threads = ONCELOG_NO there is none.
@@ -85,6 +85,13 @@
 #define ONCELOG_MUST_USE __attribute__((warn_unused_result))
 #else
 #define ONCELOG_MUST_USE
+#endif
+
+/* What an event loop watches: a file descriptor; on Windows a socket, the number in a SOCKET. */
+#ifdef _WIN32
+typedef uintptr_t oncelog_fd_t;
+#else
+typedef int oncelog_fd_t;
 #endif
 
 /* The version of this header. */
@@ -2232,11 +2239,12 @@ oncelog_error_t *oncelog_completions_open(const oncelog_engine_t *engine,
 /*
  * The queue's descriptor: readable while something is queued. Only watch it: `oncelog_completions_drain` clears it,
  * `oncelog_completions_free` closes it. An engine without threads makes nothing readable by itself: drain its queue at
- * least as often as batches may linger.
+ * least as often as batches may linger. On Windows it is a socket, for select, WSAPoll, WSAEventSelect and the loops
+ * built on them; now and then it is readable for nothing, so drain whenever it is.
  */
 ONCELOG_MUST_USE
 oncelog_error_t *oncelog_completions_fd(const oncelog_completions_t *completions,
-                                        int *out);
+                                        oncelog_fd_t *out);
 
 /*
  * Has `callback` called with the ticket's answer, once, by a later `oncelog_completions_drain`. The ticket is used up;

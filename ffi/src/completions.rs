@@ -1,13 +1,13 @@
 //! Finished things in one queue with one descriptor, for event loops. Callbacks run inside `oncelog_completions_drain`.
 #![allow(unsafe_code)]
 
-use std::ffi::{c_int, c_void};
+use std::ffi::c_void;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering::{Acquire, Release};
 
 use engine::io::sync::{Mutex, RwLock};
-use engine::{Completions, Engine, Error, ErrorKind};
+use engine::{Completions, Descriptor, Engine, Error, ErrorKind};
 
 use crate::call::{Answer, call};
 use crate::consumer::oncelog_consumer_t;
@@ -21,6 +21,9 @@ use crate::ticket::{Given, Pending, State, lock, lost, oncelog_ticket_t, with_ti
 pub struct oncelog_completions_t;
 
 handle!(oncelog_completions_t, Completions, Queue);
+
+/// An int; on Windows as wide as a pointer.
+pub type oncelog_fd_t = Descriptor;
 
 /// Takes the answer of a ticket that was watched. `error` is NULL, or what the call failed with. Ask the ticket with
 /// `oncelog_ticket_appended` and its like. Both live during the call only and must not be freed in it. It may call the
@@ -112,12 +115,13 @@ pub extern "C" fn oncelog_completions_open(
 
 /// The queue's descriptor: readable while something is queued. Only watch it: `oncelog_completions_drain` clears it,
 /// `oncelog_completions_free` closes it. An engine without threads makes nothing readable by itself: drain its queue at
-/// least as often as batches may linger.
+/// least as often as batches may linger. On Windows it is a socket, for select, WSAPoll, WSAEventSelect and the loops
+/// built on them; now and then it is readable for nothing, so drain whenever it is.
 #[unsafe(no_mangle)]
 #[must_use]
 pub extern "C" fn oncelog_completions_fd(
     completions: *const oncelog_completions_t,
-    out: *mut c_int,
+    out: *mut oncelog_fd_t,
 ) -> *mut oncelog_error_t {
     call(|c| {
         let (queue, out) = (find(completions)?, c.out(out, "out")?);

@@ -344,7 +344,7 @@ void call_ticket(struct source *source, struct shared *shared)
     uint64_t number;
     uint32_t status;
     bool done;
-    int fd;
+    oncelog_fd_t fd;
     oncelog_done_fn callback = below(source, 16) ? on_done : NULL;
     switch (below(source, 17)) {
     case 0: seen(source, oncelog_ticket_wait(PICK(TICKET))); break;

@@ -35,6 +35,14 @@
         oncelog_error_free(error_);                                                                     \
     } while (0)
 
+#ifdef _WIN32
+/* The one thing that the tests need of POSIX and MinGW does not have. */
+static inline char *mkdtemp(char *path)
+{
+    return mktemp(path) != NULL && mkdir(path) == 0 ? path : NULL;
+}
+#endif
+
 static inline void remove_tree(const char *path)
 {
     DIR *directory = opendir(path);

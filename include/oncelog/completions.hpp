@@ -98,9 +98,10 @@ class Completions {
 public:
     /// The queue's descriptor: readable while something is queued. Only watch it: drain() clears it, the destructor
     /// closes it. An engine without threads makes nothing readable by itself: drain its queue at least as often as
-    /// batches may linger.
-    Result<int> fd() const {
-        int fd = -1;
+    /// batches may linger. On Windows it is a socket, for select, WSAPoll, WSAEventSelect and the loops built on them;
+    /// now and then it is readable for nothing, so drain whenever it is.
+    Result<oncelog_fd_t> fd() const {
+        oncelog_fd_t fd = 0;
         return detail::answer(oncelog_completions_fd(c_.get(), &fd), [&] { return fd; });
     }
 
