@@ -169,6 +169,23 @@ impl Producer {
         through(py, || self.core.flush_ticket())
     }
 
+    /// `with engine.producer() as producer:` flushes at the end, also when the body raised.
+    fn __enter__(slf: Bound<'_, Self>) -> Bound<'_, Self> {
+        slf
+    }
+
+    fn __exit__(
+        &self,
+        py: Python<'_>,
+        kind: &Bound<'_, PyAny>,
+        _error: &Bound<'_, PyAny>,
+        _trace: &Bound<'_, PyAny>,
+    ) -> PyResult<()> {
+        let flushed = self.flush(py);
+        // What the body raised says more than what followed from it.
+        if kind.is_none() { flushed } else { Ok(()) }
+    }
+
     fn _flush(&self, py: Python<'_>) -> PyResult<Ticket> {
         py.detach(|| self.core.flush_ticket()).raise().map(Ticket::of)
     }

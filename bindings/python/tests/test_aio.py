@@ -436,3 +436,17 @@ asyncio.run(main())
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout == "0 1 1 1 [[b'b'], [b'b']]\nb'b'\n"
+
+
+@run
+async def test_the_end_of_a_producer_s_block_flushes(path: Path) -> None:
+    async with opened(path) as engine:
+        async with await engine.producer(linger=3600) as producer:
+            ticket = producer.send("t", b"kept", partition=0)
+            assert not ticket.done()
+        assert ticket.done()
+        with pytest.raises(ZeroDivisionError):
+            async with await engine.producer(linger=3600) as producer:
+                ticket = producer.send("t", b"kept", partition=0)
+                raise ZeroDivisionError
+        assert ticket.done()

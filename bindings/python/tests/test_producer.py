@@ -206,3 +206,22 @@ def test_options_are_kept(oncelog_engine: oncelog.Engine, topic: str) -> None:
     for wrong in wrongs:
         with pytest.raises(oncelog.ArgumentError):
             oncelog_engine.producer(**wrong)
+
+
+def test_the_end_of_a_with_block_flushes(oncelog_engine: oncelog.Engine, topic: str) -> None:
+    with oncelog_engine.producer(linger=3600) as producer:
+        ticket = producer.send(topic, b"kept", partition=0)
+        assert not ticket.done()
+    assert ticket.done() and values(oncelog_engine, topic) == [b"kept"]
+
+
+def test_a_with_block_that_raises_flushes_and_raises_its_own_error(oncelog_engine: oncelog.Engine, topic: str) -> None:
+    with pytest.raises(ZeroDivisionError), oncelog_engine.producer(linger=3600) as producer:
+        producer.send(topic, b"kept", partition=0)
+        raise ZeroDivisionError
+    assert values(oncelog_engine, topic) == [b"kept"]
+    with pytest.raises(ZeroDivisionError), oncelog_engine.producer() as producer:
+        oncelog_engine.close()
+        raise ZeroDivisionError
+    with pytest.raises(oncelog.ClosedError), producer:
+        pass

@@ -39,7 +39,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from . import _oncelog
-from ._errors import BusyError
+from ._errors import BusyError, Error
 from ._loop import hub
 from ._oncelog import Appended, Batch, Record, Records, Ticket
 from ._types import (
@@ -361,6 +361,19 @@ class Producer:
     def position(self) -> int | None:
         """The position of a named producer: everything sent up to it has met its level."""
         return self._core.position
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Flushes, also when the body raised; what that raised says more then than a flush that failed."""
+        try:
+            await self.flush()
+        except Error:
+            if kind is None:
+                raise
 
 
 class TransactionalProducer:
