@@ -792,7 +792,7 @@ typedef struct {
     const oncelog_partition_offset_t *partitions;
     /* How many of them. */
     size_t partition_count;
-    /* How long it may stay open, counted while the log is open; `ONCELOG_FOREVER` if there is no end. */
+    /* How long it may stay open, counted anew from each opening; `ONCELOG_FOREVER` if there is no end. */
     uint32_t timeout_ms;
     /* True if its owner sends raw batches; false if it belongs to a transactional producer. */
     bool raw;
@@ -1357,7 +1357,7 @@ oncelog_error_t *oncelog_partition_max_timestamp(const oncelog_partition_t *part
  * find who holds the last stable offset back. Read them with `oncelog_active_producers_get`, free the list with
  * `oncelog_active_producers_free`.
  *
- * A raw identity without a transactional id is forgotten after a day without a batch, counted while the log is open;
+ * A raw identity without a transactional id is forgotten after a day without a batch, counted anew from each opening;
  * one with a transactional id when that is deleted or gets another producer id. A producer of this library is never
  * among them, and a transactional one only while a transaction of its streams: nobody repeats their batches. The
  * answer is of this moment, whether or not what it speaks of is durable or visible yet; each producer is as it was at

@@ -236,7 +236,7 @@ pub struct OpenTransaction {
     pub identity: Identity,
     /// When its first batch or offset came to the log, wall clock, milliseconds.
     pub since: Timestamp,
-    /// How long it may stay open, counted while the log is open; `None`: for ever.
+    /// How long it may stay open, counted anew from each opening; `None`: for ever.
     pub timeout: Option<Duration>,
     /// True if its owner sends raw batches; false if it belongs to a `TransactionalProducer`.
     pub raw: bool,

@@ -255,7 +255,7 @@ handle!(oncelog_active_producers_t, ActiveProducers, Vec<oncelog_active_producer
 /// find who holds the last stable offset back. Read them with `oncelog_active_producers_get`, free the list with
 /// `oncelog_active_producers_free`.
 ///
-/// A raw identity without a transactional id is forgotten after a day without a batch, counted while the log is open;
+/// A raw identity without a transactional id is forgotten after a day without a batch, counted anew from each opening;
 /// one with a transactional id when that is deleted or gets another producer id. A producer of this library is never
 /// among them, and a transactional one only while a transaction of its streams: nobody repeats their batches. The
 /// answer is of this moment, whether or not what it speaks of is durable or visible yet; each producer is as it was at

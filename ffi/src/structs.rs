@@ -325,7 +325,7 @@ pub struct oncelog_open_transaction_t {
     pub partitions: *const oncelog_partition_offset_t,
     /// How many of them.
     pub partition_count: usize,
-    /// How long it may stay open, counted while the log is open; `ONCELOG_FOREVER` if there is no end.
+    /// How long it may stay open, counted anew from each opening; `ONCELOG_FOREVER` if there is no end.
     pub timeout_ms: u32,
     /// True if its owner sends raw batches; false if it belongs to a transactional producer.
     pub raw: bool,

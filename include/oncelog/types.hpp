@@ -290,7 +290,7 @@ struct OpenTransaction {
     Identity identity;
     /// When its first batch or offset came to the log, wall clock, milliseconds since 1970.
     std::int64_t since;
-    /// How long it may stay open, counted while the log is open; none: for ever.
+    /// How long it may stay open, counted anew from each opening; none: for ever.
     std::optional<std::chrono::milliseconds> timeout;
     /// True if its owner sends raw batches; false if it belongs to a TransactionalProducer.
     bool raw;

@@ -301,7 +301,7 @@ export interface OpenTransaction {
   identity: Identity;
   /** When its first batch or offset came to the log, milliseconds since 1970. */
   since: number;
-  /** How long it may stay open, counted while the log is open; null: for ever. */
+  /** How long it may stay open, counted anew from each opening; null: for ever. */
   timeoutMs: number | null;
   /** True if its owner sends raw batches; false if it belongs to a `TransactionalProducer`. */
   raw: boolean;

@@ -93,10 +93,10 @@ impl Partition {
     /// and whoever has a transaction open here. What Kafka's DescribeProducers answers, to find who
     /// holds the last stable offset back.
     ///
-    /// A raw identity without a transactional id is forgotten after a day without a batch, counted while the log is
-    /// open; one with a transactional id when that is deleted or gets another producer id. A `Producer` is never among
-    /// them, and a `TransactionalProducer` only while a transaction of its streams: nobody repeats their batches. The
-    /// answer is of this moment, whether or not what it speaks of is durable or visible yet.
+    /// A raw identity without a transactional id is forgotten after a day without a batch, counted anew from each
+    /// opening; one with a transactional id when that is deleted or gets another producer id. A `Producer` is never
+    /// among them, and a `TransactionalProducer` only while a transaction of its streams: nobody repeats their batches.
+    /// The answer is of this moment, whether or not what it speaks of is durable or visible yet.
     ///
     /// >>> with oncelog.open("shop.log") as engine:
     /// ...     engine.create_topic("orders")

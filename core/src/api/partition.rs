@@ -162,11 +162,11 @@ impl Partition {
     /// and whoever has a transaction open here. What Kafka's DescribeProducers (KIP-664) answers and
     /// `kafka-transactions.sh describe-producers` shows, to find who holds the last stable offset back.
     ///
-    /// A raw identity without a transactional id is forgotten after a day without a batch, counted while the log is
-    /// open; one with a transactional id when that is deleted or gets another producer id. A `Producer` is never among
-    /// them, and a `TransactionalProducer` only while a transaction of its streams: nobody repeats their batches. The
-    /// answer is of this moment, whether or not what it speaks of is durable or visible yet; each producer is as it was
-    /// at one moment of the call. Where there are many, appends are held up for a few hundred of them at a time.
+    /// A raw identity without a transactional id is forgotten after a day without a batch, counted anew from each
+    /// opening; one with a transactional id when that is deleted or gets another producer id. A `Producer` is never
+    /// among them, and a `TransactionalProducer` only while a transaction of its streams: nobody repeats their batches.
+    /// The answer is of this moment, whether or not what it speaks of is durable or visible yet; each producer is as it
+    /// was at one moment of the call. Where there are many, appends are held up for a few hundred of them at a time.
     ///
     /// ```
     /// # let dir = tempfile::tempdir().unwrap();

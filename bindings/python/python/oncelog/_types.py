@@ -127,7 +127,7 @@ class OpenTransaction(NamedTuple):
     since: int
     """When its first batch or offset came to the log, wall clock, milliseconds since 1970."""
     timeout: float | None
-    """Seconds that it may stay open, counted while the log is open; `None` for ever."""
+    """Seconds that it may stay open, counted anew from each opening; `None` for ever."""
     raw: bool
     """True if its owner sends raw batches; False if it belongs to a `TransactionalProducer`."""
     partitions: dict[TopicPartition, int]
