@@ -146,6 +146,7 @@ impl Gather {
         compression: Compression,
         mut take: impl FnMut(GatheredPart<'_>) -> Result<()>,
     ) -> Result<()> {
+        self.recent = Default::default();
         while let Some((partition, builder)) = self.slots.last_mut() {
             // Nobody sends such a batch again, so it needs no sequence.
             builder.producer(identity, -1).transactional(true);
@@ -155,7 +156,6 @@ impl Gather {
                 return taken;
             }
             if let Some((partition, mut builder)) = self.slots.pop() {
-                self.recent = Default::default();
                 self.index.remove(&partition.instance());
                 self.bytes = self.bytes.saturating_sub(builder.size());
                 builder.reset();

@@ -136,8 +136,8 @@ impl Producer {
         mut effects: Effects,
     ) -> Result<Ticket<Appended>> {
         let State { router, kind } = &mut *state;
-        let topic = router.topic(&self.sender.context.engine, topic);
-        let added = self.sender.send(kind, &mut { topic }, record, &mut effects);
+        let mut topic = router.topic(&self.sender.context.engine, topic);
+        let added = self.sender.send(kind, &mut topic, record, &mut effects);
         drop(state);
         let pending = effects.pending.take();
         effects.run(&self.sender.context);
