@@ -19,7 +19,7 @@ use damage::{Hit, Sound};
 use oncelog::sim::{Bug, plant};
 
 /// Seeds of the simulation that are tried for each mistake.
-const SEEDS: u64 = 400;
+const SEEDS: usize = 400;
 
 /// The workload that was written with a mistake in mind; the others are asked only if nothing else shows it. Rot is no
 /// crash state.
@@ -35,6 +35,8 @@ fn made_for(bug: Bug) -> Option<&'static str> {
         Bug::PositionApartFromRecords => "named",
         Bug::CheckpointNewerThanLsn => "raw-between-checkpoints",
         Bug::WeakestTopicCounts | Bug::ReadWithoutWriting => "memory",
+        // Who loses a footer is no power cut.
+        Bug::SilentAboutOpen | Bug::AnewSaysAll => return None,
         // What its owner is told is the same; that the old epoch writes on only the simulation tries.
         Bug::EpochKeptAtTimeout => return None,
         // Their tests are models: tests/models.rs.
@@ -75,7 +77,12 @@ fn damaged(sound: &Sound) -> Option<String> {
 
 /// The first seed that shows the mistake, and passes without it.
 fn simulation(bug: Bug) -> Option<String> {
-    (1..=SEEDS).find_map(|seed| {
+    let (first, step) = match bug {
+        // Those that keep raw transactions open and lose hints.
+        Bug::SilentAboutOpen => (3, 6),
+        _ => (1, 1),
+    };
+    (first..).step_by(step).take(SEEDS).find_map(|seed| {
         let fault = {
             let _planted = plant(bug);
             run(seed).err()?

@@ -122,5 +122,7 @@ fn faults() -> Vec<String> {
         calls.iter().flat_map(|call| kinds.map(|kind| format!("fault: {kind} at {call}"))).collect();
     all.extend(["crash", "kill", "damage", "page that lies after a failed sync"].map(str::to_owned));
     all.push("raw transaction that outlives a life".to_owned());
+    let hints = ["footer", "first slot of head", "second slot of head", "header", "checkpoint"];
+    all.extend(hints.map(|hint| format!("{hint} that is lost")));
     all
 }

@@ -60,6 +60,10 @@ bugs! {
     RepeatedEndRaises,
     /// A raw transaction that is kept open over an opening has no timeout any more.
     KeptForEver,
+    /// The segment that goes on with a footer made anew says by its silence that nothing in it is open.
+    SilentAboutOpen,
+    /// A footer that is made anew claims to know what was open before its segment.
+    AnewSaysAll,
     /// The event of a write or flush moves before its baton is free.
     EventBeforeBaton,
     /// Waiters are notified while one of them may be between its last look and its sleep.

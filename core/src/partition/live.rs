@@ -283,7 +283,7 @@ impl Partition {
         live.segments.push_front(LiveSegment { number: segment, previous, end, runs, lsns });
         // Made anew, its footer did not know what was open before its first frame; the next one speaks for all, and
         // its silence would say that nothing was.
-        if live.decided.is_empty() && !live.undecided.is_empty() {
+        if live.decided.is_empty() && !live.undecided.is_empty() && !planted(Bug::SilentAboutOpen) {
             live.note_decision(self.instance, segment, None);
         }
     }

@@ -126,7 +126,7 @@ impl Driver {
         if rot {
             self.rot(false)?;
         }
-        self.reopen(loss)
+        self.reopen(loss, rot)
     }
 
     /// All that was acknowledged is flushed, and a later frame says so.
@@ -164,13 +164,16 @@ impl Driver {
             self.derived_files_decide_nothing()?;
             self.rot(true)?;
         }
-        self.reopen(loss)
+        let quiet = loss == Loss::Close && !self.armed && !self.filled;
+        self.reopen(loss, quiet)
     }
 
-    /// Opens the log, with faults on the way if chance wills, until it opens; then asks the oracle.
-    pub fn reopen(&mut self, mut loss: Loss) -> Check {
+    /// Opens the log, with faults on the way and without hints if chance wills, until it opens; then asks the oracle.
+    /// `quiet`: all of it is durable, and known to be.
+    pub fn reopen(&mut self, mut loss: Loss, quiet: bool) -> Check {
         for attempt in 0.. {
             self.world.heal();
+            self.lose_hints(quiet && attempt == 0);
             // Some lives begin on the full disk that another one left.
             self.full &= attempt == 0 && self.rng.chance(1, 2);
             if !self.full {
@@ -188,7 +191,9 @@ impl Driver {
                 }
             }
             self.note(format!("open after {loss:?}"));
-            match self.open_once(loss) {
+            let opened = self.open_once(loss);
+            self.find_again();
+            match opened {
                 Ok(Ok(())) => return Ok(()),
                 Ok(Err(error)) => self.note(format!("  answered {error}")),
                 Err(fault) => return Err(fault),

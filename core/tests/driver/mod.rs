@@ -4,6 +4,7 @@
 
 mod appends;
 mod groups;
+mod hints;
 mod holders;
 mod kept;
 mod lives;
@@ -176,6 +177,12 @@ pub struct Driver {
     pub durable_only: bool,
     /// Some lives of this run keep raw transactions open for the next one.
     pub keeps: bool,
+    /// Hints are lost before openings of this run.
+    pub forgets: bool,
+    /// Those that were lost for the next opening only.
+    pub lost: Vec<hints::Lost>,
+    /// The first footer that each segment had.
+    pub footers: BTreeMap<String, Vec<u8>>,
     /// Where readers stand, with the record before it.
     pub places: Vec<(Part, Place, Vec<u8>)>,
     pub identities: Vec<Identity>,
@@ -220,7 +227,8 @@ impl Driver {
     fn new(seed: u64) -> Driver {
         let mut rng = Rng::new(seed ^ 0x6f6e_6365_6c6f_6721);
         let level = [Durability::Memory, Durability::Os, Durability::Disk, Durability::Disk][rng.index(4)];
-        let bulky = rng.chance(1, 3);
+        let (keeps, forgets) = (seed.is_multiple_of(3), !seed.is_multiple_of(2));
+        let bulky = rng.chance(1, 3) || (keeps && forgets);
         Driver {
             rng,
             world: World::new(seed),
@@ -229,7 +237,10 @@ impl Driver {
             pending: Vec::new(),
             level,
             durable_only: seed.is_multiple_of(5),
-            keeps: seed.is_multiple_of(3),
+            keeps,
+            forgets,
+            lost: Vec::new(),
+            footers: BTreeMap::new(),
             places: Vec::new(),
             identities: Vec::new(),
             issued: BTreeSet::new(),
@@ -272,7 +283,7 @@ impl Driver {
         if self.rng.chance(1, 10) {
             self.begin_worn();
         }
-        self.reopen(Loss::Cut)?;
+        self.reopen(Loss::Cut, false)?;
         let mut done = 0;
         while done < OPERATIONS || self.crashes < CRASHES {
             let choice = self.rng.weighted(&weights);
@@ -450,4 +461,5 @@ const WEIGHTS: &[(u32, Operation)] = &[
     (4, Driver::arm),
     (1, Driver::fill_disk),
     (2, Driver::close_and_reopen),
+    (6, Driver::hand_over),
 ];

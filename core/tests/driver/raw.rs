@@ -252,6 +252,10 @@ impl Driver {
 
     /// Ends the transaction of an identity, or comes too late, or asks again.
     pub fn raw_end(&mut self) -> Check {
+        // They are long where they outlive short lives.
+        if self.keeps && self.forgets && self.rng.chance(2, 3) {
+            return self.raw_batch();
+        }
         let Some((name, holder)) = self.any_holder() else { return self.raw_init() };
         let outcome = if self.rng.chance(3, 4) { Outcome::Commit } else { Outcome::Abort };
         let commit = outcome == Outcome::Commit;
