@@ -294,16 +294,23 @@ mod tests {
 
     #[cfg(windows)]
     #[test]
-    fn a_directory_that_is_open_is_neither_moved_nor_removed() {
+    fn a_directory_that_is_locked_is_neither_moved_nor_removed() {
         let parent = tempfile::tempdir().unwrap();
         let (old, new) = (parent.path().join("old"), parent.path().join("new"));
         fs::create_dir(&old).unwrap();
         for read_only in [false, true] {
             let disk = Disk::open(&old, read_only, true).unwrap();
+            let lock = disk.lock(!read_only).unwrap();
             assert!(fs::rename(&old, &new).is_err() && fs::remove_dir(&old).is_err(), "read_only={read_only}");
             assert_eq!(disk.list().unwrap(), Vec::<String>::new());
+            drop(lock);
+            fs::rename(&old, &new).unwrap();
+            fs::create_dir(&old).unwrap();
+            assert_eq!(disk.list().err().unwrap().kind(), io::ErrorKind::NotFound);
+            assert!(disk.lock(!read_only).is_err());
+            fs::remove_dir(&old).unwrap();
+            fs::rename(&new, &old).unwrap();
         }
-        fs::rename(&old, &new).unwrap();
     }
 
     #[test]

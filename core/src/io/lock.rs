@@ -10,7 +10,7 @@ use std::io;
 use std::path::Path;
 
 use super::disk::Access;
-use super::native::{self, Directory};
+use super::native::{self, Directory, Pin};
 use super::{DirectoryLock, LOCK_NAME, fork};
 use crate::error::{Error, ErrorKind, Result};
 
@@ -22,6 +22,7 @@ pub(super) fn take(directory: &Directory, writer: bool, read_only: bool) -> Resu
         return Err(Error::new(ErrorKind::ReadOnly, format!("open the log for writing, path={}", path.display())));
     }
     fork::install().map_err(|cause| failed("the hook that guards against fork", path, cause))?;
+    let pin = directory.pin().map_err(|cause| failed("the directory", path, cause))?;
     let (device, inode) = directory.identity().map_err(|cause| failed("the directory", path, cause))?;
 
     // Closed until the lock is noted: a child forked in between would inherit a lock it does not know of.
@@ -34,7 +35,7 @@ pub(super) fn take(directory: &Directory, writer: bool, read_only: bool) -> Resu
     let file = match open(directory, read_only) {
         Ok(file) => file,
         Err(cause) if read_only && cause.kind() == io::ErrorKind::NotFound => {
-            return Ok(Box::new(Unneeded));
+            return Ok(Box::new(Unneeded { _pin: pin }));
         }
         Err(cause) => return Err(failed("the file lock", path, cause)),
     };
@@ -52,7 +53,7 @@ pub(super) fn take(directory: &Directory, writer: bool, read_only: bool) -> Resu
         // Only for the message that others get: a full disk must not keep a log from opening.
         let _ = sign(&file);
     }
-    Ok(Box::new(Held { file: Some(file), slot, generation: fork::generation() }))
+    Ok(Box::new(Held { file: Some(file), slot, generation: fork::generation(), _pin: pin }))
 }
 
 /// Writes the process id, a line. To cut a file and let it grow again is a change that its next flush, or another
@@ -68,7 +69,9 @@ fn open(directory: &Directory, read_only: bool) -> io::Result<fs::File> {
 }
 
 /// The lock of a directory that nobody ever wrote.
-struct Unneeded;
+struct Unneeded {
+    _pin: Pin,
+}
 
 impl DirectoryLock for Unneeded {}
 
@@ -77,6 +80,7 @@ struct Held {
     file: Option<fs::File>,
     slot: usize,
     generation: u32,
+    _pin: Pin,
 }
 
 impl DirectoryLock for Held {}

@@ -45,6 +45,11 @@ impl Directory {
         Ok(self.identity()? == (found.dev(), found.ino()))
     }
 
+    /// Nothing: wherever it is moved, its handle leads to it.
+    pub fn pin(&self) -> io::Result<Pin> {
+        Ok(Pin)
+    }
+
     /// Opens `name` if it is a regular file and not a link. A new file is readable by all and writable by its owner,
     /// less the process's umask.
     pub fn open_file(&self, name: &str, access: Access) -> io::Result<fs::File> {
@@ -87,6 +92,9 @@ impl Directory {
         self.handle.sync_all()
     }
 }
+
+/// Keeps a directory where it is, on systems that reach what is in it by its path.
+pub struct Pin;
 
 /// Makes the names in a directory durable.
 pub fn sync_directory(path: &Path) -> io::Result<()> {

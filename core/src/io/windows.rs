@@ -1,7 +1,7 @@
 //! What Windows does with directories and files. One of the six files with unsafe code.
 //!
-//! The directory is held open without leave to move or remove it, so its path leads to it as long as it is open, and no
-//! write is diverted from the directory whose lock is held.
+//! While its lock is held a directory can be neither moved nor removed, so its path leads to it, and no write is
+//! diverted from the directory whose lock is held.
 #![allow(unsafe_code)]
 
 use std::fs::{self, TryLockError};
@@ -15,8 +15,8 @@ use windows_sys::Win32::Foundation::{
 };
 use windows_sys::Win32::Storage::FileSystem::{
     BY_HANDLE_FILE_INFORMATION, FILE_ADD_FILE, FILE_ATTRIBUTE_REPARSE_POINT, FILE_FLAG_BACKUP_SEMANTICS,
-    FILE_FLAG_OPEN_REPARSE_POINT, FILE_GENERIC_READ, FILE_SHARE_READ, FILE_SHARE_WRITE, GetFileInformationByHandle,
-    LOCKFILE_EXCLUSIVE_LOCK, LOCKFILE_FAIL_IMMEDIATELY, LockFileEx, UnlockFileEx,
+    FILE_FLAG_OPEN_REPARSE_POINT, FILE_GENERIC_READ, FILE_SHARE_DELETE, FILE_SHARE_READ, FILE_SHARE_WRITE,
+    GetFileInformationByHandle, LOCKFILE_EXCLUSIVE_LOCK, LOCKFILE_FAIL_IMMEDIATELY, LockFileEx, UnlockFileEx,
 };
 use windows_sys::Win32::System::IO::{OVERLAPPED, OVERLAPPED_0, OVERLAPPED_0_0};
 
@@ -25,7 +25,7 @@ use super::disk::{Access, irregular};
 /// A directory that is open.
 pub struct Directory {
     handle: fs::File,
-    /// Where it lies, as long as it is open.
+    /// Where it lay at the open, and lies as long as it is pinned.
     path: PathBuf,
 }
 
@@ -34,7 +34,7 @@ impl Directory {
     pub fn open(path: &Path, read_only: bool) -> io::Result<Directory> {
         // Absolute and without links, which could be set anew.
         let path = fs::canonicalize(path)?;
-        let handle = open_directory(&path, read_only)?;
+        let handle = open_directory(&path, read_only, FILE_SHARE_DELETE)?;
         Ok(Directory { handle, path })
     }
 
@@ -44,18 +44,21 @@ impl Directory {
 
     /// Volume and index: the same for the same directory, by whatever path it was opened.
     pub fn identity(&self) -> io::Result<(u64, u64)> {
-        let mut found = BY_HANDLE_FILE_INFORMATION::default();
-        // SAFETY: the handle is open, and the call writes one such structure, to one that is ours.
-        if unsafe { GetFileInformationByHandle(self.handle.as_raw_handle(), &mut found) } == 0 {
-            return Err(io::Error::last_os_error());
-        }
-        let index = u64::from(found.nFileIndexHigh) << 32 | u64::from(found.nFileIndexLow);
-        Ok((u64::from(found.dwVolumeSerialNumber), index))
+        identity(&self.handle)
     }
 
-    /// Whether it lies where it lay at the open: nobody can have moved it.
+    /// Whether it lies where it lay at the open.
     pub fn is_in_place(&self) -> io::Result<bool> {
-        Ok(true)
+        Ok(identity(&open_directory(&self.path, true, FILE_SHARE_DELETE)?)? == self.identity()?)
+    }
+
+    /// Keeps it where it is until the answer is dropped: opened without leave for others to move or remove it.
+    pub fn pin(&self) -> io::Result<Pin> {
+        let pin = open_directory(&self.path, true, 0)?;
+        if identity(&pin)? != self.identity()? {
+            return Err(io::Error::new(io::ErrorKind::NotFound, "the directory was moved while it was opened"));
+        }
+        Ok(Pin { _open: pin })
     }
 
     /// Opens `name` if it is a regular file and not a link. A new file has the rights that the directory hands down.
@@ -97,12 +100,28 @@ impl Directory {
     }
 }
 
-/// A file in the place of a directory is refused. Only who may add files may flush what it holds.
-fn open_directory(path: &Path, read_only: bool) -> io::Result<fs::File> {
+/// Keeps a directory where it is.
+pub struct Pin {
+    _open: fs::File,
+}
+
+fn identity(file: &fs::File) -> io::Result<(u64, u64)> {
+    let mut found = BY_HANDLE_FILE_INFORMATION::default();
+    // SAFETY: the handle is open, and the call writes one such structure, to one that is ours.
+    if unsafe { GetFileInformationByHandle(file.as_raw_handle(), &mut found) } == 0 {
+        return Err(io::Error::last_os_error());
+    }
+    let index = u64::from(found.nFileIndexHigh) << 32 | u64::from(found.nFileIndexLow);
+    Ok((u64::from(found.dwVolumeSerialNumber), index))
+}
+
+/// A file in the place of a directory is refused. Only who may add files may flush what it holds. `share` is what
+/// others may do meanwhile, besides reading and writing.
+fn open_directory(path: &Path, read_only: bool, share: u32) -> io::Result<fs::File> {
     let access = if read_only { FILE_GENERIC_READ } else { FILE_GENERIC_READ | FILE_ADD_FILE };
     let handle = fs::File::options()
         .access_mode(access)
-        .share_mode(FILE_SHARE_READ | FILE_SHARE_WRITE)
+        .share_mode(FILE_SHARE_READ | FILE_SHARE_WRITE | share)
         .custom_flags(FILE_FLAG_BACKUP_SEMANTICS)
         .open(path)?;
     if handle.metadata()?.is_dir() { Ok(handle) } else { Err(io::ErrorKind::NotADirectory.into()) }
@@ -110,7 +129,7 @@ fn open_directory(path: &Path, read_only: bool) -> io::Result<fs::File> {
 
 /// Makes the names in a directory durable.
 pub fn sync_directory(path: &Path) -> io::Result<()> {
-    match open_directory(path, false) {
+    match open_directory(path, false, FILE_SHARE_DELETE) {
         Ok(handle) => flush_names(&handle),
         // A directory may be made in one whose other files are none of this user's business.
         Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Ok(()),
