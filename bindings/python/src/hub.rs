@@ -4,8 +4,8 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use oncelog::Completions;
 use oncelog::io::sync::Mutex;
+use oncelog::{Completions, Descriptor};
 use pyo3::intern;
 use pyo3::prelude::*;
 
@@ -70,8 +70,13 @@ impl Hub {
         Ok(Self { completions, next: AtomicU64::new(0), waiting: Lock::new(HashMap::new()) })
     }
 
-    fn fileno(&self) -> i32 {
+    fn fileno(&self) -> Descriptor {
         self.completions.descriptor()
+    }
+
+    /// Makes the descriptor readable for nothing: `drain` finds nobody who waits.
+    fn wake(&self) {
+        self.completions.push(u64::MAX);
     }
 
     /// Completes each future with its ticket's answer. The batches that the tickets lie in are closed first, all of

@@ -23,6 +23,10 @@ CHILD_SECONDS = 400
 """What a process may take that a test starts: less, so that it says where it hangs before the test does."""
 
 
+# What Windows does not have: forks, and signals that a process sends itself.
+collect_ignore = ["test_fork.py", "test_interrupt.py", "test_limit.py"] if sys.platform == "win32" else []
+
+
 def pytest_configure(config: pytest.Config) -> None:
     # The standard error itself: what is written there during a test is kept until the test has ended.
     errors = open(os.dup(2), "w")

@@ -18,6 +18,12 @@ def start(seconds: int, children: int, file: int | IO[str] | None = None) -> Cal
     """From now on this process may take so many seconds. Then it writes the stacks of its threads to `file`, the
     standard error without one, and dies of SIGALRM. A child that it forks may take `children` seconds. Answers what
     begins the seconds anew."""
+    if sys.platform == "win32":
+        # It has no such signal; this is a thread that needs no interpreter lock either.
+        later = functools.partial(faulthandler.dump_traceback_later, seconds, exit=True)
+        again = functools.partial(later, file=sys.stderr if file is None else file)
+        again()
+        return again
     faulthandler.unregister(signal.SIGALRM)
     # Whoever started this may have the signal ignored or held back.
     signal.signal(signal.SIGALRM, signal.SIG_DFL)

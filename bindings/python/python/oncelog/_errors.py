@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import ClassVar
 
 
@@ -283,6 +284,7 @@ def _make(
     # Kept here: at the interpreter's end the module's own names are gone before the last finalizers run.
     classes: dict[str, type[Error]] = _CLASSES,
     root: type[Error] = Error,
+    windows: bool = sys.platform == "win32",
 ) -> Error:
     """The exception for an error of the engine; called from it."""
     code, name = kind
@@ -290,5 +292,11 @@ def _make(
     error.code, error.name = code, name
     error.retriable, error.fatal, error.requires_abort = questions
     if cause is not None:
-        error.__cause__ = OSError(cause) if errno is None else OSError(errno, cause)
+        if errno is None:
+            error.__cause__ = OSError(cause)
+        elif windows:
+            # The number is the system's own there, from which Python finds its errno.
+            error.__cause__ = OSError(0, cause, None, errno)
+        else:
+            error.__cause__ = OSError(errno, cause)
     return error

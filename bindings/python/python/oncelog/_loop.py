@@ -1,8 +1,13 @@
-"""Between event loops and the engine: one descriptor in each loop, no thread."""
+"""Between event loops and the engine: one descriptor in each loop, no thread.
+
+A loop that watches no descriptors, as Windows' own does not, has one thread that watches for it.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import select
+import threading
 import weakref
 from collections.abc import Generator
 from typing import Any, TypeVar
@@ -19,7 +24,10 @@ class LoopHub:
         # The loop holds the hub through its reader. The hub does not hold the loop, so that both can go.
         self._hub = Hub()
         self._new: list[tuple[Ticket[Any], asyncio.Future[Any]]] = []
-        loop.add_reader(self._hub.fileno(), self._hub.drain)
+        try:
+            loop.add_reader(self._hub.fileno(), self._hub.drain)
+        except NotImplementedError:
+            _watch_in_thread(loop, self._hub)
 
     def answer(self, loop: asyncio.AbstractEventLoop, ticket: Ticket[_T]) -> asyncio.Future[_T]:
         """A future of a ticket's answer. Tickets of one turn of the loop are asked for together, so that what one
@@ -51,6 +59,42 @@ class LoopHub:
             if not future.done():
                 future.cancel()
                 self._hub.forget(number)
+
+
+def _watch_in_thread(loop: asyncio.AbstractEventLoop, hub: Hub) -> None:
+    """Has the loop drain the hub whenever there is something in it, from now on until the loop has gone."""
+    gone = weakref.ref(loop)
+    drained = threading.Event()
+
+    def drain() -> None:
+        try:
+            hub.drain()
+        finally:
+            drained.set()
+
+    def watch() -> None:
+        while True:
+            select.select((hub.fileno(),), (), ())
+            found = gone()
+            if found is None:
+                return
+            drained.clear()
+            try:
+                found.call_soon_threadsafe(drain)
+            except RuntimeError:
+                # It is closed; nobody waits in it any more.
+                return
+            # The thread must not be what keeps it.
+            del found
+            drained.wait()
+
+    def end() -> None:
+        hub.wake()
+        drained.set()
+
+    # At the interpreter's end the thread goes with it: a daemon that waits.
+    weakref.finalize(loop, end).atexit = False
+    threading.Thread(target=watch, name="oncelog-loop", daemon=True).start()
 
 
 _hubs: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, LoopHub] = weakref.WeakKeyDictionary()

@@ -13,8 +13,9 @@
 >>> asyncio.run(main())
 0 b'hello'
 
-An event loop watches one descriptor for everything that it waits for; no thread is started per call. `open` and
-`close` alone, which read and write files for as long as that takes, run in the loop's executor.
+An event loop watches one descriptor for everything that it waits for; no thread is started per call. For a loop that
+watches no descriptors, as the one that Windows gives does, one thread does. `open` and `close` alone, which read and
+write files for as long as that takes, run in the loop's executor.
 
 **Cancellation stops the waiting, never the writing.** What was sent before `await` was cancelled is written; the
 ticket can be awaited again and says what became of it.

@@ -19,6 +19,7 @@ Without pytest the same is a context manager:
 from __future__ import annotations
 
 import contextlib
+import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
@@ -44,7 +45,9 @@ def throwaway(**options: Any) -> Iterator[Engine]:
     # Here, so that pytest loads the plugin for projects that never open a log.
     import oncelog
 
-    with tempfile.TemporaryDirectory(prefix="oncelog-") as directory:
+    # Windows may keep a file until the last handle to its log is gone.
+    kept = sys.platform == "win32"
+    with tempfile.TemporaryDirectory(prefix="oncelog-", ignore_cleanup_errors=kept) as directory:
         engine = oncelog.open(directory, **{"durability": "os", **options})
         try:
             yield engine
