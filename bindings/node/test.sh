@@ -4,7 +4,9 @@ set -euo pipefail
 cd "$(dirname "$0")"
 
 missing=0
-for tool in cargo cc node npm; do
+# On Windows the compiler is none that goes by that name.
+[ "${OS:-}" = Windows_NT ] && cc= || cc=cc
+for tool in cargo $cc node npm; do
 	command -v "$tool" >/dev/null || { echo "missing: $tool"; missing=1; }
 done
 if command -v node >/dev/null && ! node -e 'process.exit(parseInt(process.versions.node) >= 20 ? 0 : 1)'; then

@@ -10,7 +10,7 @@ const here = join(dirname(fileURLToPath(import.meta.url)), "..");
 const require = createRequire(import.meta.url);
 
 /** What cargo builds, by platform. */
-const LIBRARY = { linux: "liboncelog_node.so", darwin: "liboncelog_node.dylib" };
+const LIBRARY = { linux: "liboncelog_node.so", darwin: "liboncelog_node.dylib", win32: "oncelog_node.dll" };
 
 function run(program, args, options = {}) {
   const { status, error } = spawnSync(program, args, { cwd: here, stdio: "inherit", ...options });
@@ -36,7 +36,7 @@ function facade() {
 }
 
 function native() {
-  if (!(process.platform in LIBRARY)) fail(`the engine needs a Unix, Linux or macOS; this is ${process.platform}`);
+  if (!(process.platform in LIBRARY)) fail(`the engine runs on Linux, macOS and Windows; this is ${process.platform}`);
   const target = process.env.CARGO_TARGET_DIR ?? join(here, "..", "..", "target");
   run("cargo", ["rustc", "--release", "--package", "oncelog-node", "--", "-C", "strip=symbols"]);
   const { platformName } = require("../dist/platform.js");

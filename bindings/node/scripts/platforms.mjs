@@ -13,6 +13,7 @@ const PLATFORMS = [
     { name: `linux-${cpu}-gnu`, os: "linux", cpu, libc: "glibc" },
     { name: `linux-${cpu}-musl`, os: "linux", cpu, libc: "musl" },
     { name: `darwin-${cpu}`, os: "darwin", cpu },
+    { name: `win32-${cpu}`, os: "win32", cpu },
   ]),
 ];
 

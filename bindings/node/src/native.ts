@@ -148,7 +148,6 @@ export interface Native {
 }
 
 function load(): Native {
-  if (process.platform === "win32") throw new Error("oncelog does not run on Windows yet: its engine needs a Unix");
   const name = platformName();
   const built = join(__dirname, "..", `oncelog.${name}.node`);
   if (existsSync(built)) return require(built) as Native;
