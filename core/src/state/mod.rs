@@ -12,6 +12,7 @@ pub mod identities;
 mod idle;
 pub mod names;
 pub mod offsets;
+mod order;
 pub mod paged;
 pub mod producers;
 pub mod sequences;

@@ -24,7 +24,8 @@
 //! ```
 //! Version 1 has no last epoch, last and sent lsn, and no tables above 6.
 //! Tables ascend, and slots within a table, over all parts; a text is a u16 length and UTF-8. The same state always
-//! gives the same bytes, so they serve as its digest.
+//! gives the same bytes, so they serve as its digest: in tables 5, 6, 10 and 11, where an entry's slot is chance, the
+//! slot that is written is its place in the order of their keys.
 
 use std::sync::{Arc, OnceLock};
 
@@ -33,6 +34,7 @@ use super::catalog::{Catalog, PartitionState, Topic};
 use super::cuts::{Cut, Cuts};
 use super::entries::{Aside, Entry};
 use super::offsets::{CommittedOffset, CommittedOffsets};
+use super::order::{Orders, Sorted, ascending};
 use super::paged::Paged;
 use super::producers::{Named, Producers, Registration};
 use super::sequences::{Sequence, Sequences};
@@ -73,7 +75,7 @@ type Start = (u32, u32);
 #[derive(Debug)]
 pub struct Snapshot {
     tables: Tables,
-    plan: OnceLock<Vec<Start>>,
+    plan: OnceLock<Plan>,
 }
 
 impl Snapshot {
@@ -108,16 +110,16 @@ impl Snapshot {
 
     /// Number of parts, at least 1. The first call walks over all entries.
     pub fn parts(&self) -> u32 {
-        u32::try_from(self.plan().len()).unwrap_or(u32::MAX)
+        u32::try_from(self.plan().starts.len()).unwrap_or(u32::MAX)
     }
 
     /// Appends part `part`, from 1. A part holds at most `limits::ENTRIES_PER_HOLD` entries and, unless one page of 64
     /// is larger, about 64 KiB. Nothing is appended for a part that is not there.
     pub fn encode(&self, part: u32, out: &mut Vec<u8>) {
         let plan = self.plan();
-        let Some(index) = (part as usize).checked_sub(1).filter(|index| *index < plan.len()) else { return };
-        let from = plan[index];
-        let until = plan.get(index + 1).copied().unwrap_or((u32::MAX, 0));
+        let Some(index) = (part as usize).checked_sub(1).filter(|index| *index < plan.starts.len()) else { return };
+        let from = plan.starts[index];
+        let until = plan.starts.get(index + 1).copied().unwrap_or((u32::MAX, 0));
         let t = &self.tables;
         let head = out.len();
         out.u32(VERSION).u32(0).u32(part).u32(self.parts());
@@ -128,11 +130,11 @@ impl Snapshot {
         write_section(&t.partitions, from, until, out);
         write_section(&t.raw, from, until, out);
         write_section(&t.named, from, until, out);
-        write_section(&t.sequences, from, until, out);
-        write_section(&t.offsets, from, until, out);
+        write_sorted(&t.sequences, &plan.orders.sequences, from, until, out);
+        write_sorted(&t.offsets, &plan.orders.offsets, from, until, out);
         write_section(&t.open, from, until, out);
-        write_section(&t.spans, from, until, out);
-        write_section(&t.pending, from, until, out);
+        write_sorted(&t.spans, &plan.orders.spans, from, until, out);
+        write_sorted(&t.pending, &plan.orders.pending, from, until, out);
         write_section(&t.configs, from, until, out);
         write_section(&t.cuts, from, until, out);
         // At most 1,000 entries of at most three texts of 64 KiB.
@@ -140,61 +142,90 @@ impl Snapshot {
         put_u32(out, head + 4, len);
     }
 
-    fn plan(&self) -> &[Start] {
+    fn plan(&self) -> &Plan {
         self.plan.get_or_init(|| {
-            let mut plan = Plan { starts: vec![(0, 0)], entries: 0, bytes: 0 };
+            let mut plan = Plan { starts: vec![(0, 0)], entries: 0, bytes: 0, orders: Orders::default() };
             plan.add(&self.tables.topics);
             plan.add(&self.tables.partitions);
             plan.add(&self.tables.raw);
             plan.add(&self.tables.named);
-            plan.add(&self.tables.sequences);
-            plan.add(&self.tables.offsets);
+            plan.add_sorted(&self.tables.sequences, |orders| &mut orders.sequences);
+            plan.add_sorted(&self.tables.offsets, |orders| &mut orders.offsets);
             plan.add(&self.tables.open);
-            plan.add(&self.tables.spans);
-            plan.add(&self.tables.pending);
+            plan.add_sorted(&self.tables.spans, |orders| &mut orders.spans);
+            plan.add_sorted(&self.tables.pending, |orders| &mut orders.pending);
             plan.add(&self.tables.configs);
             plan.add(&self.tables.cuts);
-            plan.starts
+            plan
         })
     }
 }
 
+/// Where the parts begin, and in which order entries go into them.
+#[derive(Debug)]
 struct Plan {
     starts: Vec<Start>,
     entries: usize,
     bytes: usize,
+    orders: Orders,
 }
 
 impl Plan {
     /// Cuts a table where the part at hand is full. Cuts fall between pages.
     fn add<T: Entry>(&mut self, table: &Paged<T>) {
         for (slot, page) in table.pages(0) {
-            if self.entries + page.used() > ENTRIES_PER_HOLD || self.bytes > PART_BYTES {
-                self.starts.push((T::TABLE, slot));
-                (self.entries, self.bytes) = (0, 0);
-            }
-            self.entries += page.used();
-            self.bytes += page.entries().map(|(_, entry)| entry.weight()).sum::<usize>();
+            let bytes = page.entries().map(|(_, entry)| entry.weight()).sum();
+            self.take((T::TABLE, slot), page.used(), bytes);
         }
+    }
+
+    /// The same for a table whose entries go in the order of their keys.
+    fn add_sorted<T: Sorted>(&mut self, table: &Paged<T>, of: fn(&mut Orders) -> &mut Vec<u32>) {
+        let order = ascending(table);
+        for (place, slot) in (0u32..).zip(&order) {
+            self.take((T::TABLE, place), 1, table.get(*slot).map_or(0, Entry::weight));
+        }
+        *of(&mut self.orders) = order;
+    }
+
+    fn take(&mut self, start: Start, entries: usize, bytes: usize) {
+        if self.entries + entries > ENTRIES_PER_HOLD || self.bytes > PART_BYTES {
+            self.starts.push(start);
+            (self.entries, self.bytes) = (0, 0);
+        }
+        self.entries += entries;
+        self.bytes += bytes;
     }
 }
 
 fn write_section<T: Entry>(table: &Paged<T>, from: Start, until: Start, out: &mut Vec<u8>) {
-    let first = if from.0 == T::TABLE { from.1 } else { 0 };
-    if T::TABLE < from.0 {
-        return;
-    }
+    let Some(first) = first_of::<T>(from) else { return };
+    // Cuts fall between pages.
+    let pages = table.pages(first).take_while(|(slot, _)| (T::TABLE, *slot) < until);
+    write_entries(pages.flat_map(|(slot, page)| page.entries().map(move |(at, entry)| (slot + at, entry))), out);
+}
+
+fn write_sorted<T: Entry>(table: &Paged<T>, order: &[u32], from: Start, until: Start, out: &mut Vec<u8>) {
+    let Some(first) = first_of::<T>(from) else { return };
+    let slots = (0u32..).zip(order).skip(first as usize).take_while(|(place, _)| (T::TABLE, *place) < until);
+    write_entries(slots.filter_map(|(place, slot)| Some((place, table.get(*slot)?))), out);
+}
+
+/// The first slot of a table that belongs to a part, unless the part begins behind the table.
+fn first_of<T: Entry>(from: Start) -> Option<u32> {
+    (T::TABLE >= from.0).then_some(if from.0 == T::TABLE { from.1 } else { 0 })
+}
+
+fn write_entries<'t, T: Entry + 't>(all: impl Iterator<Item = (u32, &'t T)>, out: &mut Vec<u8>) {
     let mut entries = 0u32;
     let head = out.len();
-    for (slot, page) in table.pages(first).take_while(|(slot, _)| (T::TABLE, *slot) < until) {
+    for (slot, entry) in all {
         if entries == 0 {
             out.u32(T::TABLE).u32(0);
         }
-        for (at, entry) in page.entries() {
-            out.u32(slot + at);
-            entry.write(out);
-            entries += 1;
-        }
+        out.u32(slot);
+        entry.write(out);
+        entries += 1;
     }
     if entries > 0 {
         put_u32(out, head + 4, entries);
