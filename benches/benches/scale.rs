@@ -142,6 +142,14 @@ impl Filler {
     }
 }
 
+/// The first batch of a producer.
+fn once(identity: Identity) -> Batch {
+    let mut builder = Batch::builder();
+    builder.push(&Record::new(b"x"), 1).unwrap();
+    builder.producer(identity, 0);
+    builder.build().unwrap()
+}
+
 fn partitions(engine: &Engine, topic: &str, count: u32) -> Vec<Partition> {
     (0..count).map(|n| engine.partition(topic, n).unwrap()).collect()
 }
@@ -172,10 +180,7 @@ fn state(dir: &Path) {
         engine.create_topic(&topic, TopicOptions::new().partitions(PARTITIONS)).unwrap();
         for partition in partitions(&engine, &topic, PARTITIONS) {
             for identity in &producers {
-                let mut builder = Batch::builder();
-                builder.push(&Record::new(b"x"), 1).unwrap();
-                builder.producer(*identity, 0);
-                partition.append(&builder.build().unwrap()).unwrap().detach();
+                partition.append(&once(*identity)).unwrap().detach();
             }
         }
     }
@@ -312,13 +317,21 @@ fn memory(bytes: u64, dir: &Path) {
 fn holds(bytes: u64, dir: &Path) {
     state(dir);
     let engine = options().open(dir).unwrap();
-    for partitions in [1_000, 10_000, 100_000] {
+    for count in [1_000, 10_000, 100_000] {
         oncelog::reset_holds();
-        engine.create_topic("many", TopicOptions::new().partitions(partitions)).unwrap();
-        println!("holds while a topic with {partitions} partitions is created, the longest below {} ns", longest());
-        oncelog::reset_holds();
-        engine.delete_topic("many").unwrap();
+        engine.create_topic("many", TopicOptions::new().partitions(count / 2)).unwrap();
+        println!("holds while a topic with {} partitions is created, the longest below {} ns", count / 2, longest());
+        engine.add_partitions("many", count).unwrap();
+        println!("  and grows to {count}, the longest below {} ns", longest());
+        let writer = engine.init_producer(Some("writer"), Duration::from_secs(60), None).unwrap();
+        for partition in partitions(&engine, "many", count) {
+            partition.append(&once(writer)).unwrap().detach();
+        }
+        println!("  and one producer writes to all of them, the longest below {} ns", longest());
+        engine.delete_producer("writer").unwrap();
         println!("  and is deleted, the longest below {} ns", longest());
+        engine.delete_topic("many").unwrap();
+        println!("  and the topic is deleted, the longest below {} ns", longest());
     }
     oncelog::reset_holds();
     engine.delete_topic("topic-9").unwrap();
@@ -342,8 +355,10 @@ fn holds(bytes: u64, dir: &Path) {
     engine.close().unwrap();
 }
 
-/// The bound of the longest hold.
+/// The bound of the longest hold since the last one that was asked for.
 #[cfg(feature = "holds")]
 fn longest() -> u64 {
-    oncelog::holds().into_iter().filter(|(_, count)| *count > 0).map(|(below, _)| below).max().unwrap()
+    let longest = oncelog::holds().into_iter().filter(|(_, count)| *count > 0).map(|(below, _)| below).max().unwrap();
+    oncelog::reset_holds();
+    longest
 }

@@ -211,6 +211,39 @@ fn a_raw_producer_of_more_partitions_than_one_hold_may_touch_expires_by_what_it_
     assert_eq!(write(1_400, wide, 0).unwrap_err().kind(), ErrorKind::UnknownProducer);
 }
 
+#[test]
+fn topics_of_many_partitions_and_producers_of_many_are_made_grown_deleted_and_forgotten_in_short_holds() {
+    // A hold of the journal's lock that touches more than a thousand entries panics in this build.
+    let (world, engine) = begin(6);
+    let topic = |partitions| TopicOptions::new().partitions(partitions);
+    engine.create_topic("wide", topic(100_000)).unwrap();
+    engine.create_topic("kept", topic(1)).unwrap();
+    engine.add_partitions("kept", 40_000).unwrap();
+    let producer = engine.init_producer(None, Duration::from_secs(60), None).unwrap();
+    let write = |name: &str, number, sequence| {
+        let partition = engine.partition(name, number).unwrap();
+        partition.append(&raw(producer, sequence)).and_then(|ticket| ticket.wait())
+    };
+    for number in 0..2_500 {
+        write("wide", number * 40, 0).unwrap();
+        write("kept", number, 0).unwrap();
+    }
+    let offsets: Offsets = (0..2_500).map(|number| (TopicPartition::new("wide", number), 1.into())).collect();
+    engine.consumer(ConsumerOptions::new().group("g")).unwrap().commit_offsets(&offsets).unwrap();
+    engine.delete_topic("wide").unwrap();
+    assert!(write("kept", 2_499, 0).unwrap().duplicate, "the other topic's entries stay");
+    for _ in 0..30 {
+        world.advance(HOUR);
+        engine.drive().unwrap();
+    }
+    assert_eq!(write("kept", 2_499, 1).unwrap_err().kind(), ErrorKind::UnknownProducer);
+    let digest = engine.digest();
+    world.crash();
+    drop(engine);
+    let engine = open(&world);
+    assert_eq!(engine.digest(), digest, "what was swept up is what recovery leaves out");
+}
+
 /// Flips one byte of a value wherever it lies in the directory, and closes the world's machine to do so.
 fn flip(world: &World, value: &[u8]) {
     for (name, image) in world.files() {

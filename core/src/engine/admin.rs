@@ -9,8 +9,8 @@ use crate::format::control::{PartitionsAdded, TopicCreated, TopicDeleted};
 use crate::format::frame::{self, Kind, Payload};
 use crate::format::topic_config::TopicConfig;
 use crate::journal::{Call, Claim, Draft, Guard, Journal, Ticket, Waits};
-use crate::state::durability_number;
-use crate::types::{Durability, Instance, Lsn, TopicId, TopicInfo, TopicOptions};
+use crate::state::{Topic, durability_number};
+use crate::types::{Durability, Lsn, TopicId, TopicInfo, TopicOptions};
 
 impl Inner {
     /// Creates a topic.
@@ -55,23 +55,30 @@ impl Inner {
     /// Deletes a topic, its records and everything committed for it.
     pub fn delete_topic(&self, name: &str) -> Result<Ticket<()>> {
         self.check_writable()?;
-        let mut guard = self.journal.enter_for(128, Claim::Decision, true)?;
-        let Some((id, instances)) = guard.state().topic(name).map(|t| (t.id, t.instances.clone())) else {
+        let mut guard = loop {
+            self.journal.sweep();
+            let mut guard = self.journal.enter_for(128, Claim::Decision, true)?;
+            // At most one deleted topic is not swept up: what is left of it is about as much as the limits allow once.
+            if guard.state().is_swept() {
+                break guard;
+            }
+        };
+        let Some(topic) = guard.state().topic(name).cloned() else {
             return Ok(self.refusal(guard, unknown(name)).ticket(self));
         };
-        let deleted = TopicDeleted { topic: id.0 };
+        let deleted = TopicDeleted { topic: topic.id.0 };
         let mut head = Vec::new();
         deleted.write(&mut head);
         let lsn = place(&mut guard, Kind::TopicDeleted, &head, &[], &Payload::TopicDeleted(deleted));
         drop(guard);
-        Ok(self.changed(lsn, Change::Gone(name.into(), id, instances)))
+        Ok(self.changed(lsn, Change::Gone(topic)))
     }
 
     /// Raises a topic's number of partitions to `total`. Keys may move to other partitions from then on.
     pub fn add_partitions(&self, name: &str, total: u32) -> Result<Ticket<()>> {
         self.check_writable()?;
         let mut guard = self.journal.enter(128)?;
-        let found = guard.state().topic(name).map(|t| (t.id, t.instances.len() as u32));
+        let found = guard.state().topic(name).map(|t| (t.id, t.partitions));
         let checked = match found {
             None => Err(unknown(name)),
             Some((_, have)) if total <= have => Err(Error::new(
@@ -127,7 +134,7 @@ enum Change {
     /// The topic with all its partitions.
     Here(Box<str>, TopicId),
     /// It is there no more.
-    Gone(Box<str>, TopicId, Vec<Instance>),
+    Gone(Arc<Topic>),
 }
 
 struct Showing {
@@ -152,7 +159,10 @@ impl Showing {
                 };
                 while !adopt() {}
             }
-            Change::Gone(name, id, instances) => self.hub.remove(name, *id, instances),
+            Change::Gone(topic) => {
+                self.hub.remove(topic);
+                self.journal.sweep();
+            }
         }
     }
 }

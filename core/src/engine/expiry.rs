@@ -11,7 +11,6 @@ use crate::format::control::ProducerDeleted;
 use crate::format::frame::{Kind, Payload};
 use crate::journal::Claim;
 use crate::limits::ENTRIES_PER_HOLD;
-use crate::state::IdleFrom;
 use crate::types::Lsn;
 
 const SECOND: u64 = 1_000_000_000;
@@ -52,22 +51,16 @@ impl Inner {
             return Ok(expiry.next_look);
         }
         expiry.next_look = now + LOOK_EVERY;
-        let (mut from, mut page) = (Some(IdleFrom::at(0)), Vec::new());
+        let (mut from, mut page) = (Some(0), Vec::new());
         let mut present = FxHashSet::default();
-        while let Some(at) = from {
-            let tell = |id, lsn: Lsn| match page.last_mut() {
-                Some((last, newest)) if *last == id => *newest = lsn.max(*newest),
-                _ => page.push((id, lsn)),
-            };
-            from = self.journal.look(|state, _| state.raw_producers(at, ENTRIES_PER_HOLD, tell));
-            // Whose partitions are not all seen yet goes on with the next page.
-            let unfinished = from.and_then(|from| from.within).and_then(|_| page.pop());
+        while let Some(slot) = from {
+            page.clear();
+            let tell = |id, lsn| page.push((id, lsn));
+            from = self.journal.look(|state, _| state.raw_producers(slot, ENTRIES_PER_HOLD, tell));
             for (id, wrote) in expiry.due(now, &page) {
                 self.forget(id, wrote)?;
             }
             present.extend(page.iter().map(|(id, _)| *id));
-            page.clear();
-            page.extend(unfinished);
         }
         expiry.seen.retain(|id, _| present.contains(id));
         Ok(expiry.next_look)
@@ -82,6 +75,8 @@ impl Inner {
         if guard.state().raw_producer(id) == Some(wrote) {
             place(&mut guard, Kind::ProducerExpired, &head, &[], &Payload::ProducerExpired(gone));
         }
+        drop(guard);
+        self.journal.sweep();
         Ok(())
     }
 }

@@ -11,6 +11,7 @@ use crate::format::footer::{Aborted, Run};
 use crate::format::frame::{FRAME_HEADER, Frame, Payload};
 use crate::io::sync::atomic::{AtomicU64, Ordering};
 use crate::io::sync::{Mutex, RwLock};
+use crate::io::touched::touch;
 use crate::journal::{Fold, Parts, Placed, raise};
 use crate::limits::ENTRIES_PER_HOLD;
 use crate::partition::{Partition, Shown, What, Witness, Written};
@@ -84,18 +85,21 @@ impl Hub {
         let timestamp_type = state.topic_config(topic.id).timestamp_type;
         let shown = if self.durable_only { Durability::Disk } else { level };
         let mut known = self.partitions.write();
-        for (number, instance) in topic.instances.iter().enumerate().skip(taken.len()).take(ENTRIES_PER_HOLD) {
-            let partition = known.entry(*instance).or_insert_with(|| {
-                let (start, end) = (state.start(*instance).unwrap_or(0), state.end(*instance).unwrap_or(0));
+        // No more than a topic may have.
+        let numbers = taken.len() as u32..;
+        for (number, instance) in numbers.clone().zip(topic.instances(numbers.start)).take(ENTRIES_PER_HOLD) {
+            let partition = known.entry(instance).or_insert_with(|| {
+                let (start, end) = (state.start(instance).unwrap_or(0), state.end(instance).unwrap_or(0));
                 let (name, witness) = (topic.name.clone(), self.witness.clone());
                 let kept = (level, shown, timestamp_type);
-                let past = (start..end, state.undecided_in(*instance));
-                Arc::new(Partition::new(name, number as u32, *instance, kept, past, witness))
+                let past = (start..end, state.undecided_in(instance));
+                Arc::new(Partition::new(name, number, instance, kept, past, witness))
             });
+            touch(1);
             taken.push(partition.clone());
         }
         drop(known);
-        if taken.len() < topic.instances.len() {
+        if taken.len() < topic.partitions as usize {
             return false;
         }
         let (name, id, durability) = (topic.name.clone(), topic.id, topic.durability());
@@ -107,14 +111,19 @@ impl Hub {
     }
 
     /// Lets a topic go. The name may be another topic's already.
-    pub fn remove(&self, name: &str, id: TopicId, instances: &[Instance]) {
-        let mut known = self.partitions.write();
-        let gone: Vec<_> = instances.iter().filter_map(|instance| known.remove(instance)).collect();
-        drop(known);
-        gone.iter().for_each(|partition| partition.delete());
+    pub fn remove(&self, topic: &Topic) {
+        let mut instances = topic.instances(0).peekable();
+        while instances.peek().is_some() {
+            // Who holds the journal's lock may wait for this one.
+            let mut known = self.partitions.write();
+            let some = instances.by_ref().take(ENTRIES_PER_HOLD);
+            let gone: Vec<_> = some.filter_map(|instance| known.remove(&instance)).collect();
+            drop(known);
+            gone.iter().for_each(|partition| partition.delete());
+        }
         let mut topics = self.topics.write();
-        if topics.get(name).is_some_and(|t| t.id == id) {
-            topics.remove(name);
+        if topics.get(&topic.name).is_some_and(|t| t.id == topic.id) {
+            topics.remove(&topic.name);
         }
         drop(topics);
         self.changes.fetch_add(1, Ordering::Release);
@@ -283,6 +292,10 @@ impl Fold for Hub {
 
     fn undecided(state: &State) -> bool {
         state.has_undecided()
+    }
+
+    fn sweep(state: &mut State) -> bool {
+        state.sweep(ENTRIES_PER_HOLD)
     }
 
     fn snapshot(state: &State) -> Snapshot {

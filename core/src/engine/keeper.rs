@@ -94,7 +94,7 @@ impl Inner {
         next
     }
 
-    /// The flusher's round: flushes, footers, checkpoints, expiry.
+    /// The flusher's round: flushes, footers, what is left of what is gone, checkpoints, expiry.
     fn flush_and_tidy(&self) -> Option<u64> {
         self.journal.segments().unmap();
         if self.refused.is_some() {
@@ -108,6 +108,7 @@ impl Inner {
             self.journal.ring();
         }
         self.settle_footers();
+        self.journal.sweep();
         if self.journal.checkpoint_is_due() {
             // A failure to write poisons; one for lack of space is tried again next round.
             let _ = self.journal.checkpoint();

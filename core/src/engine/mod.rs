@@ -374,7 +374,7 @@ impl Inner {
     /// bytes. For tests.
     #[cfg(feature = "sim")]
     pub fn digest(&self) -> Vec<u8> {
-        let snapshot = self.journal.look(|state, _| state.snapshot()).without_cuts();
+        let snapshot = self.journal.swept(|core| core.state.snapshot()).without_cuts();
         let mut out = Vec::new();
         (1..=snapshot.parts()).for_each(|part| snapshot.encode(part, &mut out));
         // Incarnation and first transaction number, behind the first part's own four words.

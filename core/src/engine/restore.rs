@@ -46,6 +46,8 @@ impl Restore<Hub> for Restoring {
             self.opened = Some(*opened);
         }
         self.state.apply(lsn, payload);
+        // Nobody waits for a lock here.
+        self.state.sweep(usize::MAX);
     }
 
     fn incarnation(&self) -> Incarnation {
@@ -65,7 +67,7 @@ impl Restore<Hub> for Restoring {
     fn finish(&mut self) -> State {
         let state = std::mem::take(&mut self.state);
         for topic in state.topics() {
-            let mut partitions = Vec::with_capacity(topic.instances.len());
+            let mut partitions = Vec::with_capacity(topic.partitions as usize);
             while !self.hub.adopt(topic, &state, &mut partitions) {}
         }
         state

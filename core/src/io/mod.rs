@@ -14,6 +14,7 @@ pub mod random;
 pub mod sim;
 pub mod sync;
 mod system;
+pub mod touched;
 #[cfg(unix)]
 mod unix;
 pub mod wake;

@@ -12,7 +12,7 @@ use crate::io::sync::atomic::Ordering;
 use crate::limits::{ALLOCATION_MAX, ENTRIES_PER_HOLD};
 use crate::types::{Durability, Lsn};
 
-use super::core::{CheckpointRef, Draft};
+use super::core::{CheckpointRef, Core, Draft};
 use super::reserve::Claim;
 use super::scan::Found;
 use super::segments::SegmentInfo;
@@ -44,16 +44,30 @@ impl<F: Fold> Journal<F> {
         result
     }
 
+    /// Takes out of the state what is there for no look-up any more, a few entries under each hold of the lock.
+    pub fn sweep(&self) {
+        self.swept(|_| ());
+    }
+
+    /// The same, with a look under the last hold, at whose end nothing of it is left.
+    pub fn swept<R>(&self, look: impl FnOnce(&mut Core<F>) -> R) -> R {
+        loop {
+            let mut core = self.core.lock();
+            if F::sweep(&mut core.state) {
+                return look(&mut core);
+            }
+        }
+    }
+
     fn write_checkpoint(&self) -> Result<()> {
         // A full disk is found before anything is done.
         drop(self.enter_inside(frame::FRAME_HEADER, Claim::Growth)?);
-        let (snapshot, lsn, next) = {
-            let mut core = self.core.lock();
+        let (snapshot, lsn, next) = self.swept(|core| {
             core.since_checkpoint = 0;
             let (next_lsn, next) = core.next();
             let (lsn, next) = self.upkeep.lock().label(next_lsn - 1, next);
             (F::snapshot(&core.state), lsn, next)
-        };
+        });
         // Outside of the lock, for there may be many: what lies below the place never changes.
         let infos = self.segments.up_to(next.segment);
         let tables: Vec<&[SegmentInfo]> = infos.chunks(ENTRIES_PER_HOLD).collect();

@@ -54,6 +54,9 @@ pub trait Fold: Send + Sync + 'static {
     fn durable(&self, lsn: Lsn);
     /// True while transactions are open that have something in the log.
     fn undecided(state: &Self::State) -> bool;
-    /// Takes the state for a checkpoint, at most `ENTRIES_PER_HOLD` entries of work.
+    /// Takes up to `ENTRIES_PER_HOLD` entries out of the state that are there for no look-up any more. True if none are
+    /// left.
+    fn sweep(state: &mut Self::State) -> bool;
+    /// Takes the state, which is swept, for a checkpoint, at most `ENTRIES_PER_HOLD` entries of work.
     fn snapshot(state: &Self::State) -> Self::Snapshot;
 }

@@ -2,6 +2,7 @@
 
 use super::State;
 use super::transactions::OpenTransaction;
+use crate::io::touched::touch;
 use crate::types::{ActiveProducer, Identity, Instance, TransactionNumber};
 
 /// Where a walk over a partition's producers goes on: it comes to those with batches by their ids, then to those with
@@ -25,16 +26,19 @@ impl State {
         mut f: impl FnMut(ActiveProducer),
     ) -> Option<ActiveFrom> {
         match from {
+            _ if !self.is_there(instance) => None,
             ActiveFrom::Batches(from) => {
                 let mut ids = self.sequences.in_partition(instance, from);
-                for id in ids.by_ref().take(most) {
+                for id in ids.by_ref().take(most).inspect(|_| touch(3)).filter(|id| self.producers.is_known(*id)) {
                     self.active(instance, id, self.transactions.of_producer(id)).into_iter().for_each(&mut f);
                 }
                 Some(ids.next().map_or(ActiveFrom::Open(0), ActiveFrom::Batches))
             }
             ActiveFrom::Open(from) => {
                 let mut numbers = self.transactions.numbers_in(instance, from);
-                for open in numbers.by_ref().take(most).filter_map(|number| self.transactions.get(number)) {
+                for open in
+                    numbers.by_ref().take(most).inspect(|_| touch(3)).filter_map(|number| self.transactions.get(number))
+                {
                     self.active(instance, open.producer_id, Some(open)).into_iter().for_each(&mut f);
                 }
                 numbers.next().map(ActiveFrom::Open)
@@ -46,7 +50,8 @@ impl State {
     /// transaction. What an older epoch left is not its.
     fn active(&self, instance: Instance, id: i64, open: Option<&OpenTransaction>) -> Option<ActiveProducer> {
         let open = open.and_then(|open| Some((open.epoch, self.transactions.span(open.number, instance)?.first)));
-        let sequence = self.sequences.get(id, instance);
+        // What nobody holds any more may be there still.
+        let sequence = self.sequences.get(id, instance).filter(|_| self.producers.is_known(id));
         let epoch = open.map(|(epoch, _)| epoch).or(sequence.map(|sequence| sequence.epoch))?;
         let newest = sequence.filter(|sequence| sequence.epoch == epoch).and_then(|of| of.batches().last());
         Some(ActiveProducer {

@@ -1,38 +1,18 @@
 //! Topics and their partitions.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use rustc_hash::FxHashMap;
 
 use super::names::check_topic_name;
 use super::paged::Paged;
+use super::topic::{Block, Topic};
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::control::{PartitionsAdded, TopicCreated};
 use crate::format::topic_config::TopicConfig;
 use crate::limits::{OFFSET_MAX, PARTITIONS_MAX, TOPIC_PARTITIONS_MAX};
 use crate::types::{Durability, Instance, Offset, TopicId, TopicOptions};
-
-/// A topic.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Topic {
-    /// The name.
-    pub name: Arc<str>,
-    /// The id.
-    pub id: TopicId,
-    /// The level as its frame has it, see `durability_of`.
-    pub durability: u8,
-    /// 0 native, 1 mirrored.
-    pub partition_kind: u8,
-    /// The instance of each partition, by the partition's number.
-    pub instances: Vec<Instance>,
-}
-
-impl Topic {
-    /// The topic's own level, if it has one.
-    pub fn durability(&self) -> Option<Durability> {
-        durability_of(self.durability)
-    }
-}
 
 /// The level of a number in a frame.
 pub fn durability_of(number: u8) -> Option<Durability> {
@@ -67,14 +47,12 @@ pub struct PartitionState {
     pub number: u32,
 }
 
-impl PartitionState {
-    /// Refuses a batch whose last offset, or the end behind it, would pass the greatest offset.
-    #[inline]
-    pub fn check_room(&self, last_offset_delta: i32) -> Result<()> {
-        match next_offset(self.end, last_offset_delta) {
-            next if next <= OFFSET_MAX => Ok(()),
-            _ => Err(no_room(self.end)),
-        }
+/// Refuses a batch at a partition's end whose last offset, or the end behind it, would pass the greatest offset.
+#[inline]
+pub fn check_room(end: Offset, last_offset_delta: i32) -> Result<()> {
+    match next_offset(end, last_offset_delta) {
+        next if next <= OFFSET_MAX => Ok(()),
+        _ => Err(no_room(end)),
     }
 }
 
@@ -103,9 +81,16 @@ pub struct Catalog {
     pub(super) topics: Paged<Arc<Topic>>,
     /// Of topics that have options, by their slot.
     pub(super) configs: Paged<TopicConfig>,
-    /// By instance: the one table that every append goes through.
+    /// By instance: the one table that every append goes through. A partition is there from its first record on, so
+    /// that a topic is made in one step; what is deleted stays for a while.
     pub(super) partitions: Paged<PartitionState>,
     pub(super) next_instance: Instance,
+    /// Partitions of all topics.
+    count: usize,
+    /// Deleted topics that may have partitions in the table. As long as there are any, nothing in it counts unasked.
+    unswept: usize,
+    /// Slot of the topic and block by the block's first instance, those of deleted topics for a while too.
+    by_instance: BTreeMap<Instance, (u32, Block)>,
     by_name: FxHashMap<Arc<str>, u32>,
     by_id: FxHashMap<TopicId, u32>,
 }
@@ -122,40 +107,63 @@ impl Catalog {
         if configs.iter().any(|(slot, _)| topics.get(slot).is_none()) {
             return None;
         }
-        let mut catalog = Catalog { topics, configs, partitions, next_instance, ..Catalog::default() };
-        let mut numbered: FxHashMap<u32, Vec<(u32, Instance)>> = FxHashMap::default();
-        for (instance, partition) in catalog.partitions.iter() {
-            if instance >= next_instance || partition.start > partition.end {
+        let mut catalog = Catalog { topics, configs, next_instance, count: partitions.count(), ..Catalog::default() };
+        for (instance, partition) in partitions.iter() {
+            let topic = Arc::make_mut(catalog.topics.get_mut(partition.topic)?);
+            let follows = partition.number == topic.partitions && instance < next_instance;
+            if !follows || partition.start > partition.end {
                 return None;
             }
-            numbered.entry(partition.topic).or_default().push((partition.number, instance));
+            topic.grow(instance, 1);
         }
-        let slots: Vec<u32> = catalog.topics.iter().map(|(slot, _)| slot).collect();
-        for slot in slots {
-            let mut partitions = numbered.remove(&slot).unwrap_or_default();
-            partitions.sort_unstable();
-            let whole = u32::try_from(partitions.len()).is_ok_and(|n| counts.get(&slot) == Some(&n))
-                && (0u32..).zip(&partitions).all(|(expected, (number, _))| expected == *number);
-            let topic = Arc::make_mut(catalog.topics.get_mut(slot)?);
-            topic.instances = partitions.into_iter().map(|(_, instance)| instance).collect();
+        for (slot, topic) in catalog.topics.iter() {
             let (name, id) = (Arc::clone(&topic.name), topic.id);
             let twice = catalog.by_name.insert(name, slot).is_some() | catalog.by_id.insert(id, slot).is_some();
-            if !whole || twice {
+            if twice || counts.get(&slot) != Some(&topic.partitions) {
                 return None;
             }
+            let blocks = topic.blocks_from(0).map(|block| (block.first, (slot, block)));
+            catalog.by_instance.extend(blocks);
         }
-        numbered.is_empty().then_some(catalog)
+        catalog.partitions = partitions;
+        Some(catalog)
     }
 
     /// The partition of an instance.
     #[inline]
-    pub fn partition(&self, instance: Instance) -> Option<&PartitionState> {
-        self.partitions.get(instance)
+    pub fn partition(&self, instance: Instance) -> Option<PartitionState> {
+        if self.unswept == 0
+            && let Some(partition) = self.partitions.get(instance)
+        {
+            return Some(*partition);
+        }
+        self.look_up(instance)
+    }
+
+    /// The offset that a partition's next record gets.
+    #[inline]
+    pub fn end(&self, instance: Instance) -> Option<Offset> {
+        if self.unswept == 0
+            && let Some(partition) = self.partitions.get(instance)
+        {
+            return Some(partition.end);
+        }
+        self.look_up(instance).map(|partition| partition.end)
+    }
+
+    /// A partition by the topic that it belongs to. Instances are never given again, so who has one is its topic.
+    #[cold]
+    fn look_up(&self, instance: Instance) -> Option<PartitionState> {
+        let (_, (slot, block)) = self.by_instance.range(..=instance).next_back()?;
+        let number = block.number_of(instance)?;
+        let topic = self.topics.get(*slot).filter(|topic| topic.instance(number) == Some(instance));
+        let fresh = PartitionState { start: 0, end: 0, topic: *slot, number };
+        topic.map(|_| self.partitions.get(instance).copied().unwrap_or(fresh))
     }
 
     /// The topic of a name.
-    pub fn topic(&self, name: &str) -> Option<&Topic> {
-        self.topics.get(*self.by_name.get(name)?).map(|topic| &**topic)
+    pub fn topic(&self, name: &str) -> Option<&Arc<Topic>> {
+        self.topics.get(*self.by_name.get(name)?)
     }
 
     /// The topic of an id.
@@ -163,10 +171,15 @@ impl Catalog {
         self.topics.get(*self.by_id.get(&id)?).map(|topic| &**topic)
     }
 
+    /// The id of the topic that a partition belongs to.
+    pub fn topic_of(&self, instance: Instance) -> Option<TopicId> {
+        self.topics.get(self.partition(instance)?.topic).map(|topic| topic.id)
+    }
+
     #[cfg(test)]
     /// The topic that a partition belongs to, and its number there.
     pub fn partition_of(&self, instance: Instance) -> Option<(&Topic, u32)> {
-        let partition = self.partitions.get(instance)?;
+        let partition = self.partition(instance)?;
         Some((self.topics.get(partition.topic)?, partition.number))
     }
 
@@ -193,7 +206,7 @@ impl Catalog {
             let text = format!("no such topic; create it first, name={name}");
             return Err(Error::new(ErrorKind::UnknownTopicOrPartition, text));
         };
-        self.check_more(name, topic.instances.len(), more)
+        self.check_more(name, topic.partitions as usize, more)
     }
 
     fn check_more(&self, name: &str, has: usize, more: u32) -> Result<()> {
@@ -208,7 +221,7 @@ impl Catalog {
         if has + more as usize > TOPIC_PARTITIONS_MAX as usize {
             return limit("a topic cannot have so many partitions", TOPIC_PARTITIONS_MAX as usize);
         }
-        if self.partitions.count() + more as usize > PARTITIONS_MAX {
+        if self.count + more as usize > PARTITIONS_MAX {
             return limit("the log cannot have so many partitions", PARTITIONS_MAX);
         }
         if self.next_instance.checked_add(more).is_none() {
@@ -220,8 +233,20 @@ impl Catalog {
     /// Raises a partition's end to behind a batch; nothing for an unknown one.
     #[inline]
     pub fn raise_end(&mut self, instance: Instance, base: Offset, last_offset_delta: i32) -> bool {
-        let Some(partition) = self.partitions.get_mut(instance) else { return false };
-        partition.end = partition.end.max(next_offset(base, last_offset_delta));
+        let end = next_offset(base, last_offset_delta);
+        if self.unswept == 0
+            && let Some(partition) = self.partitions.get_mut(instance)
+        {
+            partition.end = partition.end.max(end);
+            return true;
+        }
+        self.raise_looked_up(instance, end)
+    }
+
+    #[cold]
+    fn raise_looked_up(&mut self, instance: Instance, end: Offset) -> bool {
+        let Some(partition) = self.partition(instance) else { return false };
+        self.partitions.set(instance, PartitionState { end: partition.end.max(end), ..partition });
         true
     }
 
@@ -234,13 +259,8 @@ impl Catalog {
             return;
         }
         let name: Arc<str> = created.name.into();
-        let slot = self.topics.insert(Arc::new(Topic {
-            name: Arc::clone(&name),
-            id,
-            durability: created.durability,
-            partition_kind: created.partition_kind,
-            instances: Vec::new(),
-        }));
+        let topic = Topic::new(Arc::clone(&name), id, created.durability, created.partition_kind);
+        let slot = self.topics.insert(Arc::new(topic));
         self.by_name.insert(name, slot);
         self.by_id.insert(id, slot);
         if created.config != TopicConfig::default() {
@@ -253,7 +273,7 @@ impl Catalog {
     /// left out, because a record must never be served under another partition's number.
     pub fn add(&mut self, added: &PartitionsAdded) {
         let slot = self.by_id.get(&TopicId(added.topic)).copied();
-        let has = slot.and_then(|slot| self.topics.get(slot)).map_or(0, |topic| topic.instances.len());
+        let has = slot.and_then(|slot| self.topics.get(slot)).map_or(0, |topic| topic.partitions as usize);
         let free = self.give_out(added.first_instance, added.count, has);
         let follows = has == added.first_partition as usize;
         if let (true, true, Some(slot)) = (free, follows, slot) {
@@ -261,33 +281,56 @@ impl Catalog {
         }
     }
 
-    /// Counts instances as given out; true if all of them can be used.
+    /// Counts instances as given out; true if all of them can be used: none was given out before.
     fn give_out(&mut self, first: Instance, count: u32, has: usize) -> bool {
         let Some(next) = first.checked_add(count) else { return false };
+        let unused = first >= self.next_instance;
         self.next_instance = self.next_instance.max(next);
-        has + count as usize <= TOPIC_PARTITIONS_MAX as usize
-            && self.partitions.count() + count as usize <= PARTITIONS_MAX
-            && (first..next).all(|instance| self.partitions.get(instance).is_none())
+        unused && has + count as usize <= TOPIC_PARTITIONS_MAX as usize && self.count + count as usize <= PARTITIONS_MAX
     }
 
     fn extend(&mut self, slot: u32, first: Instance, count: u32) {
-        let Some(topic) = self.topics.get_mut(slot).map(Arc::make_mut) else { return };
-        let numbers = (0u32..).skip(topic.instances.len());
-        for (instance, number) in (first..first.saturating_add(count)).zip(numbers) {
-            topic.instances.push(instance);
-            self.partitions.set(instance, PartitionState { start: 0, end: 0, topic: slot, number });
+        let topic = self.topics.get_mut(slot).filter(|_| count > 0).map(Arc::make_mut);
+        if let Some(topic) = topic {
+            let block = topic.grow(first, count);
+            self.by_instance.insert(block.first, (slot, block));
+            self.count += count as usize;
         }
     }
 
-    /// Forgets a topic and its partitions; returns it, so that the other tables can follow.
+    /// Forgets a topic, and that its partitions are there; returns it, so that everything of it can be swept up.
     pub fn delete(&mut self, id: TopicId) -> Option<Arc<Topic>> {
         let slot = self.by_id.remove(&id)?;
         self.configs.remove(slot);
         let topic = self.topics.remove(slot)?;
         self.by_name.remove(&topic.name);
-        for instance in &topic.instances {
-            self.partitions.remove(*instance);
-        }
+        self.count -= topic.partitions as usize;
+        self.unswept += 1;
         Some(topic)
+    }
+
+    /// Takes at most `most` partitions of a deleted topic's block out of the table; returns how many: fewer if it has
+    /// no more, and then it is forgotten itself.
+    pub fn sweep(&mut self, block: Block, most: usize) -> usize {
+        let pages = self.partitions.pages(block.first);
+        let slots = pages.flat_map(|(first, page)| page.entries().map(move |(at, _)| first + at));
+        let slots = slots.skip_while(|slot| *slot < block.first).take_while(|slot| *slot <= block.last);
+        let gone: Vec<Instance> = slots.take(most).collect();
+        gone.iter().for_each(|instance| _ = self.partitions.remove(*instance));
+        if gone.len() < most {
+            self.by_instance.remove(&block.first);
+        }
+        gone.len()
+    }
+
+    /// Nothing of a deleted topic is left in the table.
+    pub fn swept(&mut self) {
+        self.unswept -= 1;
+    }
+
+    #[cfg(test)]
+    /// Number of partitions of all topics.
+    pub fn count(&self) -> usize {
+        self.count
     }
 }

@@ -5,11 +5,12 @@ use std::sync::Arc;
 
 use rustc_hash::FxHashMap;
 
-use super::catalog::{PartitionState, Topic};
+use super::catalog::PartitionState;
 use super::cuts::Cut;
 use super::offsets::CommittedOffset;
 use super::producers::{Decision, Fate, Last, Named, Registration};
 use super::sequences::{CachedBatch, Sequence};
+use super::topic::Topic;
 use super::transactions::{OpenSpan, OpenTransaction, PendingOffset};
 use crate::format::bytes::{Put, Reader, put_u32};
 use crate::format::topic_config::TopicConfig;
@@ -50,15 +51,13 @@ impl Entry for Arc<Topic> {
         28 + self.name.len()
     }
     fn write(&self, to: &mut Vec<u8>) {
-        // Never more than limits::TOPIC_PARTITIONS_MAX.
-        let partitions = u32::try_from(self.instances.len()).unwrap_or(u32::MAX);
-        to.raw(&self.id.0).u32(partitions).u8(self.durability).u8(self.partition_kind).text(&self.name);
+        to.raw(&self.id.0).u32(self.partitions).u8(self.durability).u8(self.partition_kind).text(&self.name);
     }
     fn read(from: &mut Reader<'_>, slot: u32, aside: &mut Aside) -> Option<Self> {
         let id = TopicId(from.id()?);
         aside.counts.insert(slot, from.u32()?);
         let (durability, partition_kind, name) = (from.u8()?, from.u8()?, from.text()?.into());
-        Some(Arc::new(Topic { name, id, durability, partition_kind, instances: Vec::new() }))
+        Some(Arc::new(Topic::new(name, id, durability, partition_kind)))
     }
 }
 
@@ -94,10 +93,13 @@ impl Entry for Cut {
     }
 }
 
+/// The weight of every partition.
+pub const PARTITION_WEIGHT: usize = 28;
+
 impl Entry for PartitionState {
     const TABLE: u32 = 2;
     fn weight(&self) -> usize {
-        28
+        PARTITION_WEIGHT
     }
     fn write(&self, to: &mut Vec<u8>) {
         to.u64(self.start).u64(self.end).u32(self.topic).u32(self.number);
@@ -268,7 +270,9 @@ impl Entry for OpenSpan {
         to.u64(self.number).u32(self.instance).u64(self.first).u64(self.end);
     }
     fn read(from: &mut Reader<'_>, _slot: u32, _aside: &mut Aside) -> Option<Self> {
-        Some(Self { number: from.u64()?, instance: from.u32()?, first: from.u64()?, end: from.u64()? })
+        let (number, instance) = (from.u64()?, from.u32()?);
+        // The topic is its partition's.
+        Some(Self { number, instance, first: from.u64()?, end: from.u64()?, topic: TopicId::default() })
     }
 }
 

@@ -10,6 +10,7 @@ pub mod cuts;
 mod entries;
 pub mod identities;
 mod idle;
+mod leftovers;
 pub mod names;
 pub mod offsets;
 mod order;
@@ -19,38 +20,43 @@ pub mod sequences;
 pub mod snapshot;
 #[cfg(test)]
 mod tests;
+mod topic;
 pub mod transactions;
 mod undecided;
 
 pub use active::ActiveFrom;
-pub use catalog::{Topic, durability_number};
+pub use catalog::durability_number;
 pub use cuts::{Cut, cut_behind};
 pub use identities::{Ending, Opening};
-pub use idle::IdleFrom;
 pub use names::{check_name, check_topic_name};
 pub use offsets::{CommittedOffset, check_value as check_offset};
 #[cfg(test)]
 pub use producers::Registration;
 pub use producers::{Fate, Named};
 pub use snapshot::{Loader, Snapshot};
+pub use topic::Topic;
 pub use transactions::OpenTransaction;
+
+use std::sync::Arc;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::batch::BatchHeader;
-use crate::format::control::{OffsetsBlock, TopicDeleted};
+use crate::format::control::OffsetsBlock;
 use crate::format::control::{Opened, ProducerDeleted, ProducerOpened};
 use crate::format::decision::{DecisionHead, Ended};
 use crate::format::frame::Payload;
 use crate::format::topic_config::TopicConfig;
 use crate::format::transaction::TransactionHead;
 use crate::io::bugs::{Bug, planted};
+use crate::io::touched::named;
 use crate::types::{Instance, Lsn, Offset, Offsets, Timestamp, TopicId, TopicOptions, TransactionNumber};
-use catalog::{Catalog, unknown_instance};
+use catalog::{Catalog, check_room, unknown_instance};
 use cuts::Cuts;
+use leftovers::Leftovers;
 use offsets::{CommittedOffsets, check_value};
 use producers::Producers;
 use sequences::Sequences;
-use transactions::Transactions;
+use transactions::{PendingOffset, Transactions};
 
 /// What is to happen with a batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -83,6 +89,7 @@ pub struct State {
     offsets: CommittedOffsets,
     cuts: Cuts,
     transactions: Transactions,
+    leftovers: Leftovers,
 }
 
 impl Default for State {
@@ -97,6 +104,7 @@ impl Default for State {
             offsets: CommittedOffsets::default(),
             cuts: Cuts::default(),
             transactions: Transactions::default(),
+            leftovers: Leftovers::default(),
         }
     }
 }
@@ -124,13 +132,13 @@ impl State {
 
     fn apply_raw(&mut self, lsn: Lsn, instance: Instance, first: Offset, batch: &BatchHeader) {
         // Batches of a transaction that the engine sends for its owner have no sequence: nobody repeats them.
-        if batch.base_sequence >= 0 && self.producers.is_known(batch.producer_id) {
+        if batch.base_sequence >= 0 && self.producers.wrote_batch(batch.producer_id, lsn) {
             self.sequences.note(lsn, instance, first, batch);
         }
         if batch.is_transactional() {
             let records = u64::from(batch.last_offset_delta.max(0).unsigned_abs()) + 1;
-            let (owner, end) = ((batch.producer_id, batch.epoch), first.saturating_add(records));
-            self.transactions.wrote(owner, lsn, instance, first, end);
+            let (owner, offsets) = ((batch.producer_id, batch.epoch), (first, first.saturating_add(records)));
+            self.transactions.wrote(owner, lsn, instance, offsets, || self.catalog.topic_of(instance));
         }
     }
 
@@ -143,6 +151,7 @@ impl State {
             Payload::PendingOffsets { head, offsets } => {
                 let lost = i64::try_from(head.producer_id).ok().and_then(|id| self.transactions.lost_of(id));
                 offsets.for_each(|entry| {
+                    named(1);
                     if self.catalog.topic_by_id(TopicId(entry.topic)).is_some() {
                         self.transactions.send_offset(lsn, lost.unwrap_or(head.number), &entry);
                     }
@@ -150,8 +159,11 @@ impl State {
             }
             Payload::Opened(opened) => self.apply_opened(opened),
             Payload::Recovered(recovered) => self.cuts.note(recovered),
-            Payload::TopicCreated(created) => self.catalog.create(created),
-            Payload::TopicDeleted(deleted) => self.apply_topic_deleted(deleted),
+            Payload::TopicCreated(created) => {
+                self.settle_topic(TopicId(created.topic));
+                self.catalog.create(created);
+            }
+            Payload::TopicDeleted(deleted) => self.lose_topic(TopicId(deleted.topic)),
             Payload::PartitionsAdded(added) => self.catalog.add(added),
             Payload::ProducerOpened(opened) => self.apply_producer_opened(lsn, opened),
             Payload::ProducerDeleted(gone) | Payload::ProducerExpired(gone) => self.apply_producer_gone(gone),
@@ -168,6 +180,7 @@ impl State {
 
     fn apply_transaction(&mut self, lsn: Lsn, head: &TransactionHead<'_>, offsets: &OffsetsBlock<'_>) {
         for part in head.parts() {
+            named(1);
             let delta = i32::try_from(part.last_offset_delta).unwrap_or(i32::MAX);
             self.catalog.raise_end(part.instance, part.base_offset, delta);
         }
@@ -180,18 +193,23 @@ impl State {
         let lost = self.transactions.lost_of(head.producer.0);
         let pending = self.transactions.end(lost.unwrap_or(head.number));
         if head.ended == Ended::Commit || planted(Bug::PendingKeptAtAbort) {
-            for entry in &pending {
+            let there = |entry: &&PendingOffset| self.catalog.topic_by_id(entry.topic).is_some();
+            for entry in pending.iter().filter(there) {
+                // It was counted when it was taken out.
+                named(1);
                 self.offsets.install_pending(lsn, entry.lsn, &entry.entry());
             }
             self.apply_offsets(lsn, offsets);
         }
+        self.settle_producer(head.next.0);
         if let Some(given_up) = self.producers.decided(lsn, head) {
-            self.sequences.remove_producer(given_up);
+            self.lose_producer(given_up);
         }
     }
 
     fn apply_offsets(&mut self, lsn: Lsn, offsets: &OffsetsBlock<'_>) {
         offsets.for_each(|entry| {
+            named(1);
             if self.catalog.topic_by_id(TopicId(entry.topic)).is_some() {
                 self.offsets.install(lsn, &entry);
             }
@@ -206,27 +224,17 @@ impl State {
         self.producers.next_id = self.producers.next_id.max(first_id);
     }
 
-    fn apply_topic_deleted(&mut self, deleted: &TopicDeleted) {
-        let id = TopicId(deleted.topic);
-        let Some(topic) = self.catalog.delete(id) else { return };
-        for instance in &topic.instances {
-            self.sequences.remove_instance(*instance);
-            self.transactions.remove_instance(*instance);
-        }
-        self.offsets.remove_topic(id);
-        self.transactions.remove_topic(id);
-    }
-
     fn apply_producer_opened(&mut self, lsn: Lsn, opened: &ProducerOpened<'_>) {
+        self.settle_producer(opened.producer_id);
         for gone in self.producers.open(lsn, opened).into_iter().flatten() {
-            self.sequences.remove_producer(gone);
+            self.lose_producer(gone);
         }
     }
 
     fn apply_producer_gone(&mut self, gone: &ProducerDeleted) {
         if let Ok(id) = i64::try_from(gone.producer_id) {
             self.producers.remove(id);
-            self.sequences.remove_producer(id);
+            self.lose_producer(id);
         }
     }
 }
@@ -236,14 +244,14 @@ impl State {
     /// The verdict on a batch that its caller sent with its own identity, or without one (producer id below 0).
     #[inline]
     pub fn check_batch(&self, instance: Instance, batch: &BatchHeader) -> Result<Verdict> {
-        let Some(partition) = self.catalog.partition(instance) else { return Err(unknown_instance(instance)) };
+        let Some(end) = self.catalog.end(instance) else { return Err(unknown_instance(instance)) };
         if batch.producer_id >= 0 {
             let verdict = self.check_raw(instance, batch)?;
             if verdict != Verdict::Accept {
                 return Ok(verdict);
             }
         }
-        partition.check_room(batch.last_offset_delta)?;
+        check_room(end, batch.last_offset_delta)?;
         Ok(Verdict::Accept)
     }
 
@@ -279,7 +287,7 @@ impl State {
         let open = self.transactions.of_producer(batch.producer_id);
         match open {
             Some(open) if batch.is_transactional() && open.is_raw() => {
-                self.transactions.check_span(open.number, instance)
+                self.transactions.check_span(open.number, instance, |instance| self.is_there(instance))
             }
             Some(_) if batch.is_transactional() => Err(not_raw(batch.producer_id)),
             Some(open) if self.transactions.span(open.number, instance).is_some() => Err(not_transactional(batch)),
@@ -291,9 +299,9 @@ impl State {
     /// Refuses a part of a gathered frame that has no place, and returns the offset its first record gets.
     #[inline]
     pub fn check_place(&self, instance: Instance, last_offset_delta: i32) -> Result<Offset> {
-        let Some(partition) = self.catalog.partition(instance) else { return Err(unknown_instance(instance)) };
-        partition.check_room(last_offset_delta)?;
-        Ok(partition.end)
+        let Some(end) = self.catalog.end(instance) else { return Err(unknown_instance(instance)) };
+        check_room(end, last_offset_delta)?;
+        Ok(end)
     }
 
     /// Refuses the holder of a name that was fenced (ProducerFenced) or deleted (UnknownTransactionalId).
@@ -323,7 +331,7 @@ impl State {
         check_name("group", group)?;
         for (partition, value) in offsets {
             let topic = self.catalog.topic(&partition.topic);
-            if topic.is_none_or(|topic| partition.partition as usize >= topic.instances.len()) {
+            if topic.is_none_or(|topic| partition.partition >= topic.partitions) {
                 let text = format!("no such partition; commit what was assigned, group={group} partition={partition}");
                 return Err(Error::new(ErrorKind::UnknownTopicOrPartition, text));
             }
@@ -366,7 +374,7 @@ impl State {
     /// The offset that the partition's next record gets.
     #[inline]
     pub fn end(&self, instance: Instance) -> Option<Offset> {
-        self.catalog.partition(instance).map(|partition| partition.end)
+        self.catalog.end(instance)
     }
 
     /// The first offset that can be read.
@@ -375,8 +383,13 @@ impl State {
     }
 
     /// The topic of a name.
-    pub fn topic(&self, name: &str) -> Option<&Topic> {
+    pub fn topic(&self, name: &str) -> Option<&Arc<Topic>> {
         self.catalog.topic(name)
+    }
+
+    /// True if a partition's topic is not deleted.
+    fn is_there(&self, instance: Instance) -> bool {
+        self.catalog.end(instance).is_some()
     }
 
     /// The options of a topic.
@@ -409,7 +422,7 @@ impl State {
     #[cfg(test)]
     /// Number of partitions that are not deleted.
     pub fn live_partitions(&self) -> usize {
-        self.catalog.partitions.count()
+        self.catalog.count()
     }
 
     /// The named producer of a name.
@@ -453,19 +466,20 @@ impl State {
 
     /// What a group committed for a partition.
     pub fn committed(&self, group: &str, topic: TopicId, partition: u32) -> Option<&CommittedOffset> {
+        self.catalog.topic_by_id(topic)?;
         self.offsets.get(group, topic, partition)
     }
 
     #[cfg(test)]
     /// The groups that committed something, in the order of their names.
     pub fn groups(&self) -> impl Iterator<Item = &str> {
-        self.offsets.groups()
+        self.offsets.groups().filter(|group| self.group_offsets(group).next().is_some())
     }
 
     #[cfg(test)]
     /// All that a group committed, in the order of topic ids and partitions; empty for an unknown group.
     pub fn group_offsets(&self, group: &str) -> impl Iterator<Item = &CommittedOffset> {
-        self.offsets.of_group(group)
+        self.offsets.of_group(group).filter(|offset| self.catalog.topic_by_id(offset.topic).is_some())
     }
 
     /// The state as it stands, to be encoded without the journal's lock.

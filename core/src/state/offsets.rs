@@ -159,15 +159,18 @@ impl CommittedOffsets {
         self.index(slot, &group, topic, entry.partition);
     }
 
-    /// Forgets what all groups committed for a topic, and groups that had nothing else.
-    pub fn remove_topic(&mut self, topic: TopicId) {
-        for slot in self.by_topic.remove(&topic).unwrap_or_default() {
-            let Some(entry) = self.table.remove(slot) else { continue };
-            let Some(partitions) = self.by_group.get_mut(&entry.group) else { continue };
-            partitions.remove(&(topic, entry.partition));
-            if partitions.is_empty() {
-                self.by_group.remove(&entry.group);
-            }
+    /// Gives up the slots of what all groups committed for a topic that is gone: each is to be removed.
+    pub fn take_topic(&mut self, topic: TopicId) -> Vec<u32> {
+        self.by_topic.remove(&topic).unwrap_or_default()
+    }
+
+    /// Forgets what was committed, and a group that had nothing else.
+    pub fn remove(&mut self, slot: u32) {
+        let Some(entry) = self.table.remove(slot) else { return };
+        let Some(partitions) = self.by_group.get_mut(&entry.group) else { return };
+        partitions.remove(&(entry.topic, entry.partition));
+        if partitions.is_empty() {
+            self.by_group.remove(&entry.group);
         }
     }
 }

@@ -8,6 +8,8 @@
 use std::array;
 use std::sync::Arc;
 
+use crate::io::touched::touch;
+
 /// Entries in a page, and pages in a node.
 const FAN: usize = 64;
 /// Entries below one node.
@@ -75,6 +77,14 @@ fn join(node: usize, page: usize, at: usize) -> u32 {
     (node * SPAN + page * FAN + at) as u32
 }
 
+impl<T: Clone + PartialEq> PartialEq for Paged<T> {
+    fn eq(&self, other: &Self) -> bool {
+        self.iter().eq(other.iter())
+    }
+}
+
+impl<T: Clone + Eq> Eq for Paged<T> {}
+
 impl<T: Clone> Paged<T> {
     /// Number of entries.
     pub fn count(&self) -> usize {
@@ -91,6 +101,7 @@ impl<T: Clone> Paged<T> {
     /// The entry in `slot`, to change. Copies its page first if a snapshot shares it.
     #[inline]
     pub fn get_mut(&mut self, slot: u32) -> Option<&mut T> {
+        touch(1);
         let (node, page, at) = split(slot);
         let node = Arc::make_mut(self.nodes.get_mut(node)?.as_mut()?);
         Arc::make_mut(node.pages[page].as_mut()?).slots[at].as_mut()
@@ -98,6 +109,7 @@ impl<T: Clone> Paged<T> {
 
     /// Puts an entry into `slot`, over what was there.
     pub fn set(&mut self, slot: u32, entry: T) {
+        touch(1);
         let (node, page, at) = split(slot);
         if self.nodes.len() <= node {
             self.nodes.resize(node + 1, None);
@@ -136,6 +148,7 @@ impl<T: Clone> Paged<T> {
     /// Takes the entry out of `slot` and gives back a page and a node that became empty.
     pub fn remove(&mut self, slot: u32) -> Option<T> {
         self.get(slot)?;
+        touch(1);
         let (node_at, page_at, at) = split(slot);
         let node = Arc::make_mut(self.nodes[node_at].as_mut()?);
         let page = Arc::make_mut(node.pages[page_at].as_mut()?);

@@ -103,6 +103,20 @@ enum Owner {
     Named(u32),
 }
 
+/// An id that somebody holds.
+#[derive(Clone, Copy, Debug)]
+struct Held {
+    owner: Owner,
+    /// The newest batch with a sequence under it; 0 for none.
+    wrote: Lsn,
+}
+
+impl Held {
+    fn by(owner: Owner) -> Held {
+        Held { owner, wrote: 0 }
+    }
+}
+
 /// All producers, with the look-ups derived from the two tables.
 #[derive(Debug, Default)]
 pub struct Producers {
@@ -110,7 +124,7 @@ pub struct Producers {
     pub(super) named: Paged<Arc<Named>>,
     /// Above every id seen; never lowered, so that no id is issued twice.
     pub(super) next_id: i64,
-    by_id: FxHashMap<i64, Owner>,
+    by_id: FxHashMap<i64, Held>,
     by_name: FxHashMap<Arc<str>, u32>,
     /// Ids that names gave up, for the wording of a refusal only.
     by_previous: FxHashMap<i64, u32>,
@@ -121,13 +135,13 @@ impl Producers {
     pub(super) fn load(raw: Paged<Registration>, named: Paged<Arc<Named>>, next_id: i64) -> Option<Self> {
         let mut producers = Producers { next_id, ..Producers::default() };
         for (slot, entry) in raw.iter() {
-            let twice = producers.by_id.insert(entry.producer_id, Owner::Raw(slot)).is_some();
+            let twice = producers.by_id.insert(entry.producer_id, Held::by(Owner::Raw(slot))).is_some();
             if twice || !(0..next_id).contains(&entry.producer_id) {
                 return None;
             }
         }
         for (slot, entry) in named.iter() {
-            let twice = producers.by_id.insert(entry.producer_id, Owner::Named(slot)).is_some()
+            let twice = producers.by_id.insert(entry.producer_id, Held::by(Owner::Named(slot))).is_some()
                 | producers.by_name.insert(Arc::clone(&entry.name), slot).is_some();
             let fits = (0..next_id).contains(&entry.producer_id) && entry.decisions.len() <= DECISIONS_KEPT;
             if twice || !fits || entry.name.is_empty() {
@@ -148,10 +162,28 @@ impl Producers {
 
     /// The named producer that holds an id now.
     pub fn named_by_id(&self, producer_id: i64) -> Option<&Named> {
-        match self.by_id.get(&producer_id)? {
-            Owner::Named(slot) => self.named.get(*slot).map(|named| &**named),
+        match self.owner(producer_id)? {
+            Owner::Named(slot) => self.named.get(slot).map(|named| &**named),
             Owner::Raw(_) => None,
         }
+    }
+
+    fn owner(&self, producer_id: i64) -> Option<Owner> {
+        self.by_id.get(&producer_id).map(|held| held.owner)
+    }
+
+    /// Notes the frame of a batch that has a sequence. True if somebody holds its producer's id.
+    #[inline]
+    pub fn wrote_batch(&mut self, producer_id: i64, lsn: Lsn) -> bool {
+        let Some(held) = self.by_id.get_mut(&producer_id) else { return false };
+        held.wrote = held.wrote.max(lsn);
+        true
+    }
+
+    /// The frame that a raw producer wrote last, its registration if it wrote nothing.
+    pub fn wrote_last(&self, raw: &Registration) -> Lsn {
+        let wrote = self.by_id.get(&raw.producer_id).map_or(0, |held| held.wrote);
+        raw.opened_lsn.max(wrote)
     }
 
     /// True if somebody holds the id.
@@ -163,9 +195,8 @@ impl Producers {
     /// The registration that a raw batch appeals to. Every id that was issued is below the next one, so an unknown
     /// id is refused whatever its sequence: Kafka accepts any, and so loses what came before (KAFKA-15591, 14312).
     pub fn registration(&self, producer_id: i64) -> Result<&Registration> {
-        let owner = self.by_id.get(&producer_id);
-        if let Some(Owner::Raw(slot)) = owner
-            && let Some(registration) = self.raw.get(*slot)
+        if let Some(Owner::Raw(slot)) = self.owner(producer_id)
+            && let Some(registration) = self.raw.get(slot)
         {
             return Ok(registration);
         }
@@ -178,11 +209,7 @@ impl Producers {
 
     /// Refuses a holder that was fenced or deleted.
     pub fn check_holder(&self, producer_id: i64, epoch: i16) -> Result<()> {
-        let slot = match self.by_id.get(&producer_id) {
-            Some(Owner::Named(slot)) => Some(slot),
-            _ => self.by_previous.get(&producer_id),
-        };
-        let Some(named) = slot.and_then(|slot| self.named.get(*slot)) else {
+        let Some(named) = self.holder_of(producer_id) else {
             let text = format!("the named producer was deleted; open its name again, producer_id={producer_id}");
             return Err(Error::new(ErrorKind::UnknownTransactionalId, text));
         };
@@ -201,13 +228,17 @@ impl Producers {
         Identity { producer_id: named.producer_id, epoch: named.epoch.saturating_add(1) }
     }
 
+    fn holder_of(&self, producer_id: i64) -> Option<&Named> {
+        let slot = match self.owner(producer_id) {
+            Some(Owner::Named(slot)) => slot,
+            _ => *self.by_previous.get(&producer_id)?,
+        };
+        self.named.get(slot).map(|named| &**named)
+    }
+
     /// The name that holds an id, or gave it up last.
     pub(super) fn named_of(&self, producer_id: i64) -> Result<&Named> {
-        let slot = match self.by_id.get(&producer_id) {
-            Some(Owner::Named(slot)) => Some(slot),
-            _ => self.by_previous.get(&producer_id),
-        };
-        slot.and_then(|slot| self.named.get(*slot)).map(|named| &**named).ok_or_else(|| {
+        self.holder_of(producer_id).ok_or_else(|| {
             let text = "no transactional id has this producer id; register one with init_producer";
             Error::new(ErrorKind::UnknownTransactionalId, format!("{text}, producer_id={producer_id}"))
         })
@@ -218,7 +249,7 @@ impl Producers {
         let id = opened.producer_id;
         let Some(next) = id.checked_add(1).filter(|next| *next > 0) else { return [None; 2] };
         self.next_id = self.next_id.max(next);
-        let owner = self.by_id.get(&id).copied();
+        let owner = self.owner(id);
         if opened.name.is_empty() {
             let named = matches!(owner, Some(Owner::Named(_)));
             if named {
@@ -243,11 +274,11 @@ impl Producers {
             timeout_ms: opened.timeout_ms,
             opened_lsn: lsn,
         };
-        match self.by_id.get(&opened.producer_id) {
-            Some(Owner::Raw(slot)) => self.raw.set(*slot, registration),
+        match self.owner(opened.producer_id) {
+            Some(Owner::Raw(slot)) => self.raw.set(slot, registration),
             _ => {
                 let slot = self.raw.insert(registration);
-                self.by_id.insert(opened.producer_id, Owner::Raw(slot));
+                self.by_id.insert(opened.producer_id, Held::by(Owner::Raw(slot)));
             }
         }
     }
@@ -274,7 +305,7 @@ impl Producers {
         let given_up = (named.producer_id != identity.producer_id).then_some(named.producer_id);
         if let Some(given_up) = given_up {
             self.by_id.remove(&given_up);
-            self.by_id.insert(identity.producer_id, Owner::Named(slot));
+            self.by_id.insert(identity.producer_id, Held::by(Owner::Named(slot)));
         }
         if given_up.is_some() || previous_id >= 0 {
             if self.by_previous.get(&named.previous_id) == Some(&slot) {
@@ -305,13 +336,13 @@ impl Producers {
             decisions: VecDeque::new(),
         }));
         self.by_name.insert(name, slot);
-        self.by_id.insert(opened.producer_id, Owner::Named(slot));
+        self.by_id.insert(opened.producer_id, Held::by(Owner::Named(slot)));
         slot
     }
 
     /// Forgets an id, whatever it is, with its name.
     pub fn remove(&mut self, producer_id: i64) {
-        match self.by_id.remove(&producer_id) {
+        match self.by_id.remove(&producer_id).map(|held| held.owner) {
             Some(Owner::Raw(slot)) => drop(self.raw.remove(slot)),
             Some(Owner::Named(slot)) => {
                 if let Some(named) = self.named.remove(slot) {
@@ -325,8 +356,8 @@ impl Producers {
 
     /// Notes what a named producer wrote: its position and its decision.
     pub fn wrote(&mut self, lsn: Lsn, head: &TransactionHead<'_>) {
-        let Some(Owner::Named(slot)) = self.by_id.get(&head.producer_id) else { return };
-        let Some(named) = self.named.get_mut(*slot).map(Arc::make_mut) else { return };
+        let Some(Owner::Named(slot)) = self.owner(head.producer_id) else { return };
+        let Some(named) = self.named.get_mut(slot).map(Arc::make_mut) else { return };
         if head.position.is_some() {
             (named.position, named.position_lsn) = (head.position, lsn);
         }
@@ -339,7 +370,7 @@ impl Producers {
         let (producer_id, epoch) = head.producer;
         let next = head.next.0.checked_add(1).filter(|next| *next > 0)?;
         self.next_id = self.next_id.max(next);
-        let Some(Owner::Named(slot)) = self.by_id.get(&producer_id).copied() else { return None };
+        let Some(Owner::Named(slot)) = self.owner(producer_id) else { return None };
         let named = self.named.get_mut(slot).map(Arc::make_mut)?;
         if head.position.is_some() {
             (named.position, named.position_lsn) = (head.position, lsn);

@@ -199,25 +199,34 @@ impl Sequences {
         });
     }
 
-    /// The newest frame of a producer's cached batches, per partition, from `from` on.
-    pub fn written(&self, producer_id: i64, from: Instance) -> impl Iterator<Item = (Instance, Lsn)> {
-        let partitions = self.by_producer.range((producer_id, from)..=(producer_id, Instance::MAX));
-        partitions.filter_map(|(id, instance)| Some((*instance, self.get(*id, *instance)?.batches().last()?.lsn)))
+    /// True if a producer has entries.
+    pub fn has(&self, producer_id: i64) -> bool {
+        self.by_producer.range((producer_id, 0)..=(producer_id, Instance::MAX)).next().is_some()
     }
 
-    /// Forgets a producer everywhere.
-    pub fn remove_producer(&mut self, producer_id: i64) {
-        while let Some((id, instance)) = self.by_producer.range((producer_id, 0)..=(producer_id, Instance::MAX)).next()
+    /// Forgets at most `most` entries of a producer; returns how many: fewer if it has no more.
+    pub fn remove_producer(&mut self, producer_id: i64, most: usize) -> usize {
+        let mut gone = 0;
+        while gone < most
+            && let Some((id, instance)) =
+                self.by_producer.range((producer_id, 0)..=(producer_id, Instance::MAX)).next().copied()
         {
-            self.remove(*id, *instance);
+            self.remove(id, instance);
+            gone += 1;
         }
+        gone
     }
 
-    /// Forgets a partition's producers.
-    pub fn remove_instance(&mut self, instance: Instance) {
-        while let Some((instance, id)) = self.by_instance.range((instance, i64::MIN)..=(instance, i64::MAX)).next() {
-            self.remove(*id, *instance);
+    /// Forgets at most `most` entries of neighbouring partitions; returns how many: fewer if they have no more.
+    pub fn remove_partitions(&mut self, (first, last): (Instance, Instance), most: usize) -> usize {
+        let mut gone = 0;
+        while gone < most
+            && let Some((instance, id)) = self.by_instance.range((first, i64::MIN)..=(last, i64::MAX)).next().copied()
+        {
+            self.remove(id, instance);
+            gone += 1;
         }
+        gone
     }
 
     fn remove(&mut self, producer_id: i64, instance: Instance) {

@@ -27,17 +27,20 @@
 //! gives the same bytes, so they serve as its digest: in tables 5, 6, 10 and 11, where an entry's slot is chance, the
 //! slot that is written is its place in the order of their keys.
 
+use std::borrow::Borrow;
 use std::sync::{Arc, OnceLock};
 
 use super::State;
-use super::catalog::{Catalog, PartitionState, Topic};
+use super::catalog::{Catalog, PartitionState};
 use super::cuts::{Cut, Cuts};
-use super::entries::{Aside, Entry};
+use super::entries::{Aside, Entry, PARTITION_WEIGHT};
+use super::leftovers::Leftovers;
 use super::offsets::{CommittedOffset, CommittedOffsets};
-use super::order::{Orders, Sorted, ascending};
+use super::order::{Orders, Sorted, ascending, blocks_of};
 use super::paged::Paged;
 use super::producers::{Named, Producers, Registration};
 use super::sequences::{Sequence, Sequences};
+use super::topic::{Block, Topic};
 use super::transactions::{OpenSpan, OpenTransaction, PendingOffset, Transactions};
 use crate::format::bytes::{Put, Reader, put_u32};
 use crate::format::topic_config::TopicConfig;
@@ -80,7 +83,10 @@ pub struct Snapshot {
 
 impl Snapshot {
     /// Takes the state. Costs one pointer per 4096 entries: meant for the journal's lock, as all else here is not.
+    ///
+    /// What is gone must be swept up: its entries would be nobody's.
     pub fn take(state: &State) -> Self {
+        debug_assert!(state.is_swept());
         let tables = Tables {
             incarnation: state.incarnation,
             first_number: state.first_number,
@@ -127,7 +133,7 @@ impl Snapshot {
             out.u64(t.incarnation).u64(t.first_number).u64(t.next_producer_id).u32(t.next_instance);
         }
         write_section(&t.topics, from, until, out);
-        write_section(&t.partitions, from, until, out);
+        write_partitions(&t.partitions, &plan.orders.blocks, from, until, out);
         write_section(&t.raw, from, until, out);
         write_section(&t.named, from, until, out);
         write_sorted(&t.sequences, &plan.orders.sequences, from, until, out);
@@ -146,7 +152,7 @@ impl Snapshot {
         self.plan.get_or_init(|| {
             let mut plan = Plan { starts: vec![(0, 0)], entries: 0, bytes: 0, orders: Orders::default() };
             plan.add(&self.tables.topics);
-            plan.add(&self.tables.partitions);
+            plan.add_partitions(&self.tables.topics);
             plan.add(&self.tables.raw);
             plan.add(&self.tables.named);
             plan.add_sorted(&self.tables.sequences, |orders| &mut orders.sequences);
@@ -188,6 +194,15 @@ impl Plan {
         *of(&mut self.orders) = order;
     }
 
+    /// The same for the partitions of all topics, whether they have a record or none.
+    fn add_partitions(&mut self, topics: &Paged<Arc<Topic>>) {
+        let blocks = blocks_of(topics);
+        for instance in blocks.iter().flat_map(|(_, block)| block.first..=block.last) {
+            self.take((PartitionState::TABLE, instance), 1, PARTITION_WEIGHT);
+        }
+        self.orders.blocks = blocks;
+    }
+
     fn take(&mut self, start: Start, entries: usize, bytes: usize) {
         if self.entries + entries > ENTRIES_PER_HOLD || self.bytes > PART_BYTES {
             self.starts.push(start);
@@ -202,13 +217,32 @@ fn write_section<T: Entry>(table: &Paged<T>, from: Start, until: Start, out: &mu
     let Some(first) = first_of::<T>(from) else { return };
     // Cuts fall between pages.
     let pages = table.pages(first).take_while(|(slot, _)| (T::TABLE, *slot) < until);
-    write_entries(pages.flat_map(|(slot, page)| page.entries().map(move |(at, entry)| (slot + at, entry))), out);
+    write_entries::<T>(pages.flat_map(|(slot, page)| page.entries().map(move |(at, entry)| (slot + at, entry))), out);
 }
 
 fn write_sorted<T: Entry>(table: &Paged<T>, order: &[u32], from: Start, until: Start, out: &mut Vec<u8>) {
     let Some(first) = first_of::<T>(from) else { return };
     let slots = (0u32..).zip(order).skip(first as usize).take_while(|(place, _)| (T::TABLE, *place) < until);
-    write_entries(slots.filter_map(|(place, slot)| Some((place, table.get(*slot)?))), out);
+    write_entries::<T>(slots.filter_map(|(place, slot)| Some((place, table.get(*slot)?))), out);
+}
+
+fn write_partitions(
+    table: &Paged<PartitionState>,
+    blocks: &[(u32, Block)],
+    from: Start,
+    until: Start,
+    out: &mut Vec<u8>,
+) {
+    let Some(first) = first_of::<PartitionState>(from) else { return };
+    let blocks = &blocks[blocks.partition_point(|(_, block)| block.last < first)..];
+    let all = blocks.iter().flat_map(|(topic, block)| {
+        let from = block.first.max(first);
+        (from..=block.last).zip(block.number + (from - block.first)..).map(|(instance, number)| {
+            let fresh = PartitionState { start: 0, end: 0, topic: *topic, number };
+            (instance, table.get(instance).copied().unwrap_or(fresh))
+        })
+    });
+    write_entries::<PartitionState>(all.take_while(|(instance, _)| (PartitionState::TABLE, *instance) < until), out);
 }
 
 /// The first slot of a table that belongs to a part, unless the part begins behind the table.
@@ -216,7 +250,7 @@ fn first_of<T: Entry>(from: Start) -> Option<u32> {
     (T::TABLE >= from.0).then_some(if from.0 == T::TABLE { from.1 } else { 0 })
 }
 
-fn write_entries<'t, T: Entry + 't>(all: impl Iterator<Item = (u32, &'t T)>, out: &mut Vec<u8>) {
+fn write_entries<T: Entry>(all: impl Iterator<Item = (u32, impl Borrow<T>)>, out: &mut Vec<u8>) {
     let mut entries = 0u32;
     let head = out.len();
     for (slot, entry) in all {
@@ -224,7 +258,7 @@ fn write_entries<'t, T: Entry + 't>(all: impl Iterator<Item = (u32, &'t T)>, out
             out.u32(T::TABLE).u32(0);
         }
         out.u32(slot);
-        entry.write(out);
+        entry.borrow().write(out);
         entries += 1;
     }
     if entries > 0 {
@@ -308,22 +342,27 @@ impl Loader {
         if self.added == 0 || self.added != self.parts || t.first_number == 0 {
             return None;
         }
-        let state = State {
+        let catalog = Catalog::load(t.topics, t.configs, t.partitions, &counts, t.next_instance)?;
+        let transactions = Transactions::load(t.open, t.spans, t.pending, |instance| catalog.topic_of(instance))?;
+        let mut state = State {
             incarnation: t.incarnation,
             first_number: t.first_number,
-            catalog: Catalog::load(t.topics, t.configs, t.partitions, &counts, t.next_instance)?,
+            catalog,
             producers: Producers::load(t.raw, t.named, i64::try_from(t.next_producer_id).ok()?)?,
             sequences: Sequences::load(t.sequences)?,
             offsets: CommittedOffsets::load(t.offsets)?,
             cuts: Cuts::load(t.cuts)?,
-            transactions: Transactions::load(t.open, t.spans, t.pending)?,
+            transactions,
+            leftovers: Leftovers::default(),
         };
         let there = |instance: u32| state.catalog.partition(instance).is_some();
         let topic = |id: TopicId| state.catalog.topic_by_id(id).is_some();
-        let owned = |s: &Sequence| state.producers.is_known(s.producer_id) && there(s.instance);
+        let mut owned = |s: &Sequence| {
+            let newest = s.batches().last().map_or(0, |batch| batch.lsn);
+            state.producers.wrote_batch(s.producer_id, newest) && there(s.instance)
+        };
         let whole = state.sequences.table.iter().all(|(_, sequence)| owned(sequence))
             && state.offsets.table.iter().all(|(_, offset)| topic(offset.topic))
-            && state.transactions.spans.iter().all(|(_, span)| there(span.instance))
             && state.transactions.pending.iter().all(|(_, pending)| topic(pending.topic));
         whole.then_some(state)
     }

@@ -1,5 +1,6 @@
 //! Transactions that have something in the log before their decision: where their records lie, what they will commit.
 
+use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -9,6 +10,7 @@ use super::paged::Paged;
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::control::{BEGUN_KEPT, BEGUN_RAW, Begun, OffsetEntry};
 use crate::format::decision::Span;
+use crate::io::touched::named;
 use crate::limits::{COUNT_MAX, OPEN_TRANSACTIONS, TRANSACTION_OFFSETS, TRANSACTION_PARTITIONS, TRANSACTIONS_STATE};
 use crate::types::{Instance, Lsn, Offset, Timestamp, TopicId, TransactionNumber};
 
@@ -51,6 +53,8 @@ pub struct OpenSpan {
     pub first: Offset,
     /// Offset behind its last one so far.
     pub end: Offset,
+    /// The partition's topic.
+    pub topic: TopicId,
 }
 
 /// An offset that a transaction will commit.
@@ -117,22 +121,29 @@ pub struct Transactions {
     spans_by_instance: BTreeSet<(Instance, TransactionNumber)>,
     pending_by_key: BTreeMap<PendingKey, u32>,
     pending_by_number: BTreeSet<(TransactionNumber, u32)>,
-    /// About how much memory all of it takes.
+    pending_by_topic: BTreeSet<(TopicId, u32)>,
+    /// About how much memory all of it takes, but for what belongs to topics that are gone.
     weight: usize,
+    /// What spans and pending offsets of each topic that is there take of it.
+    weights: FxHashMap<TopicId, usize>,
 }
 
 impl Transactions {
-    /// Takes loaded tables; `None` if an entry is there twice or belongs to no transaction.
+    /// Takes loaded tables; `None` if an entry is there twice, or belongs to no transaction or no partition.
     pub(super) fn load(
         open: Paged<OpenTransaction>,
-        spans: Paged<OpenSpan>,
+        mut spans: Paged<OpenSpan>,
         pending: Paged<PendingOffset>,
+        topic_of: impl Fn(Instance) -> Option<TopicId>,
     ) -> Option<Self> {
         let mut all = Transactions::default();
         for (slot, entry) in open.iter() {
             all.index_open(entry, slot).then_some(())?;
         }
-        for (slot, span) in spans.iter() {
+        let slots: Vec<u32> = spans.iter().map(|(slot, _)| slot).collect();
+        for slot in slots {
+            let span = spans.get_mut(slot)?;
+            span.topic = topic_of(span.instance)?;
             let known = all.by_number.contains_key(&span.number) && span.first < span.end;
             (known && all.index_span(span, slot)).then_some(())?;
         }
@@ -151,17 +162,34 @@ impl Transactions {
     }
 
     fn index_span(&mut self, span: &OpenSpan, slot: u32) -> bool {
-        self.weight += SPAN_WEIGHT;
+        self.weigh(span.topic, SPAN_WEIGHT);
         self.spans_by_number.insert((span.number, span.instance));
         self.spans_by_instance.insert((span.instance, span.number));
         self.span_of.insert((span.number, span.instance), slot).is_none()
     }
 
     fn index_pending(&mut self, entry: &PendingOffset, slot: u32) -> bool {
-        self.weight += entry.weight();
+        self.weigh(entry.topic, entry.weight());
         self.pending_by_number.insert((entry.number, slot));
+        self.pending_by_topic.insert((entry.topic, slot));
         let key = (Arc::clone(&entry.group), entry.topic, entry.partition, entry.number);
         self.pending_by_key.insert(key, slot).is_none()
+    }
+
+    fn weigh(&mut self, topic: TopicId, more: usize) {
+        self.weight += more;
+        *self.weights.entry(topic).or_default() += more;
+    }
+
+    /// What is lost with a topic has no weight any more.
+    fn relieve(&mut self, topic: TopicId, less: usize) {
+        if let Entry::Occupied(mut of) = self.weights.entry(topic) {
+            self.weight = self.weight.saturating_sub(less);
+            *of.get_mut() = of.get().saturating_sub(less);
+            if *of.get() == 0 {
+                of.remove();
+            }
+        }
     }
 
     /// True if none is open.
@@ -240,12 +268,18 @@ impl Transactions {
         Err(Error::new(ErrorKind::LimitExceeded, format!("{text}, {values}")))
     }
 
-    /// Refuses one more partition for a transaction.
-    pub fn check_span(&self, number: TransactionNumber, instance: Instance) -> Result<()> {
+    /// Refuses one more partition for a transaction. Those that are gone do not count.
+    pub fn check_span(
+        &self,
+        number: TransactionNumber,
+        instance: Instance,
+        there: impl Fn(Instance) -> bool,
+    ) -> Result<()> {
         if self.span_of.contains_key(&(number, instance)) {
             return Ok(());
         }
-        let count = self.spans_by_number.range((number, 0)..=(number, Instance::MAX)).count();
+        let all = self.spans_by_number.range((number, 0)..=(number, Instance::MAX));
+        let count = all.filter(|(_, instance)| there(*instance)).count();
         if count >= TRANSACTION_PARTITIONS {
             let text = "a transaction that outgrows its buffer reaches at most so many partitions; use smaller ones";
             let values = format!("number={number} greatest={TRANSACTION_PARTITIONS}");
@@ -255,9 +289,16 @@ impl Transactions {
     }
 
     /// Refuses more pending offsets than a transaction may have: `entries` of them, of so many bytes.
-    pub fn check_pending(&self, number: Option<TransactionNumber>, entries: usize, bytes: usize) -> Result<()> {
+    /// Those of topics that are gone do not count.
+    pub fn check_pending(
+        &self,
+        number: Option<TransactionNumber>,
+        entries: usize,
+        bytes: usize,
+        there: impl Fn(TopicId) -> bool,
+    ) -> Result<()> {
         let number = number.unwrap_or(0);
-        let has = self.pending_by_number.range((number, 0)..=(number, u32::MAX)).count();
+        let has = self.pending(number).filter(|(topic, _)| there(*topic)).count();
         if has + entries > TRANSACTION_OFFSETS {
             let text = "a transaction has at most so many offsets pending; commit them in several transactions";
             let values = format!("number={number} has={has} more={entries} greatest={TRANSACTION_OFFSETS}");
@@ -300,8 +341,8 @@ impl Transactions {
         (producer_id, epoch): (i64, i16),
         lsn: Lsn,
         instance: Instance,
-        first: Offset,
-        end: Offset,
+        (first, end): (Offset, Offset),
+        topic: impl FnOnce() -> Option<TopicId>,
     ) {
         let number = match self.of_producer(producer_id) {
             Some(open) => open.number,
@@ -319,7 +360,8 @@ impl Transactions {
             span.end = span.end.max(end);
             return;
         }
-        let span = OpenSpan { number, instance, first, end };
+        let Some(topic) = topic() else { return };
+        let span = OpenSpan { number, instance, first, end, topic };
         let slot = self.spans.insert(span);
         self.index_span(&span, slot);
     }
@@ -341,8 +383,10 @@ impl Transactions {
         };
         let key = (Arc::clone(&pending.group), pending.topic, pending.partition, number);
         if let Some(known) = self.pending_by_key.get(&key).and_then(|slot| self.pending.get_mut(*slot)) {
-            self.weight = (self.weight + pending.weight()).saturating_sub(known.weight());
+            let (topic, less, more) = (known.topic, known.weight(), pending.weight());
             *known = pending;
+            self.weigh(topic, more);
+            self.relieve(topic, less);
             return;
         }
         let slot = self.pending.insert(pending.clone());
@@ -363,6 +407,8 @@ impl Transactions {
             self.weight = self.weight.saturating_sub(WEIGHT);
         }
         while let Some((_, instance)) = self.spans_by_number.range((number, 0)..=(number, Instance::MAX)).next() {
+            // The decision names them.
+            named(1);
             self.remove_span(number, *instance);
         }
         let mut pending = Vec::new();
@@ -377,35 +423,57 @@ impl Transactions {
         self.spans_by_number.remove(&(number, instance));
         self.spans_by_instance.remove(&(instance, number));
         if let Some(slot) = self.span_of.remove(&(number, instance)) {
-            self.spans.remove(slot);
-            self.weight = self.weight.saturating_sub(SPAN_WEIGHT);
+            let span = self.spans.remove(slot);
+            span.into_iter().for_each(|span| self.relieve(span.topic, SPAN_WEIGHT));
         }
     }
 
     fn remove_pending(&mut self, number: TransactionNumber, slot: u32) -> Option<PendingOffset> {
         self.pending_by_number.remove(&(number, slot));
         let entry = self.pending.remove(slot)?;
-        self.weight = self.weight.saturating_sub(entry.weight());
+        self.pending_by_topic.remove(&(entry.topic, slot));
+        self.relieve(entry.topic, entry.weight());
         self.pending_by_key.remove(&(Arc::clone(&entry.group), entry.topic, entry.partition, number));
         Some(entry)
     }
 
-    /// Forgets a partition that is gone.
-    pub fn remove_instance(&mut self, instance: Instance) {
-        let all = (instance, 0)..=(instance, TransactionNumber::MAX);
-        while let Some((_, number)) = self.spans_by_instance.range(all.clone()).next() {
-            self.remove_span(*number, instance);
-        }
+    #[cfg(test)]
+    /// About how much memory all of it takes.
+    pub fn weight(&self) -> usize {
+        self.weight
     }
 
-    /// Forgets what is pending for a topic that is gone.
-    pub fn remove_topic(&mut self, topic: TopicId) {
-        if self.pending_by_key.is_empty() {
-            return;
+    /// A topic is gone: what belongs to it has no weight any more, and is to be swept up.
+    pub fn lose_topic(&mut self, topic: TopicId) {
+        let lost = self.weights.remove(&topic).unwrap_or(0);
+        self.weight = self.weight.saturating_sub(lost);
+    }
+
+    /// Forgets at most `most` spans in neighbouring partitions that are gone; returns how many: fewer if none are left.
+    pub fn sweep_partitions(&mut self, (first, last): (Instance, Instance), most: usize) -> usize {
+        let all = (first, 0)..=(last, TransactionNumber::MAX);
+        let mut gone = 0;
+        while gone < most
+            && let Some((instance, number)) = self.spans_by_instance.range(all.clone()).next().copied()
+        {
+            self.remove_span(number, instance);
+            gone += 1;
         }
-        let gone: Vec<_> = self.pending.iter().filter(|(_, p)| p.topic == topic).map(|(s, p)| (p.number, s)).collect();
-        for (number, slot) in gone {
-            self.remove_pending(number, slot);
+        gone
+    }
+
+    /// Forgets at most `most` offsets that are pending for a topic that is gone; returns how many.
+    pub fn sweep_pending(&mut self, topic: TopicId, most: usize) -> usize {
+        let mut gone = 0;
+        while gone < most
+            && let Some((_, slot)) = self.pending_by_topic.range((topic, 0)..=(topic, u32::MAX)).next().copied()
+        {
+            match self.pending.get(slot).map(|entry| entry.number) {
+                Some(number) => _ = self.remove_pending(number, slot),
+                None => _ = self.pending_by_topic.remove(&(topic, slot)),
+            }
+            gone += 1;
         }
+        gone
     }
 }

@@ -6,6 +6,7 @@ use super::transactions::OpenTransaction;
 use super::{Named, State};
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::decision::Span;
+use crate::io::touched::touch;
 use crate::types::{Identity, Instance, Lsn, Offset, TopicId, TransactionNumber};
 
 /// The checks.
@@ -42,7 +43,8 @@ impl State {
             self.transactions.check_begin()?;
         }
         let number = open.map(|open| open.number);
-        self.transactions.check_pending(number, entries, bytes)?;
+        let there = |topic| self.catalog.topic_by_id(topic).is_some();
+        self.transactions.check_pending(number, entries, bytes, there)?;
         Ok(number)
     }
 
@@ -63,7 +65,7 @@ impl State {
         } else {
             self.transactions.check_begin()?;
         }
-        self.transactions.check_span(number, instance)
+        self.transactions.check_span(number, instance, |instance| self.is_there(instance))
     }
 
     /// Refuses a transaction that is open no more, by why it is not.
@@ -110,19 +112,18 @@ impl State {
 
     /// Where the records of an open transaction lie, by instance: at most `limits::TRANSACTION_PARTITIONS` spans.
     pub fn open_spans(&self, number: TransactionNumber) -> Vec<Span> {
-        self.transactions.spans(number).collect()
+        self.transactions.spans(number).filter(|span| self.is_there(span.instance)).collect()
     }
 
     /// The partitions whose offsets an open transaction will commit: at most `limits::TRANSACTION_OFFSETS`.
     pub fn open_pending(&self, number: TransactionNumber) -> Vec<Instance> {
-        let instance =
-            |(topic, number): (TopicId, u32)| self.catalog.topic_by_id(topic)?.instances.get(number as usize).copied();
+        let instance = |(topic, number): (TopicId, u32)| self.catalog.topic_by_id(topic)?.instance(number);
         self.transactions.pending(number).filter_map(instance).collect()
     }
 
     /// The open transactions in a partition: producer id and offset of the first record.
     pub fn undecided_in(&self, instance: Instance) -> impl Iterator<Item = (i64, Offset)> {
-        self.transactions.in_partition(instance)
+        self.transactions.in_partition(instance).filter(move |_| self.is_there(instance))
     }
 
     /// The topic's name and the partition's number.
@@ -133,7 +134,7 @@ impl State {
 
     /// True if an open transaction will commit an offset of the group for the partition.
     pub fn is_pending(&self, group: &str, topic: TopicId, partition: u32) -> bool {
-        self.transactions.is_pending(group, topic, partition)
+        self.catalog.topic_by_id(topic).is_some() && self.transactions.is_pending(group, topic, partition)
     }
 
     /// The holder of a producer id.
@@ -146,8 +147,8 @@ impl State {
         self.producers.named_by_id(producer_id).map(|named| self.producers.raised(named))
     }
 
-    /// Looks for the decision on a transaction among the names from slot `from` on, at least `entries` decisions of
-    /// them if so many are left. Answers it, or the slot to go on from.
+    /// Looks for the decision on a transaction among the names from slot `from` on, at no more than `entries` names and
+    /// decisions of theirs, or at one name. Answers it, or the slot to go on from.
     pub fn find_decision(
         &self,
         number: TransactionNumber,
@@ -155,15 +156,17 @@ impl State {
         entries: usize,
     ) -> std::result::Result<(Fate, Lsn), Option<u32>> {
         let mut seen = 0;
-        for (slot, page) in self.producers.named.pages(from) {
-            if seen >= entries {
+        let pages = self.producers.named.pages(from);
+        let all = pages.flat_map(|(first, page)| page.entries().map(move |(at, named)| (first + at, named)));
+        for (slot, named) in all.skip_while(|(slot, _)| *slot < from) {
+            let more = named.decisions.len() + 1;
+            if seen > 0 && seen + more > entries {
                 return Err(Some(slot));
             }
-            for (_, named) in page.entries() {
-                seen += named.decisions.len() + 1;
-                if let Some(Decision { fate, lsn, .. }) = named.decisions.iter().find(|d| d.number == number) {
-                    return Ok((*fate, *lsn));
-                }
+            seen += more;
+            touch(more);
+            if let Some(Decision { fate, lsn, .. }) = named.decisions.iter().find(|d| d.number == number) {
+                return Ok((*fate, *lsn));
             }
         }
         Err(None)

@@ -6,6 +6,10 @@ use crate::limits::{PARTITIONS_MAX, TOPIC_PARTITIONS_MAX};
 use crate::state::catalog::durability_of;
 use crate::types::{Durability, OffsetAndMetadata, TopicPartition};
 
+fn instances(log: &Log, topic: &str) -> Vec<Instance> {
+    log.state.topic(topic).map(|topic| topic.instances(0).collect()).unwrap_or_default()
+}
+
 fn refused(result: Result<()>) -> ErrorKind {
     result.expect_err("refused").kind()
 }
@@ -16,10 +20,10 @@ fn a_topic_is_found_by_name_id_and_partition() {
     log.create("a", 2);
     let first = log.create("b", 3);
     let topic = log.state.topic("b").expect("created");
-    assert_eq!((&*topic.name, topic.id, topic.instances.as_slice()), ("b", id("b"), &[2, 3, 4][..]));
+    assert_eq!((&*topic.name, topic.id, instances(&log, "b")), ("b", id("b"), vec![2, 3, 4]));
     assert_eq!(topic.durability(), Some(Durability::Os));
-    assert_eq!(log.state.topic_by_id(id("b")), Some(topic));
-    assert_eq!(log.state.partition_of(first + 1), Some((topic, 1)));
+    assert_eq!(log.state.topic_by_id(id("b")), Some(&**topic));
+    assert_eq!(log.state.partition_of(first + 1), Some((&**topic, 1)));
     assert_eq!((log.state.start(first), log.state.end(first), log.state.end(5)), (Some(0), Some(0), None));
     assert_eq!(log.state.topics().map(|topic| &*topic.name).collect::<Vec<_>>(), ["a", "b"]);
     assert_eq!((log.state.live_partitions(), log.state.next_instance()), (5, 5));
@@ -65,7 +69,8 @@ fn a_full_log_takes_no_partition_until_a_topic_goes() {
     let before = digest(&log.state).len();
     log.create("x", 1);
     assert!(log.state.topic("x").is_none(), "a frame past the limits is not followed");
-    log.apply(&Payload::TopicDeleted(TopicDeleted { topic: id("t3").0 }));
+    log.delete("t3");
+    log.state.sweep(usize::MAX);
     assert!(log.state.check_create_topic("x", &TopicOptions::new()).is_ok());
     let first = log.create("x", 1);
     assert_eq!(log.state.partition_of(first).map(|(topic, number)| (&*topic.name, number)), Some(("x", 0)));
@@ -82,7 +87,7 @@ fn added_partitions_behind_a_lost_frame_are_left_out_rather_than_misnumbered() {
     let mut log = Log::new();
     log.create("a", 2);
     log.apply(&Payload::PartitionsAdded(added("a", 4, 10, 2)));
-    assert_eq!(log.state.topic("a").map(|topic| topic.instances.len()), Some(2));
+    assert_eq!(log.state.topic("a").map(|topic| topic.partitions), Some(2));
     assert_eq!(log.state.next_instance(), 12, "their instances are never given out again");
     assert_eq!(log.state.end(10), None);
 }
@@ -95,7 +100,7 @@ fn added_partitions_follow_the_ones_that_are_there() {
     let added = added("a", 2, log.state.next_instance(), 2);
     log.apply(&Payload::PartitionsAdded(added));
     let log = log.reloaded();
-    assert_eq!(log.state.topic("a").map(|topic| topic.instances.clone()), Some(vec![0, 1, 3, 4]));
+    assert_eq!(instances(&log, "a"), [0, 1, 3, 4]);
     assert_eq!(log.state.partition_of(4).map(|(topic, number)| (topic.id, number)), Some((id("a"), 3)));
 }
 
@@ -109,8 +114,9 @@ fn a_deleted_topic_takes_its_partitions_producers_and_offsets_along() {
     for instance in [0, 1, kept] {
         log.append(instance, batch(7, 0, 0, 1)).expect("accepted");
     }
-    log.apply(&Payload::TopicDeleted(TopicDeleted { topic: id("t").0 }));
+    log.delete("t");
     assert_eq!((log.state.end(0), log.state.topic("t"), log.state.live_partitions()), (None, None, 1));
+    assert!(log.state.sweep(usize::MAX));
     assert_eq!(log.state.sequences.table.count(), 1);
     assert_eq!(log.state.groups().collect::<Vec<_>>(), ["g"], "a group without offsets is gone");
     assert_eq!(log.state.group_offsets("g").count(), 1);
@@ -125,7 +131,7 @@ fn a_topic_created_again_inherits_no_offsets() {
     let mut log = Log::new();
     log.create("t", 1);
     log.commit("g", "t", 0, 5, "");
-    log.apply(&Payload::TopicDeleted(TopicDeleted { topic: id("t").0 }));
+    log.delete("t");
     let again = TopicCreated { topic: [9; 16], ..created("t", log.state.next_instance(), 1) };
     log.apply(&Payload::TopicCreated(again));
     assert_eq!(log.state.committed("g", TopicId([9; 16]), 0), None);

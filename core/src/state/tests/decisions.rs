@@ -191,6 +191,7 @@ fn a_raw_batch_may_carry_the_id_of_a_name_at_its_newest_epoch_only() {
     assert_eq!(log.append(0, batch(8, 1, 0, 1)).ok(), Some(Verdict::Accept));
     log.open("loader", 9, 8, 0);
     assert_eq!(kind(log.append(0, batch(8, 1, 1, 1))), ErrorKind::StaleEpoch, "the id was given up");
+    assert!(log.state.sweep(usize::MAX));
     assert!(log.reloaded().state.sequences.get(8, 0).is_none(), "and its batches are forgotten");
 }
 
@@ -365,6 +366,7 @@ fn an_expired_producer_is_unknown_everywhere() {
     log.append(0, batch(7, 0, 0, 1)).expect("accepted");
     log.append(1, batch(7, 0, 0, 1)).expect("accepted");
     log.apply(&Payload::ProducerExpired(ProducerDeleted { producer_id: 7 }));
+    assert!(log.state.sweep(usize::MAX));
     assert_eq!(log.state.sequences.table.count(), 0);
     for (instance, sequence) in [(0, 1), (0, 0), (1, 1)] {
         assert_eq!(kind(log.append(instance, batch(7, 0, sequence, 1))), ErrorKind::UnknownProducer);

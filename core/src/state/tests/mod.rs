@@ -3,12 +3,13 @@
 mod active;
 mod catalog;
 mod decisions;
+mod leftovers;
 mod producers;
 mod random;
 mod snapshots;
 
 use super::*;
-use crate::format::control::{OffsetEntry, TopicCreated};
+use crate::format::control::{OffsetEntry, TopicCreated, TopicDeleted};
 use crate::format::topic_config::TopicConfig;
 use crate::format::transaction::{Decision, PART, Part, TRANSACTION_HEAD};
 
@@ -43,6 +44,10 @@ impl Log {
         let first_instance = self.state.next_instance();
         self.apply(&Payload::TopicCreated(created(name, first_instance, partitions)));
         first_instance
+    }
+
+    fn delete(&mut self, name: &str) {
+        self.apply(&Payload::TopicDeleted(TopicDeleted { topic: id(name).0 }));
     }
 
     fn open(&mut self, name: &str, producer_id: i64, previous_id: i64, epoch: i16) -> Lsn {

@@ -80,7 +80,7 @@ impl Step {
 /// Mostly one of the first partitions that are there.
 fn some_instance(dice: &mut Dice, state: &State) -> Instance {
     let nth = dice.below(40) as usize;
-    let live = state.catalog.partitions.iter().map(|(instance, _)| instance).nth(nth);
+    let live = state.topics().flat_map(|topic| topic.instances(0).take(40)).nth(nth);
     live.filter(|_| !dice.one_in(5)).unwrap_or(dice.u32(60))
 }
 
@@ -207,46 +207,54 @@ fn random_step(dice: &mut Dice, state: &State) -> Step {
 }
 
 /// Asks everything there is to ask: no answer may panic.
-fn ask_all(state: &State, dice: &mut Dice) {
+fn ask_all(state: &State, dice: &mut Dice) -> String {
     let (batch, instance, name) =
         (random_batch(dice, state), some_instance(dice, state), NAMES[dice.below(9) as usize]);
-    {
-        _ = state.check_batch(instance, &batch);
-    };
-    {
-        _ = state.check_place(instance, batch.last_offset_delta);
-    };
-    {
-        _ = state.check_producer(batch.producer_id, batch.epoch);
-    };
-    {
-        _ = state.check_create_topic(name, &TopicOptions::new().partitions(dice.u32(9)));
-    };
-    {
-        _ = state.check_add_partitions(name, dice.u32(9));
-    };
-    ask_of_transactions(state, dice);
+    let mut said = String::new();
+    let mut say = |answer: &dyn std::fmt::Debug| said.push_str(&format!("{answer:?}\n"));
+    say(&state.check_batch(instance, &batch));
+    say(&state.check_place(instance, batch.last_offset_delta));
+    say(&state.check_producer(batch.producer_id, batch.epoch));
+    say(&state.check_create_topic(name, &TopicOptions::new().partitions(dice.u32(9))));
+    say(&state.check_add_partitions(name, dice.u32(9)));
     let (id, _, epoch) = next_producer(state, name);
     assert!(id >= 0 && epoch <= crate::limits::PRODUCER_EPOCH_MAX);
     assert_eq!(state.partition_of(instance).is_some(), state.end(instance).is_some());
+    let named = state.partition_of(instance).map(|(topic, number)| (&topic.name, number));
+    say(&(state.start(instance), state.end(instance), named, state.live_partitions()));
     for group in state.groups() {
         assert!(state.group_offsets(group).all(|c| state.committed(group, c.topic, c.partition) == Some(c)));
+        say(&(group, state.group_offsets(group).collect::<Vec<_>>()));
     }
-    {
-        _ = state.raw_producers(IdleFrom::at(dice.u32(200)), 10, |_, _| ());
-    };
+    let (topic, partition) = (self::id(NAMES[dice.below(7) as usize]), dice.below(6));
+    say(&(state.committed(name, topic, partition), state.is_pending(name, topic, partition)));
+    let mut raw = Vec::new();
+    say(&state.raw_producers(dice.u32(200), 10, |id, _| raw.push(id)));
+    say(&raw);
+    let (mut active, mut next) = (Vec::new(), Some(ActiveFrom::Batches(0)));
+    while let Some(from) = next {
+        next = state.active_in(instance, from, 100, |producer| active.push(producer));
+    }
+    say(&active);
+    said + &ask_of_transactions(state, dice)
 }
 
-fn ask_of_transactions(state: &State, dice: &mut Dice) {
+fn ask_of_transactions(state: &State, dice: &mut Dice) -> String {
     let identity = Identity { producer_id: some_id(dice, state, false), epoch: dice.i16(4) };
     let (number, instance) = (dice.number(400), some_instance(dice, state));
     let name = NAMES[dice.below(4) as usize];
-    drop((state.check_opening(name, Some(identity)), state.check_end(identity, dice.one_in(2)).is_ok()));
-    drop((state.check_send_offsets(identity, 3, 100), state.find_decision(number, 0, 10)));
-    drop(state.check_stream((identity.producer_id, identity.epoch), number, dice.one_in(2), instance));
+    let mut said = String::new();
+    let mut say = |answer: &dyn std::fmt::Debug| said.push_str(&format!("{answer:?}\n"));
+    say(&(state.check_opening(name, Some(identity)), state.check_end(identity, dice.one_in(2))));
+    say(&(state.check_send_offsets(identity, 3, 100), state.find_decision(number, 0, 10)));
+    say(&state.check_stream((identity.producer_id, identity.epoch), number, dice.one_in(2), instance));
+    say(&state.transactions.weight());
     let mut next = 0;
     while let Some(open) = state.open_from(next) {
         let spans = state.open_spans(open.number);
+        let mut pending = state.open_pending(open.number);
+        pending.sort_unstable();
+        say(&(open, &spans, pending));
         assert!(spans.iter().all(|span| span.first < span.end && state.name_of(span.instance).is_some()));
         for span in spans {
             let undecided: Vec<_> = state.undecided_in(span.instance).collect();
@@ -258,28 +266,45 @@ fn ask_of_transactions(state: &State, dice: &mut Dice) {
         };
     }
     assert_eq!(state.has_undecided(), state.open_from(0).is_some());
+    said
 }
 
+/// One that is swept now and then, a little at a time; one that is swept after each frame; and some that were loaded
+/// from what the first one wrote.
 fn run(seed: u64) {
     let mut dice = Dice(seed);
-    let mut state = State::default();
+    let (mut state, mut swept) = (State::default(), State::default());
     let mut followers: Vec<State> = Vec::new();
     let mut kept: Vec<(Snapshot, Vec<Vec<u8>>)> = Vec::new();
     for lsn in 1..=600 {
         let step = random_step(&mut dice, &state);
         step.apply(&mut state, lsn);
+        step.apply(&mut swept, lsn);
+        assert!(swept.sweep(usize::MAX));
         followers.iter_mut().for_each(|follower| step.apply(follower, lsn));
         if dice.one_in(4) {
-            ask_all(&state, &mut dice);
+            let asked = dice.0;
+            let said = ask_all(&state, &mut dice);
+            let other = ask_all(&swept, &mut Dice(asked));
+            let differing = said.lines().zip(other.lines()).find(|(one, other)| one != other);
+            assert_eq!((differing, said.len()), (None, other.len()), "what is gone is to be seen");
+        }
+        if dice.one_in(6) {
+            state.sweep(dice.below(8) as usize);
+            followers.iter_mut().for_each(|follower| _ = follower.sweep(dice.below(8) as usize));
         }
         if dice.one_in(60) {
+            state.sweep(usize::MAX);
             let snapshot = state.snapshot();
+            assert_eq!(digest(&swept), parts(&snapshot), "what was swept when is to be seen");
             followers.push(reload(&state));
             kept.push((state.snapshot(), parts(&snapshot)));
         }
     }
+    state.sweep(usize::MAX);
     let end = digest(&state);
-    for follower in &followers {
+    for follower in &mut followers {
+        follower.sweep(usize::MAX);
         assert_eq!(digest(follower), end, "a loaded state went another way");
     }
     for (snapshot, before) in &kept {
