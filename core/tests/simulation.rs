@@ -13,10 +13,10 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
-/// Branches of recovery that a run of all seeds must have taken.
-const BRANCHES: [&str; 10] = [
+/// Branches of recovery that a run of all seeds must have taken. Chance rarely tears a part of a transaction: the crash
+/// states do so by the hundred, and ask for it.
+const BRANCHES: [&str; 9] = [
     "torn_frame",
-    "torn_transaction_part",
     "zeros_inside_durable",
     "corruption_above_checkpoint",
     "corruption_below_checkpoint",
