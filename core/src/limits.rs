@@ -51,7 +51,7 @@ pub const SEGMENT_OPTION_MAX: u64 = 512 << 20;
 pub const SEGMENT_MIN: u64 = 64 << 10;
 /// Segment size unless the options say otherwise.
 pub const SEGMENT_DEFAULT: u64 = 64 << 20;
-/// Size of a log's first segment; each next one doubles up to the option.
+/// Size of a log's first segment; each next one is four times as large, up to the option.
 pub const SEGMENT_FIRST: u64 = 256 << 10;
 /// Most bytes of a segment that are kept back for decisions while there is no next one; a quarter of a small one.
 pub const RESERVE_MAX: u64 = 1 << 20;

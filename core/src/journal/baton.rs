@@ -1,5 +1,5 @@
-//! A baton: held by one thread at a time, never waited for inside. Who does not get it parks on the journal's
-//! progress and looks again. It carries what its holders hand on to each other.
+//! A baton: held by one thread at a time, never waited for inside. Who does not get it parks on an event of the
+//! journal's, which happens once it is free, and looks again. It carries what its holders hand on to each other.
 
 use crate::io::sync::{Mutex, MutexGuard};
 

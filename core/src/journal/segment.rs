@@ -12,7 +12,7 @@ use crate::io::{File, Machine};
 /// those costs twice as much.
 pub const ZERO_PIECE: u64 = 64 << 10;
 /// So much of the zeros ahead is kept at a close: what is written from then on needs no change of the file's extents.
-const LAST_WORDS: u64 = 64 << 10;
+const ZEROS_KEPT: u64 = 64 << 10;
 static ZEROS: [u8; ZERO_PIECE as usize] = [0; ZERO_PIECE as usize];
 
 /// A segment that this life writes.
@@ -117,7 +117,7 @@ impl Segment {
     /// forgotten too, which the system takes for data. Nobody may write meanwhile.
     pub fn forget_zeros(&self, end: u64) -> io::Result<()> {
         self.end_zeros();
-        let from = (end + LAST_WORDS).next_multiple_of(4096);
+        let from = (end + ZEROS_KEPT).next_multiple_of(4096);
         if from >= self.header.size || self.file.data_from(from) >= self.header.size {
             return Ok(());
         }
