@@ -48,6 +48,23 @@ fn begin(seed: u64) -> (World, Engine) {
 }
 
 #[test]
+fn what_earlier_lives_wrote_is_no_load_an_open_log_that_nobody_writes_to_is_left_alone() {
+    let (world, engine) = begin(7);
+    for _ in 0..20 {
+        send(&engine, &[7; 1000]);
+    }
+    engine.close().unwrap();
+    let engine = open(&world);
+    world.record();
+    for _ in 0..5 {
+        engine.drive().unwrap();
+        world.advance(5_000_000);
+    }
+    assert_eq!(world.log().calls(), 0, "no zeros are written ahead of frames that nobody sends");
+    engine.close().unwrap();
+}
+
+#[test]
 fn a_fence_that_failed_raises_the_epoch_at_most_once() {
     for reached in 0..8 {
         let (world, engine) = begin(reached);

@@ -58,15 +58,7 @@ impl<F: Fold> Journal<F> {
     /// The journal's last words on a clean close: a checkpoint if anything happened, a mark, no spare. Returns the
     /// segment that the next life may go on in, sealed for now.
     pub fn finish(&self) -> Result<u64> {
-        // Before the last flush, which takes the change of the file's extents along: the next open's first flush would
-        // have to wait for it. Without it the next open takes longer.
-        if let Some(_baton) = self.write.take() {
-            let (segment, placed) = {
-                let core = self.core.lock();
-                (core.segment.clone(), core.position)
-            };
-            let _ = segment.forget_zeros(placed);
-        }
+        self.forget_zeros();
         if self.core.lock().since_checkpoint > 0 {
             match self.checkpoint() {
                 // On a full disk the next open folds instead. Parts that found room are flushed all the same: behind a
@@ -104,6 +96,19 @@ impl<F: Fold> Journal<F> {
         let _ = segment.forget_zeros(written);
         self.segments.seal(end.segment, last, end.position);
         Ok(end.segment)
+    }
+
+    /// Before the last flush, if there is one, which takes the change of the file's extents along: else the first flush
+    /// of the next life has to. Without all of it the next open takes longer.
+    fn forget_zeros(&self) {
+        let Some(baton) = self.write.take() else { return };
+        let (segment, placed) = {
+            let core = self.core.lock();
+            (core.segment.clone(), core.position)
+        };
+        let _ = segment.forget_zeros(placed);
+        drop(baton);
+        self.progress.happen();
     }
 
     /// After this nothing is written, flushed or made. The directory's lock may go only then. Answers the last LSN and

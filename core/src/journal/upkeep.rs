@@ -39,7 +39,8 @@ pub struct Upkeep {
     last_written: Lsn,
     /// Bytes of zeros to keep ready; follows the load.
     ahead: u64,
-    last_bytes: u64,
+    /// Bytes written when it last looked; none before the first look, since what earlier lives wrote is no load.
+    last_bytes: Option<u64>,
     /// Only for a planted bug: the label of the checkpoint before.
     stale: Option<(Lsn, Place)>,
 }
@@ -52,7 +53,7 @@ impl Upkeep {
             quiet_since: now,
             last_written: 0,
             ahead: 0,
-            last_bytes: 0,
+            last_bytes: None,
             stale: None,
         }
     }
@@ -189,8 +190,7 @@ impl<F: Fold> Journal<F> {
         let (distance, moved) = {
             let mut upkeep = self.upkeep.lock();
             let written = segment.header.number * segment.header.size + position;
-            let moved = written.saturating_sub(upkeep.last_bytes).min(ZEROS_MAX);
-            upkeep.last_bytes = written;
+            let moved = written.saturating_sub(upkeep.last_bytes.replace(written).unwrap_or(written)).min(ZEROS_MAX);
             // An idle log writes no zeros; a busy one has several rounds' bytes ready.
             upkeep.ahead = if moved == 0 { 0 } else { (4 * moved).max(upkeep.ahead / 2).clamp(ZEROS_MIN, ZEROS_MAX) };
             (upkeep.ahead, moved)
