@@ -5,9 +5,6 @@ use crate::error::Result;
 use crate::io::bugs::{Bug, planted};
 use crate::types::{Durability, Lsn};
 
-/// So often who waits for a write lets others have the processor before it sleeps: the writer may have lost it.
-const TURNS: u32 = 4;
-
 impl<F: Fold> Journal<F> {
     /// Whether a frame has met its level; an error if it never will.
     #[inline]
@@ -64,7 +61,7 @@ impl<F: Fold> Journal<F> {
             }
             // Somebody else is writing, which takes a moment. If this frame is not in that group he is about to come
             // back with his next and will take it along: to lead at once would have two threads write in turns.
-            if self.look_out(seen) {
+            if self.machine.park.spin(&mut || self.progress.seen() != seen) {
                 if !waited && self.written_lsn() < lsn {
                     waited = true;
                     let seen = self.progress.seen();
@@ -93,12 +90,5 @@ impl<F: Fold> Journal<F> {
                 return Ok(false);
             }
         }
-    }
-
-    /// Looks for a moment whether a write ends: going to sleep takes longer, and waking who sleeps holds up the writer.
-    fn look_out(&self, seen: u64) -> bool {
-        let park = &self.machine.park;
-        let mut moved = || self.progress.seen() != seen;
-        park.spin(&mut moved) || (0..TURNS).any(|_| park.give_way() && moved())
     }
 }
