@@ -61,17 +61,18 @@ function linesOf(bytes) {
 async function work(engine, delivery) {
   const consumer = engine.consumer({ topics: ["transactions"], group: "bank", maxRecords: ROWS, offsets: "number" });
   const input = Array.from({ length: PARTITIONS }, (_, partition) => ({ topic: "transactions", partition }));
-  const sum = (of) => input.reduce((total, partition) => total + of.call(consumer, partition), 0);
+  const sum = async (of) => (await Promise.all(input.map(of))).reduce((total, one) => total + one, 0);
   // Offsets have no holes, so the positions count the lines.
-  const [done, lag] = [() => sum(consumer.position), () => sum(consumer.lag)];
-  say("ready", done());
+  const done = () => sum((partition) => consumer.position(partition));
+  const lag = () => sum((partition) => consumer.lag(partition));
+  say("ready", await done());
 
   const deliver = { "exactly-once": exactlyOnce, "at-least-once": atLeastOnce, "at-most-once": atMostOnce }[delivery];
   const group = await deliver(engine, consumer);
-  while (lag() > 0) {
+  while ((await lag()) > 0) {
     const { first, second } = group();
     const records = await consumer.poll({ timeoutMs: 1000 });
-    const n = done();
+    const n = await done();
     say("begin", n);
     await first(records);
     await half(n);
