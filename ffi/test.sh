@@ -62,13 +62,16 @@ compile() {
     "$@" $flags -Iffi/tests ffi/tests/fuzz_calls.c ffi/tests/calls.c -o "$out/$name/fuzz_calls" $link
 }
 
-# run <name> <tests>: behind $runner, if that is set.
+# run <name> <tests>: behind $runner, if that is set. A program takes seconds: one that is still at work after
+# $patience of them hangs, and is named rather than waited for.
 run() {
     name=$1
     shift
     for test in "$@"; do
-        $runner "$out/$name/$test" >"$out/$name/$test.log" 2>&1 || {
-            say "$name $test failed:"
+        timeout -s ABRT "$patience" $runner "$out/$name/$test" >"$out/$name/$test.log" 2>&1 || {
+            code=$?
+            [ $code = 124 ] && say "$name $test is still at work after $patience seconds"
+            say "$name $test failed with $code:"
             tail -40 "$out/$name/$test.log"
             exit 1
         }
@@ -139,8 +142,9 @@ check_library
 check_install
 
 runner=
+patience=900
 export CALLS=100000 INPUTS=200
-if [ "$mode" = long ]; then export CALLS=2000000 INPUTS=2000 FORKS=1000; fi
+if [ "$mode" = long ]; then export CALLS=2000000 INPUTS=2000 FORKS=1000; patience=36000; fi
 compile gcc gcc -O2
 run gcc $tests random_calls fuzz_calls
 compile clang clang -O1
