@@ -38,6 +38,7 @@ fn write(text: &mut String, run: &Run, tables: &[Table]) -> std::fmt::Result {
     machine(text, run)?;
     summary(text, tables)?;
     behind(text, tables)?;
+    missed(text, tables)?;
     for table in tables {
         rows(text, table, run)?;
     }
@@ -150,7 +151,7 @@ fn rows(text: &mut String, table: &Table, run: &Run) -> std::fmt::Result {
                 let processor = row.median("processor").map(|(micros, ..)| format!(" {} |", processor(micros)));
                 let processor = processor.unwrap_or(blank.to_owned());
                 let against = ours.filter(|_| name != OURS).map_or(String::new(), |ours| compared(unit, ours, figure));
-                let aim = aim(table.workload, row, ours, figure);
+                let aim = aim(table, row, figure);
                 writeln!(text, "| {name} | {figure_text} | {spread} |{processor} {against} | {aim} | {note} |")?;
             }
             _ => {}
@@ -195,18 +196,29 @@ fn notes(row: &Row, workload: Workload) -> String {
 }
 
 /// The aim of a row, and whether it was reached.
-fn aim(workload: Workload, row: &Row, ours: Option<f64>, figure: f64) -> String {
+fn aim(table: &Table, row: &Row, figure: f64) -> String {
     let reached = |part: f64| match part {
         part if part >= 1.0 => "reached".to_owned(),
         part => format!("**missed by {:.0} %**", (1.0 - part) * 100.0),
     };
-    if row.engine.name == OURS {
-        let Some(most) = aims::most(workload) else { return String::new() };
-        return format!("≤ {}: {}", amount(workload.unit(), most), reached(most / figure));
+    let Some((aim, part)) = table.part(row) else { return String::new() };
+    // An engine may be closer to what the machine can do than the aim has it.
+    let limit = median(table.row(LIMIT)).map(|limit| limit / figure);
+    let limit = limit.filter(|limit| table.factor(row).is_some_and(|factor| factor > *limit));
+    let beyond = limit.map(|limit| format!(", out of reach here: the bare pwrite is {limit:.1} ×")).unwrap_or_default();
+    format!("{aim}: {}{beyond}", reached(part))
+}
+
+/// Where an aim is missed, where the time goes.
+fn missed(text: &mut String, tables: &[Table]) -> std::fmt::Result {
+    writeln!(text, "Where an aim is missed, what takes the time:\n")?;
+    for table in tables {
+        let missed = table.rows.iter().filter_map(|row| table.part(row)).any(|(_, part)| part < 1.0);
+        if let Some(gap) = aims::gap(table.workload).filter(|_| missed) {
+            writeln!(text, "- {}: {gap}.", table.workload.title())?;
+        }
     }
-    let factor = aims::factors(workload).iter().find(|(name, _)| *name == row.engine.name);
-    let Some(((_, factor), ours)) = factor.zip(ours) else { return String::new() };
-    format!("≥ {factor} ×: {}", reached(ours / figure / factor))
+    writeln!(text)
 }
 
 fn size(workload: Workload, sizes: &Sizes) -> String {
@@ -320,6 +332,25 @@ impl Table {
     /// Rows of the other engines; what the machine can do is none.
     pub fn others(&self) -> impl Iterator<Item = &Row> {
         self.rows.iter().filter(|row| row.engine.name != OURS && !row.engine.package.is_empty())
+    }
+
+    /// How many times an engine's rate is aimed at.
+    fn factor(&self, row: &Row) -> Option<f64> {
+        aims::factors(self.workload).iter().find(|(name, _)| *name == row.engine.name).map(|(_, factor)| *factor)
+    }
+
+    /// The aim of a row, and which part of it was reached.
+    fn part(&self, row: &Row) -> Option<(String, f64)> {
+        let figure = median(Some(row))?;
+        if row.engine.name != OURS {
+            let factor = self.factor(row)?;
+            return Some((format!("≥ {factor} ×"), median(self.row(OURS))? / figure / factor));
+        }
+        if let Some(most) = aims::most(self.workload) {
+            return Some((format!("≤ {}", amount(self.workload.unit(), most)), most / figure));
+        }
+        let (alone, ..) = row.median("alone")?;
+        Some((format!("≥ {} × one thread", aims::EIGHT), figure / alone / aims::EIGHT))
     }
 
     /// The best of the others.
