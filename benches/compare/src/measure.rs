@@ -224,7 +224,7 @@ fn memory(engine: &Engine, dir: &Path, values: &Values, records: u64) -> Result<
                 std::thread::sleep(Duration::from_millis(20));
             }
         });
-        let measured = (|| -> Result<()> { fill_watched(engine, dir, values, records, before, &mut figures) })();
+        let measured = fill_watched(engine, dir, values, records, before, &mut figures);
         done.store(true, Ordering::Relaxed);
         measured
     })?;
