@@ -35,8 +35,11 @@ demo: tools
 
 test: test-core test-instructions test-c test-python test-node test-relay
 
+# As `lint` builds it, so that neither builds it again.
+CORE = --package oncelog --package oncelog-benches --features oncelog/sim,oncelog/tracing
+
 test-core: tools
-	cargo test --package oncelog --package oncelog-benches --features oncelog/sim,oncelog/tracing
+	cargo test $(CORE)
 	cargo test --package oncelog --features models --test models
 
 # Instructions per record, against what is known; benches/instructions.sh renew takes the new figures.
@@ -91,7 +94,7 @@ lint: tools
 	cargo clippy --package oncelog --no-default-features -- -D warnings
 	@$(WINDOWS)
 	RUSTDOCFLAGS="-D warnings" cargo doc --package oncelog --all-features --no-deps
-	cargo test --quiet --package oncelog --features sim --test tidy
+	cargo test --quiet $(CORE) --test tidy
 
 soak: tools
 	SEEDS=$(SEEDS) cargo test --release --package oncelog --features sim --test simulation -- two_thousand_seeds --nocapture
