@@ -129,6 +129,48 @@ fn a_reader_never_finds_half_of_what_is_committed_to_its_partition() {
 }
 
 #[test]
+fn a_read_of_old_segments_beside_the_close_answers_what_is_there_or_closed() {
+    for (round, mappings) in [true, false].into_iter().cycle().take(20).enumerate() {
+        let dir = tempfile::tempdir().unwrap();
+        let engine = Engine::options().segment_bytes(64 << 10).mappings(mappings).open(dir.path()).unwrap();
+        engine.create_topic("a", TopicOptions::new()).unwrap();
+        let producer = engine.producer(ProducerOptions::new().linger(Duration::ZERO)).unwrap();
+        (0..400).for_each(|_| producer.send("a", Record::new(&[7; 1_000])).unwrap().detach());
+        producer.flush().unwrap();
+        let (partition, read) = (engine.partition("a", 0).unwrap(), AtomicU64::new(0));
+        let read_on = |from: u64| {
+            for step in 0u64.. {
+                let at = (from + step * 97) % 400;
+                let records = match partition.read(at, oncelog::ReadOptions::new().max_bytes(1)) {
+                    Ok(records) => records,
+                    Err(error) => return error,
+                };
+                assert!(records.iter().all(|record| record.unwrap().value() == Some(&[7; 1_000][..])));
+                assert!(records.count() > 0, "offset {at}");
+                read.fetch_add(1, Ordering::SeqCst);
+            }
+            unreachable!("only an error ends it")
+        };
+        std::thread::scope(|scope| {
+            let readers: Vec<_> = (0..4)
+                .map(|from| {
+                    let read_on = &read_on;
+                    scope.spawn(move || read_on(from * 100))
+                })
+                .collect();
+            while read.load(Ordering::SeqCst) < 10 + 20 * round as u64 {
+                std::thread::yield_now();
+            }
+            engine.close().unwrap();
+            for reader in readers {
+                let error = reader.join().unwrap();
+                assert_eq!(error.kind(), ErrorKind::Closed, "round {round}: {error}");
+            }
+        });
+    }
+}
+
+#[test]
 fn a_callback_that_is_given_after_the_close_runs_at_once() {
     let dir = tempfile::tempdir().unwrap();
     let engine = Engine::open(dir.path()).unwrap();

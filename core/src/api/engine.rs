@@ -475,8 +475,9 @@ impl Engine {
         self.open.inner.digest()
     }
 
-    /// Closes the log for all handles: what was sent is flushed, a checkpoint is written, the lock is given back. Every
-    /// later call answers `Closed`; a second close does nothing.
+    /// Closes the log for all handles: what was sent is flushed, a checkpoint is written, the files are closed, the
+    /// lock is given back. Records that were read stay valid, and keep what they lie in mapped. Every later call
+    /// answers `Closed`; a second close does nothing.
     ///
     /// # Errors
     /// What a write or flush answers. The log is closed in any case, and what was acknowledged is kept.

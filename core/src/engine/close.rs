@@ -76,6 +76,7 @@ impl Inner {
         // Whoever still waits is answered: with the flush behind them, or with the failure.
         self.journal.tend_callbacks();
         self.attend();
+        self.journal.let_go();
         self.teller.tell(&Event::Closed { incarnation: self.incarnation });
         drop(self.lock.lock().take());
         result

@@ -6,11 +6,14 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::native::{self, Directory};
+use super::sync::RwLock;
 use super::{DirectoryLock, File, Mapping, Storage, check_name, lock};
+use crate::error::{Error, ErrorKind};
 
 /// Storage in one directory of the file system.
 pub struct Disk {
-    directory: Directory,
+    /// None once it was let go.
+    directory: RwLock<Option<Arc<Directory>>>,
     read_only: bool,
     mappings: bool,
 }
@@ -19,11 +22,16 @@ impl Disk {
     /// Opens a directory that exists. With `read_only` nothing in it is ever changed; without `mappings`
     /// `File::map` always answers None.
     pub fn open(path: &Path, read_only: bool, mappings: bool) -> io::Result<Disk> {
-        Ok(Disk { directory: Directory::open(path, read_only)?, read_only, mappings })
+        let directory = RwLock::new(Some(Arc::new(Directory::open(path, read_only)?)));
+        Ok(Disk { directory, read_only, mappings })
     }
 
     fn check_writable(&self) -> io::Result<()> {
         if self.read_only { Err(read_only()) } else { Ok(()) }
+    }
+
+    fn directory(&self) -> io::Result<Arc<Directory>> {
+        self.directory.read().clone().ok_or_else(|| io::Error::other("the log is closed; open it again"))
     }
 
     fn file(&self, file: fs::File) -> Arc<dyn File> {
@@ -35,12 +43,13 @@ impl Storage for Disk {
     fn create(&self, name: &str, size: u64) -> io::Result<Arc<dyn File>> {
         self.check_writable()?;
         check_name(name)?;
-        let file = self.directory.open_file(name, Access::New)?;
+        let directory = self.directory()?;
+        let file = directory.open_file(name, Access::New)?;
         if let Err(error) = native::allocate(&file, size) {
             // Not the name of an open file, which some systems keep until the file is closed.
             drop(file);
             // Without its space the file is of no use; a name that stays behind does no harm either.
-            let _ = self.directory.unlink(name);
+            let _ = directory.unlink(name);
             return Err(error);
         }
         Ok(self.file(file))
@@ -49,18 +58,19 @@ impl Storage for Disk {
     fn open(&self, name: &str) -> io::Result<Arc<dyn File>> {
         check_name(name)?;
         let access = if self.read_only { Access::Read } else { Access::Write };
-        Ok(self.file(self.directory.open_file(name, access)?))
+        Ok(self.file(self.directory()?.open_file(name, access)?))
     }
 
     fn remove(&self, name: &str) -> io::Result<()> {
         self.check_writable()?;
         check_name(name)?;
-        self.directory.unlink(name)
+        self.directory()?.unlink(name)
     }
 
     fn list(&self) -> io::Result<Vec<String>> {
-        let path = self.directory.path();
-        if !self.directory.is_in_place()? {
+        let directory = self.directory()?;
+        let path = directory.path();
+        if !directory.is_in_place()? {
             let text = format!("the directory was moved while the log was open, was={}", path.display());
             return Err(io::Error::new(io::ErrorKind::NotFound, text));
         }
@@ -78,11 +88,19 @@ impl Storage for Disk {
 
     fn sync_directory(&self) -> io::Result<()> {
         self.check_writable()?;
-        self.directory.sync()
+        self.directory()?.sync()
     }
 
     fn lock(&self, writer: bool) -> crate::error::Result<Box<dyn DirectoryLock>> {
-        lock::take(&self.directory, writer, self.read_only)
+        let directory = self.directory().map_err(|cause| {
+            Error::with_source(ErrorKind::Closed, "the log's directory was let go; open the log again", cause)
+        })?;
+        lock::take(&directory, writer, self.read_only)
+    }
+
+    fn let_go(&self) {
+        let directory = self.directory.write().take();
+        drop(directory);
     }
 }
 
@@ -358,6 +376,22 @@ mod tests {
             assert_eq!(answer.err().unwrap().kind(), io::ErrorKind::ReadOnlyFilesystem);
         }
         assert_eq!(&file.map().unwrap().unwrap()[..], b"x");
+    }
+
+    #[test]
+    fn a_directory_that_was_let_go_opens_nothing_and_what_was_open_is_its_owner_s() {
+        let (_directory, disk) = disk(true);
+        let file = disk.create("a", 0).unwrap();
+        let lock = disk.lock(true).unwrap();
+        disk.let_go();
+        disk.let_go();
+        file.write_at(b"x", 0).unwrap();
+        drop(lock);
+        assert_eq!(disk.lock(true).err().unwrap().kind(), ErrorKind::Closed);
+        for answer in [disk.create("b", 0).map(drop), disk.open("a").map(drop), disk.remove("a"), disk.list().map(drop)]
+        {
+            assert!(answer.unwrap_err().to_string().contains("closed"));
+        }
     }
 
     #[test]

@@ -55,6 +55,9 @@ pub trait Storage: Send + Sync + 'static {
     /// Takes the directory's lock, for the one writer or as one of many readers, or says who holds it
     /// (`ErrorKind::Locked`). Held until dropped; gone with the process, and in a forked child.
     fn lock(&self, writer: bool) -> crate::error::Result<Box<dyn DirectoryLock>>;
+    /// Lets go of the directory: from here on every call but this one may fail. Files that are open, and the lock, are
+    /// their owners' to drop. What keeps nothing open of its own may do nothing.
+    fn let_go(&self) {}
 }
 
 /// Holding it is holding the directory.

@@ -146,6 +146,25 @@ impl<F: Fold> Journal<F> {
         result.map(|()| slipped_in)
     }
 
+    /// Lets go of what is open, but for what somebody is in the middle of reading, who has it for as long as that.
+    /// Behind `end`; the directory's lock goes only then.
+    pub fn let_go(&self) {
+        self.segments.let_go();
+        self.machine.storage.let_go();
+        let files = {
+            let mut core = self.core.lock();
+            let closed = core.segment.without_file();
+            // After a failure there are a next segment, and frames that nobody writes any more.
+            let last = (std::mem::take(&mut core.group), core.spare.take(), std::mem::take(&mut core.unsynced));
+            (std::mem::replace(&mut core.segment, closed), last)
+        };
+        if let (_, (_, Some(spare), _)) = &files {
+            spare.end_zeros();
+        }
+        drop(files);
+        drop(self.leftover.lock().take());
+    }
+
     /// Flushes up to `last` while the door is shut already: the batons still go round.
     fn reach_last(&self, last: Lsn) -> Result<()> {
         loop {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::format::files::{FORMAT_VERSION, FRAMES, RECORD, SECOND, SegmentHeader};
 use crate::format::frame::Seal;
 use crate::io::sync::{Condvar, Mutex};
-use crate::io::{File, Machine};
+use crate::io::{File, Machine, Mapping};
 
 /// Zeros are written in pieces of this size: larger ones make the page cache use large folios, and a small write into
 /// those costs twice as much.
@@ -103,6 +103,13 @@ impl Segment {
         result.map(|()| true)
     }
 
+    /// The same without its file, which is dropped with the last of those who have it.
+    pub fn without_file(&self) -> Arc<Segment> {
+        let (header, seal, file) = (self.header, self.seal, Arc::new(NoFile));
+        let ahead = Mutex::new(Ahead { ended: true, ..Ahead::default() });
+        Arc::new(Segment { header, seal, file, ahead, zeroed: Condvar::new() })
+    }
+
     /// No zeros are written after this returns.
     pub fn end_zeros(&self) {
         let mut ahead = self.ahead.lock();
@@ -122,5 +129,36 @@ impl Segment {
             return Ok(());
         }
         self.file.blank(from, self.header.size - from)
+    }
+}
+
+/// Stands where a file was that is let go.
+struct NoFile;
+
+fn closed<T>() -> io::Result<T> {
+    Err(io::Error::other("the log is closed; open it again"))
+}
+
+impl File for NoFile {
+    fn read_at(&self, _buffer: &mut [u8], _position: u64) -> io::Result<usize> {
+        closed()
+    }
+    fn write_at(&self, _bytes: &[u8], _position: u64) -> io::Result<()> {
+        closed()
+    }
+    fn sync(&self) -> io::Result<()> {
+        closed()
+    }
+    fn len(&self) -> io::Result<u64> {
+        closed()
+    }
+    fn punch(&self, _position: u64, _length: u64) -> io::Result<()> {
+        closed()
+    }
+    fn blank(&self, _position: u64, _length: u64) -> io::Result<()> {
+        closed()
+    }
+    fn map(&self) -> io::Result<Option<Mapping>> {
+        closed()
     }
 }

@@ -224,7 +224,13 @@ impl Segments {
 
     /// Opens a sealed segment, or finds it open. The caller reads `len` bytes of its mapping from `position`.
     fn shelved(&self, segment: u64, position: u64, len: usize) -> Result<OpenSegment> {
-        let found = self.shelf.lock().find(segment, position, len);
+        let found = {
+            let mut shelf = self.shelf.lock();
+            if shelf.is_closed() {
+                return Err(closed());
+            }
+            shelf.find(segment, position, len)
+        };
         if let Some((open, gone)) = found {
             self.set_aside(gone);
             return Ok(open);
@@ -234,7 +240,12 @@ impl Segments {
             .info(segment)
             .ok_or_else(|| Error::new(ErrorKind::Truncated, format!("the segment is gone; segment={segment}")))?;
         let name = SegmentHeader::name(segment, info.generation);
-        let file = self.machine.storage.open(&name).map_err(|e| read_error(segment, e))?;
+        let file = match self.machine.storage.open(&name) {
+            Ok(file) => file,
+            // The directory is let go behind the shelf.
+            Err(_) if self.shelf.lock().is_closed() => return Err(closed()),
+            Err(error) => return Err(read_error(segment, error)),
+        };
         let map = file.map().map_err(|e| read_error(segment, e))?.map(Arc::new);
         let open = (file, map);
         let gone = self.shelf.lock().put(segment, open.clone());
@@ -257,6 +268,15 @@ impl Segments {
     pub fn unmap(&self) {
         let gone = self.aside.lock().take();
         drop(gone);
+    }
+
+    /// Lets go of all that is open and opens nothing more: who reads right now keeps what it has, who comes later hears
+    /// that the log is closed. First the shelf: a segment that is written no more would be mapped from there.
+    pub(super) fn let_go(&self) {
+        let aside = self.aside.lock().close();
+        let shelved = self.shelf.lock().close();
+        let written = std::mem::take(&mut *self.writing.write());
+        drop((aside, shelved, written));
     }
 
     fn file(&self, segment: u64) -> Result<Arc<dyn File>> {
@@ -329,6 +349,10 @@ fn short(segment: u64, position: u64, len: usize) -> Error {
          segment={segment} position={position} bytes={len}"
     );
     Error::new(ErrorKind::Corrupt, message)
+}
+
+fn closed() -> Error {
+    Error::new(ErrorKind::Closed, "the engine was closed; open the log again")
 }
 
 /// A failed read: the call fails, the engine goes on.

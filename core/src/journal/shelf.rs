@@ -55,19 +55,28 @@ pub(super) type Gone = Option<OpenSegment>;
 
 /// What was let go and is not dropped yet.
 #[derive(Default)]
-pub(super) struct Aside(VecDeque<OpenSegment>);
+pub(super) struct Aside {
+    gone: VecDeque<OpenSegment>,
+    closed: bool,
+}
 
 impl Aside {
-    /// Puts one more aside. If nobody has come for those before, the oldest is the caller's to drop.
+    /// Puts one more aside. If nobody has come for those before, or will any more, one is the caller's to drop.
     pub fn put(&mut self, gone: OpenSegment) -> Gone {
-        self.0.push_back(gone);
-        if self.0.len() > 2 { self.0.pop_front() } else { None }
+        self.gone.push_back(gone);
+        if self.gone.len() > 2 || self.closed { self.gone.pop_front() } else { None }
     }
 
     /// Takes all but the newest: that one's last reader may be about to let go of it, and would have to unmap it.
     pub fn take(&mut self) -> VecDeque<OpenSegment> {
-        let newest = self.0.pop_back();
-        std::mem::replace(&mut self.0, newest.into_iter().collect())
+        let newest = self.gone.pop_back();
+        std::mem::replace(&mut self.gone, newest.into_iter().collect())
+    }
+
+    /// Takes all; from here on nothing stays aside.
+    pub fn close(&mut self) -> VecDeque<OpenSegment> {
+        self.closed = true;
+        std::mem::take(&mut self.gone)
     }
 }
 
@@ -78,6 +87,7 @@ pub(super) struct Shelf {
     tick: u64,
     /// Sum over all.
     touched: u64,
+    closed: bool,
 }
 
 impl Shelf {
@@ -93,13 +103,28 @@ impl Shelf {
     }
 
     /// Puts a segment there that was just opened, in the place of the one that was used longest ago if there are many.
+    /// Closed it keeps nothing.
     pub fn put(&mut self, segment: u64, open: OpenSegment) -> Gone {
+        if self.closed {
+            return Some(open);
+        }
         let full = self.shelved.len() >= OPEN && !self.shelved.contains_key(&segment);
         let gone = if full { self.most(|shelved| u64::MAX - shelved.used) } else { None };
         let new = Shelved { open, used: self.tick, touched: 0, stretch: (0, 0) };
         // Two may have opened it at the same time.
         let other = self.shelved.insert(segment, new).map(|other| self.off(other));
         gone.or(other)
+    }
+
+    /// Takes all off; from here on it stays empty.
+    pub fn close(&mut self) -> Vec<OpenSegment> {
+        self.closed = true;
+        self.touched = 0;
+        std::mem::take(&mut self.shelved).into_values().map(|shelved| shelved.open).collect()
+    }
+
+    pub fn is_closed(&self) -> bool {
+        self.closed
     }
 
     /// Takes the segment off with the most of something. One is enough: no read brings more than it is charged for.
@@ -200,7 +225,23 @@ mod tests {
         assert!(aside.put(open()).is_none());
         assert_eq!(aside.take().len(), 1);
         assert!(aside.put(open()).is_none() && aside.put(open()).is_some() && aside.put(open()).is_some());
-        assert_eq!((aside.take().len(), aside.0.len()), (1, 1));
+        assert_eq!((aside.take().len(), aside.gone.len()), (1, 1));
+    }
+
+    #[test]
+    fn a_shelf_that_was_closed_keeps_nothing_and_who_reads_keeps_what_it_reads() {
+        let (_directory, disk) = disk(MIB);
+        let (mut shelf, mut aside) = (Shelf::default(), Aside::default());
+        let (file, map) = read(&mut shelf, &disk, 1, 0, MIB);
+        let map = map.unwrap();
+        assert!(aside.put((file.clone(), None)).is_none());
+        drop((shelf.close(), aside.close()));
+        assert_eq!((Arc::strong_count(&file), Arc::strong_count(&map)), (1, 1), "only its reader keeps it");
+        let late = shelf.put(1, (file.clone(), Some(map.clone()))).and_then(|gone| aside.put(gone));
+        assert!(late.is_some() && shelf.find(1, 0, 1).is_none() && shelf.is_closed());
+        drop(late);
+        assert_eq!((Arc::strong_count(&file), Arc::strong_count(&map), shelf.touched), (1, 1, 0));
+        assert!(map.iter().all(|byte| *byte == 0));
     }
 
     #[test]

@@ -45,7 +45,7 @@ def throwaway(**options: Any) -> Iterator[Engine]:
     # Here, so that pytest loads the plugin for projects that never open a log.
     import oncelog
 
-    # Windows may keep a file until the last handle to its log is gone.
+    # Windows keeps the files of records that somebody still holds.
     kept = sys.platform == "win32"
     with tempfile.TemporaryDirectory(prefix="oncelog-", ignore_cleanup_errors=kept) as directory:
         engine = oncelog.open(directory, **{"durability": "os", **options})
