@@ -116,6 +116,22 @@ fn read_field<'a>(bytes: &'a [u8], at: &mut usize) -> std::result::Result<Option
     Ok(Some(field))
 }
 
+/// A field whose length takes one or two bytes.
+#[inline(always)]
+fn plain_field<'a>(record: &'a [u8], at: &mut usize) -> Option<Option<&'a [u8]>> {
+    let Some(len) = varint::read_short_size(record, at)? else { return Some(None) };
+    let field = record.get(*at..*at + len)?;
+    *at += len;
+    Some(Some(field))
+}
+
+// Records with headers are the rarer ones: kept out of line, so that the code for the others stays short.
+#[inline(never)]
+fn plain_headers(record: &[u8], mut at: usize) -> Option<HeaderBytes<'_>> {
+    let count = varint::read_i32(record, &mut at).ok()?;
+    check_headers(record, at, count).ok()
+}
+
 type RawHeader<'a> = (&'a [u8], Option<&'a [u8]>);
 
 fn read_header<'a>(bytes: &'a [u8], at: &mut usize) -> std::result::Result<RawHeader<'a>, Defect> {
@@ -140,13 +156,15 @@ fn check_headers(record: &[u8], mut at: usize, count: i32) -> std::result::Resul
 /// All records were read without an error if and only if the body is exactly what the header declares.
 #[derive(Clone, Debug)]
 pub struct RecordIter<'a> {
-    body: &'a [u8],
-    at: usize,
+    /// The records not yet read.
+    rest: &'a [u8],
     left: u32,
     base_offset: i64,
     base_timestamp: i64,
     last_delta: i32,
     max_delta: i32,
+    /// `plain` leaves records with a greater delta to `step_any`.
+    plain_delta: i32,
     /// The time of the append, where that counts for every record.
     append_time: Option<Timestamp>,
     /// What `new` found; told by the first step.
@@ -171,14 +189,17 @@ impl<'a> RecordIter<'a> {
     #[inline]
     pub fn unpacked(header: &BatchHeader, body: &'a [u8]) -> Self {
         let count = u32::try_from(header.count).unwrap_or(0);
+        // No timestamp that is this close leaves the range, so that `plain` need not look.
+        let near = i64::from(varint::SHORT_MAX);
+        let plain = (i64::MIN + near..=i64::MAX - near).contains(&header.base_timestamp);
         let mut records = Self {
-            body,
-            at: 0,
+            rest: body,
             left: count,
             base_offset: header.base_offset,
             base_timestamp: header.base_timestamp,
             last_delta: -1,
             max_delta: header.last_offset_delta,
+            plain_delta: if plain { header.last_offset_delta } else { -1 },
             append_time: header.is_log_append_time().then_some(header.max_timestamp),
             fault: None,
             count,
@@ -191,20 +212,88 @@ impl<'a> RecordIter<'a> {
         records
     }
 
+    /// No records.
+    pub(crate) fn empty() -> Self {
+        Self {
+            rest: &[],
+            left: 0,
+            base_offset: 0,
+            base_timestamp: 0,
+            last_delta: -1,
+            max_delta: -1,
+            plain_delta: -1,
+            append_time: None,
+            fault: None,
+            count: 0,
+        }
+    }
+
+    /// Leaves the records from offset `end` on to `next`: `plain` answers `None` there.
+    #[inline]
+    pub(crate) fn plain_until(mut self, end: Offset) -> Self {
+        let below = end.saturating_sub(self.base_offset.max(0).unsigned_abs());
+        let last = i32::try_from(below).map_or(i32::MAX, |below| below - 1);
+        self.plain_delta = self.plain_delta.min(last);
+        self
+    }
+
     /// The next record, or what is wrong with it; `Ok(None)` behind the last.
     #[inline(always)]
     pub(super) fn step(&mut self) -> std::result::Result<Option<RecordRef<'a>>, Defect> {
+        match self.plain() {
+            Some(record) => Ok(Some(record)),
+            None => self.step_any(),
+        }
+    }
+
+    /// The next record if it is as nearly all are: each of its numbers takes one or two bytes, and nothing is wrong.
+    /// Otherwise `None`, and nothing has happened: `step_any` finds out what there is.
+    #[inline(always)]
+    pub(crate) fn plain(&mut self) -> Option<RecordRef<'a>> {
+        let left = self.left.checked_sub(1)?;
+        let mut numbers = varint::Short::at(self.rest)?;
+        let len = numbers.size()?;
+        let start = numbers.read();
+        // The first byte is the attributes, of which Kafka uses none.
+        numbers.skip();
+        let timestamp_delta = numbers.signed()?;
+        // Two bytes hold at most 8191.
+        let delta = numbers.size()? as i32;
+        if delta <= self.last_delta || delta > self.plain_delta {
+            return None;
+        }
+        let (record, rest) = self.rest.split_at_checked(start + len)?;
+        let mut at = numbers.read();
+        let key = if numbers.is_null() {
+            at += 1;
+            None
+        } else {
+            plain_field(record, &mut at)?
+        };
+        let value = plain_field(record, &mut at)?;
+        let headers = if at + 1 == record.len() && record[at] == 0 {
+            HeaderBytes { bytes: &[], count: 0 }
+        } else {
+            plain_headers(record, at)?
+        };
+        let timestamp = self.append_time.unwrap_or(self.base_timestamp.wrapping_add(i64::from(timestamp_delta)));
+        (self.rest, self.last_delta, self.left) = (rest, delta, left);
+        Some(RecordRef { offset: (self.base_offset + i64::from(delta)) as u64, timestamp, key, value, headers })
+    }
+
+    /// The next record whatever it is like, and what is wrong with one.
+    #[inline(never)]
+    fn step_any(&mut self) -> std::result::Result<Option<RecordRef<'a>>, Defect> {
         if self.left == 0 {
             return self.end();
         }
-        let mut start = self.at;
-        let len = match varint::read_size(self.body, &mut start) {
+        let mut start = 0;
+        let len = match varint::read_size(self.rest, &mut start) {
             Ok(len) => len.ok_or(Defect::Length)?,
-            Err(_) if self.at == self.body.len() => return Err(Defect::Missing),
+            Err(_) if self.rest.is_empty() => return Err(Defect::Missing),
             Err(bad) => return Err(bad.into()),
         };
-        let end = start + len;
-        let record = self.body.get(start..end).ok_or(Defect::Length)?;
+        let record = self.rest.get(start..start + len).ok_or(Defect::Length)?;
         // The first byte is the attributes, of which Kafka uses none.
         let mut at = 1;
         let timestamp_delta = varint::read_i64(record, &mut at)?;
@@ -222,7 +311,7 @@ impl<'a> RecordIter<'a> {
             Some(time) => time,
             None => self.base_timestamp.checked_add(timestamp_delta).ok_or(Defect::Timestamp)?,
         };
-        (self.at, self.last_delta) = (end, delta);
+        (self.rest, self.last_delta) = (&self.rest[start + len..], delta);
         self.left -= 1;
         // Not negative and no overflow: `new` checked base and last offset, and the delta lies between.
         Ok(Some(RecordRef { offset: (self.base_offset + i64::from(delta)) as u64, timestamp, key, value, headers }))
@@ -236,13 +325,13 @@ impl<'a> RecordIter<'a> {
     fn end(&self) -> std::result::Result<Option<RecordRef<'a>>, Defect> {
         match self.fault {
             Some(defect) => Err(defect),
-            None if self.at < self.body.len() => Err(Defect::Trailing),
+            None if !self.rest.is_empty() => Err(Defect::Trailing),
             None => Ok(None),
         }
     }
 
     fn stop(&mut self, fault: Option<Defect>) {
-        (self.body, self.at, self.left, self.fault) = (&[], 0, 0, fault);
+        (self.rest, self.left, self.fault) = (&[], 0, fault);
     }
 
     #[cold]
@@ -354,6 +443,59 @@ mod tests {
             assert_eq!(read.headers().collect::<Result<Vec<_>>>().unwrap(), record.headers);
         }
         assert!(records.next().is_none() && records.next().is_none());
+    }
+
+    /// A record's fields, or what the error says.
+    type Told<'a> = std::result::Result<(Offset, Timestamp, [Option<&'a [u8]>; 2], Option<Vec<Header<'a>>>), String>;
+
+    fn told(r: RecordRef<'_>) -> Told<'_> {
+        Ok((r.offset, r.timestamp, [r.key, r.value], r.headers().collect::<Result<_>>().ok()))
+    }
+
+    fn walked(records: RecordIter<'_>) -> Vec<Told<'_>> {
+        records.map(|record| record.map_or_else(|error| Err(error.message().to_owned()), told)).collect()
+    }
+
+    #[test]
+    fn plain_records_are_read_as_all_others_are_whatever_their_bytes() {
+        let (short, long) = ([5; 40], [6; 70]);
+        let given = [
+            (Record::new(&short), 0, 0),
+            (Record::new(b"v").key(b"k"), -70, 1),
+            (Record::default(), 9000, 60),
+            (Record::tombstone(&long), 70, 70),
+            (Record::new(b"w").headers(&HEADERS), 0, 71),
+            (Record::new(b""), 1, 72),
+        ];
+        let body = encoded(&given);
+        let times = [0, 1 << 3].into_iter().flat_map(|attributes| [1000, i64::MAX, i64::MIN].map(|t| (attributes, t)));
+        for (attributes, base_timestamp) in times {
+            let header = BatchHeader { attributes, base_timestamp, ..header(6, 72) };
+            let same = |body: &[u8], what: (usize, u8)| {
+                let plain = RecordIter::new(&header, body);
+                let mut others = plain.clone();
+                others.plain_delta = -1;
+                assert_eq!(walked(plain), walked(others), "{what:?} base_timestamp={base_timestamp}");
+            };
+            (0..=body.len()).for_each(|end| same(&body[..end], (end, 0)));
+            for at in 0..body.len() {
+                for byte in 0..=255 {
+                    let mut edited = body.clone();
+                    edited[at] = byte;
+                    same(&edited, (at, byte));
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn records_behind_a_bound_are_not_plain_and_are_read_all_the_same() {
+        let body = encoded(&[0, 1, 2, 3].map(|delta| (Record::new(b"long enough"), 0, delta)));
+        for (end, plain) in [(0, 0), (100, 0), (101, 1), (103, 3), (104, 4), (Offset::MAX, 4)] {
+            let mut records = RecordIter::new(&header(4, 3), &body).plain_until(end);
+            assert_eq!(std::iter::from_fn(|| records.plain()).count(), plain, "{end}");
+            assert_eq!(records.count(), 4 - plain, "{end}");
+        }
     }
 
     #[test]

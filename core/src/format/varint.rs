@@ -118,6 +118,82 @@ fn read(bytes: &[u8], at: &mut usize, bits: u32) -> Result<u64, Bad> {
     }
 }
 
+/// Reads the length of a field as `read_size` does, if it takes one or two bytes.
+#[inline(always)]
+pub fn read_short_size(bytes: &[u8], at: &mut usize) -> Option<Option<usize>> {
+    let first = *bytes.get(*at)?;
+    let mut raw = usize::from(first);
+    *at += 1;
+    if first >= 0x80 {
+        let second = *bytes.get(*at).filter(|second| **second < 0x80)?;
+        raw = raw & 0x7f | usize::from(second) << 7;
+        *at += 1;
+    }
+    Some(if raw & 1 == 0 { Some(raw >> 1) } else { None })
+}
+
+/// The greatest distance from zero of a number that takes one or two bytes.
+pub const SHORT_MAX: i32 = 1 << 13;
+
+/// Up to seven bytes of numbers that take one or two bytes each, looked at without a check of bounds.
+pub struct Short {
+    word: u64,
+    read: usize,
+}
+
+impl Short {
+    /// The numbers at the start of `bytes`; `None` if they are fewer than eight.
+    #[inline(always)]
+    pub fn at(bytes: &[u8]) -> Option<Short> {
+        Some(Short { word: u64::from_le_bytes(*bytes.first_chunk()?), read: 0 })
+    }
+
+    /// Bytes behind which the next number begins.
+    #[inline(always)]
+    pub fn read(&self) -> usize {
+        self.read
+    }
+
+    /// Steps over a byte.
+    #[inline(always)]
+    pub fn skip(&mut self) {
+        (self.word, self.read) = (self.word >> 8, self.read + 1);
+    }
+
+    /// The next number if it is not negative.
+    #[inline(always)]
+    pub fn size(&mut self) -> Option<usize> {
+        let raw = self.raw()?;
+        (raw & 1 == 0).then_some((raw >> 1) as usize)
+    }
+
+    /// The next number.
+    #[inline(always)]
+    pub fn signed(&mut self) -> Option<i32> {
+        self.raw().map(|raw| unzigzag(raw) as i32)
+    }
+
+    /// True if the next number is the length of null. Seven bytes may have been read.
+    #[inline(always)]
+    pub fn is_null(&self) -> bool {
+        self.word as u8 == 1
+    }
+
+    #[inline(always)]
+    fn raw(&mut self) -> Option<u64> {
+        let word = self.word;
+        if word & 0x80 == 0 {
+            self.skip();
+            return Some(word & 0x7f);
+        }
+        if word & 0x8000 != 0 {
+            return None;
+        }
+        (self.word, self.read) = (word >> 16, self.read + 2);
+        Some(word & 0x7f | word >> 1 & 0x3f80)
+    }
+}
+
 #[inline(never)]
 fn read_long(bytes: &[u8], at: &mut usize, bits: u32) -> Result<u64, Bad> {
     let (mut raw, mut shift) = (0u64, 0);

@@ -127,7 +127,7 @@ impl Records {
         RecordsIter {
             shares: self.shares.iter(),
             stretches: &[],
-            batch: None,
+            batch: RecordIter::empty(),
             bytes: &[],
             unpacked: None,
             at: 0,
@@ -208,10 +208,9 @@ impl<'a> IntoIterator for &'a Records {
 }
 
 /// A record in a `Records`. It borrows the bytes.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy)]
 pub struct RecordView<'a> {
-    topic: &'a str,
-    partition: u32,
+    share: &'a Share,
     record: RecordRef<'a>,
 }
 
@@ -219,12 +218,12 @@ impl<'a> RecordView<'a> {
     /// The topic's name.
     #[inline]
     pub fn topic(&self) -> &'a str {
-        self.topic
+        &self.share.topic
     }
     /// The partition's number in its topic.
     #[inline]
     pub fn partition(&self) -> u32 {
-        self.partition
+        self.share.partition
     }
     /// The record's offset in its partition.
     #[inline]
@@ -252,6 +251,13 @@ impl<'a> RecordView<'a> {
     }
 }
 
+impl std::fmt::Debug for RecordView<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let (topic, partition) = (self.topic(), self.partition());
+        write!(f, "RecordView {{ topic: {topic:?}, partition: {partition}, record: {:?} }}", self.record)
+    }
+}
+
 /// The walk over a `Records`.
 pub struct RecordsIter<'a> {
     shares: std::slice::Iter<'a, Share>,
@@ -268,7 +274,8 @@ pub struct RecordsIter<'a> {
     expected: Offset,
     /// The offset that the batch begins with.
     first: Offset,
-    batch: Option<RecordIter<'a>>,
+    /// Its records; where there are any, one from `from` on was given out.
+    batch: RecordIter<'a>,
     from: Offset,
     end: Offset,
     /// Batches whose records are all older are stepped over.
@@ -280,27 +287,12 @@ impl<'a> Iterator for RecordsIter<'a> {
 
     #[inline]
     fn next(&mut self) -> Option<Self::Item> {
-        loop {
-            let (Some(batch), Some(share)) = (&mut self.batch, self.share) else {
-                match self.advance()? {
-                    Ok(()) => continue,
-                    Err(error) => return Some(Err(error)),
-                }
-            };
-            match batch.next() {
-                Some(Ok(record)) if record.offset < self.from => {}
-                Some(Ok(record)) if record.offset < self.end => {
-                    return Some(Ok(RecordView { topic: &share.topic, partition: share.partition, record }));
-                }
-                Some(Ok(_)) => (self.batch, self.stretches) = (None, &[]),
-                Some(Err(error)) => {
-                    self.batch = None;
-                    let lost = self.first.max(self.from)..self.expected.min(self.end);
-                    return Some(Err(share.unreadable(self.expected, lost, &error)));
-                }
-                None => self.batch = None,
-            }
+        if let Some(share) = self.share
+            && let Some(record) = self.batch.plain()
+        {
+            return Some(Ok(RecordView { share, record }));
         }
+        self.find()
     }
 }
 
@@ -312,6 +304,29 @@ impl<'a> RecordsIter<'a> {
     pub(super) fn at_least(mut self, timestamp: Timestamp) -> Self {
         self.least = timestamp;
         self
+    }
+
+    /// The next record, whatever it is like and wherever it lies.
+    #[inline(never)]
+    fn find(&mut self) -> Option<Result<RecordView<'a>>> {
+        loop {
+            match (self.batch.next(), self.share) {
+                (Some(Ok(record)), _) if record.offset < self.from => {}
+                (Some(Ok(record)), Some(share)) if record.offset < self.end => {
+                    return Some(Ok(RecordView { share, record }));
+                }
+                (Some(Err(error)), Some(share)) => {
+                    let lost = self.first.max(self.from)..self.expected.min(self.end);
+                    return Some(Err(share.unreadable(self.expected, lost, &error)));
+                }
+                (Some(_), _) => (self.batch, self.stretches) = (RecordIter::empty(), &[]),
+                (None, _) => {
+                    if let Err(error) = self.advance()? {
+                        return Some(Err(error));
+                    }
+                }
+            }
+        }
     }
 
     /// Steps to the next batch that is whole, or to what is damaged. `None` at the end.
@@ -357,12 +372,11 @@ impl<'a> RecordsIter<'a> {
         if share.doubts(&found.header) {
             return Err(share.undecided(lost));
         }
-        self.batch = Some(if found.header.compression() == 0 {
-            RecordIter::new(&found.header, found.body)
-        } else {
-            let records = self.unpack(found, at).map_err(|error| share.unreadable(found.end, lost, &error))?;
-            RecordIter::unpacked(&found.header, records)
-        });
+        let records = match found.header.compression() {
+            0 => found.body,
+            _ => self.unpack(found, at).map_err(|error| share.unreadable(found.end, lost, &error))?,
+        };
+        self.batch = RecordIter::unpacked(&found.header, records).plain_until(self.end);
         Ok(())
     }
 
