@@ -30,7 +30,14 @@ impl Walk {
     #[inline]
     pub fn next(&mut self, py: Python<'_>) -> Option<oncelog::Result<Seen>> {
         // Each record holds the owner itself, so it may outlive this walk.
-        Some(self.walk.next()?.map(|view| Seen { view, owner: self.owner.clone_ref(py) }))
+        Some(self.step()?.map(|view| Seen { view, owner: self.owner.clone_ref(py) }))
+    }
+
+    // A call of its own writes the record where it is taken from. Compiled into its caller it is put together elsewhere
+    // and copied in larger pieces than it was written in, for which the processor waits.
+    #[inline(never)]
+    fn step(&mut self) -> Option<oncelog::Result<RecordView<'static>>> {
+        self.walk.next()
     }
 
     /// Passes by one.
