@@ -42,6 +42,7 @@ figures=$(
     per_record append-memory 4000 1
     per_record append-os 2000 1
     per_record append-100-os 100 100
+    per_record append-raw-os 2000 1
     per_record send 6000 1
     per_record send-many-100 80 100
     per_record send-named 6000 1

@@ -3,7 +3,9 @@
 //! Nothing here waits for a clock or a second thread, so that each run executes the same instructions.
 #![allow(missing_docs)]
 
-use oncelog::{Durability, Engine, ProducerOptions, ReadOptions, Record, Result, TopicOptions};
+use std::time::Duration;
+
+use oncelog::{Batch, Durability, Engine, ProducerOptions, ReadOptions, Record, Result, TopicOptions};
 use oncelog_benches::{Log, Transactions, values};
 
 fn main() -> Result<()> {
@@ -19,8 +21,17 @@ fn main() -> Result<()> {
     done
 }
 
-const NAMES: [&str; 8] =
-    ["append-memory", "append-os", "append-100-os", "send", "send-many-100", "send-named", "transaction-100", "scan"];
+const NAMES: [&str; 9] = [
+    "append-memory",
+    "append-os",
+    "append-100-os",
+    "append-raw-os",
+    "send",
+    "send-many-100",
+    "send-named",
+    "transaction-100",
+    "scan",
+];
 
 fn run(workload: &str, times: u64, dir: &std::path::Path) -> Result<()> {
     let level = if workload == "append-memory" { Durability::Memory } else { Durability::Os };
@@ -32,6 +43,14 @@ fn run(workload: &str, times: u64, dir: &std::path::Path) -> Result<()> {
     match workload {
         "append-memory" | "append-os" => (0..times).try_for_each(|_| log.append(&hundred[..1]))?,
         "append-100-os" => (0..times).try_for_each(|_| log.append(&hundred))?,
+        "append-raw-os" => {
+            let identity = log.engine.init_producer(None, Duration::from_secs(60), None)?;
+            for sequence in 0..times as i32 {
+                let mut batch = Batch::builder();
+                batch.producer(identity, sequence).push(&records[0], 1_795_000_000_000)?;
+                log.partition.append(&batch.build()?)?.wait()?;
+            }
+        }
         "send" => {
             let producer = log.engine.producer(ProducerOptions::new())?;
             (0..times).try_for_each(|_| producer.send("t", records[0]).map(|ticket| ticket.detach()))?;

@@ -54,7 +54,7 @@ use catalog::{Catalog, check_room, unknown_instance};
 use cuts::Cuts;
 use leftovers::Leftovers;
 use offsets::{CommittedOffsets, check_value};
-use producers::Producers;
+use producers::{Holder, Producers};
 use sequences::Sequences;
 use transactions::{PendingOffset, Transactions};
 
@@ -262,15 +262,21 @@ impl State {
         if batch.epoch < 0 {
             return Err(sequences::stale(batch, 0));
         }
-        let Some(named) = self.producers.named_by_id(batch.producer_id) else {
-            if let Ok(former) = self.producers.named_of(batch.producer_id) {
-                return Err(sequences::stale(batch, former.epoch));
+        let named = match self.producers.holder(batch.producer_id) {
+            Some(Holder::Named(named)) => named,
+            raw => {
+                if let Some(former) = self.producers.former(batch.producer_id) {
+                    return Err(sequences::stale(batch, former.epoch));
+                }
+                let registration = match raw {
+                    Some(Holder::Raw(registration)) => registration,
+                    _ => self.producers.registration(batch.producer_id)?,
+                };
+                if batch.is_transactional() {
+                    return Err(no_transactional_id(batch));
+                }
+                return self.sequences.check(instance, batch, registration.epoch);
             }
-            let registration = self.producers.registration(batch.producer_id)?;
-            if batch.is_transactional() {
-                return Err(no_transactional_id(batch));
-            }
-            return self.sequences.check(instance, batch, registration.epoch);
         };
         if batch.epoch > named.epoch {
             return Err(sequences::stale(batch, named.epoch));

@@ -103,6 +103,12 @@ enum Owner {
     Named(u32),
 }
 
+/// Who holds an id.
+pub enum Holder<'a> {
+    Raw(&'a Registration),
+    Named(&'a Named),
+}
+
 /// An id that somebody holds.
 #[derive(Clone, Copy, Debug)]
 struct Held {
@@ -166,6 +172,19 @@ impl Producers {
             Owner::Named(slot) => self.named.get(slot).map(|named| &**named),
             Owner::Raw(_) => None,
         }
+    }
+
+    /// Who holds an id now: a name, or a registration.
+    pub fn holder(&self, producer_id: i64) -> Option<Holder<'_>> {
+        match self.owner(producer_id)? {
+            Owner::Named(slot) => self.named.get(slot).map(|named| Holder::Named(named)),
+            Owner::Raw(slot) => self.raw.get(slot).map(Holder::Raw),
+        }
+    }
+
+    /// The name that gave up an id.
+    pub fn former(&self, producer_id: i64) -> Option<&Named> {
+        self.named.get(*self.by_previous.get(&producer_id)?).map(|named| &**named)
     }
 
     fn owner(&self, producer_id: i64) -> Option<Owner> {
