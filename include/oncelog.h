@@ -1501,7 +1501,9 @@ oncelog_error_t *oncelog_producer_open_ticket(const oncelog_engine_t *engine,
  * Errors: nothing was sent, and the position is still free: UNKNOWN_TOPIC_OR_PARTITION; RECORD_TOO_LARGE;
  * INVALID_RECORD for a timestamp out of range; INVALID_ARGUMENT for a position without a name or a name without a
  * position; PRODUCER_FENCED once a newer holder of the name is known; CLOSED if an earlier send of this named producer
- * was refused; READ_ONLY, POISONED, FORKED. From the ticket: FULL, PRODUCER_FENCED, and what a write answers.
+ * was refused; READ_ONLY, POISONED, FORKED. From the ticket: FULL, and what a write answers; and PRODUCER_FENCED,
+ * CLOSED and UNKNOWN_TOPIC_OR_PARTITION if the batch was refused, or an earlier one was and a power cut could still
+ * take what it was refused for: no refusal is told before that is safe.
  */
 ONCELOG_MUST_USE
 oncelog_error_t *oncelog_producer_send(const oncelog_producer_t *producer,
@@ -1510,9 +1512,9 @@ oncelog_error_t *oncelog_producer_send(const oncelog_producer_t *producer,
                                        oncelog_ticket_t **ticket);
 
 /*
- * Sends a record if that takes no waiting; `sent` tells. False: the engine's buffers are full or another thread,
- * be it the engine's own, is busy with this producer right then; nothing was sent. For event loops, which come again
- * later. `ticket` may be NULL.
+ * Sends a record if that takes no waiting; `sent` tells. False: the engine's buffers are full, a batch was refused and
+ * the disk must confirm why, or another thread, be it the engine's own, is busy with this producer right then; nothing
+ * was sent. For event loops, which come again later. `ticket` may be NULL.
  *
  * Errors: as `oncelog_producer_send`.
  */
@@ -1811,11 +1813,12 @@ oncelog_error_t *oncelog_transaction_commit(oncelog_transaction_t *transaction,
                                             oncelog_committed_t *out);
 
 /*
- * Commits without waiting: the transaction has its place and cannot be refused any more, and the ticket says when it
- * has met its level. The next transaction may begin. The handle is used up as by `oncelog_transaction_commit`.
- * `ticket` may be NULL.
+ * Commits without waiting: the transaction has its place, and the ticket says when it has met its level; or it was
+ * aborted, and the ticket says why once a power cut cannot take that back. The next transaction may begin. The handle
+ * is used up as by `oncelog_transaction_commit`. `ticket` may be NULL.
  *
- * Errors: as `oncelog_transaction_commit`, but for INDETERMINATE, which comes from the ticket.
+ * Errors: as `oncelog_transaction_commit`. From the ticket comes what waits for the disk: INDETERMINATE, and what the
+ * log refuses the transaction for, as PRODUCER_FENCED or TRANSACTION_TIMED_OUT.
  */
 ONCELOG_MUST_USE
 oncelog_error_t *oncelog_transaction_commit_ticket(oncelog_transaction_t *transaction,

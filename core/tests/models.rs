@@ -256,6 +256,32 @@ fn answers() {
     assert_eq!(*answers.lock().unwrap(), [0, 1, 2, 3]);
 }
 
+/// The same where what is sent is refused because its topic goes, which others flush, or nobody yet: who is refused
+/// waits for that flush, and who is not comes behind whoever was.
+fn refusals() {
+    let (_world, engine) = begin(options());
+    let producer = engine.producer(ProducerOptions::new().linger(Duration::ZERO).durability(Durability::Os)).unwrap();
+    let answers = Arc::new(Mutex::new(Vec::new()));
+    let deleter = {
+        let engine = engine.clone();
+        thread::spawn(move || engine.delete_topic("disk").unwrap())
+    };
+    for number in 0..4 {
+        let answers = answers.clone();
+        let tell = move |answer: Result<Appended>| answers.lock().unwrap().push((number, answer.is_ok()));
+        match producer.send(if number % 2 == 0 { "disk" } else { "os" }, Record::new(b"x")) {
+            Ok(ticket) => ticket.on_done(tell),
+            Err(error) => assert_eq!(error.kind(), ErrorKind::UnknownTopicOrPartition, "its deletion is safe"),
+        }
+    }
+    deleter.join().unwrap();
+    drop(producer);
+    engine.close().unwrap();
+    let answers = answers.lock().unwrap();
+    assert!(answers.is_sorted(), "{answers:?}");
+    assert_eq!(answers.iter().filter(|(number, kept)| number % 2 == 1 && *kept).count(), 2, "{answers:?}");
+}
+
 /// Transactions in the log before they are decided, one aborted and one committed, beside a plain append: a reader of
 /// what is committed never sees the one, sees all of the other at once, and is woken by the decision.
 fn stable() {
@@ -420,6 +446,11 @@ fn a_close_keeps_or_refuses_and_answers_everybody() {
 #[test]
 fn what_one_thread_sends_is_answered_in_its_order() {
     tell(answers);
+}
+
+#[test]
+fn what_is_refused_is_answered_in_its_order_too() {
+    tell(refusals);
 }
 
 #[test]

@@ -72,7 +72,9 @@ pub extern "C" fn oncelog_producer_open_ticket(
 /// Errors: nothing was sent, and the position is still free: UNKNOWN_TOPIC_OR_PARTITION; RECORD_TOO_LARGE;
 /// INVALID_RECORD for a timestamp out of range; INVALID_ARGUMENT for a position without a name or a name without a
 /// position; PRODUCER_FENCED once a newer holder of the name is known; CLOSED if an earlier send of this named producer
-/// was refused; READ_ONLY, POISONED, FORKED. From the ticket: FULL, PRODUCER_FENCED, and what a write answers.
+/// was refused; READ_ONLY, POISONED, FORKED. From the ticket: FULL, and what a write answers; and PRODUCER_FENCED,
+/// CLOSED and UNKNOWN_TOPIC_OR_PARTITION if the batch was refused, or an earlier one was and a power cut could still
+/// take what it was refused for: no refusal is told before that is safe.
 #[unsafe(no_mangle)]
 #[must_use]
 pub extern "C" fn oncelog_producer_send(
@@ -96,9 +98,9 @@ pub extern "C" fn oncelog_producer_send(
     })
 }
 
-/// Sends a record if that takes no waiting; `sent` tells. False: the engine's buffers are full or another thread,
-/// be it the engine's own, is busy with this producer right then; nothing was sent. For event loops, which come again
-/// later. `ticket` may be NULL.
+/// Sends a record if that takes no waiting; `sent` tells. False: the engine's buffers are full, a batch was refused and
+/// the disk must confirm why, or another thread, be it the engine's own, is busy with this producer right then; nothing
+/// was sent. For event loops, which come again later. `ticket` may be NULL.
 ///
 /// Errors: as `oncelog_producer_send`.
 #[unsafe(no_mangle)]

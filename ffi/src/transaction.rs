@@ -164,11 +164,12 @@ pub extern "C" fn oncelog_transaction_commit(
     })
 }
 
-/// Commits without waiting: the transaction has its place and cannot be refused any more, and the ticket says when it
-/// has met its level. The next transaction may begin. The handle is used up as by `oncelog_transaction_commit`.
-/// `ticket` may be NULL.
+/// Commits without waiting: the transaction has its place, and the ticket says when it has met its level; or it was
+/// aborted, and the ticket says why once a power cut cannot take that back. The next transaction may begin. The handle
+/// is used up as by `oncelog_transaction_commit`. `ticket` may be NULL.
 ///
-/// Errors: as `oncelog_transaction_commit`, but for INDETERMINATE, which comes from the ticket.
+/// Errors: as `oncelog_transaction_commit`. From the ticket comes what waits for the disk: INDETERMINATE, and what the
+/// log refuses the transaction for, as PRODUCER_FENCED or TRANSACTION_TIMED_OUT.
 #[unsafe(no_mangle)]
 #[must_use]
 pub extern "C" fn oncelog_transaction_commit_ticket(

@@ -87,10 +87,12 @@ public:
         return detail::answer(oncelog_transaction_commit(c_.get(), &committed), [&] { return committed; });
     }
 
-    /// Commits without waiting: the transaction has its place and cannot be refused any more, and the ticket says when
-    /// it has met its level. The next transaction may begin. This is used up as by commit().
+    /// Commits without waiting: the transaction has its place, and the ticket says when it has met its level; or it was
+    /// aborted, and the ticket says why once a power cut cannot take that back. The next transaction may begin. This is
+    /// used up as by commit().
     ///
-    /// Errors: as commit(), but for Indeterminate, which comes from the ticket.
+    /// Errors: as commit(). From the ticket comes what waits for the disk: Indeterminate, and what the log refuses the
+    /// transaction for, as ProducerFenced or TransactionTimedOut.
     Result<Ticket<Committed>> commit_ticket() {
         return detail::ticket<Committed>(
             [&](oncelog_ticket_t **ticket) { return oncelog_transaction_commit_ticket(c_.get(), ticket); });

@@ -265,7 +265,7 @@ impl Transaction {
         result
     }
 
-    /// Commits without waiting: the transaction cannot be refused any more, and the ticket says when it is safe.
+    /// Commits without waiting: the ticket says when the transaction is safe, or why it was refused, and aborted.
     fn commit_ticket(&self, py: Python<'_>) -> PyResult<Py<Ticket>> {
         self.place(py)
     }

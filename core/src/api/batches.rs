@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use super::pending::{Outcome, Pending};
 use super::sender::{Context, Effects};
-use crate::error::{Error, Result};
+use crate::engine::{Judged, Refused};
+use crate::error::Result;
 use crate::format::batch::BatchBuilder;
 use crate::format::record::Record;
 use crate::journal::Seat;
@@ -20,7 +21,9 @@ pub(super) struct Batches {
     /// The last frame placed, and the strongest level asked for.
     last: Option<(Lsn, Durability)>,
     /// Why the first batch since the last flush was refused, if one was.
-    refused: Option<Error>,
+    refused: Option<Refused>,
+    /// The frame that the last refusal hangs on, as long as that may not be told; 0 for none.
+    behind: Lsn,
 }
 
 struct Open {
@@ -112,8 +115,17 @@ impl Batches {
         self.open.values().map(|open| open.deadline).min()
     }
 
+    /// The frame that must be flushed before anything more is sent; 0 for none. What comes behind a refusal would be
+    /// answered before it otherwise.
+    pub(super) fn behind(&mut self, context: &Context) -> Lsn {
+        if self.behind > 0 && context.waits.reached(self.behind, Durability::Disk).is_some() {
+            self.behind = 0;
+        }
+        self.behind
+    }
+
     /// What a flush waits for, and what it answers then.
-    pub(super) fn flushed(&mut self) -> (Option<(Lsn, Durability)>, Result<()>) {
+    pub(super) fn flushed(&mut self) -> (Option<(Lsn, Durability)>, Judged<()>) {
         (self.last, self.refused.take().map_or(Ok(()), Err))
     }
 
@@ -132,7 +144,14 @@ impl Batches {
                 let level = self.last.map_or(placed.level, |(_, level)| level.max(placed.level));
                 self.last = Some((placed.lsn, level));
             }
-            Err(error) => self.refused = self.refused.take().or_else(|| Some(error.clone())),
+            Err(refused) => {
+                self.behind = self.behind.max(refused.lsn);
+                if refused.lsn > 0 {
+                    // Whoever may not wait comes again until it is flushed, so that is not put off.
+                    context.waits.enlist(refused.lsn, Durability::Disk, Box::new(drop));
+                }
+                self.refused = self.refused.take().or_else(|| Some(refused.clone()));
+            }
         }
         effects.close(
             &pending,

@@ -6,10 +6,9 @@ use std::time::Duration;
 use super::engine::Open;
 use super::options::ConsumerOptions;
 use super::reader::Reader;
-use crate::engine::Promise;
 use crate::error::{Error, ErrorKind, Result};
 use crate::io::bugs::{Bug, planted};
-use crate::journal::Ticket;
+use crate::journal::{Promise, Ticket};
 use crate::partition::Records;
 use crate::types::{Bounds, GroupMetadata, Offset, Offsets, TopicPartition};
 

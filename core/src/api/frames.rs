@@ -6,7 +6,7 @@ use super::gather::{Bytes, Gather, Spot};
 use super::pending::{Outcome, Pending, duplicate};
 use super::positions::Positions;
 use super::sender::{Added, Context, Effects};
-use crate::engine::Gathered;
+use crate::engine::{Gathered, Judged, Refused};
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::record::Record;
 use crate::journal::Seat;
@@ -23,7 +23,7 @@ pub(super) struct Frames {
     open: Option<Open>,
     positions: Positions,
     /// Why this holder may place nothing more.
-    finished: Option<Error>,
+    finished: Option<Refused>,
 }
 
 struct Open {
@@ -46,12 +46,12 @@ impl Frames {
         self.positions.reached(&*context.waits)
     }
     /// What a flush waits for, and what it answers then.
-    pub(super) fn flushed(&self) -> (Option<(Lsn, Durability)>, Result<()>) {
+    pub(super) fn flushed(&self) -> (Option<(Lsn, Durability)>, Judged<()>) {
         let last = self.positions.last().map(|(_, lsn)| lsn);
         (last.zip(self.positions.strongest()), self.check())
     }
     /// Answers why this holder is finished, if it is.
-    pub(super) fn check(&self) -> Result<()> {
+    pub(super) fn check(&self) -> Judged<()> {
         self.finished.clone().map_or(Ok(()), Err)
     }
 
@@ -94,7 +94,7 @@ impl Frames {
         record: &Record<'_>,
         (position, timestamp): (u64, Timestamp),
         effects: &mut Effects,
-    ) -> Result<Seat> {
+    ) -> Judged<Seat> {
         let most = Bytes { own: context.batch_bytes, all: TRANSACTION_BUFFER };
         let Spot { slot, index } = match self.gather.try_push(partition, record, timestamp, most)? {
             Ok(spot) => spot,
@@ -152,7 +152,7 @@ impl Frames {
         self.gather.clear();
         match &placed {
             Ok(placed) => self.positions.place(open.position, placed.lsn, placed.level, &*context.waits),
-            Err(error) => self.finished = Some(self.finish(error)),
+            Err(Refused { lsn, error }) => self.finished = Some(Refused { lsn: *lsn, error: self.finish(error) }),
         }
         effects.close(
             &open.pending,

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use rustc_hash::FxHashMap;
 
-use crate::engine::GatheredPart;
+use crate::engine::{GatheredPart, Judged};
 use crate::error::Result;
 use crate::format::batch::{BatchBuilder, too_large};
 use crate::format::record::Record;
@@ -144,8 +144,8 @@ impl Gather {
         &mut self,
         identity: Identity,
         compression: Compression,
-        mut take: impl FnMut(GatheredPart<'_>) -> Result<()>,
-    ) -> Result<()> {
+        mut take: impl FnMut(GatheredPart<'_>) -> Judged<()>,
+    ) -> Judged<()> {
         self.recent = Default::default();
         while let Some((partition, builder)) = self.slots.last_mut() {
             // Nobody sends such a batch again, so it needs no sequence.

@@ -87,7 +87,8 @@ impl Partition {
             let values = format!("topic={} partition={}", self.topic(), self.number());
             return Err(Error::new(ErrorKind::InvalidRecord, format!("{text}, {values}")));
         }
-        let placed = inner.append(&self.partition, batch.framed(), options.durability, true)?;
+        let placed = inner.append(&self.partition, batch.framed(), options.durability, true);
+        let placed = placed.map_err(|refused| inner.await_refusal(&refused))?;
         let appended = Appended {
             partition: self.partition.number(),
             first: placed.first,

@@ -3,9 +3,10 @@
 use std::sync::{Arc, OnceLock, Weak};
 
 use super::sender::{Context, Sender};
-use crate::error::{Error, ErrorKind, Result};
+use crate::engine::{Judged, Refused};
+use crate::error::{Error, ErrorKind};
 use crate::io::sync::Mutex;
-use crate::journal::{Later, PlacedCall, Seat, Waits};
+use crate::journal::{Later, PlacedCall, Promise, Seat, Waits};
 use crate::types::{Appended, Durability, Incarnation, Lsn, Offset, Timestamp};
 
 /// Where a closed batch, or a frame of several, has its place.
@@ -28,7 +29,7 @@ pub(super) struct Pending {
     /// Gone with the producer, which closes what is open first.
     sender: Weak<Sender>,
     waits: Arc<dyn Waits>,
-    outcome: OnceLock<Result<Arc<Outcome>>>,
+    outcome: OnceLock<Judged<Arc<Outcome>>>,
     /// Until it is closed.
     calls: Mutex<Option<Vec<Call>>>,
 }
@@ -40,12 +41,12 @@ impl Pending {
     }
 
     /// The outcome, once the batch is closed.
-    pub(super) fn outcome(&self) -> Option<Result<Arc<Outcome>>> {
+    pub(super) fn outcome(&self) -> Option<Judged<Arc<Outcome>>> {
         self.outcome.get().cloned()
     }
 
     /// Closes it; true if somebody is to be called back, whom the caller attends to when it holds no lock.
-    pub(super) fn close(&self, outcome: Result<Outcome>) -> bool {
+    pub(super) fn close(&self, outcome: Judged<Outcome>) -> bool {
         let mut calls = self.calls.lock();
         let _ = self.outcome.set(outcome.map(Arc::new));
         let calls = calls.take().unwrap_or_default();
@@ -64,7 +65,7 @@ impl Pending {
     }
 
     /// Has the producer close the batch, and answers where it went.
-    fn settle(&self) -> Result<Arc<Outcome>> {
+    fn settle(&self) -> Judged<Arc<Outcome>> {
         if let Some(outcome) = self.outcome() {
             return outcome;
         }
@@ -75,8 +76,8 @@ impl Pending {
     }
 
     /// The outcome of a batch that is closed.
-    fn settled(&self) -> Result<Arc<Outcome>> {
-        self.outcome().unwrap_or_else(|| Err(lost()))
+    fn settled(&self) -> Judged<Arc<Outcome>> {
+        self.outcome().unwrap_or_else(|| Err(lost().into()))
     }
 }
 
@@ -106,32 +107,40 @@ pub(super) fn duplicate(lsn: Lsn, incarnation: Incarnation) -> Appended {
     Appended { partition: 0, first: 0, last: 0, timestamp: -1, duplicate: true, lsn, incarnation }
 }
 
-fn answer(seat: &Seat, outcome: &Outcome) -> (Lsn, Durability, Appended) {
-    (outcome.lsn, level(seat, outcome), appended(seat, outcome))
+fn answer(seat: &Seat, outcome: Judged<Arc<Outcome>>) -> Promise<Appended> {
+    match outcome {
+        Ok(outcome) => {
+            let (lsn, level) = (outcome.lsn, level(seat, &outcome));
+            Promise { lsn, level, answer: Ok(appended(seat, &outcome)) }
+        }
+        Err(refused) => refused.promise(),
+    }
 }
 
 impl Later<Appended> for Pending {
-    fn place(&self, seat: &Seat) -> Result<(Lsn, Durability, Appended)> {
-        self.settle().map(|outcome| answer(seat, &outcome))
+    fn place(&self, seat: &Seat) -> Promise<Appended> {
+        answer(seat, self.settle())
     }
-    fn placed(&self, seat: &Seat) -> Option<Result<(Lsn, Durability, Appended)>> {
-        self.outcome().map(|outcome| outcome.map(|outcome| answer(seat, &outcome)))
+    fn placed(&self, seat: &Seat) -> Option<Promise<Appended>> {
+        self.outcome().map(|outcome| answer(seat, outcome))
     }
     fn when_placed(self: Arc<Self>, seat: Seat, call: PlacedCall<Appended>) {
         let pending = self.clone();
-        self.when_closed(Box::new(move || call(pending.settled().map(|outcome| answer(&seat, &outcome)))));
+        self.when_closed(Box::new(move || call(answer(&seat, pending.settled()))));
     }
     fn waits(&self) -> Arc<dyn Waits> {
         self.waits.clone()
     }
 }
 
-/// Records sent by one call: a run of them with seats side by side in one batch, or one that has its place.
+/// Records sent by one call: a run of them with seats side by side in one batch, or one whose answer is known.
 pub(super) enum Item {
     /// The first one's seat, and how many there are.
     Run { pending: Arc<Pending>, first: Seat, count: u32 },
     /// A duplicate of what has its place.
     Known(Appended, Durability),
+    /// It is refused.
+    Refused(Refused),
 }
 
 /// The ticket's side of many records; done when all are.
@@ -166,6 +175,14 @@ impl Many {
         self.items.push(Item::Known(appended, level));
     }
 
+    /// One more record, which is refused, and so is all that comes behind it.
+    pub(super) fn refused(&mut self, refused: Refused) {
+        self.records += 1;
+        if !matches!(self.items.last(), Some(Item::Refused(_))) {
+            self.items.push(Item::Refused(refused));
+        }
+    }
+
     pub(super) fn records(&self) -> usize {
         self.records
     }
@@ -173,12 +190,16 @@ impl Many {
     fn batches(&self) -> impl Iterator<Item = &Arc<Pending>> {
         self.items.iter().filter_map(|item| match item {
             Item::Run { pending, .. } => Some(pending),
-            Item::Known(..) => None,
+            Item::Known(..) | Item::Refused(_) => None,
         })
     }
 
-    /// The answers, in the order of the records, and the frame that all of them wait for at most.
-    fn answer(&self) -> Result<(Lsn, Durability, Vec<Appended>)> {
+    fn answer(&self) -> Promise<Vec<Appended>> {
+        self.judged().unwrap_or_else(Refused::promise)
+    }
+
+    /// The answers, in the order of the records, and the frame that all of them wait for at most; or the first refusal.
+    fn judged(&self) -> Judged<Promise<Vec<Appended>>> {
         let (mut lsn, mut most) = (0, Durability::Memory);
         let mut answers = Vec::with_capacity(self.records);
         for item in &self.items {
@@ -193,18 +214,21 @@ impl Many {
                     (lsn, most) = (appended.lsn.max(lsn), most.max(*known));
                     answers.push(appended.clone());
                 }
+                Item::Refused(refused) => return Err(refused.clone()),
             }
         }
-        Ok((lsn, most, answers))
+        Ok(Promise { lsn, level: most, answer: Ok(answers) })
     }
 }
 
 impl Later<Vec<Appended>> for Many {
-    fn place(&self, _: &Seat) -> Result<(Lsn, Durability, Vec<Appended>)> {
-        self.batches().try_for_each(|pending| pending.settle().map(drop))?;
-        self.answer()
+    fn place(&self, _: &Seat) -> Promise<Vec<Appended>> {
+        match self.batches().try_for_each(|pending| pending.settle().map(drop)) {
+            Ok(()) => self.answer(),
+            Err(refused) => refused.promise(),
+        }
     }
-    fn placed(&self, _: &Seat) -> Option<Result<(Lsn, Durability, Vec<Appended>)>> {
+    fn placed(&self, _: &Seat) -> Option<Promise<Vec<Appended>>> {
         self.batches().all(|pending| pending.outcome().is_some()).then(|| self.answer())
     }
     fn when_placed(self: Arc<Self>, _: Seat, call: PlacedCall<Vec<Appended>>) {

@@ -10,11 +10,11 @@ use super::options::ProducerOptions;
 use super::pending::{Many, lost};
 use super::router::Router;
 use super::sender::{Added, Context, Effects, Kind, Sender, State};
-use crate::engine::Promise;
+use crate::engine::Refused;
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::record::Record;
 use crate::io::sync::{Mutex, MutexGuard};
-use crate::journal::{Seat, Ticket};
+use crate::journal::{Promise, Seat, Ticket};
 use crate::types::{Appended, Durability};
 
 /// Sends records to topics. Send and Sync: threads may share one; each partition's records keep the order of the sends.
@@ -105,17 +105,19 @@ impl Producer {
     /// Nothing was sent, and the position is still free: `UnknownTopicOrPartition`; `RecordTooLarge`; `InvalidRecord`
     /// for a timestamp out of range; `InvalidArgument` for a position without a name or a name without a position;
     /// `ProducerFenced` once a newer holder of the name is known; `Closed` if an earlier send of this named producer
-    /// was refused; `ReadOnly`, `Poisoned`, `Forked`. From the ticket: `Full`, `ProducerFenced`, and what a write
-    /// answers.
+    /// was refused; `ReadOnly`, `Poisoned`, `Forked`. From the ticket: `Full`, and what a write answers; and
+    /// `ProducerFenced`, `Closed` and `UnknownTopicOrPartition` if the batch was refused, or an earlier one was and a
+    /// power cut could still take what it was refused for: no refusal is told before that is safe.
     pub fn send(&self, topic: &str, record: Record<'_>) -> Result<Ticket<Appended>> {
         // Before the lock: a forked child may find it held for ever.
         self.sender.context.engine.check_writable()?;
-        self.send_in(self.sender.state.lock(), topic, &record, Effects::default())
+        self.send_in(self.sender.state_to_send(), topic, &record, Effects::default())
     }
 
-    /// Sends a record if that takes no waiting; `None` if the engine's buffers are full or another thread, be it the
-    /// engine's own, is busy with this producer right then: nothing was sent. For callers that hold what others wait
-    /// for, as an event loop or an interpreter's lock: they let go of it and call `send`, or come again later.
+    /// Sends a record if that takes no waiting; `None` if the engine's buffers are full, a batch was refused and the
+    /// disk must confirm why, or another thread, be it the engine's own, is busy with this producer right then: nothing
+    /// was sent. For callers that hold what others wait for, as an event loop or an interpreter's lock: they let go of
+    /// it and call `send`, or come again later.
     ///
     /// # Errors
     /// As `send`.
@@ -141,10 +143,14 @@ impl Producer {
         drop(state);
         let pending = effects.pending.take();
         effects.run(&self.sender.context);
-        match (added?, pending) {
-            (Added::Seat(seat), Some(pending)) => Ok(Ticket::later(pending, seat)),
-            (Added::Known(appended, level), _) => Ok(self.known(appended, level)),
-            (Added::Seat(_), None) => Err(lost()),
+        match (added, pending) {
+            (Ok(Added::Seat(seat)), Some(pending)) => Ok(Ticket::later(pending, seat)),
+            (Ok(Added::Known(appended, level)), _) => Ok(self.known(appended, level)),
+            (Ok(Added::Seat(_)), None) => Err(lost()),
+            (Err(refused), _) => match refused.given(&*self.sender.context.waits) {
+                Some(error) => Err(error),
+                None => Ok(refused.promise().ticket(&self.sender.context.engine)),
+            },
         }
     }
 
@@ -169,7 +175,7 @@ impl Producer {
     ) -> Result<Ticket<Vec<Appended>>> {
         self.sender.context.engine.check_writable()?;
         let SentMany { ticket, refused, .. } =
-            self.send_all(self.sender.state.lock(), topic, records, Effects::default());
+            self.send_all(self.sender.state_to_send(), topic, records, Effects::default());
         refused.map_or(Ok(ticket), Err)
     }
 
@@ -211,7 +217,12 @@ impl Producer {
                 (Ok(Added::Seat(seat)), Some(pending)) => many.sent(pending, seat),
                 (Ok(Added::Known(appended, level)), _) => many.known(appended, level),
                 (Ok(Added::Seat(_)), None) => refused = Some(lost()),
-                (Err(error), _) => refused = Some(error).filter(|e| effects.may_wait() || e.kind() != ErrorKind::Busy),
+                (Err(refusal), _) => match refusal.given(&*self.sender.context.waits) {
+                    Some(error) => {
+                        refused = Some(error).filter(|e| effects.may_wait() || e.kind() != ErrorKind::Busy);
+                    }
+                    None => many.refused(refusal),
+                },
             }
             if refused.is_some() || effects.held_up {
                 break;
@@ -250,11 +261,14 @@ impl Producer {
             Kind::Plain(batches) => batches.flushed(),
             Kind::Named(frames) => frames.flushed(),
         };
-        let waits = self.open.inner.waits();
-        Ok(match last {
-            Some((lsn, level)) => Ticket::answer(waits, lsn, level, refused),
-            None => Ticket::ready(waits, refused),
-        })
+        let (lsn, level) = last.unwrap_or((0, Durability::Memory));
+        let promise = match refused {
+            Ok(()) => Promise { lsn, level, answer: Ok(()) },
+            // Behind all others.
+            Err(refused) if refused.lsn == 0 => Promise { lsn, level, answer: Err(refused.error) },
+            Err(refused) => Refused { lsn: refused.lsn.max(lsn), ..refused }.promise(),
+        };
+        Ok(promise.ticket(&self.open.inner))
     }
 
     /// The position of a named producer: everything sent up to it has met its level, and nothing beyond it is promised.

@@ -6,12 +6,12 @@ use super::batches::Batches;
 use super::frames::Frames;
 use super::pending::{Outcome, Pending, lost};
 use super::router::{Looked, Router};
-use crate::engine::{Inner, Lingering, TopicHandle};
+use crate::engine::{Inner, Judged, Lingering, TopicHandle};
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::record::Record;
 use crate::io::sync::{Mutex, MutexGuard};
 use crate::journal::{Seat, Waits};
-use crate::types::{Appended, Compression, Durability, Instance, Timestamp};
+use crate::types::{Appended, Compression, Durability, Instance, Lsn, Timestamp};
 
 /// What never changes for a producer.
 pub(super) struct Context {
@@ -60,8 +60,8 @@ impl Effects {
     }
 
     /// True if a batch could not be placed without waiting: it stays open, for the next send or the keeper to close.
-    pub(super) fn held_up<T>(&mut self, placed: &Result<T>) -> bool {
-        let busy = self.impatient && matches!(placed, Err(error) if error.kind() == ErrorKind::Busy);
+    pub(super) fn held_up<T>(&mut self, placed: &Judged<T>) -> bool {
+        let busy = self.impatient && matches!(placed, Err(refused) if refused.error.kind() == ErrorKind::Busy);
         self.held_up |= busy;
         busy
     }
@@ -94,7 +94,7 @@ impl Effects {
     }
 
     /// A batch is closed.
-    pub(super) fn close(&mut self, pending: &Pending, outcome: Result<Outcome>) {
+    pub(super) fn close(&mut self, pending: &Pending, outcome: Judged<Outcome>) {
         self.called |= pending.close(outcome);
     }
 
@@ -125,6 +125,15 @@ pub(super) enum Kind {
 }
 
 impl Kind {
+    /// The frame that must be flushed before anything more is sent; 0 for none.
+    fn behind(&mut self, context: &Context) -> Lsn {
+        match self {
+            Kind::Plain(batches) => batches.behind(context),
+            // Behind its refusal everything is refused for the same reason.
+            Kind::Named(_) => 0,
+        }
+    }
+
     fn holds(&self, instance: Instance) -> bool {
         match self {
             Kind::Plain(batches) => batches.holds(instance),
@@ -141,7 +150,7 @@ impl Sender {
         topic: &mut Result<&mut Looked>,
         record: &Record<'_>,
         effects: &mut Effects,
-    ) -> Result<Added> {
+    ) -> Judged<Added> {
         let Self { context, .. } = self;
         let position = match kind {
             Kind::Plain(_) => no_position(record)?,
@@ -164,13 +173,27 @@ impl Sender {
             None => effects.now(context),
         };
         let seat = match kind {
-            Kind::Plain(batches) => batches.add(context, partition, record, timestamp, effects),
-            Kind::Named(frames) => frames.add(context, partition, record, (position, timestamp), effects),
+            Kind::Plain(batches) => batches.add(context, partition, record, timestamp, effects)?,
+            Kind::Named(frames) => frames.add(context, partition, record, (position, timestamp), effects)?,
         };
-        seat.map(Added::Seat)
+        Ok(Added::Seat(seat))
     }
 
-    /// The producer's lock for who may not wait for it. The engine's own thread holds it for a moment now and then,
+    /// The producer's lock for who sends: waits, without it, until nothing that was sent before waits to be refused.
+    pub(super) fn state_to_send(&self) -> MutexGuard<'_, State> {
+        loop {
+            let mut state = self.state.lock();
+            let behind = state.kind.behind(&self.context);
+            if behind == 0 {
+                return state;
+            }
+            drop(state);
+            // Of a failure whoever was to be refused is told, and what is sent now.
+            let _ = self.context.engine.flushed(behind);
+        }
+    }
+
+    /// The same for who may not wait for it. The engine's own thread holds it for a moment now and then,
     /// which is worth a look or two: who does not get it comes again much later.
     pub(super) fn state_now(&self) -> Option<MutexGuard<'_, State>> {
         let mut state = self.state.try_lock();
@@ -180,11 +203,12 @@ impl Sender {
                 state.is_some()
             });
         }
-        state
+        let mut state = state?;
+        (state.kind.behind(&self.context) == 0).then_some(state)
     }
 
     /// Closes the batch of some tickets and answers where it went.
-    pub(super) fn close(&self, pending: &Pending) -> Result<Arc<Outcome>> {
+    pub(super) fn close(&self, pending: &Pending) -> Judged<Arc<Outcome>> {
         let mut effects = Effects::default();
         {
             let mut state = self.state.lock();
@@ -194,7 +218,7 @@ impl Sender {
             }
         }
         effects.run(&self.context);
-        pending.outcome().unwrap_or_else(|| Err(lost()))
+        pending.outcome().unwrap_or_else(|| Err(lost().into()))
     }
 
     /// Closes what is due at `now`; answers when the next is.

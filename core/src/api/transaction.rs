@@ -6,7 +6,7 @@ use super::engine::Open;
 use super::gather::Bytes;
 use super::reader::Bound;
 use super::transactional::{Buffers, Holder};
-use crate::engine::{Deciding, Gathered, PlacedGroup, Streamed};
+use crate::engine::{Deciding, Gathered, Judged, PlacedGroup, Refused, Streamed};
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::batch::BatchBuilder;
 use crate::format::decision::Ended;
@@ -164,7 +164,7 @@ impl Transaction {
             if !wait {
                 return Err(Error::new(ErrorKind::Busy, "the transaction would stream; call send"));
             }
-            self.stream(false)?;
+            self.stream_now()?;
         }
         self.buffers.gather.push(partition, record, timestamp)?;
         let bytes = self.buffers.gather.bytes().saturating_add(self.offsets_bytes);
@@ -172,7 +172,12 @@ impl Transaction {
             return Ok(());
         }
         // What was there before has gone, so this record is all there is.
-        self.stream(false).inspect_err(|_| self.buffers.gather.clear())
+        self.stream_now().inspect_err(|_| self.buffers.gather.clear())
+    }
+
+    /// Sends to the log what is gathered; waits until a refusal may be given.
+    fn stream_now(&mut self) -> Result<()> {
+        self.stream(false).map_err(|refused| self.open.inner.await_refusal(&refused))
     }
 
     /// Takes memory for a buffer of so many bytes, unless all transactions together have too much.
@@ -189,7 +194,7 @@ impl Transaction {
     }
 
     /// Sends to the log what is gathered; the rest of it, if it `ends`.
-    fn stream(&mut self, ends: bool) -> Result<()> {
+    fn stream(&mut self, ends: bool) -> Judged<()> {
         let (inner, holder, number) = (&self.open.inner, &self.holder, self.number);
         let (producer, timeout_ms) = ((holder.identity.producer_id, holder.identity.epoch), holder.timeout_ms);
         let streams = &mut self.streams;
@@ -262,17 +267,23 @@ impl Transaction {
         self.commit_ticket()?.wait()
     }
 
-    /// Commits without waiting: the transaction has its place and cannot be refused any more, and the ticket says when
-    /// it has met its level. The next transaction may begin.
+    /// Commits without waiting: the transaction has its place, and the ticket says when it has met its level; or it was
+    /// aborted, and the ticket says why once a power cut cannot take that back. The next transaction may begin.
     ///
     /// # Errors
-    /// As `commit`, but for `Indeterminate`, which comes from the ticket.
+    /// As `commit`. From the ticket comes what waits for the disk: `Indeterminate`, and what the log refuses the
+    /// transaction for, as `ProducerFenced` or `TransactionTimedOut`.
     pub fn commit_ticket(mut self) -> Result<Ticket<Committed>> {
         let waits = self.holder.waits.clone();
-        Ok(match self.place()? {
-            None => Ticket::ready(waits, Ok(self.committed(None))),
-            Some(placed) => Ticket::placed(waits, placed.lsn, placed.level, self.committed(Some(&placed))),
-        })
+        match self.place() {
+            Ok(None) => Ok(Ticket::ready(waits, Ok(self.committed(None)))),
+            Ok(Some(placed)) => {
+                let level = self.holder.level_behind(placed.lsn, placed.level);
+                Ok(Ticket::placed(waits, placed.lsn, level, self.committed(Some(&placed))))
+            }
+            Err(Refused { lsn: 0, error }) => Err(error),
+            Err(refused) => Ok(refused.promise().ticket(&self.open.inner)),
+        }
     }
 
     /// Aborts, and a bound consumer goes back to where it stood at the begin. The same as dropping it. If it streamed,
@@ -294,7 +305,7 @@ impl Transaction {
     }
 
     /// Gives the transaction its place in the log, or ends it.
-    fn place(&mut self) -> Result<Option<PlacedGroup>> {
+    fn place(&mut self) -> Judged<Option<PlacedGroup>> {
         let placed = self.try_place();
         match &placed {
             Ok(placed) => {
@@ -307,12 +318,12 @@ impl Transaction {
                 self.open.inner.transaction_committed();
                 self.over(None);
             }
-            Err(error) => self.end(Some(error)),
+            Err(refused) => self.end(Some(refused)),
         }
         placed
     }
 
-    fn try_place(&mut self) -> Result<Option<PlacedGroup>> {
+    fn try_place(&mut self) -> Judged<Option<PlacedGroup>> {
         let inner = &self.open.inner;
         inner.check_open()?;
         if let Some(bound) = &mut self.bound {
@@ -342,7 +353,7 @@ impl Transaction {
     }
 
     /// Decides a transaction that streams; the rest of its records goes in front, in the same write.
-    fn decide(&mut self, ended: Ended) -> Result<PlacedGroup> {
+    fn decide(&mut self, ended: Ended) -> Judged<PlacedGroup> {
         if ended == Ended::Commit {
             self.stream(true)?;
         }
@@ -366,22 +377,23 @@ impl Transaction {
             return;
         }
         match self.decide(Ended::Abort) {
-            Err(error) if error.kind() == ErrorKind::Full => self.open.inner.abandon(self.number),
+            Err(refused) if refused.error.kind() == ErrorKind::Full => self.open.inner.abandon(self.number),
             // It is aborted already, or the next open aborts it.
             _ => self.streams = false,
         }
     }
 
     /// The transaction is over and was not committed.
-    fn end(&mut self, error: Option<&Error>) {
+    fn end(&mut self, refused: Option<&Refused>) {
         if !self.ended {
+            let error = refused.map(|refused| &refused.error);
             self.open.inner.transaction_failed(self.number, self.holder.identity, error);
-            self.over(error);
+            self.over(refused);
         }
     }
 
     /// The consumer goes back unless the transaction was committed, and the producer may begin the next.
-    fn over(&mut self, error: Option<&Error>) {
+    fn over(&mut self, refused: Option<&Refused>) {
         self.ended = true;
         // In a forked child the locks below may be held by a thread that is not there.
         if self.open.inner.is_forked() {
@@ -390,9 +402,9 @@ impl Transaction {
         self.abort_streamed();
         self.open.inner.give_memory(std::mem::take(&mut self.taken));
         if let Some(bound) = self.bound.take() {
-            bound.end(error.is_none_or(|error| error.kind() != ErrorKind::Indeterminate));
+            bound.end(refused.is_none_or(|refused| refused.error.kind() != ErrorKind::Indeterminate));
         }
-        self.holder.end(std::mem::take(&mut self.buffers), error);
+        self.holder.end(std::mem::take(&mut self.buffers), refused);
     }
 }
 

@@ -9,7 +9,7 @@ use super::options::ProducerOptions;
 use super::positions::Positions;
 use super::router::Router;
 use super::transaction::Transaction;
-use crate::engine::Transacting;
+use crate::engine::{Judged, Refused, Transacting};
 use crate::error::{Error, ErrorKind, Result};
 use crate::io::sync::Mutex;
 use crate::io::sync::atomic::{AtomicU64, Ordering};
@@ -59,7 +59,8 @@ impl TransactionalProducer {
         let registry = engine.clone();
         let made = opened.map(|(identity, reached)| {
             let positions = Positions::new(reached);
-            let state = HolderState { busy: false, finished: None, positions, spare: Buffers::default() };
+            let spare = Buffers::default();
+            let state = HolderState { busy: false, finished: None, positions, behind: 0, spare };
             let holder = Holder {
                 id: id.to_owned(),
                 identity,
@@ -101,7 +102,7 @@ impl TransactionalProducer {
     fn begin(&self, consumer: Option<&Consumer>) -> Result<Transaction> {
         let engine = &self.open.inner;
         engine.check_writable()?;
-        let buffers = self.holder.take()?;
+        let buffers = self.holder.take().map_err(|refused| engine.await_refusal(&refused))?;
         let begun = engine.check_producer(self.holder.identity).and_then(|()| {
             let number = engine.next_number()?;
             let bound = consumer.map(|consumer| consumer.reader().bind(engine)).transpose()?;
@@ -113,7 +114,7 @@ impl TransactionalProducer {
                 Ok(Transaction::new(self.open.clone(), self.holder.clone(), number, buffers, bound))
             }
             Err(error) => {
-                self.holder.end(buffers, Some(&error));
+                self.holder.end(buffers, Some(&error.clone().into()));
                 Err(error)
             }
         }
@@ -172,8 +173,10 @@ struct HolderState {
     /// A transaction is open.
     busy: bool,
     /// Why this holder may do nothing more.
-    finished: Option<Error>,
+    finished: Option<Refused>,
     positions: Positions,
+    /// A frame that must be flushed before the next transaction is answered, which would get ahead of a refusal; or 0.
+    behind: Lsn,
     /// Those of the last transaction, to be used again.
     spare: Buffers,
 }
@@ -187,14 +190,14 @@ pub(super) struct Buffers {
 
 impl Holder {
     /// Takes the turn, and buffers to fill.
-    fn take(&self) -> Result<Buffers> {
+    fn take(&self) -> Judged<Buffers> {
         let mut state = self.state.lock();
-        if let Some(error) = &state.finished {
-            return Err(error.clone());
+        if let Some(refused) = &state.finished {
+            return Err(refused.clone());
         }
         if state.busy {
             let text = "a transaction of this producer is open; commit or abort it, or open a producer with another id";
-            return Err(Error::new(ErrorKind::InvalidTransactionState, format!("{text}, id={}", self.id)));
+            return Err(Error::new(ErrorKind::InvalidTransactionState, format!("{text}, id={}", self.id)).into());
         }
         state.busy = true;
         Ok(std::mem::take(&mut state.spare))
@@ -215,20 +218,34 @@ impl Holder {
     }
 
     /// Gives the turn and the buffers back. After a fatal error there is no next transaction.
-    pub(super) fn end(&self, mut buffers: Buffers, error: Option<&Error>) {
+    pub(super) fn end(&self, mut buffers: Buffers, refused: Option<&Refused>) {
         buffers.gather.clear();
         self.current.store(0, Ordering::SeqCst);
         let mut state = self.state.lock();
         state.busy = false;
         state.spare = buffers;
-        if let Some(error) = error.filter(|error| error.is_fatal()) {
-            state.finished = Some(error.clone());
+        state.behind = state.behind.max(refused.map_or(0, |refused| refused.lsn));
+        if let Some(refused) = refused.filter(|refused| refused.error.is_fatal()) {
+            state.finished = Some(refused.clone());
         }
     }
 
     /// The last position that a committed transaction took.
     pub(super) fn last_position(&self) -> Option<u64> {
         self.state.lock().positions.last().map(|(position, _)| position)
+    }
+
+    /// The level at which a transaction is answered that has its place now: behind one whose refusal may not be told
+    /// yet it is flushed as well.
+    pub(super) fn level_behind(&self, lsn: Lsn, level: Durability) -> Durability {
+        let mut state = self.state.lock();
+        if state.behind == 0 || self.waits.reached(state.behind, Durability::Disk).is_some() {
+            state.behind = 0;
+            return level;
+        }
+        // Nobody gets ahead of this one either.
+        state.behind = lsn;
+        Durability::Disk
     }
 
     /// A transaction with this position has its place.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::hub::{Hub, note_records};
-use super::promise::Refusal;
+use super::promise::{Judged, Refusal};
 use super::transactions::BEGUN_LEN;
 use super::{Inner, Placed};
 use crate::error::{Error, ErrorKind, Result};
@@ -25,20 +25,19 @@ impl Inner {
     }
 
     /// Places a batch that lies behind 40 free bytes. It is noted when this returns, and acknowledged only when its
-    /// frame has met the level of the answer. Waits for room, or answers `Busy` if it may not.
+    /// frame has met the level of the answer. Waits for room, or answers `Busy` if it may not; a refusal is not waited
+    /// for.
     pub fn append(
         &self,
         partition: &Arc<Partition>,
         framed: &[u8],
         durability: Option<Durability>,
         wait: bool,
-    ) -> Result<Placed> {
+    ) -> Judged<Placed> {
         self.check_writable()?;
         let Some(mut batch) = BatchHeader::read(framed.get(FRAME_HEADER..).unwrap_or_default()) else {
-            return Err(Error::new(
-                ErrorKind::InvalidRecord,
-                "a batch is shorter than its header; build it with BatchBuilder",
-            ));
+            let text = "a batch is shorter than its header; build it with BatchBuilder";
+            return Err(Error::new(ErrorKind::InvalidRecord, text).into());
         };
         let (level, instance) = (durability.unwrap_or(partition.level()), partition.instance());
         let stamped = partition.stamps();
@@ -50,7 +49,7 @@ impl Inner {
         let room = len as usize + if batch.is_transactional() { BEGUN_LEN } else { 0 };
         let mut guard = match self.journal.enter_for(room, Claim::Growth, wait) {
             Ok(guard) => guard,
-            Err(error) => return self.without_room(error, instance, &batch, level),
+            Err(error) => return Ok(self.without_room(error, instance, &batch, level)?),
         };
         let incarnation = guard.incarnation();
         match guard.state().check_batch(instance, &batch) {
@@ -63,7 +62,7 @@ impl Inner {
             Err(error) => {
                 let refusal = Refusal::of(error, (batch.producer_id, batch.epoch));
                 let end = guard.state().end(instance);
-                return self.refuse(guard, refusal.at(partition, end));
+                return Err(self.refuse(guard, refusal.at(partition, end)));
             }
         }
         self.begin_raw(&mut guard, &batch)?;

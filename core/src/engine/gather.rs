@@ -7,7 +7,7 @@ use rustc_hash::FxHashSet;
 use super::Inner;
 use super::hub::note_part;
 use super::offsets::Resolved;
-use super::promise::Refusal;
+use super::promise::{Judged, Refusal};
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::batch::{BATCH_HEADER, BatchHeader};
 use crate::format::bytes::{align8, put_i32_be, put_i64_be};
@@ -71,8 +71,8 @@ struct Build {
 
 impl Inner {
     /// Places all of it as one frame, or nothing. Refused if the name was fenced, a partition or its topic is gone, or
-    /// the position does not follow.
-    pub fn append_gathered(&self, gathered: Gathered<'_>) -> Result<PlacedGroup> {
+    /// the position does not follow; that is not waited for.
+    pub fn append_gathered(&self, gathered: Gathered<'_>) -> Judged<PlacedGroup> {
         self.check_writable()?;
         if planted(Bug::PositionApartFromRecords) && gathered.position.is_some() && !gathered.parts.is_empty() {
             self.place_gathered(&Gathered { parts: &[], offsets: &[], ..gathered })?;
@@ -81,7 +81,7 @@ impl Inner {
         self.place_gathered(&gathered)
     }
 
-    fn place_gathered(&self, gathered: &Gathered<'_>) -> Result<PlacedGroup> {
+    fn place_gathered(&self, gathered: &Gathered<'_>) -> Judged<PlacedGroup> {
         let resolved = self.resolve(gathered.offsets)?;
         let mut build = Build::new(gathered, &resolved, self.append_time())?;
         let topics = gathered.parts.iter().map(|part| part.partition.level()).chain(resolved.level);
@@ -96,12 +96,10 @@ impl Inner {
                 self.duplicate_met();
                 return Ok(PlacedGroup { lsn, level, incarnation, firsts: Vec::new(), duplicate: true });
             }
-            Err(error) => {
-                return self.refuse(guard, Refusal::of(error, gathered.producer));
-            }
+            Err(error) => return Err(self.refuse(guard, Refusal::of(error, gathered.producer))),
         }
         if let Err(error) = build.assign(|instance| guard.state().end(instance).unwrap_or(0)) {
-            return self.refuse(guard, error);
+            return Err(self.refuse(guard, error));
         }
         let Build { mut frame, parts } = build;
         patch(&mut frame, &parts);

@@ -31,7 +31,7 @@ pub use hub::TopicHandle;
 pub use keeper::Lingering;
 pub use log::{Log, LogLevel, Logger};
 pub use metrics::Lagging;
-pub use promise::Promise;
+pub use promise::{Judged, Refused};
 pub use transacting::Transacting;
 pub use transactions::{Deciding, Streamed};
 
@@ -45,7 +45,7 @@ use crate::io::sync::Mutex;
 use crate::io::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use crate::io::sync::thread::{JoinHandle, ThreadId};
 use crate::io::{DirectoryLock, Event, Machine};
-use crate::journal::{Journal, Report, Waits};
+use crate::journal::{Journal, Promise, Report, Waits};
 use crate::partition::{Footers, Partition, Records};
 use crate::state::{Cut, cut_behind};
 use crate::types::{Durability, Incarnation, Isolation, Lsn, Offset, Place, Timestamp, TransactionNumber, Visibility};

@@ -1,11 +1,11 @@
 //! Committed offsets, plain and as part of a transaction.
 
-use super::{Inner, Promise};
+use super::Inner;
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::control::{OffsetEntry, OffsetsBlock};
 use crate::format::frame::{self, Kind, Payload};
 use crate::io::bugs::{Bug, planted};
-use crate::journal::{Claim, Draft};
+use crate::journal::{Claim, Draft, Promise};
 use crate::state::State;
 use crate::types::{Durability, GroupMetadata, OffsetAndMetadata, Offsets, TopicId, TopicPartition};
 

@@ -1,17 +1,17 @@
 //! Who may write under a name: opening one fences its old holder, durably, before anybody hears of it.
 
+use super::Inner;
 use super::admin::place;
 use super::event::Event;
 use super::hub::Hub;
 use super::promise::Refusal;
 use super::transactions::Decision;
-use super::{Inner, Promise};
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::control::{ProducerDeleted, ProducerOpened};
 use crate::format::decision::{Cause, Ended};
 use crate::format::frame::{Kind, Payload};
 use crate::io::bugs::{Bug, planted};
-use crate::journal::{Claim, Guard};
+use crate::journal::{Claim, Guard, Promise};
 use crate::state::{OpenTransaction, Opening, State};
 use crate::types::{Durability, Identity, Lsn, TransactionNumber};
 
@@ -83,7 +83,8 @@ impl Inner {
         self.journal.check()?;
         let (result, last) =
             self.journal.look(|state, last| (state.check_producer(identity.producer_id, identity.epoch), last));
-        result.or_else(|error| self.refuse_at(last, Refusal::of(error, (identity.producer_id, identity.epoch))))
+        let refusal = |error| Refusal::of(error, (identity.producer_id, identity.epoch));
+        result.map_err(|error| self.await_refusal(&self.refuse_at(last, refusal(error))))
     }
 
     /// Forgets a name: its position, its decisions. Whoever holds it is refused from then on.

@@ -7,20 +7,9 @@ use super::event::Event;
 use super::hub::Hub;
 use crate::error::{Error, ErrorKind, Result};
 use crate::io::sync::atomic::Ordering;
-use crate::journal::{Guard, Ticket};
+use crate::journal::{Guard, Promise, Ticket, Waits};
 use crate::partition::Partition;
 use crate::types::{Durability, Lsn, Offset};
-
-/// What a call will answer once a frame has met its level: a success once it is safe, a refusal once that is which it
-/// was drawn from.
-pub struct Promise<T> {
-    /// The frame; 0 for an answer that hangs on none.
-    pub lsn: Lsn,
-    /// Its level.
-    pub level: Durability,
-    /// What is answered then.
-    pub answer: Result<T>,
-}
 
 impl<T> Promise<T> {
     /// Success as soon as the frame is flushed.
@@ -60,24 +49,24 @@ impl Inner {
 
     /// An answer that refuses was drawn from what is noted, so it is given only once that is durable.
     pub(super) fn refusal<T>(&self, guard: Guard<'_, Hub>, refusal: impl Into<Refusal>) -> Promise<T> {
-        let lsn = guard.last_lsn();
-        drop(guard);
-        let error = self.told(refusal.into());
-        Promise { lsn, level: Durability::Disk, answer: Err(error) }
+        self.refuse(guard, refusal).promise()
     }
 
-    /// Waits until a refusal may be given, and gives it.
-    pub(super) fn refuse<T>(&self, guard: Guard<'_, Hub>, refusal: impl Into<Refusal>) -> Result<T> {
-        let Promise { lsn, answer, .. } = self.refusal(guard, refusal);
-        self.flushed(lsn)?;
-        answer
+    /// The same before it is a promise.
+    pub(super) fn refuse(&self, guard: Guard<'_, Hub>, refusal: impl Into<Refusal>) -> Refused {
+        let lsn = guard.last_lsn();
+        drop(guard);
+        self.refuse_at(lsn, refusal)
     }
 
     /// The same where the lock was held to look only.
-    pub(super) fn refuse_at<T>(&self, depends_on: Lsn, refusal: impl Into<Refusal>) -> Result<T> {
-        let error = self.told(refusal.into());
-        self.flushed(depends_on)?;
-        Err(error)
+    pub(super) fn refuse_at(&self, lsn: Lsn, refusal: impl Into<Refusal>) -> Refused {
+        Refused { lsn, error: self.told(refusal.into()) }
+    }
+
+    /// Waits until a refusal may be given, and gives it; without any lock that others wait for.
+    pub fn await_refusal(&self, refused: &Refused) -> Error {
+        self.flushed(refused.lsn).err().unwrap_or_else(|| refused.error.clone())
     }
 
     /// A refusal is the caller's, but for a fence, which somebody ought to know of.
@@ -89,6 +78,38 @@ impl Inner {
             self.teller.note(|| Event::Fenced { message: message(), producer_id, epoch, place });
         }
         error
+    }
+}
+
+/// What the log says to a write: where it has its place, or why it is refused.
+pub type Judged<T> = std::result::Result<T, Refused>;
+
+/// A refusal before it is given.
+#[derive(Clone, Debug)]
+pub struct Refused {
+    /// The last frame that it may have been drawn from; it is given once that is durable. 0 if it hangs on none.
+    pub lsn: Lsn,
+    /// What is answered then.
+    pub error: Error,
+}
+
+impl From<Error> for Refused {
+    /// One that hangs on nothing.
+    fn from(error: Error) -> Self {
+        Refused { lsn: 0, error }
+    }
+}
+
+impl Refused {
+    /// The error, if it may be given already; or that it never may.
+    pub fn given(&self, waits: &dyn Waits) -> Option<Error> {
+        let reached = waits.reached(self.lsn, Durability::Disk)?;
+        Some(reached.err().unwrap_or_else(|| self.error.clone()))
+    }
+
+    /// The promise to give it.
+    pub fn promise<T>(self) -> Promise<T> {
+        Promise { lsn: self.lsn, level: Durability::Disk, answer: Err(self.error) }
     }
 }
 

@@ -1,14 +1,14 @@
 //! Raw identities and their transactions: for callers that keep producer id, epoch and sequences themselves.
 
+use super::Inner;
 use super::admin::place_at;
 use super::transactions::{BEGUN_LEN, Decision};
-use super::{Inner, Promise};
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::control::{OffsetsBlock, PendingHead};
 use crate::format::decision::{Cause, Ended};
 use crate::format::frame::{FRAME_HEADER, Kind, Payload};
 use crate::io::bugs::{Bug, planted};
-use crate::journal::Claim;
+use crate::journal::{Claim, Promise};
 use crate::state::{Ending, Fate};
 use crate::types::{Durability, GroupMetadata, Identity, Offsets, Outcome, TransactionNumber};
 

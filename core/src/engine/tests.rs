@@ -3,11 +3,12 @@
 
 use std::sync::Arc;
 
-use super::{Inner, Promise, Settings};
+use super::{Inner, Settings};
 use crate::error::{ErrorKind, Result};
 use crate::format::batch::Batch;
 use crate::format::record::Record;
 use crate::io::sim::{Rng, World};
+use crate::journal::Promise;
 use crate::types::{Durability, Identity, TopicOptions};
 
 fn settings() -> Settings {
@@ -129,14 +130,14 @@ fn a_raw_producer_is_forgotten_after_an_idle_day_and_then_unknown() {
     }
     inner.drive().unwrap();
     let late = inner.append(&partition, raw(idle, 1).framed(), None, true).unwrap_err();
-    assert_eq!(late.kind(), ErrorKind::UnknownProducer);
+    assert_eq!(late.error.kind(), ErrorKind::UnknownProducer);
     inner.append(&partition, raw(busy, 25).framed(), None, true).unwrap();
     // The frame says so after a restart as well.
     inner.close().unwrap();
     let inner = open(&world);
     let partition = inner.topic("t").unwrap().partitions[0].clone();
     let late = inner.append(&partition, raw(idle, 1).framed(), None, true).unwrap_err();
-    assert_eq!(late.kind(), ErrorKind::UnknownProducer);
+    assert_eq!(late.error.kind(), ErrorKind::UnknownProducer);
 }
 
 #[test]

@@ -1,10 +1,11 @@
 //! Transactions that lie in the log before they are decided: their batches, their decision, their abort by whoever
 //! may.
 
+use super::Inner;
 use super::event::Event;
 use super::gather::{GatheredPart, PlacedGroup};
 use super::hub::{Hub, note_records};
-use super::{Inner, Promise};
+use super::promise::Judged;
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::batch::{BATCH_HEADER, BatchHeader};
 use crate::format::bytes::{put_i32_be, put_i64_be};
@@ -12,7 +13,7 @@ use crate::format::control::{BEGUN_KEPT, BEGUN_RAW, Begun, OffsetsBlock};
 use crate::format::decision::{Cause, DECISION_HEAD, Decided, DecisionHead, Ended, SPAN};
 use crate::format::frame::{self, FRAME_HEADER, Kind, Payload, records_len};
 use crate::io::bugs::{Bug, planted};
-use crate::journal::{Claim, Draft, Guard};
+use crate::journal::{Claim, Draft, Guard, Promise};
 use crate::limits::TRANSACTION_PARTITIONS;
 use crate::state::{OpenTransaction, State};
 use crate::types::{Durability, GroupMetadata, Identity, Lsn, Offsets, TransactionNumber};
@@ -70,7 +71,7 @@ pub(super) struct Decision<'a> {
 
 impl Inner {
     /// Places a batch of a transaction that is not decided. Nobody waits for it: the decision's flush takes it along.
-    pub fn stream(&self, streamed: &Streamed<'_>) -> Result<()> {
+    pub fn stream(&self, streamed: &Streamed<'_>) -> Judged<()> {
         self.check_writable()?;
         let Streamed { producer, number, begun, ends, timeout_ms, part } = streamed;
         let framed = part.framed;
@@ -98,7 +99,7 @@ impl Inner {
             .check_stream(*producer, *number, *begun, instance)
             .and_then(|()| state.check_place(instance, batch.last_offset_delta).map(drop));
         if let Err(error) = checked {
-            return self.refuse(guard, error);
+            return Err(self.refuse(guard, error));
         }
         if !begun {
             self.place_begun(
@@ -173,7 +174,7 @@ impl Inner {
     }
 
     /// Decides a transaction of a transactional producer. Refused if its holder was fenced, or it is open no more.
-    pub fn decide(&self, deciding: &Deciding<'_>) -> Result<PlacedGroup> {
+    pub fn decide(&self, deciding: &Deciding<'_>) -> Judged<PlacedGroup> {
         self.check_writable()?;
         let resolved = self.resolve(deciding.offsets)?;
         let (offsets, number) = (resolved.block.len(), deciding.number);
@@ -187,7 +188,7 @@ impl Inner {
             .and_then(|()| check_position(state, producer_id, deciding.position))
             .and_then(|()| resolved.check(state, deciding.offsets));
         if let Err(error) = checked {
-            return self.refuse(guard, error);
+            return Err(self.refuse(guard, error));
         }
         let level = resolved.level.max(deciding.durability);
         let decision = Decision {

@@ -35,7 +35,7 @@ pub use self::open::{Opening, Report, Restore};
 pub use self::recovery::Hole;
 pub use self::reserve::Claim;
 pub use self::segments::{Bytes, SegmentInfo, Segments};
-pub use self::ticket::{Later, PlacedCall, Seat, Ticket, Waits};
+pub use self::ticket::{Later, PlacedCall, Promise, Seat, Ticket, Waits};
 
 use crate::types::Lsn;
 

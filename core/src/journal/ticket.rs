@@ -69,21 +69,32 @@ pub struct Seat {
     pub repeats: Option<Durability>,
 }
 
+/// What a call will answer once a frame has met its level: a success once it is safe, a refusal once that is which it
+/// was drawn from.
+pub struct Promise<T> {
+    /// The frame; 0 for an answer that hangs on none.
+    pub lsn: Lsn,
+    /// Its level.
+    pub level: Durability,
+    /// What is answered then.
+    pub answer: Result<T>,
+}
+
 /// Writes that are still being gathered.
 pub trait Later<T>: Send + Sync {
     /// Closes what is being gathered and places it, once; every later call answers the same.
-    fn place(&self, seat: &Seat) -> Result<(Lsn, Durability, T)>;
-    /// Where it went, if it is placed; closes nothing.
-    fn placed(&self, seat: &Seat) -> Option<Result<(Lsn, Durability, T)>>;
-    /// Calls back when it is placed, at once if it is already; closes nothing. The call runs under locks: all that it
-    /// may do is enlist.
+    fn place(&self, seat: &Seat) -> Promise<T>;
+    /// What is answered, if it is placed or refused; closes nothing.
+    fn placed(&self, seat: &Seat) -> Option<Promise<T>>;
+    /// Calls back when it is placed or refused, at once if it is already; closes nothing. The call runs under locks:
+    /// all that it may do is enlist.
     fn when_placed(self: Arc<Self>, seat: Seat, call: PlacedCall<T>);
     /// Who can tell when it has met its level.
     fn waits(&self) -> Arc<dyn Waits>;
 }
 
 /// What runs when a gathered write has its place.
-pub type PlacedCall<T> = Box<dyn FnOnce(Result<(Lsn, Durability, T)>) + Send>;
+pub type PlacedCall<T> = Box<dyn FnOnce(Promise<T>) + Send>;
 
 enum State<T> {
     Placed { waits: Arc<dyn Waits>, lsn: Lsn, level: Durability, answer: Option<Result<T>> },
@@ -92,11 +103,11 @@ enum State<T> {
 }
 
 impl<T> State<T> {
-    /// Of what was gathered and is no more.
-    fn of(waits: Arc<dyn Waits>, placed: Result<(Lsn, Durability, T)>) -> Self {
-        match placed {
-            Ok((lsn, level, value)) => State::Placed { waits, lsn, level, answer: Some(Ok(value)) },
-            Err(error) => State::Ready { waits, result: Some(Err(error)) },
+    /// Of what was gathered and is no more. A refusal that hangs on nothing is given whatever becomes of the log.
+    fn of(waits: Arc<dyn Waits>, promise: Promise<T>) -> Self {
+        match promise {
+            Promise { lsn: 0, answer: Err(error), .. } => State::Ready { waits, result: Some(Err(error)) },
+            Promise { lsn, level, answer } => State::Placed { waits, lsn, level, answer: Some(answer) },
         }
     }
 }
@@ -184,7 +195,8 @@ impl<T> Ticket<T> {
 
     /// Calls `call` with the answer, on the engine's keeper thread or inside `drive`, outside all locks. A panic in it
     /// is caught and dropped. What one thread sends to a partition calls back in the order of the sends, as Kafka's
-    /// producer promises of its callbacks; a refusal waits for nothing and may come before what was sent earlier.
+    /// producer promises of its callbacks; what is refused for want of room, or by a log that failed or was closed,
+    /// waits for nothing and may come before what was sent earlier.
     pub fn on_done(self, call: impl FnOnce(Result<T>) + Send + 'static)
     where
         T: Send + 'static,
@@ -206,11 +218,8 @@ impl<T> Ticket<T> {
                 let whose = waits.clone();
                 later.when_placed(
                     seat,
-                    Box::new(move |placed| match placed {
-                        Ok((lsn, level, value)) => {
-                            whose.enlist(lsn, level, Box::new(move |result| call(result.map(|()| value))));
-                        }
-                        Err(error) => whose.enlist(0, Durability::Os, Box::new(move |_| call(Err(error)))),
+                    Box::new(move |Promise { lsn, level, answer }| {
+                        whose.enlist(lsn, level, Box::new(move |result| call(result.and(answer))));
                     }),
                 );
             }
@@ -309,9 +318,8 @@ impl<T: Send + 'static> Ticket<T> {
             }
             State::Later(later, seat) => {
                 let whose = waits.clone();
-                let placed = move |placed: Result<(Lsn, Durability, T)>| match placed {
-                    Ok((lsn, level, _)) => whose.enlist(lsn, level, Box::new(move |_| wake())),
-                    Err(_) => whose.enlist(0, Durability::Os, Box::new(move |_| wake())),
+                let placed = move |Promise { lsn, level, .. }: Promise<T>| {
+                    whose.enlist(lsn, level, Box::new(move |_| wake()));
                 };
                 later.clone().when_placed(*seat, Box::new(placed));
             }

@@ -256,7 +256,9 @@ impl Driver {
         allowed.extend(past.then_some(ErrorKind::TransactionTimedOut));
         let ticket = self.rng.chance(1, 4) && open.bound.is_none();
         let answer = match ticket {
-            true => open.transaction.commit_ticket().map(Err),
+            true if allowed.is_empty() => open.transaction.commit_ticket().map(Err),
+            // Its ticket is what refuses it.
+            true => open.transaction.commit_ticket().and_then(Ticket::wait).map(Ok),
             false => open.transaction.commit().map(Ok),
         };
         match answer {

@@ -12,6 +12,8 @@ mod names;
 mod producers;
 mod ready;
 #[cfg(feature = "sim")]
+mod refusals;
+#[cfg(feature = "sim")]
 mod room;
 #[cfg(feature = "sim")]
 mod simulated;

@@ -2,8 +2,8 @@
 
 use super::{Assigned, Place, Reader};
 use crate::api::options::Start;
-use crate::engine::Promise;
 use crate::error::{Error, ErrorKind, Result};
+use crate::journal::Promise;
 use crate::partition::Partition;
 use crate::types::{Isolation, Offset, TopicPartition};
 
