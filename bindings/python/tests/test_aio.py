@@ -389,7 +389,8 @@ def test_a_loop_that_watches_no_descriptors_has_a_thread_that_goes_with_it(
         seen.extend(watching())
         return offsets
 
-    producer, before, seen = oncelog_engine.producer(), watching(), list[threading.Thread]()
+    # What lingers is not sent before it is awaited: else all tickets may be done by then, and nothing be watched.
+    producer, before, seen = oncelog_engine.producer(linger=3600), watching(), list[threading.Thread]()
     with asyncio.Runner(loop_factory=Loop) as runner:
         assert runner.run(main()) == list(range(30))
     del runner
