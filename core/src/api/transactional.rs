@@ -243,8 +243,8 @@ impl Holder {
             state.behind = 0;
             return level;
         }
-        // Nobody gets ahead of this one either.
-        state.behind = lsn;
+        // Nobody gets ahead of this one either. Another thread's, behind it in the log, may have come here before.
+        state.behind = state.behind.max(lsn);
         Durability::Disk
     }
 
@@ -258,4 +258,62 @@ impl Holder {
 fn doomed(number: TransactionNumber) -> Error {
     let text = "the transaction was aborted by somebody else; run it again";
     Error::new(ErrorKind::TransactionAborted, format!("{text}, number={number}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::Result;
+    use crate::journal::Call;
+
+    /// Everything up to here is flushed.
+    #[derive(Default)]
+    struct Flushed(AtomicU64);
+
+    impl Waits for Flushed {
+        fn wait(&self, _: Lsn, _: Durability, _: Option<u64>) -> Result<bool> {
+            Ok(false)
+        }
+        fn reached(&self, lsn: Lsn, _: Durability) -> Option<Result<()>> {
+            (self.0.load(Ordering::SeqCst) >= lsn).then_some(Ok(()))
+        }
+        fn enlist(&self, _: Lsn, _: Durability, _: Call) {}
+        fn attend(&self) {}
+        fn check(&self) -> Result<()> {
+            Ok(())
+        }
+        fn now(&self) -> u64 {
+            0
+        }
+    }
+
+    fn holder(waits: Arc<dyn Waits>) -> Holder {
+        let (positions, spare) = (Positions::new(None), Buffers::default());
+        Holder {
+            id: "tp".to_owned(),
+            identity: Identity { producer_id: 1, epoch: 0 },
+            durability: None,
+            compression: Compression::None,
+            waits,
+            buffer: 0,
+            timeout_ms: 1,
+            current: AtomicU64::new(0),
+            state: Mutex::new(HolderState { busy: false, finished: None, positions, behind: 0, spare }),
+        }
+    }
+
+    #[test]
+    fn a_transaction_that_asks_late_lets_no_other_get_ahead_of_one_that_waits_behind_a_refusal() {
+        let flushed = Arc::new(Flushed::default());
+        let holder = holder(flushed.clone());
+        let refused = Refused { lsn: 9, error: doomed(1) };
+        holder.end(Buffers::default(), Some(&refused));
+        // Two threads in turns: the one whose frame is older comes here behind the other.
+        let levels = [11, 10].map(|lsn| holder.level_behind(lsn, Durability::Os));
+        assert_eq!(levels, [Durability::Disk; 2]);
+        flushed.0.store(10, Ordering::SeqCst);
+        assert_eq!(holder.level_behind(12, Durability::Os), Durability::Disk, "the other one waits still");
+        flushed.0.store(12, Ordering::SeqCst);
+        assert_eq!(holder.level_behind(13, Durability::Os), Durability::Os, "nobody waits any more");
+    }
 }
