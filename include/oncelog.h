@@ -1496,7 +1496,8 @@ oncelog_error_t *oncelog_producer_open_ticket(const oncelog_engine_t *engine,
 /*
  * Sends a record. Its ticket is done when the record has met the level of the options, else of the topic; waiting for
  * it closes the batch at once. `ticket` may be NULL: nobody is told, `oncelog_producer_flush` waits for all. If the
- * engine's buffers are full this waits for room.
+ * engine's buffers are full this waits for room; behind a batch that was refused it waits until the disk has confirmed
+ * why.
  *
  * Errors: nothing was sent, and the position is still free: UNKNOWN_TOPIC_OR_PARTITION; RECORD_TOO_LARGE;
  * INVALID_RECORD for a timestamp out of range; INVALID_ARGUMENT for a position without a name or a name without a

@@ -29,20 +29,24 @@ namespace oncelog {
 class Producer {
 public:
     /// Sends a record. Its ticket is done when the record has met the level of the options, else of the topic; waiting
-    /// for it closes the batch at once. If the engine's buffers are full this waits for room.
+    /// for it closes the batch at once. If the engine's buffers are full this waits for room; behind a batch that was
+    /// refused it waits until the disk has confirmed why.
     ///
     /// Errors: nothing was sent, and the position is still free: UnknownTopicOrPartition; RecordTooLarge; InvalidRecord
     /// for a timestamp out of range; InvalidArgument for a position without a name or a name without a position;
     /// ProducerFenced once a newer holder of the name is known; Closed if an earlier send of this named producer was
-    /// refused; ReadOnly, Poisoned, Forked. From the ticket: Full, ProducerFenced, and what a write answers.
+    /// refused; ReadOnly, Poisoned, Forked. From the ticket: Full, and what a write answers; and ProducerFenced, Closed
+    /// and UnknownTopicOrPartition if the batch was refused, or an earlier one was and a power cut could still take what
+    /// it was refused for: no refusal is told before that is safe.
     Result<Ticket<Appended>> send(Text topic, const Record &record) const {
         return detail::ticket<Appended>([&](oncelog_ticket_t **ticket) {
             return oncelog_producer_send(c_.get(), topic.c(), &record.c(), ticket);
         });
     }
 
-    /// Sends a record if that takes no waiting. None: the engine's buffers are full or another thread, be it the
-    /// engine's own, is busy with this producer right then; nothing was sent. For event loops, which come again later.
+    /// Sends a record if that takes no waiting. None: the engine's buffers are full, a batch was refused and the disk
+    /// must confirm why, or another thread, be it the engine's own, is busy with this producer right then; nothing was
+    /// sent. For event loops, which come again later.
     ///
     /// Errors: as send().
     Result<std::optional<Ticket<Appended>>> try_send(Text topic, const Record &record) const {

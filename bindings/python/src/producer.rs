@@ -81,8 +81,9 @@ impl Producer {
     /// deleted. headers: a mapping, or pairs where names may come again. partition: without one the key chooses, or the
     /// producer. timestamp_ms: without one the present time. position: for named producers, and for no others.
     ///
-    /// Waits only if the engine's buffers are full. Raises UnknownTopicOrPartitionError, RecordTooLargeError,
-    /// InvalidRecordError, ArgumentError, ProducerFencedError: nothing was sent then, and the position is still free.
+    /// Waits only if the engine's buffers are full, or a batch was refused and the disk must confirm why. Raises
+    /// UnknownTopicOrPartitionError, RecordTooLargeError, InvalidRecordError, ArgumentError, ProducerFencedError: nothing
+    /// was sent then, and the position is still free.
     #[pyo3(signature = (
         topic, value, *, key=None, headers=None, partition=None, timestamp_ms=None, position=None
     ))]

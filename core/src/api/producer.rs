@@ -96,7 +96,8 @@ impl Producer {
     }
 
     /// Sends a record. Its ticket is done when the record has met the level of the options, else of the topic; waiting
-    /// for it closes the batch at once. If the engine's buffers are full this waits for room.
+    /// for it closes the batch at once. If the engine's buffers are full this waits for room; behind a batch that was
+    /// refused it waits until the disk has confirmed why.
     ///
     /// A named producer answers a position at or below the last one as a duplicate, not as an error; partition and
     /// offset in the answer mean nothing then.
