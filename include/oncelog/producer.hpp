@@ -36,8 +36,8 @@ public:
     /// for a timestamp out of range; InvalidArgument for a position without a name or a name without a position;
     /// ProducerFenced once a newer holder of the name is known; Closed if an earlier send of this named producer was
     /// refused; ReadOnly, Poisoned, Forked. From the ticket: Full, and what a write answers; and ProducerFenced, Closed
-    /// and UnknownTopicOrPartition if the batch was refused, or an earlier one was and a power cut could still take what
-    /// it was refused for: no refusal is told before that is safe.
+    /// and UnknownTopicOrPartition if the batch was refused, or an earlier one was and a power cut could still take
+    /// what it was refused for: no refusal is told before that is safe.
     Result<Ticket<Appended>> send(Text topic, const Record &record) const {
         return detail::ticket<Appended>([&](oncelog_ticket_t **ticket) {
             return oncelog_producer_send(c_.get(), topic.c(), &record.c(), ticket);

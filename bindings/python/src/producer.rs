@@ -82,8 +82,8 @@ impl Producer {
     /// producer. timestamp_ms: without one the present time. position: for named producers, and for no others.
     ///
     /// Waits only if the engine's buffers are full, or a batch was refused and the disk must confirm why. Raises
-    /// UnknownTopicOrPartitionError, RecordTooLargeError, InvalidRecordError, ArgumentError, ProducerFencedError: nothing
-    /// was sent then, and the position is still free.
+    /// UnknownTopicOrPartitionError, RecordTooLargeError, InvalidRecordError, ArgumentError, ProducerFencedError:
+    /// nothing was sent then, and the position is still free.
     #[pyo3(signature = (
         topic, value, *, key=None, headers=None, partition=None, timestamp_ms=None, position=None
     ))]
