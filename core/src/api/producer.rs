@@ -53,7 +53,8 @@ pub struct Producer {
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct SentMany {
-    /// How many of the records were sent: the first ones.
+    /// How many of the records were sent: the first ones. What a named producer is refused counts among them as long as
+    /// that may not be told yet: the ticket tells it.
     pub sent: usize,
     /// The answers of those.
     pub ticket: Ticket<Vec<Appended>>,
@@ -181,7 +182,8 @@ impl Producer {
     }
 
     /// Sends records in order until one would have to wait, or is refused; says how far it came. As `try_send`, nothing
-    /// at all is sent if another thread, be it the engine's own, is busy with this producer right then.
+    /// at all is sent if a batch was refused and the disk must confirm why, or another thread, be it the engine's own,
+    /// is busy with this producer right then.
     ///
     /// The topic is looked up once. Records may be made one by one, as they are asked for, so that none lies in memory
     /// twice. The producer is busy meanwhile: the iterator must not use it, and should be quick.
