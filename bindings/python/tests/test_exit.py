@@ -94,7 +94,9 @@ def test_the_interpreter_ends(script: Script, tmp_path: Path, end: str) -> None:
     if "event loop" not in end:
         assert done.stderr == ""
     with oncelog.open(tmp_path / "log") as engine:
-        assert engine.opening.cut is None and engine.opening.frames_copied == 0, "it was closed properly"
+        # A close ends with a checkpoint and a mark, which is copied where the segment has no room for another frame.
+        opening = engine.opening
+        assert opening.cut is None and opening.frames_folded <= 1, f"it was not closed properly: {opening}"
         assert engine.partition("t", 0).read(0).values() == [b"v"]
 
 
