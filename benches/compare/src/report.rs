@@ -204,7 +204,7 @@ fn aim(table: &Table, row: &Row, figure: f64) -> String {
     let Some((aim, part)) = table.part(row) else { return String::new() };
     // An engine may be closer to what the machine can do than the aim has it.
     let limit = median(table.row(LIMIT)).map(|limit| limit / figure);
-    let limit = limit.filter(|limit| table.factor(row).is_some_and(|factor| factor > *limit));
+    let limit = limit.filter(|limit| part < 1.0 && table.factor(row).is_some_and(|factor| factor > *limit));
     let beyond = limit.map(|limit| format!(", out of reach here: the bare pwrite is {limit:.1} ×")).unwrap_or_default();
     format!("{aim}: {}{beyond}", reached(part))
 }
