@@ -45,7 +45,7 @@ use crate::io::sync::Mutex;
 use crate::io::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use crate::io::sync::thread::{JoinHandle, ThreadId};
 use crate::io::{DirectoryLock, Event, Machine};
-use crate::journal::{Journal, Promise, Report, Waits};
+use crate::journal::{Journal, Promise, Report, Waits, closed};
 use crate::partition::{Footers, Partition, Records};
 use crate::state::{Cut, cut_behind};
 use crate::types::{Durability, Incarnation, Isolation, Lsn, Offset, Place, Timestamp, TransactionNumber, Visibility};
@@ -165,7 +165,7 @@ impl Inner {
     pub fn check_open(&self) -> Result<()> {
         self.journal.check_process()?;
         if self.closed.load(Ordering::Acquire) {
-            return Err(Error::new(ErrorKind::Closed, "the engine was closed; open the log again"));
+            return Err(closed());
         }
         Ok(())
     }

@@ -20,6 +20,11 @@ pub const ENDED: u8 = 3;
 
 const LOOK_AGAIN: u64 = 1_000_000;
 
+/// What every call answers once the log is closed.
+pub fn closed() -> Error {
+    Error::new(ErrorKind::Closed, "the engine was closed; open the log again")
+}
+
 impl<F: Fold> Journal<F> {
     /// True once nothing is written any more. Who parks looks here after noting the event and before parking: the door
     /// is shut before the event happens for the last time.
@@ -40,7 +45,7 @@ impl<F: Fold> Journal<F> {
         match self.door.load(Ordering::SeqCst) {
             OPEN => Ok(()),
             CLOSING if inside => Ok(()),
-            _ => Err(Error::new(ErrorKind::Closed, "the engine was closed; open the log again")),
+            _ => Err(closed()),
         }
     }
 

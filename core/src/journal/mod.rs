@@ -28,6 +28,7 @@ mod upkeep;
 pub use self::checkpoint::Parts;
 pub use self::core::{Draft, Guard, Placed};
 pub use self::counters::{Counters, raise};
+pub use self::end::closed;
 pub use self::flow::{Call, Journal, JournalOptions};
 #[cfg(feature = "holds")]
 pub use self::hold::{histogram as holds, reset as reset_holds};

@@ -6,6 +6,7 @@ use std::ops::Deref;
 use std::sync::Arc;
 
 use super::buffers::{Buffer, Buffers};
+use super::end::closed;
 use super::scan;
 use super::shelf::{Aside, Gone, OpenSegment, Shelf};
 use super::tail::Tail;
@@ -349,10 +350,6 @@ fn short(segment: u64, position: u64, len: usize) -> Error {
          segment={segment} position={position} bytes={len}"
     );
     Error::new(ErrorKind::Corrupt, message)
-}
-
-fn closed() -> Error {
-    Error::new(ErrorKind::Closed, "the engine was closed; open the log again")
 }
 
 /// A failed read: the call fails, the engine goes on.
