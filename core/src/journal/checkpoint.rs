@@ -1,5 +1,6 @@
 //! Checkpoints: the state as of one LSN, as frames between the others. Written by the keeper, loaded part by part.
 
+use std::io;
 use std::sync::Arc;
 
 use crate::error::Result;
@@ -15,7 +16,7 @@ use crate::types::{Durability, Lsn};
 use super::core::{CheckpointRef, Core, Draft};
 use super::reserve::Claim;
 use super::scan::Found;
-use super::segments::SegmentInfo;
+use super::segments::{SegmentInfo, read_error};
 use super::{Fold, Journal};
 
 /// Bytes of a part's head.
@@ -173,54 +174,75 @@ pub struct Start<'a> {
     pub parts: &'a [(u64, Found)],
 }
 
-/// Reads the frame at a place, whole and verified, whatever its kind.
-pub fn frame_at(file: &dyn File, seal: Seal, position: u64) -> Option<Vec<u8>> {
+/// Reads the frame at a place, whole and verified, whatever its kind. `None`: no such frame lies there.
+fn frame_at(file: &dyn File, seal: Seal, position: u64) -> io::Result<Option<Vec<u8>>> {
     let mut header = [0; frame::FRAME_HEADER];
-    if file.read_at(&mut header, position).ok()? < header.len() {
-        return None;
+    if file.read_at(&mut header, position)? < header.len() {
+        return Ok(None);
     }
     let len = frame::FrameHeader::read(&header).len();
     if len > ALLOCATION_MAX as u64 {
-        return None;
+        return Ok(None);
     }
     let mut bytes = vec![0; len as usize];
-    if file.read_at(&mut bytes, position).ok()? < bytes.len() {
-        return None;
+    if file.read_at(&mut bytes, position)? < bytes.len() {
+        return Ok(None);
     }
-    let frame = Frame::read(&bytes, seal, position).ok()?;
-    let used = frame::FRAME_HEADER + frame.head.len() + frame.body.len();
-    frame.verify_body(&bytes[used..]).ok()?;
-    Some(bytes)
+    let whole = Frame::read(&bytes, seal, position).is_ok_and(|frame| {
+        let used = frame::FRAME_HEADER + frame.head.len() + frame.body.len();
+        frame.verify_body(&bytes[used..]).is_ok()
+    });
+    Ok(whole.then_some(bytes))
 }
 
-/// The head of a checkpoint's part, without its body.
-fn head_at(file: &dyn File, seal: Seal, position: u64) -> Option<CheckpointHead> {
+/// The head of a checkpoint's part, without its body. `None`: no such part lies there.
+fn head_at(file: &dyn File, seal: Seal, position: u64) -> io::Result<Option<CheckpointHead>> {
     let mut bytes = [0; frame::FRAME_HEADER + CHECKPOINT_HEAD];
-    if file.read_at(&mut bytes, position).ok()? < bytes.len() {
-        return None;
+    if file.read_at(&mut bytes, position)? < bytes.len() {
+        return Ok(None);
     }
     let header = frame::FrameHeader::read(&bytes);
     if header.head_len as usize != CHECKPOINT_HEAD {
-        return head_of(&frame_at(file, seal, position)?);
+        return Ok(frame_at(file, seal, position)?.and_then(|bytes| head_of(&bytes)));
     }
-    let head_end = frame::FRAME_HEADER + CHECKPOINT_HEAD;
-    let checksum = seal.checksum(position, &bytes[4..head_end]);
-    (checksum == header.checksum).then(|| head_of(&bytes))?
+    let good = seal.checksum(position, &bytes[4..]) == header.checksum;
+    Ok(good.then(|| head_of(&bytes)).flatten())
 }
 
+/// A segment's file, and what its frames are sealed with.
+pub type Sealed = (Arc<dyn File>, Seal);
+/// Finds the file of a segment; `None` if it is not there or of no use.
+pub type OpenSegment<'a> = dyn FnMut(u64) -> Result<Option<Sealed>> + 'a;
+
 /// Loads the checkpoint whose last part lies at `reference`, feeding the state's parts to `part` in order. `None` if
-/// any part is missing or damaged. `open` finds the file of a segment.
+/// any part is missing or damaged; an error of the system says nothing about the checkpoint and is an error here too.
 pub fn load(
     reference: CheckpointRef,
-    open: &mut dyn FnMut(u64) -> Option<(Arc<dyn File>, Seal)>,
+    open: &mut OpenSegment<'_>,
     part: &mut dyn FnMut(&[u8]) -> Option<()>,
-) -> Option<Loaded> {
+) -> Result<Option<Loaded>> {
+    let Some((next, places)) = places(reference, open)? else { return Ok(None) };
+    let mut loaded = Loaded { next, bytes: 0, segments: Vec::new(), parts: Vec::new() };
+    for at in places.iter().rev() {
+        let Some((file, seal)) = open(at.segment)? else { return Ok(None) };
+        let bytes = frame_at(&*file, seal, at.position).map_err(|e| read_error(at.segment, e))?;
+        if bytes.and_then(|bytes| loaded.add(*at, &bytes, part)).is_none() {
+            return Ok(None);
+        }
+    }
+    Ok(Some(loaded))
+}
+
+/// Where the walk behind a checkpoint begins, and the places of its parts, the last first.
+fn places(reference: CheckpointRef, open: &mut OpenSegment<'_>) -> Result<Option<(Place, Vec<Place>)>> {
     let mut places = Vec::new();
     let mut at = reference.last_part;
     let mut expected: Option<CheckpointHead> = None;
     loop {
-        let (file, seal) = open(at.segment)?;
-        let head = head_at(&*file, seal, at.position)?;
+        let Some((file, seal)) = open(at.segment)? else { return Ok(None) };
+        let Some(head) = head_at(&*file, seal, at.position).map_err(|e| read_error(at.segment, e))? else {
+            return Ok(None);
+        };
         let fits = match expected {
             None => head.part == head.parts,
             Some(e) => {
@@ -229,31 +251,31 @@ pub fn load(
             }
         };
         if !fits || head.lsn != reference.lsn || head.part == 0 {
-            return None;
+            return Ok(None);
         }
         places.push(at);
-        expected = Some(head);
         if head.part == 1 {
-            break;
+            return Ok(Some((head.next, places)));
         }
         at = head.previous;
+        expected = Some(head);
     }
-    let (mut segments, mut parts, mut total) = (Vec::new(), Vec::new(), 0);
-    for at in places.iter().rev() {
-        let (file, seal) = open(at.segment)?;
-        let bytes = frame_at(&*file, seal, at.position)?;
-        let header = frame::FrameHeader::read(&bytes);
+}
+
+impl Loaded {
+    /// The next part, a whole frame. `None`: it cannot be read.
+    fn add(&mut self, at: Place, bytes: &[u8], part: &mut dyn FnMut(&[u8]) -> Option<()>) -> Option<()> {
+        let header = frame::FrameHeader::read(bytes);
         let body_at = frame::FRAME_HEADER + header.head_len as usize;
         let body = &bytes[body_at..body_at + header.body_len as usize];
-        total += body.len() as u64;
-        parts.push((at.segment, Found { position: at.position, header }));
+        self.bytes += body.len() as u64;
+        self.parts.push((at.segment, Found { position: at.position, header }));
         match body.split_first()? {
-            (&SEGMENTS, rest) => decode_segments(rest, &mut segments)?,
-            (&STATE, rest) => part(rest)?,
-            _ => return None,
+            (&SEGMENTS, rest) => decode_segments(rest, &mut self.segments),
+            (&STATE, rest) => part(rest),
+            _ => None,
         }
     }
-    Some(Loaded { next: expected?.next, bytes: total, segments, parts })
 }
 
 fn head_of(bytes: &[u8]) -> Option<CheckpointHead> {

@@ -1,34 +1,44 @@
-//! The file `head`: two slots, written in turn, that say where recovery may start. A wrong or missing hint costs time,
-//! never data, so its errors are nobody's.
+//! The file `head`: two slots, written in turn, that say where recovery may start, how far the log was durable and
+//! whether its close was clean. It is not flushed: a power cut may leave an older one, or none, which costs time. Yet
+//! for the last frames nothing else may speak, so one that is there and cannot be read is not taken for none.
+
+use std::io::{ErrorKind, Result};
 
 use crate::format::files::{HEAD_FILE, Head, RECORD, SECOND};
 use crate::io::Machine;
 
-/// Writes the next slot, behind those of earlier lives.
+/// Writes the next slot, behind those of earlier lives. Nobody waits for it, so its errors are nobody's: the slots stay
+/// as they were.
 pub fn write(machine: &Machine, sequence: &mut u64, head: Head) {
-    if *sequence == 0 {
-        *sequence = read(machine, head.uuid).first().map_or(0, |newest| newest.sequence);
-    }
-    let storage = &machine.storage;
-    let file = storage.open(HEAD_FILE).or_else(|_| storage.create(HEAD_FILE, 2 * SECOND));
-    if let Ok(file) = file {
-        *sequence += 1;
-        let head = Head { sequence: *sequence, ..head };
-        let _ = file.write_at(&head.write(), Head::slot(*sequence));
-    }
+    let _ = put(machine, sequence, head);
 }
 
-/// The valid slots of this log, the newer first.
-pub fn read(machine: &Machine, uuid: [u8; 16]) -> Vec<Head> {
-    let Ok(file) = machine.storage.open(HEAD_FILE) else { return Vec::new() };
-    let mut heads: Vec<Head> = [0, SECOND]
-        .into_iter()
-        .filter_map(|at| {
-            let mut bytes = [0; RECORD];
-            let got = file.read_at(&mut bytes, at).ok()?;
-            Head::read(&bytes[..got]).filter(|h| h.uuid == uuid)
-        })
-        .collect();
+fn put(machine: &Machine, sequence: &mut u64, head: Head) -> Result<()> {
+    if *sequence == 0 {
+        *sequence = read(machine, head.uuid)?.first().map_or(0, |newest| newest.sequence);
+    }
+    let storage = &machine.storage;
+    let file = match storage.open(HEAD_FILE) {
+        Err(e) if e.kind() == ErrorKind::NotFound => storage.create(HEAD_FILE, 2 * SECOND)?,
+        opened => opened?,
+    };
+    *sequence += 1;
+    let head = Head { sequence: *sequence, ..head };
+    file.write_at(&head.write(), Head::slot(*sequence))
+}
+
+/// The valid slots of this log, the newer first; none if there is no such file.
+pub fn read(machine: &Machine, uuid: [u8; 16]) -> Result<Vec<Head>> {
+    let file = match machine.storage.open(HEAD_FILE) {
+        Err(e) if e.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
+        opened => opened?,
+    };
+    let mut heads = Vec::with_capacity(2);
+    for at in [0, SECOND] {
+        let mut bytes = [0; RECORD];
+        let got = file.read_at(&mut bytes, at)?;
+        heads.extend(Head::read(&bytes[..got]).filter(|h| h.uuid == uuid));
+    }
     heads.sort_by_key(|h| std::cmp::Reverse(h.sequence));
-    heads
+    Ok(heads)
 }

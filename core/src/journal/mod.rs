@@ -9,6 +9,7 @@ mod counters;
 mod crowd;
 mod end;
 mod flow;
+mod found;
 mod head;
 mod hold;
 mod open;

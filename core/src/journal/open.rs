@@ -7,7 +7,8 @@ use std::sync::Arc;
 
 use super::core::{CheckpointRef, Core, Group, Placed, Unsynced};
 use super::flow::JournalOptions;
-use super::recovery::{FoundSegment, Hole, Walk, chain, last_incarnation};
+use super::found::{FoundSegment, chain, last_incarnation};
+use super::recovery::{Hole, Walk};
 use super::resume::{Recovery, ended, put_opened, write_out};
 use super::roll::{begun, creation_error};
 use super::scan::{FIRST, Found};
@@ -256,7 +257,7 @@ impl<F: Fold> Opener<F> {
     }
 
     fn recover(self, identity: Identity, restore: &mut dyn Restore<F>) -> Result<(Journal<F>, Report)> {
-        let heads = head::read(&self.machine, identity.uuid);
+        let heads = head::read(&self.machine, identity.uuid).map_err(head_error)?;
         let began = self.machine.clock.monotonic();
         let mut base = self.base(&heads, restore)?;
         let loaded = self.machine.clock.monotonic();
@@ -360,7 +361,7 @@ impl<F: Fold> Opener<F> {
             references.sort_by_key(|r| std::cmp::Reverse(r.lsn));
             references.dedup();
             for (i, reference) in references.iter().enumerate() {
-                if let Some(loaded) = self.load(*reference, restore) {
+                if let Some(loaded) = self.load(*reference, restore)? {
                     if i > 0 {
                         branch("older_checkpoint_used");
                     }
@@ -378,9 +379,7 @@ impl<F: Fold> Opener<F> {
             }
             if pass == 0 {
                 for number in self.numbers.iter().rev() {
-                    if let Ok(Some(FoundSegment { link: Some(link), .. })) =
-                        FoundSegment::open(&self.machine, *number, None)
-                    {
+                    if let Some(FoundSegment { link: Some(link), .. }) = self.segment(*number)? {
                         references.push(CheckpointRef { lsn: link.checkpoint_lsn, last_part: link.checkpoint });
                         references.push(CheckpointRef { lsn: link.older_lsn, last_part: link.older });
                     }
@@ -392,19 +391,37 @@ impl<F: Fold> Opener<F> {
         Ok(Base { reference: none, older: none, next: Place::default(), bytes: 0, segments, parts })
     }
 
-    fn load(&self, reference: CheckpointRef, restore: &mut dyn Restore<F>) -> Option<checkpoint::Loaded> {
-        let mut files: BTreeMap<u64, FoundSegment> = BTreeMap::new();
+    /// The checkpoint at `reference`; `None` if it is not whole.
+    fn load(&self, reference: CheckpointRef, restore: &mut dyn Restore<F>) -> Result<Option<checkpoint::Loaded>> {
+        let mut files: BTreeMap<u64, Option<checkpoint::Sealed>> = BTreeMap::new();
         let mut open = |number: u64| {
-            let segment = match files.entry(number) {
+            Ok(match files.entry(number) {
                 Entry::Occupied(known) => known.into_mut(),
-                Entry::Vacant(new) => new.insert(FoundSegment::open(&self.machine, number, None).ok()??),
-            };
-            Some((segment.file.clone(), segment.seal()))
+                Entry::Vacant(new) => new.insert(self.segment(number)?.map(|s| (s.file.clone(), s.seal()))),
+            }
+            .clone())
         };
         let loaded = checkpoint::load(reference, &mut open, &mut |body| restore.part(reference.lsn, body))?;
-        restore.load()?;
-        Some(loaded)
+        Ok(loaded.filter(|_| restore.load().is_some()))
     }
+
+    /// A segment that may help to find or read a checkpoint; `None` if it is not there or damaged. An error of the
+    /// system is not taken for either: the log would go on from less than it holds.
+    fn segment(&self, number: u64) -> Result<Option<FoundSegment>> {
+        if self.numbers.binary_search(&number).is_err() {
+            return Ok(None);
+        }
+        match FoundSegment::open(&self.machine, number, None) {
+            Err(e) if e.kind() == ErrorKind::Corrupt => Ok(None),
+            found => found,
+        }
+    }
+}
+
+fn head_error(error: std::io::Error) -> Error {
+    let message = "reading the file head failed; try again; if the disk has lost it for good, remove it: the log opens \
+                   without it, more slowly";
+    Error::with_source(ErrorKind::Io, message, error)
 }
 
 /// Refuses what leaves no room for the numbers that this life will give: nobody would read them.

@@ -2,163 +2,17 @@
 //! not validate. What a later frame declares durable and is not there is corruption; the rest is a torn tail.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::sync::Arc;
 
 use super::checkpoint::Start;
+use super::found::{FoundSegment, first_lsn};
 use super::scan::{FIRST, Found, Scanner};
-use super::segment::Segment;
-use super::segments::{SegmentInfo, read_error};
-use crate::error::{Error, ErrorKind, Result};
-use crate::format::control::{Link, Place};
-use crate::format::files::SegmentHeader;
-use crate::format::frame::{FRAME_HEADER, Kind, Payload, Seal};
+use super::segments::read_error;
+use crate::error::Result;
+use crate::format::control::Place;
+use crate::format::frame::{Kind, Payload};
 use crate::io::branches::branch;
 use crate::io::bugs::{Bug, planted};
-use crate::io::{File, Machine};
-use crate::types::{Incarnation, Lsn};
-
-/// A segment file as found.
-pub struct FoundSegment {
-    pub header: SegmentHeader,
-    pub file: Arc<dyn File>,
-    /// `None`: the first frame does not validate.
-    pub link: Option<Link>,
-}
-
-impl FoundSegment {
-    pub fn seal(&self) -> Seal {
-        Seal::new(self.header.salt, self.header.number)
-    }
-
-    /// Opens a segment file. `None`: it has no valid header and no frames, so it was never used.
-    pub fn open(machine: &Machine, number: u64, known: Option<&SegmentInfo>) -> Result<Option<FoundSegment>> {
-        let name = SegmentHeader::name(number, 0);
-        let file = machine.storage.open(&name).map_err(|e| read_error(number, e))?;
-        let header = match (Segment::read_header(&*file).map_err(|e| read_error(number, e))?, known) {
-            (Some(header), _) if (header.number, header.generation) == (number, 0) => header,
-            (_, Some(info)) => of_info(info),
-            _ => return Self::headless(&*file, number).map(|()| None),
-        };
-        let mut found = FoundSegment { header, file, link: None };
-        found.link = found.read_link().map_err(|e| read_error(number, e))?;
-        Ok(Some(found))
-    }
-
-    /// A header that is gone matters only if frames lie behind it: a header is durable before the first of them.
-    fn headless(file: &dyn File, number: u64) -> Result<()> {
-        let size = file.len().map_err(|e| read_error(number, e))?;
-        let mut scanner = Scanner::new(file, Seal::new(0, 0), FIRST, size.max(FIRST));
-        if scanner.last_byte().map_err(|e| read_error(number, e))? == FIRST {
-            return Ok(());
-        }
-        let name = SegmentHeader::name(number, 0);
-        let message = format!("a segment's header is damaged, twice; restore the file from a backup; file={name}");
-        Err(Error::new(ErrorKind::Corrupt, message))
-    }
-
-    /// A segment has its whole length before its first frame counts. A shorter file was cut, and if not even room for
-    /// the next frame is left at `at`, or not all of it is, at least that frame is lost.
-    fn was_cut_short(&self, at: u64) -> std::io::Result<bool> {
-        if self.file.len()? >= self.header.size {
-            return Ok(false);
-        }
-        let mut next = [0; FRAME_HEADER];
-        let got = self.file.read_at(&mut next, at)?;
-        Ok(got < next.len() || next.iter().any(|byte| *byte != 0))
-    }
-
-    fn read_link(&self) -> std::io::Result<Option<Link>> {
-        let mut scanner = Scanner::glance(&*self.file, self.seal(), FIRST, self.header.size);
-        Ok(match scanner.next_frame()? {
-            Ok(found) if found.header.kind == Kind::Link as u8 => match scanner.frame(found).payload() {
-                Ok(Payload::Link(link)) => Some(link),
-                _ => None,
-            },
-            _ => None,
-        })
-    }
-
-    /// A recovery's segment counts only if every frame up to its `recovered` is whole.
-    fn is_whole(&self) -> Result<bool> {
-        let Some(link) = self.link else { return Ok(false) };
-        if link.recovery == 0 {
-            return Ok(true);
-        }
-        let mut scanner = Scanner::new(&*self.file, self.seal(), FIRST, self.header.size);
-        let mut expected = link.lsn;
-        while let Ok(found) = scanner.next_frame().map_err(|e| read_error(self.header.number, e))? {
-            if found.header.lsn != expected || !scanner.body_is_good(found) {
-                break;
-            }
-            // The copy ends with the `recovered` frame of this segment's own life; older ones may have been copied.
-            if let Ok(Payload::Recovered(r)) = scanner.frame(found).payload()
-                && r.incarnation == link.incarnation
-            {
-                return Ok(true);
-            }
-            expected += 1;
-        }
-        branch("crash_in_copy");
-        Ok(false)
-    }
-}
-
-fn of_info(info: &SegmentInfo) -> SegmentHeader {
-    SegmentHeader {
-        uuid: [0; 16],
-        number: info.number,
-        generation: info.generation,
-        format: 1,
-        size: info.size,
-        salt: info.salt,
-        created_ms: 0,
-    }
-}
-
-/// The segments that hold the journal from `start` on, in order: each links to the one before. Of several that link
-/// to the same place the newest whole one counts: it is the copy that a recovery made.
-pub fn chain(start: u64, found: &BTreeMap<u64, FoundSegment>) -> Result<Vec<u64>> {
-    let mut chain = vec![start];
-    let mut current = start;
-    loop {
-        let mut next = None;
-        for (number, segment) in found.range(current + 1..).rev() {
-            if segment.link.is_some_and(|l| l.segment == current) && segment.is_whole()? {
-                next = Some(*number);
-                break;
-            }
-        }
-        let Some(number) = next.or(unlinked_after(current, found)?) else { return Ok(chain) };
-        chain.push(number);
-        current = number;
-    }
-}
-
-/// A segment whose link rotted still follows if its frames declare themselves durable.
-fn unlinked_after(current: u64, found: &BTreeMap<u64, FoundSegment>) -> Result<Option<u64>> {
-    for (number, segment) in found.range(current + 1..).filter(|(_, s)| s.link.is_none()) {
-        let mut scanner = Scanner::new(&*segment.file, segment.seal(), FIRST, segment.header.size);
-        let mut first = None;
-        while let Some(valid) = scanner.next_valid().map_err(|e| read_error(*number, e))? {
-            let first = *first.get_or_insert(valid.header.lsn);
-            if valid.header.durable_lsn >= first {
-                return Ok(Some(*number));
-            }
-        }
-    }
-    Ok(None)
-}
-
-/// LSN of the first valid frame of a segment, its link aside.
-fn first_lsn(segment: &FoundSegment) -> Result<Option<Lsn>> {
-    let mut scanner = Scanner::new(&*segment.file, segment.seal(), FIRST, segment.header.size);
-    while let Some(valid) = scanner.next_valid().map_err(|e| read_error(segment.header.number, e))? {
-        if valid.header.kind != Kind::Link as u8 {
-            return Ok(Some(valid.header.lsn));
-        }
-    }
-    Ok(None)
-}
+use crate::types::Lsn;
 
 /// Frames that were declared durable and are not there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -486,9 +340,4 @@ impl<'a> Walk<'a> {
         self.out.declared = declared;
         Ok(declared)
     }
-}
-
-/// The life that the found segments speak of.
-pub fn last_incarnation(found: &BTreeMap<u64, FoundSegment>) -> Incarnation {
-    found.values().filter_map(|s| s.link).map(|l| l.incarnation).max().unwrap_or(0)
 }

@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::core::{CheckpointRef, Core, Draft, Placed};
+use super::found::{FoundSegment, last_incarnation};
 use super::open::{Base, Opener, Report, Restore};
-use super::recovery::{FoundSegment, TailFrame, Walked, last_incarnation};
+use super::recovery::{TailFrame, Walked};
 use super::reserve::with_reserve;
 use super::roll::{begun, creation_error, is_full};
 use super::scan::{FIRST, Scanner};

@@ -15,6 +15,7 @@ pub struct Lost {
     position: usize,
     were: Vec<u8>,
     are: Vec<u8>,
+    for_good: bool,
 }
 
 /// A frame as it lies in a segment.
@@ -83,14 +84,17 @@ impl Driver {
         if quiet && self.rng.chance(1, 4) {
             self.lose_checkpoints(&files);
         }
-        if self.rng.chance(1, 2) {
-            self.lost.clear();
-        }
+        let for_good = self.rng.chance(1, 2);
+        self.lost.iter_mut().for_each(|lost| lost.for_good |= for_good);
     }
 
-    /// What was lost for one opening is there again, unless something else took its place.
-    pub fn find_again(&mut self) {
-        for lost in std::mem::take(&mut self.lost) {
+    /// What was lost for one opening is there again, unless something else took its place. `all`: so is what was lost
+    /// for good, since a power cut may take the frame that says how much was durable; then rot looks like a torn tail.
+    pub fn find_again(&mut self, all: bool) {
+        let (found, gone): (Vec<Lost>, _) =
+            std::mem::take(&mut self.lost).into_iter().partition(|lost| all || !lost.for_good);
+        self.lost = gone;
+        for lost in found {
             let files = self.world.files();
             let place = files.get(&lost.file).and_then(|image| image.get(lost.position..)?.get(..lost.are.len()));
             if place == Some(&*lost.are) {
@@ -104,7 +108,7 @@ impl Driver {
         self.note(format!("lose {what}: {} bytes at {position} of {file}", are.len()));
         self.world.damage(file, position as u64, &are);
         *self.copies.entry(what).or_default() += 1;
-        self.lost.push(Lost { file: file.to_owned(), position, were: were.to_vec(), are });
+        self.lost.push(Lost { file: file.to_owned(), position, were: were.to_vec(), are, for_good: false });
     }
 
     /// A bit flips, or all of it is gone.

@@ -192,14 +192,18 @@ impl Driver {
             }
             self.note(format!("open after {loss:?}"));
             let opened = self.open_once(loss);
-            self.find_again();
+            self.find_again(false);
             match opened {
-                Ok(Ok(())) => return Ok(()),
+                Ok(Ok(())) => {
+                    self.lost.clear();
+                    return Ok(());
+                }
                 Ok(Err(error)) => self.note(format!("  answered {error}")),
                 Err(fault) => return Err(fault),
             }
             // A failed opening is a life of its own, and it may end badly too.
             if self.rng.chance(1, 2) {
+                self.find_again(true);
                 self.world.crash();
                 loss = Loss::Cut;
             } else {

@@ -2,6 +2,8 @@
 #![cfg(feature = "sim")]
 #![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
+mod recoveries;
+
 use std::time::Duration;
 
 use oncelog::sim::{Call, Choice, Fault, World};
@@ -261,49 +263,6 @@ fn topics_of_many_partitions_and_producers_of_many_are_made_grown_deleted_and_fo
     assert_eq!(engine.digest(), digest, "what was swept up is what recovery leaves out");
 }
 
-/// Flips one byte of a value wherever it lies in the directory, and closes the world's machine to do so.
-fn flip(world: &World, value: &[u8]) {
-    for (name, image) in world.files() {
-        if let Some(at) = image.windows(value.len()).position(|window| window == value) {
-            world.damage(&name, at as u64, &[image[at] ^ 1]);
-            return;
-        }
-    }
-    panic!("the value is not in the directory");
-}
-
-#[test]
-fn a_flip_in_the_unflushed_window_is_cut_and_one_before_it_is_reported() {
-    // Unflushed: nothing says that it is durable, so it is a torn tail.
-    let (world, engine) = begin(5);
-    send(&engine, b"flushed and stated");
-    send(&engine, b"flushed and stated by the next");
-    for text in ["unflushed bad", "unflushed good"] {
-        let mut builder = Batch::builder();
-        builder.push(&Record::new(text.as_bytes()), 1).unwrap();
-        append(&engine, &builder.build().unwrap(), Durability::Os).unwrap();
-    }
-    world.kill();
-    drop(engine);
-    flip(&world, b"unflushed bad");
-    let engine = open(&world);
-    assert_eq!(values(&engine), ["flushed and stated", "flushed and stated by the next"]);
-    let opening = engine.opening();
-    assert!(opening.cut.is_some() && opening.damage.is_empty(), "{opening:?}");
-    engine.close().unwrap();
-    drop(engine);
-
-    // Durable by what later frames say: reported, never cut.
-    flip(&world, b"flushed and stated by");
-    let engine = open(&world);
-    let partition = engine.partition("t", 0).unwrap();
-    assert_eq!(partition.bounds().end, 2);
-    let records = partition.read(0, ReadOptions::new()).unwrap();
-    let kinds: Vec<_> = records.iter().map(|r| r.map(|r| r.offset()).map_err(|e| e.kind())).collect();
-    assert_eq!(kinds, [Ok(0), Err(ErrorKind::Corrupt)]);
-    assert_eq!(send(&engine, b"goes on").first, 2);
-}
-
 #[test]
 fn offsets_of_an_open_transaction_are_not_seen_before_it_commits() {
     let (_world, engine) = begin(6);
@@ -378,55 +337,4 @@ fn after_an_indeterminate_commit_a_consumer_never_hears_that_there_is_nothing_to
     // Back where the commit before stood: nothing seems to have moved, yet nobody knows what the group holds.
     consumer.seek(&tp, 2).unwrap();
     assert_eq!(consumer.commit().unwrap_err().kind(), ErrorKind::Poisoned);
-}
-
-/// Appends a record of so many bytes, durably.
-fn append_long(engine: &Engine, bytes: usize) {
-    let mut builder = Batch::builder();
-    builder.push(&Record::new(&vec![b'x'; bytes]), 1).unwrap();
-    append(engine, &builder.build().unwrap(), Durability::Disk).unwrap();
-}
-
-#[test]
-fn a_recovery_never_builds_on_a_link_that_a_power_cut_can_still_take() {
-    // A clean close whose last mark, which nobody flushes, begins a segment; an opening whose first write is torn;
-    // a kill; a life that acknowledges a record; then the power goes.
-    let mut rolled = 0;
-    for filler in (0..2_000).step_by(8) {
-        let (world, engine) = begin(filler);
-        (0..9).for_each(|_| append_long(&engine, 6_000));
-        append_long(&engine, filler as usize);
-        engine.close().unwrap();
-        drop(engine);
-        rolled += u32::from(world.files().contains_key("00000000000000000002.0.seg"));
-        world.fail(Call::Write, 0, Fault::ShortWrite, false);
-        Engine::options().threads(false).segment_bytes(64 << 10).open_on(world.machine()).unwrap_err();
-        world.heal();
-        world.kill();
-        let engine = open(&world);
-        append_long(&engine, 10);
-        drop(engine);
-        world.crash();
-        let end = open(&world).partition("t", 0).unwrap().bounds().end;
-        assert_eq!(end, 11, "filler of {filler} bytes: what the second life acknowledged is gone");
-    }
-    assert!(rolled > 0, "no close rolled");
-}
-
-#[test]
-fn an_opening_that_fails_half_way_hides_no_record_from_the_next() {
-    for read in 0..60 {
-        let (world, engine) = begin(7);
-        (0..3).for_each(|_| append_long(&engine, 6_000));
-        engine.close().unwrap();
-        drop(engine);
-        world.fail(Call::Read, read, Fault::Eio, true);
-        let failed = Engine::options().threads(false).segment_bytes(64 << 10).open_on(world.machine());
-        drop(failed);
-        world.heal();
-        let engine = open(&world);
-        assert_eq!(values(&engine).len(), 3, "a fault at read {read} of the opening before");
-        engine.close().unwrap();
-        assert_eq!(values(&open(&world)).len(), 3, "a fault at read {read}, one opening later");
-    }
 }

@@ -1,0 +1,205 @@
+//! What openings do with what a kill, a power cut, rot or a failed opening left them.
+
+use oncelog::format::files::{Head, SECOND, SegmentHeader};
+
+use super::*;
+
+/// Flips one byte of a value wherever it lies in the directory, and closes the world's machine to do so.
+fn flip(world: &World, value: &[u8]) {
+    for (name, image) in world.files() {
+        if let Some(at) = image.windows(value.len()).position(|window| window == value) {
+            world.damage(&name, at as u64, &[image[at] ^ 1]);
+            return;
+        }
+    }
+    panic!("the value is not in the directory");
+}
+
+#[test]
+fn a_flip_in_the_unflushed_window_is_cut_and_one_before_it_is_reported() {
+    // Unflushed: nothing says that it is durable, so it is a torn tail.
+    let (world, engine) = begin(5);
+    send(&engine, b"flushed and stated");
+    send(&engine, b"flushed and stated by the next");
+    for text in ["unflushed bad", "unflushed good"] {
+        let mut builder = Batch::builder();
+        builder.push(&Record::new(text.as_bytes()), 1).unwrap();
+        append(&engine, &builder.build().unwrap(), Durability::Os).unwrap();
+    }
+    world.kill();
+    drop(engine);
+    flip(&world, b"unflushed bad");
+    let engine = open(&world);
+    assert_eq!(values(&engine), ["flushed and stated", "flushed and stated by the next"]);
+    let opening = engine.opening();
+    assert!(opening.cut.is_some() && opening.damage.is_empty(), "{opening:?}");
+    engine.close().unwrap();
+    drop(engine);
+
+    // Durable by what later frames say: reported, never cut.
+    flip(&world, b"flushed and stated by");
+    let engine = open(&world);
+    let partition = engine.partition("t", 0).unwrap();
+    assert_eq!(partition.bounds().end, 2);
+    let records = partition.read(0, ReadOptions::new()).unwrap();
+    let kinds: Vec<_> = records.iter().map(|r| r.map(|r| r.offset()).map_err(|e| e.kind())).collect();
+    assert_eq!(kinds, [Ok(0), Err(ErrorKind::Corrupt)]);
+    assert_eq!(send(&engine, b"goes on").first, 2);
+}
+
+/// Appends a record of so many bytes, durably.
+fn append_long(engine: &Engine, bytes: usize) {
+    let mut builder = Batch::builder();
+    builder.push(&Record::new(&vec![b'x'; bytes]), 1).unwrap();
+    append(engine, &builder.build().unwrap(), Durability::Disk).unwrap();
+}
+
+#[test]
+fn a_recovery_never_builds_on_a_link_that_a_power_cut_can_still_take() {
+    // A clean close whose last mark, which nobody flushes, begins a segment; an opening whose first write is torn;
+    // a kill; a life that acknowledges a record; then the power goes.
+    let mut rolled = 0;
+    for filler in (0..2_000).step_by(8) {
+        let (world, engine) = begin(filler);
+        (0..9).for_each(|_| append_long(&engine, 6_000));
+        append_long(&engine, filler as usize);
+        engine.close().unwrap();
+        drop(engine);
+        rolled += u32::from(world.files().contains_key("00000000000000000002.0.seg"));
+        world.fail(Call::Write, 0, Fault::ShortWrite, false);
+        Engine::options().threads(false).segment_bytes(64 << 10).open_on(world.machine()).unwrap_err();
+        world.heal();
+        world.kill();
+        let engine = open(&world);
+        append_long(&engine, 10);
+        drop(engine);
+        world.crash();
+        let end = open(&world).partition("t", 0).unwrap().bounds().end;
+        assert_eq!(end, 11, "filler of {filler} bytes: what the second life acknowledged is gone");
+    }
+    assert!(rolled > 0, "no close rolled");
+}
+
+#[test]
+fn an_opening_that_fails_half_way_hides_no_record_from_the_next() {
+    for read in 0..60 {
+        let (world, engine) = begin(7);
+        (0..3).for_each(|_| append_long(&engine, 6_000));
+        engine.close().unwrap();
+        drop(engine);
+        world.fail(Call::Read, read, Fault::Eio, true);
+        let failed = Engine::options().threads(false).segment_bytes(64 << 10).open_on(world.machine());
+        drop(failed);
+        world.heal();
+        let engine = open(&world);
+        assert_eq!(values(&engine).len(), 3, "a fault at read {read} of the opening before");
+        engine.close().unwrap();
+        assert_eq!(values(&open(&world)).len(), 3, "a fault at read {read}, one opening later");
+    }
+}
+
+fn append_os(engine: &Engine, text: &str) {
+    let mut builder = Batch::builder();
+    builder.push(&Record::new(text.as_bytes()), 1).unwrap();
+    append(engine, &builder.build().unwrap(), Durability::Os).unwrap();
+}
+
+/// The same directory without the file that may be lost at any time.
+fn without_head(world: &World) -> World {
+    let mut files = world.files();
+    files.remove("head").unwrap();
+    World::with_files(1, files)
+}
+
+/// The power took the frame that ends a closed log and says what is durable; the hint that says it too is here.
+fn without_mark(world: &World) -> World {
+    const MARK: usize = 40;
+    let mut files = world.files();
+    let slots = [0, SECOND as usize].map(|at| Head::read(&files["head"][at..]));
+    let end = slots.into_iter().flatten().max_by_key(|head| head.sequence).unwrap().end;
+    let image = files.get_mut(&SegmentHeader::name(end.segment, 0)).unwrap();
+    image[end.position as usize - MARK..end.position as usize].fill(0);
+    World::with_files(1, files)
+}
+
+#[test]
+fn what_recoveries_copied_is_found_without_the_hint_wherever_the_first_of_them_failed() {
+    let mut failed = 0;
+    for (call, after) in [Call::Write, Call::Sync].into_iter().flat_map(|call| (0..8).map(move |n| (call, n))) {
+        let (world, engine) = begin(u64::from(after));
+        for text in ["first", "second", "third"] {
+            send(&engine, text.as_bytes());
+        }
+        engine.close().unwrap();
+        drop(engine);
+        let closed = without_mark(&world);
+        let hint = closed.files().remove("head").unwrap();
+
+        let world = without_head(&closed);
+        world.fail(call, after, Fault::Eio, true);
+        let opened = Engine::options().threads(false).segment_bytes(64 << 10).open_on(world.machine());
+        failed += u32::from(opened.is_err());
+        drop(opened);
+        world.heal();
+        world.kill();
+
+        // The hint is found again, and what it says to be durable lies in the copy.
+        let mut files = world.files();
+        files.insert("head".to_owned(), hint);
+        let world = World::with_files(1, files);
+        let engine = open(&world);
+        send(&engine, b"fourth");
+        engine.close().unwrap();
+        drop(engine);
+        let seen = values(&open(&without_head(&world)));
+        assert_eq!(seen, ["first", "second", "third", "fourth"], "a fault at {call:?} {after} of an opening before");
+    }
+    assert!(failed > 4, "{failed} openings failed");
+}
+
+#[test]
+fn a_flip_in_what_a_recovery_copied_costs_what_it_hits_and_nothing_behind_it() {
+    for hinted in [true, false] {
+        let (world, engine) = begin(3);
+        send(&engine, b"known durable");
+        append_os(&engine, "copied, then hit");
+        append_os(&engine, "copied");
+        world.kill();
+        drop(engine);
+        let engine = open(&world);
+        send(&engine, b"behind the recovery");
+        engine.close().unwrap();
+        drop(engine);
+        // What lay there before the copy was given back.
+        flip(&world, b"copied, then hit");
+        let world = if hinted { world } else { without_head(&world) };
+        let engine = open(&world);
+        let partition = engine.partition("t", 0).unwrap();
+        let seen: Vec<_> = (0..partition.bounds().end)
+            .map(|offset| match partition.read(offset, ReadOptions::new()) {
+                Ok(records) => {
+                    records.iter().next().unwrap().map(|r| r.value().unwrap().to_vec()).map_err(|e| e.kind())
+                }
+                Err(error) => Err(error.kind()),
+            })
+            .collect();
+        let good = |text: &str| Ok(text.as_bytes().to_vec());
+        let expected = [good("known durable"), Err(ErrorKind::Corrupt), good("copied"), good("behind the recovery")];
+        assert_eq!(seen, expected, "with the hint: {hinted}");
+    }
+}
+
+#[test]
+fn an_opening_that_may_not_read_the_hint_fails_and_takes_nothing_for_lost() {
+    for (call, after) in [(Call::Open, 1), (Call::Read, 1), (Call::Read, 2)] {
+        let (world, engine) = begin(9);
+        send(&engine, b"stated by the hint");
+        append_os(&engine, "stated by the hint too");
+        engine.close().unwrap();
+        drop(engine);
+        world.fail(call, after, Fault::Emfile, false);
+        let error = Engine::options().threads(false).segment_bytes(64 << 10).open_on(world.machine()).unwrap_err();
+        assert!(error.kind() == ErrorKind::Io && error.to_string().contains("file head"), "{call:?} {after}: {error}");
+        assert_eq!(values(&open(&world)).len(), 2);
+    }
+}
