@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use crash::cuts::round;
 use crash::observe::look;
 use crash::tape::options;
-use damage::{Files, Hit, Sound, Verdict, sound, sound_streamed};
+use damage::{Files, Hit, Sound, Verdict, sound, sound_revived, sound_streamed};
 use oncelog::ErrorKind;
 use oncelog::sim::{Rng, World};
 
@@ -262,4 +262,15 @@ fn rot_where_footers_are_lost_shows_nothing_that_was_aborted() {
     let tally = all(&sound, &bytes(&sound, 211), |place| flipped(&sound, place));
     println!("{tally:?}");
     assert!(tally.records > 500 && tally.harmless > 500, "{tally:?}");
+}
+
+#[test]
+fn rot_in_what_recoveries_copied_is_harmless_or_named_with_and_without_the_hint() {
+    for (sound, hinted) in [(sound_revived(), true), (sound_revived().without_head(), false)] {
+        let segments = sound.files.keys().filter(|name| name.ends_with(".seg")).count();
+        assert!(segments >= 5, "{segments} segments");
+        let tally = all(&sound, &bytes(&sound, 29), |place| flipped(&sound, place));
+        println!("hinted: {hinted}, {tally:?}");
+        assert!(tally.records > 200 && tally.harmless > 200, "{tally:?}");
+    }
 }

@@ -72,6 +72,11 @@ pub fn sound(closed: bool) -> Sound {
     Sound::of(if closed { works::long } else { works::short })
 }
 
+/// A log of several lives, all but the first of which began with a recovery's copy, in a segment of its own.
+pub fn sound_revived() -> Sound {
+    Sound::of(works::revived)
+}
+
 /// The same with compressed batches and with transactions that stream, some of them open at the end.
 pub fn sound_streamed(closed: bool) -> Sound {
     Sound::of(|tape| works::streamed(tape, closed))
@@ -119,6 +124,12 @@ impl Sound {
                 image.truncate(at);
             }
         }
+        self
+    }
+
+    /// The same without `head`, which anybody may lose.
+    pub fn without_head(mut self) -> Sound {
+        self.files.remove("head").expect("the log has one");
         self
     }
 

@@ -47,6 +47,23 @@ pub fn short(tape: &mut Tape) -> Result<usize, String> {
     undeclared_end(tape)
 }
 
+/// A log whose process died again and again: each life begins with a copy of what the one before had not flushed.
+pub fn revived(tape: &mut Tape) -> Result<usize, String> {
+    tape.open()?;
+    tape.create("a", 2, Disk)?;
+    tape.create("b", 1, Os)?;
+    for n in 0..4_usize {
+        let mover = tape.transactional("mover")?;
+        tape.append("a", (n % 2) as u32, &[300, 700], Disk)?;
+        tape.append("b", 0, &[600], Os)?;
+        tape.transact(&mover, &[("a", 0, 500), ("b", 0, 300)], Some(("g", "a", n as u64)), None)?;
+        tape.append("b", 0, &[200, 100], Os)?;
+        drop(mover);
+        tape.kill_and_reopen()?;
+    }
+    undeclared_end(tape)
+}
+
 /// Compressed batches, and transactions that stream, native and raw: committed, aborted and left open, with offsets
 /// pending. `closed`: over several segments and closed; else in one, and the process died.
 pub fn streamed(tape: &mut Tape, closed: bool) -> Result<usize, String> {
