@@ -87,7 +87,8 @@ impl Inner {
         self.settle_footers();
         let current = self.journal.finish()?;
         self.footers.settle(self.journal.segments(), current, &self.hub.partitions());
-        self.journal.write_head(true)
+        self.journal.write_head(true);
+        Ok(())
     }
 }
 

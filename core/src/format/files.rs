@@ -195,6 +195,8 @@ pub struct Head {
     pub older_lsn: u64,
     /// Its last part.
     pub older: Place,
+    /// LSN up to which frames were durable when this was written; 0 from a version that did not say.
+    pub durable_lsn: u64,
 }
 
 impl Head {
@@ -208,6 +210,7 @@ impl Head {
         self.checkpoint.write(&mut out);
         out.u64(self.older_lsn);
         self.older.write(&mut out);
+        out.u64(self.durable_lsn);
         end(out)
     }
 
@@ -224,13 +227,15 @@ impl Head {
             checkpoint: Place::read(&mut from)?,
             older_lsn: from.count()?,
             older: Place::read(&mut from)?,
+            durable_lsn: from.count()?,
         })
     }
 
-    /// The LSN up to which frames were durable before this was written. Behind a clean close only the last frame, a
-    /// mark, was not flushed.
-    pub fn durable_lsn(&self) -> u64 {
-        if self.clean { self.checkpoint_lsn.max(self.last_lsn.saturating_sub(1)) } else { self.checkpoint_lsn }
+    /// The LSN up to which frames are known durable by this. Behind a clean close only the last frame, a mark, was not
+    /// flushed.
+    pub fn stated(&self) -> u64 {
+        let closed = if self.clean { self.last_lsn.saturating_sub(1) } else { 0 };
+        self.durable_lsn.max(self.checkpoint_lsn).max(closed)
     }
 
     /// The byte where the slot of `sequence` lies.
@@ -299,6 +304,7 @@ mod tests {
             checkpoint: place,
             older_lsn: 60,
             older: place,
+            durable_lsn: 75,
         };
         let mut bytes = head.write();
         assert_eq!(Head::read(&bytes), Some(head));

@@ -97,7 +97,8 @@ impl<F: Fold> Journal<F> {
             core.state_bytes = bytes;
         }
         self.counters.checkpoints.fetch_add(1, Ordering::Relaxed);
-        self.write_head(false)
+        self.write_head(false);
+        Ok(())
     }
 
     fn place_part(&self, head: &CheckpointHead, body: &[u8]) -> Result<(Lsn, Place)> {
@@ -110,8 +111,9 @@ impl<F: Fold> Journal<F> {
         Ok((placed.lsn, placed.place))
     }
 
-    /// Writes the hint. Neither flushed nor needed.
-    pub fn write_head(&self, clean: bool) -> Result<()> {
+    /// Writes the hint, unless the journal has ended. Neither flushed nor needed. What it calls durable is.
+    pub fn write_head(&self, clean: bool) {
+        let durable_lsn = self.durable_lsn();
         let head = {
             let core = self.core.lock();
             let (next_lsn, end) = core.next();
@@ -126,10 +128,10 @@ impl<F: Fold> Journal<F> {
                 checkpoint: newest.last_part,
                 older_lsn: older.lsn,
                 older: older.last_part,
+                durable_lsn,
             }
         };
-        super::head::write(&self.machine, &mut self.upkeep.lock().head_sequence, head);
-        Ok(())
+        self.upkeep.lock().heads.write(&self.machine, head);
     }
 }
 

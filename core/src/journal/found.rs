@@ -135,7 +135,9 @@ pub fn chain(start: u64, found: &BTreeMap<u64, FoundSegment>) -> Result<Vec<u64>
     let mut current = start;
     loop {
         let next = next.get(&current).copied();
-        let Some(number) = next.or(unlinked_after(current, found)?) else { return Ok(chain) };
+        let Some(number) = next.map_or_else(|| behind_damage(current, found), |next| Ok(Some(next)))? else {
+            return Ok(chain);
+        };
         chain.push(number);
         current = number;
     }
@@ -158,10 +160,12 @@ fn followed(start: u64, found: &BTreeMap<u64, FoundSegment>) -> Result<BTreeMap<
     Ok(followed)
 }
 
-/// A segment whose link rotted still follows if its frames declare themselves durable.
-fn unlinked_after(current: u64, found: &BTreeMap<u64, FoundSegment>) -> Result<Option<u64>> {
-    for (number, segment) in found.range(current + 1..).filter(|(_, s)| s.link.is_none()) {
+/// Behind a segment that none links to there is nothing, or damage: if frames further on call themselves durable, then
+/// all before them was, and a link rotted or a segment is lost.
+fn behind_damage(current: u64, found: &BTreeMap<u64, FoundSegment>) -> Result<Option<u64>> {
+    for (number, segment) in found.range(current + 1..) {
         if segment.declares_itself()? {
+            branch("segment_behind_damage");
             return Ok(Some(*number));
         }
     }

@@ -7,24 +7,42 @@ use std::io::{ErrorKind, Result};
 use crate::format::files::{HEAD_FILE, Head, RECORD, SECOND};
 use crate::io::Machine;
 
-/// Writes the next slot, behind those of earlier lives. Nobody waits for it, so its errors are nobody's: the slots stay
-/// as they were.
-pub fn write(machine: &Machine, sequence: &mut u64, head: Head) {
-    let _ = put(machine, sequence, head);
+/// Who writes the slots of this life, one at a time.
+#[derive(Debug, Default)]
+pub struct Heads {
+    /// Of the newest slot; 0 before it is known.
+    sequence: u64,
+    ended: bool,
 }
 
-fn put(machine: &Machine, sequence: &mut u64, head: Head) -> Result<()> {
-    if *sequence == 0 {
-        *sequence = read(machine, head.uuid)?.first().map_or(0, |newest| newest.sequence);
+impl Heads {
+    /// Writes the next slot, behind those of earlier lives. Nobody waits for it, so its errors are nobody's: the slots
+    /// stay as they were. Behind a clean one, and behind `end`, nothing is written.
+    pub fn write(&mut self, machine: &Machine, head: Head) {
+        if !self.ended {
+            self.ended = head.clean;
+            let _ = self.put(machine, head);
+        }
     }
-    let storage = &machine.storage;
-    let file = match storage.open(HEAD_FILE) {
-        Err(e) if e.kind() == ErrorKind::NotFound => storage.create(HEAD_FILE, 2 * SECOND)?,
-        opened => opened?,
-    };
-    *sequence += 1;
-    let head = Head { sequence: *sequence, ..head };
-    file.write_at(&head.write(), Head::slot(*sequence))
+
+    /// The directory may be somebody else's from here on.
+    pub fn end(&mut self) {
+        self.ended = true;
+    }
+
+    fn put(&mut self, machine: &Machine, head: Head) -> Result<()> {
+        if self.sequence == 0 {
+            self.sequence = read(machine, head.uuid)?.first().map_or(0, |newest| newest.sequence);
+        }
+        let storage = &machine.storage;
+        let file = match storage.open(HEAD_FILE) {
+            Err(e) if e.kind() == ErrorKind::NotFound => storage.create(HEAD_FILE, 2 * SECOND)?,
+            opened => opened?,
+        };
+        self.sequence += 1;
+        let head = Head { sequence: self.sequence, ..head };
+        file.write_at(&head.write(), Head::slot(self.sequence))
+    }
 }
 
 /// The valid slots of this log, the newer first; none if there is no such file.

@@ -209,7 +209,7 @@ impl<F: Fold> Opener<F> {
         let report = Report { created: true, ..Report::default() };
         let journal = self.journal(uuid, core, segments, number + 1, 1);
         // Made while there is room for it: without it no close is known to have been clean.
-        journal.write_head(false)?;
+        journal.write_head(false);
         Ok((journal, report))
     }
 
@@ -277,7 +277,7 @@ impl<F: Fold> Opener<F> {
         let parts = std::mem::take(&mut base.parts);
         let from = checkpoint::Start { reference: base.reference, next, parts: &parts };
         // A segment that is gone or cut short takes along the frames that would speak for it; `head` still does.
-        let stated = heads.iter().map(Head::durable_lsn).max().unwrap_or(0);
+        let stated = heads.iter().map(Head::stated).max().unwrap_or(0);
         let careful = self.opening.read_only;
         let mut walked = if careful {
             let declared = Walk::new(&found, &chain, from, stated, 0, &mut |_, _| ()).run()?.declared;

@@ -3,6 +3,7 @@
 
 use super::core::{Draft, Placed};
 use super::flow::{Call, Enlisted, FLUSH_BYTES};
+use super::head::Heads;
 use super::reserve::Claim;
 use super::segment::ZERO_PIECE;
 use super::{Fold, Journal};
@@ -31,7 +32,7 @@ const LOOK_AGAIN: u64 = MS;
 /// What the keeper remembers between two rounds.
 #[derive(Debug)]
 pub struct Upkeep {
-    pub head_sequence: u64,
+    pub heads: Heads,
     /// When the oldest unflushed frame was first seen.
     dirty_since: Option<u64>,
     /// When everything was first seen flushed.
@@ -48,7 +49,7 @@ pub struct Upkeep {
 impl Upkeep {
     pub fn new(now: u64) -> Upkeep {
         Upkeep {
-            head_sequence: 0,
+            heads: Heads::default(),
             dirty_since: None,
             quiet_since: now,
             last_written: 0,
@@ -157,6 +158,8 @@ impl<F: Fold> Journal<F> {
         }
         if now >= quiet + MARK_AFTER {
             self.mark(Claim::Decision)?;
+            // Says the same where the mark's segment is lost as a whole.
+            self.write_head(false);
             return Ok(None);
         }
         Ok(Some(quiet + MARK_AFTER))

@@ -69,7 +69,12 @@ pub struct Hit {
 /// Four segments with a bit of everything. `closed`: cleanly, so that the newest checkpoint holds all; otherwise the
 /// process died, the last frames are not known durable, and no checkpoint was written.
 pub fn sound(closed: bool) -> Sound {
-    Sound::of(if closed { works::long } else { works::short })
+    Sound::of(|tape| if closed { works::long(tape, true) } else { works::short(tape) })
+}
+
+/// The closed one as it would be had its process died before the close.
+pub fn sound_rolled() -> Sound {
+    Sound::of(|tape| works::long(tape, false))
 }
 
 /// A log of several lives, all but the first of which began with a recovery's copy, in a segment of its own.

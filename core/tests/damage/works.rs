@@ -9,9 +9,9 @@ use crate::crash::tape::Tape;
 
 const CODECS: [Compression; 4] = [Gzip, Snappy, Lz4, Zstd];
 
-/// A log that was closed: plain records, transactions, gathered sends, offsets. Answers from which operation on nothing
-/// declares durable what was done.
-pub fn long(tape: &mut Tape) -> Result<usize, String> {
+/// A log of several segments: plain records, transactions, gathered sends, offsets; `closed`, or its process died.
+/// Answers from which operation on nothing declares durable what was done.
+pub fn long(tape: &mut Tape, closed: bool) -> Result<usize, String> {
     tape.open()?;
     tape.create("a", 2, Disk)?;
     tape.create("b", 1, Os)?;
@@ -29,8 +29,11 @@ pub fn long(tape: &mut Tape) -> Result<usize, String> {
         }
     }
     drop((mover, loader));
-    tape.close()?;
-    Ok(usize::MAX)
+    if closed {
+        tape.close()?;
+        return Ok(usize::MAX);
+    }
+    undeclared_end(tape)
 }
 
 /// A log whose process died: no checkpoint, and the last frames are not known durable.

@@ -87,12 +87,13 @@ fn a_slot_of_head_of_any_content_is_read_or_refused() {
         checkpoint: place,
         older_lsn: 60,
         older: place,
+        durable_lsn: 1,
     };
-    let sample = Sample::new(head.write().to_vec()).numbers(0, &[8, 4, 8, 8, 8, 4, 8, 8, 8, 8, 8, 8, 8, 8, 8]);
+    let sample = Sample::new(head.write().to_vec()).numbers(0, &[8, 4, 8, 8, 8, 4, 8, 8, 8, 8, 8, 8, 8, 8, 8, 8]);
     fire("a_slot_of_head_of_any_content_is_read_or_refused", 4_000, |rng| {
         let bytes = sealed(rng, std::slice::from_ref(&sample));
         in_place(|| Head::read(&bytes)).is_some_and(|head| {
-            assert!(head.durable_lsn() <= head.last_lsn.max(head.checkpoint_lsn));
+            assert!(head.stated() <= head.last_lsn.max(head.checkpoint_lsn).max(head.durable_lsn));
             assert!(Head::slot(head.sequence) < 8192);
             true
         })

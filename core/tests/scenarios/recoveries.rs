@@ -203,3 +203,20 @@ fn an_opening_that_may_not_read_the_hint_fails_and_takes_nothing_for_lost() {
         assert_eq!(values(&open(&world)).len(), 2);
     }
 }
+
+#[test]
+fn a_checkpoint_that_was_flushed_before_a_kill_serves_every_opening_behind_it() {
+    let (world, engine) = begin(11);
+    (0..12).for_each(|_| append_long(&engine, 6_000));
+    // So long that a checkpoint is due, and made.
+    engine.drive().unwrap();
+    assert_eq!(engine.metrics().checkpoints, 1);
+    world.kill();
+    drop(engine);
+    for life in 2..5 {
+        let engine = open(&world);
+        let folded = engine.opening().frames_folded;
+        assert!(folded < 12, "life {life} folds {folded} frames: the checkpoint went with the copy of the tail");
+        world.kill();
+    }
+}
