@@ -310,3 +310,35 @@ fn rot_in_several_segments_of_a_log_that_died_is_harmless_or_named_with_and_with
         assert!(tally.records > 200 && tally.harmless > 200, "{tally:?}");
     }
 }
+
+#[test]
+fn a_file_whose_end_is_overwritten_or_that_is_another_one_is_harmless_or_named() {
+    for (n, sound) in [sound(true), sound_streamed(true), sound_revived(), sound_rolled()].into_iter().enumerate() {
+        for sound in [sound.clone(), sound.without_head().without_footers()] {
+            let hinted = sound.files.contains_key("head");
+            let segments = sound.files.keys().filter(|name| name.ends_with(".seg"));
+            let names: Vec<&String> = segments.filter(|name| hinted || *name != newest(&sound)).collect();
+            let mut rng = Rng::new(5 + n as u64 + round());
+            let tails = |_| {
+                let file = names[rng.index(names.len())];
+                let to = sound.files[file].len();
+                Hit { file: file.clone(), from: FRAMES + rng.index(to - FRAMES), to }
+            };
+            let tails: Vec<Hit> = (0..150).map(tails).collect();
+            let noise = |hit: &Hit| {
+                let fill = |image: &mut Vec<u8>| Rng::new(hit.from as u64).fill(&mut image[hit.from..]);
+                (sound.with(&hit.file, fill), hit.clone())
+            };
+            println!("{:?}", all(&sound, &tails, noise));
+            let zeros = |hit: &Hit| (sound.with(&hit.file, |image| image[hit.from..].fill(0)), hit.clone());
+            println!("{:?}", all(&sound, &tails, zeros));
+            let pairs = names.iter().flat_map(|name| sound.files.keys().map(|other| (*name, other)));
+            let pairs: Vec<(&String, &String)> = pairs.filter(|(name, other)| name != other).collect();
+            let replaced = |(name, other): &(&String, &String)| {
+                let hit = Hit { file: (*name).clone(), from: 0, to: usize::MAX };
+                (sound.with(name, |image| image.clone_from(&sound.files[*other])), hit)
+            };
+            println!("{:?}", all(&sound, &pairs, replaced));
+        }
+    }
+}

@@ -33,6 +33,7 @@ pub struct Span {
 }
 
 /// A sound directory, and what it shows.
+#[derive(Clone)]
 pub struct Sound {
     pub files: Files,
     pub shown: Shown,
