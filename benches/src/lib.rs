@@ -107,9 +107,11 @@ impl Transactions {
     /// 100 records over two partitions and one offset, committed.
     pub fn run(&mut self, values: &[Vec<u8>]) -> Result<()> {
         let mut transaction = self.producer.begin_transaction()?;
-        for (i, value) in values.iter().enumerate() {
-            transaction.send("t", Record::new(value).partition(i as u32 % 2).timestamp(1_795_000_000_000))?;
-        }
+        let records = values.iter().enumerate().map(|(i, value)| {
+            // Half to each.
+            Record::new(value).partition(i as u32 % 2).timestamp(1_795_000_000_000)
+        });
+        transaction.send_many("t", records)?;
         self.next += 1;
         let offsets: Offsets = [(TopicPartition::new("t", 0), self.next.into())].into();
         transaction.send_offsets(&oncelog::GroupMetadata { group: "g".into() }, &offsets)?;

@@ -18,6 +18,7 @@ mod engine;
 mod errors;
 mod hub;
 mod lock;
+mod many;
 mod messages;
 mod offsets;
 mod open;

@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
-use oncelog::{Header, Record};
+use oncelog::Record;
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyList, PyTuple};
 
-use crate::arguments::{Data, Headers, Number, copy, number};
+use crate::arguments::{Data, Headers, Number, number};
 use crate::engine::Engine;
-use crate::errors::{Raise, refused};
+use crate::errors::Raise;
+use crate::many::Given;
 use crate::ticket::{Ticket, through};
 use crate::wait::outlast;
 
@@ -135,32 +135,8 @@ impl Producer {
         timestamps_ms: Option<&Bound<'_, PyAny>>,
         positions: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<Ticket> {
-        let values = items(values)?;
-        let len = values.len();
-        let keys = keys.map(|keys| as_many("keys", items(keys)?, len)).transpose()?;
-        let timestamps = timestamps_ms.map(|times| as_many("timestamps_ms", items(times)?, len)).transpose()?;
-        let positions = positions.map(|positions| as_many("positions", items(positions)?, len)).transpose()?;
-        let headers = Headers::of(headers)?;
-        let headers: Vec<Header<'_>> = headers.borrowed();
-
-        let values = bytes(&values)?;
-        let values = column(&values)?;
-        let keys = keys.as_ref().map(bytes).transpose()?;
-        let keys = keys.as_ref().map(column).transpose()?;
-        let timestamps = timestamps.as_ref().map(numbers).transpose()?;
-        let positions = positions.as_ref().map(numbers).transpose()?;
-        let mut plain = Record::default().headers(&headers);
-        plain.partition = number(partition);
-        // Made one by one on their way: a list of records would be larger than the nearest cache.
-        let record = |at: usize| {
-            let mut record = plain;
-            record.value = values[at];
-            record.key = keys.as_ref().and_then(|keys| keys[at]);
-            record.timestamp = timestamps.as_ref().and_then(|times| times[at]);
-            record.position = positions.as_ref().and_then(|positions| positions[at]);
-            record
-        };
-        let sent = py.detach(|| self.core.send_many(topic, (0..len).map(record)));
+        let given = Given { values, keys, headers, partition: number(partition), timestamps_ms, positions };
+        let sent = given.records(|records| py.detach(|| self.core.send_many(topic, records)))?;
         let ticket = outlast(py, sent)?;
         Ok(Ticket::of(ticket))
     }
@@ -197,48 +173,4 @@ impl Producer {
     fn position(&self, py: Python<'_>) -> Option<u64> {
         py.detach(|| self.core.position())
     }
-}
-
-/// The items of anything that can be walked, held: lists may change while the interpreter lock is given up.
-fn items<'py>(object: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyTuple>> {
-    match object.cast::<PyList>() {
-        Ok(list) => Ok(list.to_tuple()),
-        Err(_) => Ok(object.py().get_type::<PyTuple>().call1((object,))?.cast_into()?),
-    }
-}
-
-fn as_many<'py>(name: &str, items: Bound<'py, PyTuple>, len: usize) -> PyResult<Bound<'py, PyTuple>> {
-    if items.len() == len {
-        return Ok(items);
-    }
-    let text = "there must be as many as there are values";
-    Err(refused(format!("{text}, values={len} {name}={}", items.len())))
-}
-
-/// The same items, of what is no `bytes` or None a copy: it might change while the interpreter lock is given up.
-fn bytes<'py>(items: &Bound<'py, PyTuple>) -> PyResult<Bound<'py, PyTuple>> {
-    let others = |item: Borrowed<'_, 'py, PyAny>| !item.is_instance_of::<PyBytes>() && !item.is_none();
-    if !items.iter_borrowed().any(others) {
-        return Ok(items.clone());
-    }
-    let copies =
-        items.iter().map(|item| if others(item.as_borrowed()) { Ok(copy(&item)?.into_any()) } else { Ok(item) });
-    PyTuple::new(items.py(), copies.collect::<PyResult<Vec<_>>>()?)
-}
-
-/// The bytes of each item, which are `bytes` or None.
-fn column<'a>(items: &'a Bound<'_, PyTuple>) -> PyResult<Vec<Option<&'a [u8]>>> {
-    let mut column = Vec::with_capacity(items.len());
-    for item in items.iter_borrowed() {
-        column.push(item.extract()?);
-    }
-    Ok(column)
-}
-
-/// The number of each item, where there is one.
-fn numbers<'py, T>(items: &Bound<'py, PyTuple>) -> PyResult<Vec<Option<T>>>
-where
-    T: for<'a> FromPyObject<'a, 'py, Error = PyErr>,
-{
-    items.iter_borrowed().map(|item| Ok(number(item.extract()?))).collect()
 }

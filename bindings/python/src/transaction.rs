@@ -10,6 +10,7 @@ use crate::consumer::Consumer;
 use crate::engine::Engine;
 use crate::errors::{Raise, exception};
 use crate::lock::Lock;
+use crate::many::Given;
 use crate::offsets;
 use crate::ticket::Ticket;
 use crate::wait::outlast;
@@ -136,16 +137,25 @@ impl Transaction {
         }
     }
 
-    /// Sends a record for which others go to the log first. Without the interpreter lock, and the transaction's own is
-    /// waited for like any other: whoever ends the transaction meanwhile comes after this or before it.
-    #[cold]
-    fn stream(&self, py: Python<'_>, topic: &str, record: Record<'_>) -> PyResult<()> {
+    /// Uses the open transaction for what may wait. Without the interpreter lock, and the transaction's own is waited
+    /// for like any other: whoever ends the transaction meanwhile comes after this or before it.
+    fn detached<T: Send>(
+        &self,
+        py: Python<'_>,
+        f: impl Send + FnOnce(&mut oncelog::Transaction) -> oncelog::Result<T>,
+    ) -> PyResult<T> {
         self.state.check_process()?;
-        let sent = py.detach(|| match &mut *self.state.take_detached() {
-            State::Open(transaction) => Some(transaction.send(topic, record)),
+        let answer = py.detach(|| match &mut *self.state.take_detached() {
+            State::Open(transaction) => Some(f(transaction)),
             _ => None,
         });
-        outlast(py, sent.unwrap_or_else(|| Err(ended())))
+        outlast(py, answer.unwrap_or_else(|| Err(ended())))
+    }
+
+    /// Sends a record for which others go to the log first.
+    #[cold]
+    fn stream(&self, py: Python<'_>, topic: &str, record: Record<'_>) -> PyResult<()> {
+        self.detached(py, |transaction| transaction.send(topic, record))
     }
 
     /// Gives the transaction its place; the ticket of one that has it.
@@ -217,6 +227,34 @@ impl Transaction {
             true => Ok(()),
             false => self.stream(py, topic, record),
         }
+    }
+
+    /// Adds records in order.
+    ///
+    /// >>> with oncelog.open("trips.log") as engine:
+    /// ...     engine.create_topic("legs")
+    /// ...     with engine.transactional_producer("trips").begin_transaction() as trip:
+    /// ...         trip.send_many("legs", [b"Bern", b"Basel", b"Bonn"])
+    /// ...     engine.partition("legs", 0).bounds().stable
+    /// 3
+    ///
+    /// values, keys, timestamps_ms: iterables of the same length. headers, partition: the same for all.
+    ///
+    /// Raises as `send`; the records before the refused one are in the transaction, those behind it are not.
+    #[pyo3(signature = (topic, values, keys=None, *, headers=None, partition=None, timestamps_ms=None))]
+    #[expect(clippy::too_many_arguments, reason = "keyword arguments")]
+    fn send_many(
+        &self,
+        py: Python<'_>,
+        topic: &str,
+        values: &Bound<'_, PyAny>,
+        keys: Option<&Bound<'_, PyAny>>,
+        headers: Option<&Bound<'_, PyAny>>,
+        partition: Option<Number<u32>>,
+        timestamps_ms: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<()> {
+        let given = Given { values, keys, headers, partition: number(partition), timestamps_ms, positions: None };
+        given.records(|records| self.detached(py, |transaction| transaction.send_many(topic, records)))?
     }
 
     /// Commits offsets of a group together with the records: per partition the offset to read next, or an

@@ -31,6 +31,38 @@ def test_the_block_commits(engine: oncelog.Engine) -> None:
     assert engine.partition("out", 0).read(0)[0].timestamp == 3
 
 
+def test_many_records_go_in_at_once(engine: oncelog.Engine) -> None:
+    out = engine.partition("out", 0)
+    for buffer in (1 << 20, 0):
+        start = out.bounds().end
+        producer = engine.transactional_producer("x", transaction_buffer=buffer)
+        with producer.begin_transaction() as transaction:
+            values, keys = (b"%d" % n for n in range(100)), [None] * 99 + [b"k"]
+            transaction.send_many("out", values, keys, headers={"h": b"v"}, timestamps_ms=range(100))
+            transaction.send_many("out", [])
+            transaction.send_many("out", [bytearray(b"x"), None], partition=0)
+        records = out.read(start).to_list()
+        assert [record.value for record in records] == [b"%d" % n for n in range(100)] + [b"x", None]
+        assert [record.timestamp for record in records[:100]] == list(range(100))
+        assert records[99].key == b"k" and records[0].headers == (("h", b"v"),)
+
+
+def test_of_many_records_those_before_a_refused_one_are_in(engine: oncelog.Engine) -> None:
+    with engine.transactional_producer("x").begin_transaction() as transaction:
+        with pytest.raises(oncelog.RecordTooLargeError):
+            transaction.send_many("out", [b"a", b"b", bytes(1 << 21), b"c"])
+        for wrong in ({"keys": [b"k"]}, {"timestamps_ms": [1, 2, 3]}, {"partition": -1}, {"headers": 5}):
+            with pytest.raises((oncelog.ArgumentError, TypeError, OverflowError)):
+                transaction.send_many("out", [b"x", b"y"], **wrong)
+        with pytest.raises(TypeError):
+            transaction.send_many("out", [b"x", 5])  # type: ignore[list-item]
+        with pytest.raises(oncelog.UnknownTopicOrPartitionError):
+            transaction.send_many("none", [b"x"])
+    assert [record.value for record in engine.partition("out", 0).read(0)] == [b"a", b"b"]
+    with pytest.raises(oncelog.InvalidTransactionStateError):
+        transaction.send_many("out", [b"x"])
+
+
 def test_an_exception_aborts(engine: oncelog.Engine) -> None:
     producer = engine.transactional_producer("x")
     with pytest.raises(ZeroDivisionError), producer.begin_transaction() as transaction:

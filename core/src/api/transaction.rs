@@ -1,5 +1,7 @@
 //! A transaction: memory until it commits, then one frame; past its buffer it streams.
 
+use std::borrow::Borrow;
+use std::iter;
 use std::sync::Arc;
 
 use super::engine::Open;
@@ -69,6 +71,14 @@ pub struct Transaction {
     ended: bool,
 }
 
+/// A record that does not fit what memory is taken, and how many bytes there would be with it.
+struct Past<R> {
+    partition: Arc<Partition>,
+    record: R,
+    timestamp: Timestamp,
+    needed: Bytes,
+}
+
 impl Transaction {
     pub(super) fn new(
         open: Arc<Open>,
@@ -108,29 +118,71 @@ impl Transaction {
     /// it streams and reaches more than `limits::TRANSACTION_PARTITIONS`, or too many transactions stream.
     /// `ProducerFenced`; `Poisoned`, `Closed`, `Forked`.
     pub fn send(&mut self, topic: &str, record: Record<'_>) -> Result<()> {
-        self.add(topic, record, true)
+        self.add(topic, iter::once(record), true)
     }
 
-    /// Adds a record; if that takes more than memory and it may not `wait`, answers `Busy`.
-    fn add(&mut self, topic: &str, record: Record<'_>, wait: bool) -> Result<()> {
+    /// Adds records in order, those without a time with that of the call. The topic is looked up once, and once more
+    /// where memory is taken.
+    ///
+    /// ```
+    /// # let dir = tempfile::tempdir().unwrap();
+    /// use oncelog::{Engine, ProducerOptions, Record, TopicOptions};
+    /// let engine = Engine::open(dir.path())?;
+    /// engine.create_topic("legs", TopicOptions::new())?;
+    /// let producer = engine.transactional_producer("trips", ProducerOptions::new())?;
+    /// let mut trip = producer.begin_transaction()?;
+    /// trip.send_many("legs", ["Bern", "Basel", "Bonn"].map(|city| Record::new(city.as_bytes())))?;
+    /// trip.commit()?;
+    /// assert_eq!(engine.partition("legs", 0)?.bounds().stable, 3);
+    /// # Ok::<(), oncelog::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As `send`. The records before the refused one are in the transaction, those behind it are not.
+    pub fn send_many<'a>(&mut self, topic: &str, records: impl IntoIterator<Item: Borrow<Record<'a>>>) -> Result<()> {
+        self.add(topic, records.into_iter(), true)
+    }
+
+    /// Adds records; answers `Busy` at the first that takes more than memory if it may not `wait`.
+    #[inline]
+    fn add<'a>(&mut self, topic: &str, mut records: impl Iterator<Item: Borrow<Record<'a>>>, wait: bool) -> Result<()> {
+        while let Some(past) = self.gather(topic, &mut records)? {
+            let Past { partition, record, timestamp, needed } = past;
+            self.send_past(&partition, record.borrow(), timestamp, needed, wait)?;
+        }
+        Ok(())
+    }
+
+    /// Adds records up to the first for which memory must be taken.
+    #[inline]
+    fn gather<'a, R: Borrow<Record<'a>>>(
+        &mut self,
+        topic: &str,
+        records: &mut impl Iterator<Item = R>,
+    ) -> Result<Option<Past<R>>> {
         let inner = &self.open.inner;
         inner.check_writable()?;
         self.holder.check_doom(self.number)?;
-        if let Some(position) = record.position {
-            let text = "a transaction has one position as a whole; use send_position";
-            return Err(Error::new(ErrorKind::InvalidArgument, format!("{text}, position={position}")));
-        }
         let machine = inner.machine();
         let Buffers { gather, router } = &mut self.buffers;
-        let looked = router.topic(inner, topic)?;
-        let partition = looked.choose(&record, &*machine.random, |instance| gather.holds(instance))?;
-        let timestamp = record.timestamp.unwrap_or_else(|| machine.clock.wall_ms().max(-1));
+        let mut looked = router.topic(inner, topic);
         let all = self.taken.min(self.holder.buffer).saturating_sub(self.offsets_bytes);
-        let Err(needed) = gather.try_push(partition, &record, timestamp, Bytes { own: BATCH_MAX, all })? else {
-            return Ok(());
-        };
-        let partition = partition.clone();
-        self.send_past(&partition, &record, timestamp, needed, wait)
+        let mut now = None;
+        for given in records {
+            let record = given.borrow();
+            if let Some(position) = record.position {
+                let text = "a transaction has one position as a whole; use send_position";
+                return Err(Error::new(ErrorKind::InvalidArgument, format!("{text}, position={position}")));
+            }
+            let looked = looked.as_mut().map_err(|error| error.clone())?;
+            let partition = looked.choose(record, &*machine.random, |instance| gather.holds(instance))?;
+            let own = record.timestamp;
+            let timestamp = own.unwrap_or_else(|| *now.get_or_insert_with(|| machine.clock.wall_ms().max(-1)));
+            if let Err(needed) = gather.try_push(partition, record, timestamp, Bytes { own: BATCH_MAX, all })? {
+                return Ok(Some(Past { partition: partition.clone(), record: given, timestamp, needed }));
+            }
+        }
+        Ok(None)
     }
 
     /// Adds a record if that takes nothing but memory; false if what the transaction holds would have to go to the log
@@ -140,7 +192,7 @@ impl Transaction {
     /// # Errors
     /// As `send`.
     pub fn try_send(&mut self, topic: &str, record: Record<'_>) -> Result<bool> {
-        match self.add(topic, record, false) {
+        match self.add(topic, iter::once(record), false) {
             Err(error) if error.kind() == ErrorKind::Busy => Ok(false),
             sent => sent.map(|()| true),
         }

@@ -168,3 +168,32 @@ fn a_bound_consumer_leaves_its_offsets_to_the_transaction() {
     reader.assign(&names(&[("t", 1)])).unwrap();
     other.begin_transaction_for(&reader).unwrap().commit().unwrap();
 }
+
+#[test]
+fn many_records_go_into_a_transaction_in_order_up_to_the_first_that_is_refused() {
+    let (_dir, engine) = engine(&[("t", 2)]);
+    let streams = ProducerOptions::new().transaction_buffer(1000);
+    for (id, options) in [("whole", ProducerOptions::new()), ("streams", streams)] {
+        let producer = engine.transactional_producer(id, options).unwrap();
+        let texts: Vec<String> = (0..200).map(|n| format!("{id} {n}")).collect();
+        let given = || (0..).zip(&texts).map(|(n, text): (u32, &String)| Record::new(text.as_bytes()).partition(n % 2));
+        let mut transaction = producer.begin_transaction().unwrap();
+        transaction.send_many("t", given()).unwrap();
+        transaction.send_many("t", [] as [Record<'_>; 0]).unwrap();
+        // One with a position is refused: what came before it is in the transaction, what comes behind it is not.
+        let wrong = [Record::new(b"before"), Record::new(b"wrong").position(1), Record::new(b"behind")];
+        let error = transaction.send_many("t", wrong.map(|record| record.partition(0))).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::InvalidArgument);
+        let error = transaction.send_many("none", given()).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::UnknownTopicOrPartition);
+        transaction.commit().unwrap();
+        for partition in 0..2 {
+            let seen = content(&engine, "t", partition);
+            let seen: Vec<&String> = seen.iter().filter(|text| text.starts_with(id)).collect();
+            assert!(seen.iter().copied().eq(texts.iter().skip(partition as usize).step_by(2)), "{id}: {seen:?}");
+        }
+    }
+    let seen = content(&engine, "t", 0);
+    assert_eq!(seen.iter().filter(|text| *text == "before").count(), 2);
+    assert!(!seen.iter().any(|text| text == "wrong" || text == "behind"));
+}

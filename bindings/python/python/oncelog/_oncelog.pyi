@@ -268,6 +268,16 @@ class Transaction:
         partition: int | None = None,
         timestamp_ms: int | None = None,
     ) -> None: ...
+    def send_many(
+        self,
+        topic: str,
+        values: Iterable[Buffer | None],
+        keys: Iterable[Buffer | None] | None = None,
+        *,
+        headers: _HeadersArgument | None = None,
+        partition: int | None = None,
+        timestamps_ms: Iterable[int | None] | None = None,
+    ) -> None: ...
     def send_offsets(self, group: GroupMetadata, offsets: _OffsetsArgument) -> None: ...
     def send_position(self, position: int) -> None: ...
     @property

@@ -403,6 +403,7 @@ class Transaction:
     def __init__(self, transaction: _oncelog.Transaction) -> None:
         self._core = transaction
         self.send = transaction.send
+        self.send_many = transaction.send_many
 
     def send_offsets(
         self, group: GroupMetadata, offsets: _OffsetsArgument
