@@ -69,7 +69,7 @@ impl Gather {
 
     /// Adds a record, if its partition's batch, where there is one, has at most `most.own` bytes then and all batches
     /// together have at most `most.all`; else answers how many they would have. After an error nothing has changed.
-    #[inline]
+    #[inline(always)]
     pub(super) fn try_push(
         &mut self,
         partition: &Arc<Partition>,

@@ -3,8 +3,6 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use rustc_hash::FxHashMap;
-
 use crate::format::batch::BatchHeader;
 use crate::format::decision::{DecisionHead, Ended};
 use crate::format::footer::{Aborted, Run};
@@ -15,6 +13,7 @@ use crate::io::touched::touch;
 use crate::journal::{Fold, Parts, Placed, raise};
 use crate::limits::ENTRIES_PER_HOLD;
 use crate::partition::{Partition, Shown, What, Witness, Written};
+use crate::state::growing::Growing;
 use crate::state::{Snapshot, State, Topic};
 use crate::types::{Durability, Instance, Lsn, TimestampType, TopicId, Visibility};
 
@@ -52,10 +51,10 @@ pub struct Hub {
     witness: Arc<dyn Witness>,
     /// Readers see nothing that is not durable, whatever the topic's level.
     durable_only: bool,
-    topics: RwLock<FxHashMap<Arc<str>, Arc<TopicHandle>>>,
+    topics: RwLock<Growing<Arc<str>, Arc<TopicHandle>>>,
     /// Raised by every change of `topics`, so that who has looked one up need not look again.
     changes: AtomicU64,
-    partitions: RwLock<FxHashMap<Instance, Arc<Partition>>>,
+    partitions: RwLock<Growing<Instance, Arc<Partition>>>,
     /// Batches and records written, raised by the holder of the write baton.
     pub batches: AtomicU64,
     pub records: AtomicU64,
@@ -88,15 +87,17 @@ impl Hub {
         // No more than a topic may have.
         let numbers = taken.len() as u32..;
         for (number, instance) in numbers.clone().zip(topic.instances(numbers.start)).take(ENTRIES_PER_HOLD) {
-            let partition = known.entry(instance).or_insert_with(|| {
+            let made = || {
                 let (start, end) = (state.start(instance).unwrap_or(0), state.end(instance).unwrap_or(0));
                 let (name, witness) = (topic.name.clone(), self.witness.clone());
                 let kept = (level, shown, timestamp_type);
                 let past = (start..end, state.undecided_in(instance));
                 Arc::new(Partition::new(name, number, instance, kept, past, witness))
-            });
+            };
+            let partition = known.get(&instance).cloned().unwrap_or_else(made);
+            known.insert(instance, partition.clone());
             touch(1);
-            taken.push(partition.clone());
+            taken.push(partition);
         }
         drop(known);
         if taken.len() < topic.partitions as usize {

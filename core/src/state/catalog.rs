@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use rustc_hash::FxHashMap;
 
+use super::growing::Growing;
 use super::names::check_topic_name;
 use super::paged::Paged;
 use super::topic::{Block, Topic};
@@ -91,8 +92,8 @@ pub struct Catalog {
     unswept: usize,
     /// Slot of the topic and block by the block's first instance, those of deleted topics for a while too.
     by_instance: BTreeMap<Instance, (u32, Block)>,
-    by_name: FxHashMap<Arc<str>, u32>,
-    by_id: FxHashMap<TopicId, u32>,
+    by_name: Growing<Arc<str>, u32>,
+    by_id: Growing<TopicId, u32>,
 }
 
 impl Catalog {

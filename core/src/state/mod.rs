@@ -8,6 +8,7 @@ mod active;
 pub mod catalog;
 pub mod cuts;
 mod entries;
+pub mod growing;
 pub mod identities;
 mod idle;
 mod leftovers;

@@ -4,8 +4,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use rustc_hash::FxHashMap;
-
+use super::growing::Growing;
 use super::identities::fenced;
 use super::paged::Paged;
 use crate::error::{Error, ErrorKind, Result};
@@ -130,16 +129,17 @@ pub struct Producers {
     pub(super) named: Paged<Arc<Named>>,
     /// Above every id seen; never lowered, so that no id is issued twice.
     pub(super) next_id: i64,
-    by_id: FxHashMap<i64, Held>,
-    by_name: FxHashMap<Arc<str>, u32>,
+    by_id: Growing<i64, Held>,
+    by_name: Growing<Arc<str>, u32>,
     /// Ids that names gave up, for the wording of a refusal only.
-    by_previous: FxHashMap<i64, u32>,
+    by_previous: Growing<i64, u32>,
 }
 
 impl Producers {
     /// Takes loaded tables; `None` if an id or a name is there twice or malformed.
     pub(super) fn load(raw: Paged<Registration>, named: Paged<Arc<Named>>, next_id: i64) -> Option<Self> {
-        let mut producers = Producers { next_id, ..Producers::default() };
+        let by_id = Growing::with_room(raw.count() + named.count());
+        let mut producers = Producers { next_id, by_id, ..Producers::default() };
         for (slot, entry) in raw.iter() {
             let twice = producers.by_id.insert(entry.producer_id, Held::by(Owner::Raw(slot))).is_some();
             if twice || !(0..next_id).contains(&entry.producer_id) {

@@ -4,9 +4,8 @@
 
 use std::collections::BTreeSet;
 
-use rustc_hash::FxHashMap;
-
 use super::Verdict;
+use super::growing::Growing;
 use super::paged::Paged;
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::batch::BatchHeader;
@@ -125,7 +124,7 @@ fn out_of_order(batch: &BatchHeader, expected: i32) -> Error {
 #[derive(Debug, Default)]
 pub struct Sequences {
     pub(super) table: Paged<Sequence>,
-    by_key: FxHashMap<(i64, Instance), u32>,
+    by_key: Growing<(i64, Instance), u32>,
     by_producer: BTreeSet<(i64, Instance)>,
     by_instance: BTreeSet<(Instance, i64)>,
 }
@@ -133,8 +132,7 @@ pub struct Sequences {
 impl Sequences {
     /// Takes a loaded table; `None` if an entry is there twice.
     pub(super) fn load(table: Paged<Sequence>) -> Option<Self> {
-        let mut by_key = FxHashMap::default();
-        by_key.reserve(table.count());
+        let mut by_key = Growing::with_room(table.count());
         for (slot, entry) in table.iter() {
             if by_key.insert((entry.producer_id, entry.instance), slot).is_some() {
                 return None;

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use rustc_hash::FxHashMap;
 
+use super::growing::Growing;
 use super::paged::Paged;
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::control::{BEGUN_KEPT, BEGUN_RAW, Begun, OffsetEntry};
@@ -116,7 +117,7 @@ pub struct Transactions {
     by_number: BTreeMap<TransactionNumber, u32>,
     /// The newest of a producer counts. It has one, unless frames were lost.
     by_producer: BTreeMap<(i64, TransactionNumber), u32>,
-    span_of: FxHashMap<(TransactionNumber, Instance), u32>,
+    span_of: Growing<(TransactionNumber, Instance), u32>,
     spans_by_number: BTreeSet<(TransactionNumber, Instance)>,
     spans_by_instance: BTreeSet<(Instance, TransactionNumber)>,
     pending_by_key: BTreeMap<PendingKey, u32>,
