@@ -3,7 +3,7 @@
 
 use std::fmt::Write;
 
-use crate::engines::{LIMIT, OURS};
+use crate::engines::{LIMITS, OURS};
 use crate::measure::FIGURE;
 use crate::report::{Run, number};
 use crate::rounds::{Row, Table};
@@ -75,7 +75,7 @@ fn panel(text: &mut String, table: &Table, bars: &[(&Row, f64)], x: usize, y: us
         let name = row.engine.name;
         let (colour, weight) = match name {
             OURS => (OURS_COLOUR, " font-weight=\"700\""),
-            LIMIT | "bare mapping" => (LIMIT_COLOUR, " font-style=\"italic\""),
+            limit if LIMITS.contains(&limit) => (LIMIT_COLOUR, " font-style=\"italic\""),
             _ => (OTHER_COLOUR, ""),
         };
         let length = (figure / most * room).max(1.0);

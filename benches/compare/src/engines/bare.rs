@@ -4,6 +4,9 @@
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use parking_lot::{Condvar, Mutex};
 
@@ -24,10 +27,27 @@ pub const ENGINE: Engine = Engine {
                where durable, shared by the threads that wait; the scan goes over one mapping",
 };
 
+/// The same for a log that grows.
+pub const GROWING: Engine = Engine {
+    name: "bare pwrite, growing",
+    package: "",
+    open: open_growing,
+    lacks: |workload| match workload {
+        Workload::Append1 | Workload::Append100 | Workload::Append8 | Workload::Transaction => None,
+        _ => Some("see bare pwrite"),
+    },
+    differs: |_| None,
+    settings: "the same, but the zeros are written while it runs, by a second thread, 8 MiB ahead of the records",
+};
+
 const ZEROS: u64 = 256 << 20;
+const PIECE: usize = 64 << 10;
+const AHEAD: u64 = 8 << 20;
 
 struct Bare {
     file: File,
+    /// How far the records go, for who writes zeros ahead of them; `u64::MAX`: nobody need any more.
+    reached: Arc<AtomicU64>,
     flush: bool,
     group: Mutex<Group>,
     moved: Condvar,
@@ -59,14 +79,42 @@ fn open(dir: &Path, level: Level) -> Result<Box<dyn Store>> {
     let made = !path.exists();
     let file = File::options().read(true).write(true).create(true).truncate(false).open(path)?;
     if made {
-        let zeros = vec![0; 64 << 10];
-        for at in (0..ZEROS).step_by(zeros.len()) {
+        let zeros = vec![0; PIECE];
+        for at in (0..ZEROS).step_by(PIECE) {
             file.write_all_at(&zeros, at)?;
         }
         file.sync_all()?;
     }
-    let group = Mutex::new(Group::default());
-    Ok(Box::new(Bare { file, flush: level == Level::Disk, group, moved: Condvar::new() }))
+    Ok(Box::new(Bare::of(file, level)))
+}
+
+fn open_growing(dir: &Path, level: Level) -> Result<Box<dyn Store>> {
+    let file = File::options().read(true).write(true).create_new(true).open(dir.join("growing"))?;
+    file.set_len(ZEROS)?;
+    let bare = Bare::of(file.try_clone()?, level);
+    let reached = bare.reached.clone();
+    std::thread::spawn(move || zero_ahead(&file, &reached));
+    Ok(Box::new(bare))
+}
+
+fn zero_ahead(file: &File, reached: &AtomicU64) {
+    let (zeros, mut to) = (vec![0; PIECE], 0);
+    while to < ZEROS {
+        let at = reached.load(Ordering::Relaxed);
+        if at == u64::MAX {
+            return;
+        }
+        if to >= at + AHEAD {
+            std::thread::sleep(Duration::from_micros(200));
+            continue;
+        }
+        // Over records that overtook it, it would be no limit of anything.
+        to = to.max(at.next_multiple_of(PIECE as u64) + PIECE as u64);
+        if file.write_all_at(&zeros, to).is_err() {
+            return;
+        }
+        to += PIECE as u64;
+    }
 }
 
 /// Length and checksum of what `fill` adds, in front of it.
@@ -87,7 +135,18 @@ pub fn records(bytes: &mut Vec<u8>, values: &[Value]) {
     }
 }
 
+impl Drop for Bare {
+    fn drop(&mut self) {
+        self.reached.store(u64::MAX, Ordering::Relaxed);
+    }
+}
+
 impl Bare {
+    fn of(file: File, level: Level) -> Bare {
+        let (group, moved, reached) = (Mutex::default(), Condvar::new(), Arc::default());
+        Bare { file, reached, flush: level == Level::Disk, group, moved }
+    }
+
     fn put(&self, fill: impl FnOnce(&mut Vec<u8>)) -> Result<()> {
         let mut group = self.group.lock();
         let before = group.bytes.len();
@@ -96,6 +155,7 @@ impl Bare {
         if !self.flush {
             self.file.write_all_at(&group.bytes, group.at)?;
             group.at += group.bytes.len() as u64;
+            self.reached.store(group.at, Ordering::Relaxed);
             group.bytes.clear();
             return Ok(());
         }

@@ -19,6 +19,7 @@ use crate::store::Engine;
 pub const ENGINES: &[Engine] = &[
     oncelog::ENGINE,
     bare::ENGINE,
+    bare::GROWING,
     bare_map::ENGINE,
     sqlite::ENGINE,
     lmdb::ENGINE,
@@ -49,6 +50,8 @@ const WITHOUT_ROCKSDB: Engine = Engine {
 pub const OURS: &str = oncelog::ENGINE.name;
 /// What the machine can do at all.
 pub const LIMIT: &str = bare::ENGINE.name;
+/// Other limits.
+pub const LIMITS: [&str; 3] = [LIMIT, bare::GROWING.name, bare_map::ENGINE.name];
 
 /// An engine by its name.
 pub fn engine(name: &str) -> Option<&'static Engine> {
