@@ -130,12 +130,12 @@ fn of_info(info: &SegmentInfo) -> SegmentHeader {
 /// The segments that hold the journal from `start` on, in order: each links to the one before. Of several that link
 /// to the same place the newest that was finished counts: it is the copy that a recovery made.
 pub fn chain(start: u64, found: &BTreeMap<u64, FoundSegment>) -> Result<Vec<u64>> {
-    let next = followed(start, found)?;
+    let followed = followed(start, found)?;
     let mut chain = vec![start];
     let mut current = start;
     loop {
-        let next = next.get(&current).copied();
-        let Some(number) = next.map_or_else(|| behind_damage(current, found), |next| Ok(Some(next)))? else {
+        let next = followed.get(&current).copied();
+        let Some(number) = next.map_or_else(|| behind_damage(current, found, &followed), |next| Ok(Some(next)))? else {
             return Ok(chain);
         };
         chain.push(number);
@@ -160,11 +160,15 @@ fn followed(start: u64, found: &BTreeMap<u64, FoundSegment>) -> Result<BTreeMap<
     Ok(followed)
 }
 
-/// Behind a segment that none links to there is nothing, or damage: if frames further on call themselves durable, then
-/// all before them was, and a link rotted or a segment is lost.
-fn behind_damage(current: u64, found: &BTreeMap<u64, FoundSegment>) -> Result<Option<u64>> {
+/// Behind a segment that none links to there is nothing, or damage: if a segment further on is followed by a finished
+/// one, or its frames call themselves durable, then all before it was, and a link rotted or a segment is lost.
+fn behind_damage(
+    current: u64,
+    found: &BTreeMap<u64, FoundSegment>,
+    followed: &BTreeMap<u64, u64>,
+) -> Result<Option<u64>> {
     for (number, segment) in found.range(current + 1..) {
-        if segment.declares_itself()? {
+        if followed.contains_key(number) || segment.declares_itself()? {
             branch("segment_behind_damage");
             return Ok(Some(*number));
         }

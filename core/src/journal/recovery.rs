@@ -118,14 +118,12 @@ impl<'a> Walk<'a> {
 
     /// Walks to the journal's end.
     pub fn run(mut self) -> Result<Walked> {
+        let superseded = self.superseded()?;
         for (i, number) in self.chain.iter().enumerate() {
             let segment = &self.found[number];
-            let next = self.chain.get(i + 1).map(|n| &self.found[n]);
             let start = if i == 0 { self.out.end.position } else { FIRST };
             let first = self.out.last_lsn.saturating_add(1);
-            // A recovery's copy takes over in the middle: what lies behind that here counts no more.
-            let superseded = next.and_then(|n| n.link).filter(|l| l.recovery == 1).map(|l| l.lsn);
-            let step = self.segment(segment, start, superseded.unwrap_or(Lsn::MAX), i)?;
+            let step = self.segment(segment, start, superseded[i], i)?;
             let end = if self.out.end.segment == *number { self.out.end.position } else { start };
             self.out.bounds.insert(*number, (first, self.out.last_lsn, end));
             if matches!(step, Step::Stop) {
@@ -135,6 +133,31 @@ impl<'a> Walk<'a> {
         let cut = self.out.tail.iter().position(|t| t.lsn > self.out.last_lsn).unwrap_or(self.out.tail.len());
         self.out.tail.truncate(cut);
         Ok(self.out)
+    }
+
+    /// Up to which LSN the frames of each segment count: a recovery's copy takes over in the middle, and what lies
+    /// behind that in any segment before it was copied or cut. Where its link rotted, its first frame says from where.
+    fn superseded(&self) -> Result<Vec<Lsn>> {
+        let mut least = Lsn::MAX;
+        let mut superseded = vec![least; self.chain.len()];
+        for i in (1..self.chain.len()).rev() {
+            let segment = &self.found[&self.chain[i]];
+            let before = match segment.link {
+                Some(link) if link.recovery == 1 => link.lsn,
+                Some(_) => Lsn::MAX,
+                None => first_lsn(segment)?.map_or(Lsn::MAX, |lsn| lsn.saturating_sub(1)),
+            };
+            least = least.min(before);
+            superseded[i - 1] = least;
+        }
+        Ok(superseded)
+    }
+
+    /// True if the segment behind one of the chain is lost. It may have held a copy, and nobody knows from where on:
+    /// what lies behind a tear before it may have been cut.
+    fn lost_behind(&self, index: usize) -> bool {
+        let next = self.chain.get(index + 1).and_then(|next| self.found[next].link);
+        next.is_some_and(|link| link.segment != self.chain[index])
     }
 
     fn segment(&mut self, segment: &FoundSegment, start: u64, superseded: Lsn, index: usize) -> Result<Step> {
@@ -160,7 +183,7 @@ impl<'a> Walk<'a> {
                 Ok(f) if f.header.lsn == expected && (scanner.body_is_good(f) || planted(Bug::TailBodyUnchecked)) => {
                     self.take(&scanner, f, number);
                 }
-                Ok(f) if f.header.lsn == expected => {
+                Ok(f) if f.header.lsn == expected && !self.lost_behind(index) => {
                     if self.declared_behind(index, f.end(), expected)? < expected {
                         if f.header.kind == Kind::Transaction as u8 {
                             branch("torn_transaction_part");
@@ -272,7 +295,9 @@ impl<'a> Walk<'a> {
         let zeros = !s.step().map_err(fail)? || s.position > at + 64;
         s.position = at + 8;
         let mut resumed = None;
-        while let Some(valid) = s.next_valid().map_err(fail)? {
+        while !self.lost_behind(index)
+            && let Some(valid) = s.next_valid().map_err(fail)?
+        {
             if valid.header.lsn >= expected && valid.header.kind != Kind::Link as u8 {
                 resumed = (valid.header.lsn <= superseded).then_some(valid);
                 break;
@@ -284,7 +309,8 @@ impl<'a> Walk<'a> {
             (None, Some(FoundSegment { link: Some(link), .. })) => link.lsn,
             (None, Some(next)) => first_lsn(next)?.map_or(expected, |lsn| lsn.saturating_sub(1)),
             (None, None) => self.ahead.unwrap_or(expected),
-        };
+        }
+        .min(superseded);
         let place = Place { segment: number, position: at };
         if last >= expected {
             self.out.holes.push(Hole { first: expected, last, place, records_only: false, accepted: false });

@@ -1,6 +1,8 @@
 //! What openings do with what a kill, a power cut, rot or a failed opening left them.
 
-use oncelog::format::files::{Head, SECOND, SegmentHeader};
+use std::collections::BTreeMap;
+
+use oncelog::format::files::{FRAMES, Head, SECOND, SegmentHeader};
 
 use super::*;
 
@@ -221,4 +223,119 @@ fn a_checkpoint_that_was_flushed_before_a_kill_serves_every_opening_behind_it() 
         engine.drive().unwrap();
         world.kill();
     }
+}
+
+/// The same directory with a bit of a segment's link, its first frame, flipped.
+fn with_rotten_link(world: &World, number: u64) -> World {
+    let mut files = world.files();
+    files.get_mut(&SegmentHeader::name(number, 0)).unwrap()[FRAMES as usize + 12] ^= 1;
+    World::with_files(1, files)
+}
+
+/// Two recoveries, of which the second copied what the first one's segment says of itself: `first` lies in segment 1,
+/// `second` in 2, `third` in 3, the rest in 4.
+fn copied_again_and_again() -> World {
+    let (world, engine) = begin(3);
+    send(&engine, b"first");
+    append_os(&engine, "second");
+    world.kill();
+    drop(engine);
+    for next in [Some("third"), None] {
+        let engine = open(&world);
+        engine.drive().unwrap();
+        next.iter().for_each(|text| append_os(&engine, text));
+        world.kill();
+    }
+    let engine = open(&world);
+    engine.drive().unwrap();
+    send(&engine, b"fourth");
+    send(&engine, b"says that the fourth is durable");
+    world.kill();
+    world
+}
+
+#[test]
+fn a_link_that_rotted_costs_no_record_though_the_end_of_its_segment_was_copied_again() {
+    let world = copied_again_and_again();
+    let due = values(&open(&World::with_files(1, world.files())));
+    assert_eq!(due.len(), 5);
+    for number in 2..=4 {
+        for world in [with_rotten_link(&world, number), without_head(&with_rotten_link(&world, number))] {
+            let engine = open(&world);
+            assert_eq!(values(&engine), due, "link {number}");
+            assert!(engine.opening().damage.is_empty() && engine.opening().cut.is_none(), "{:?}", engine.opening());
+        }
+    }
+}
+
+#[test]
+fn a_missing_segment_takes_no_record_along_that_lies_in_another() {
+    let mut files = copied_again_and_again().files();
+    files.remove(&SegmentHeader::name(2, 0)).unwrap();
+    let engine = open(&World::with_files(1, files));
+    assert!(!engine.opening().damage.is_empty());
+    let third = engine.partition("t", 0).unwrap().read(2, ReadOptions::new()).unwrap();
+    assert_eq!(third.iter().next().unwrap().unwrap().value(), Some(&b"third"[..]));
+}
+
+/// The segments that hold frames, the last of them the newest.
+fn used(world: &World) -> BTreeMap<String, Vec<u8>> {
+    let holds = |image: &[u8]| image[FRAMES as usize..].iter().any(|byte| *byte != 0);
+    world.files().into_iter().filter(|(name, image)| name.ends_with(".seg") && holds(image)).collect()
+}
+
+/// A log whose newest segment is the copy that a recovery made behind a tear; what was cut still lies where it was, in
+/// the name of a segment too that the recovery removed. Answers how many segments that tail had.
+fn cut_behind_a_tear(filler: u64) -> (World, usize) {
+    let (world, engine) = begin(filler);
+    send(&engine, b"flushed");
+    send(&engine, b"states it");
+    append_os(&engine, "torn");
+    (0..9).for_each(|_| append_os(&engine, &"cut".repeat(filler as usize)));
+    world.kill();
+    drop(engine);
+    flip(&world, b"torn");
+    let before = used(&world);
+    let segments = before.len();
+    let engine = open(&world);
+    assert!(engine.opening().cut.is_some());
+    send(&engine, b"of the next life");
+    send(&engine, b"states that");
+    world.kill();
+    let mut files = world.files();
+    for (name, image) in before {
+        files.entry(name).or_insert(image);
+    }
+    (World::with_files(1, files), segments)
+}
+
+#[test]
+fn a_link_that_rotted_brings_nothing_back_that_was_cut() {
+    for (filler, segments) in [(30, 1), (3_000, 2)] {
+        let (world, tail) = cut_behind_a_tear(filler);
+        assert_eq!(tail, segments);
+        let copy = SegmentHeader::parse_name(used(&world).keys().next_back().unwrap()).unwrap().0;
+        let engine = open(&with_rotten_link(&world, copy));
+        assert_eq!(values(&engine), ["flushed", "states it", "of the next life", "states that"], "{segments} segments");
+        assert!(engine.opening().damage.is_empty(), "{:?}", engine.opening());
+    }
+}
+
+#[test]
+fn a_missing_copy_brings_nothing_back_that_was_cut() {
+    let (world, _) = cut_behind_a_tear(30);
+    let copy = used(&world).keys().next_back().unwrap().clone();
+    let engine = open(&world);
+    send(&engine, b"behind the copy");
+    send(&engine, b"states it too");
+    world.kill();
+    drop(engine);
+    let mut files = world.files();
+    files.remove(&copy).unwrap();
+    let world = World::with_files(1, files);
+    let engine = Engine::options().threads(false).accept_loss(true).open_on(world.machine()).unwrap();
+    let records = engine.partition("t", 0).unwrap().read(0, ReadOptions::new()).unwrap();
+    let seen: Vec<_> = records.iter().filter_map(|r| r.ok()?.value().map(<[u8]>::to_vec)).collect();
+    let due = ["flushed", "states it", "states that", "behind the copy", "states it too"];
+    assert_eq!(seen, due.map(|text| text.as_bytes().to_vec()));
 }
