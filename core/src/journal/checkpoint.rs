@@ -131,7 +131,7 @@ impl<F: Fold> Journal<F> {
                 durable_lsn,
             }
         };
-        self.upkeep.lock().heads.write(&self.machine, head);
+        self.heads.lock().write(&self.machine, head);
     }
 }
 

@@ -154,7 +154,7 @@ impl<F: Fold> Journal<F> {
     /// Lets go of what is open, but for what somebody is in the middle of reading, who has it for as long as that.
     /// Behind `end`; the directory's lock goes only then.
     pub fn let_go(&self) {
-        self.upkeep.lock().heads.end();
+        self.heads.lock().end();
         self.segments.let_go();
         self.machine.storage.let_go();
         let files = {

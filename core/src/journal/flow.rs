@@ -6,6 +6,7 @@ use super::baton::Baton;
 use super::core::{Core, Group, Guard, NoRoom};
 use super::crowd::{Crowd, Habit};
 use super::end::OPEN;
+use super::head::Heads;
 use super::hold::Lock;
 use super::open::Opener;
 use super::reserve::Claim;
@@ -85,6 +86,10 @@ pub struct Journal<F: Fold> {
     /// Whether the flusher knows of nothing that is to be flushed. Its bell hangs at the segments.
     pub(super) rested: AtomicBool,
     pub(super) upkeep: Mutex<Upkeep>,
+    /// Taken for the file's writing alone, so that nobody with another lock waits for that.
+    pub(super) heads: Mutex<Heads>,
+    /// The log goes on in another segment, of which `head` is to speak.
+    pub(super) head_due: AtomicBool,
     /// Space to give back in the first round.
     pub(super) leftover: Mutex<Option<Leftover>>,
     /// Who may still place frames; changes under the core's lock.
@@ -123,6 +128,8 @@ impl<F: Fold> Journal<F> {
             idle: AtomicBool::new(false),
             rested: AtomicBool::new(false),
             upkeep: Mutex::new(Upkeep::new(now)),
+            heads: Mutex::new(Heads::default()),
+            head_due: AtomicBool::new(false),
             leftover: Mutex::default(),
             door: AtomicU8::new(OPEN),
             core: Lock::new(core),
@@ -395,6 +402,9 @@ impl<F: Fold> Journal<F> {
     /// Takes the segments off the list of those to flush that are sealed and durable to their last frame.
     fn settle(&self, durable: Lsn) {
         let settled = self.core.lock().settle(durable);
+        if !settled.is_empty() {
+            self.head_due.store(true, Ordering::Relaxed);
+        }
         settled.into_iter().for_each(|n| self.segments.settle(n));
     }
 

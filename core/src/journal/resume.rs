@@ -221,6 +221,8 @@ impl<F: Fold> Recovery<F> {
         *journal.leftover.lock() = leftover;
         fold.written(&mut notes);
         fold.durable(lsn + 1);
+        // Of the copy nothing else speaks yet, should it be lost as a whole.
+        journal.write_head(false);
         Ok((journal, report))
     }
 

@@ -58,15 +58,20 @@ impl Segment {
 
     /// Reads the header of a segment file; the second copy serves if the first is damaged.
     pub fn read_header(file: &dyn File) -> io::Result<Option<SegmentHeader>> {
+        let mut failed = None;
         for at in [0, SECOND] {
             let mut bytes = [0; RECORD];
-            if file.read_at(&mut bytes, at)? == RECORD
-                && let Ok(header) = SegmentHeader::read(&bytes)
-            {
-                return Ok(Some(header));
+            match file.read_at(&mut bytes, at) {
+                Ok(RECORD) => match SegmentHeader::read(&bytes) {
+                    Ok(header) => return Ok(Some(header)),
+                    Err(_) => continue,
+                },
+                Ok(_) => {}
+                // A place that the disk has lost: the other one says the same.
+                Err(error) => failed = Some(error),
             }
         }
-        Ok(None)
+        failed.map_or(Ok(None), Err)
     }
 
     /// Writes frames. Only the holder of the write baton calls it. Waits for a piece of zeros that is being written

@@ -3,7 +3,6 @@
 
 use super::core::{Draft, Placed};
 use super::flow::{Call, Enlisted, FLUSH_BYTES};
-use super::head::Heads;
 use super::reserve::Claim;
 use super::segment::ZERO_PIECE;
 use super::{Fold, Journal};
@@ -32,7 +31,6 @@ const LOOK_AGAIN: u64 = MS;
 /// What the keeper remembers between two rounds.
 #[derive(Debug)]
 pub struct Upkeep {
-    pub heads: Heads,
     /// When the oldest unflushed frame was first seen.
     dirty_since: Option<u64>,
     /// When everything was first seen flushed.
@@ -48,15 +46,7 @@ pub struct Upkeep {
 
 impl Upkeep {
     pub fn new(now: u64) -> Upkeep {
-        Upkeep {
-            heads: Heads::default(),
-            dirty_since: None,
-            quiet_since: now,
-            last_written: 0,
-            ahead: 0,
-            last_bytes: None,
-            stale: None,
-        }
+        Upkeep { dirty_since: None, quiet_since: now, last_written: 0, ahead: 0, last_bytes: None, stale: None }
     }
 
     /// What a checkpoint is labelled with: the LSN its state is as of.
@@ -102,6 +92,9 @@ impl<F: Fold> Journal<F> {
             return None;
         }
         let due = self.tend_groups().unwrap_or(None);
+        if self.head_due.swap(false, Ordering::Relaxed) {
+            self.write_head(false);
+        }
         self.give_back();
         let (wanted, needed) = {
             let mut core = self.core.lock();
