@@ -145,9 +145,13 @@ fn zeros_over_a_stretch_are_harmless_or_named() {
     }
 }
 
+/// True if a segment's image holds frames.
+fn used(image: &[u8]) -> bool {
+    image[FRAMES..].iter().any(|byte| *byte != 0)
+}
+
 /// The newest segment of a log that died: without the hint nothing else need know that it was ever used.
 fn newest(sound: &Sound) -> &String {
-    let used = |image: &[u8]| image[FRAMES..].iter().any(|byte| *byte != 0);
     sound.files.iter().rfind(|(name, image)| name.ends_with(".seg") && used(image)).unwrap().0
 }
 
@@ -179,7 +183,7 @@ fn a_file_that_is_missing_is_harmless_or_named() {
         let tally = all(&sound, &names, without);
         println!("{tally:?}");
         let segments = sound.files.iter().filter(|(name, _)| name.ends_with(".seg"));
-        let unused = segments.filter(|(_, image)| image[FRAMES..].iter().all(|byte| *byte == 0)).count();
+        let unused = segments.filter(|(_, image)| !used(image)).count();
         let may_be_missing = usize::from(hinted) + unused;
         assert_eq!((tally.harmless, tally.records), (may_be_missing, 0), "only `head` and a segment that is ready");
     }

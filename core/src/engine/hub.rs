@@ -94,8 +94,14 @@ impl Hub {
                 let past = (start..end, state.undecided_in(instance));
                 Arc::new(Partition::new(name, number, instance, kept, past, witness))
             };
-            let partition = known.get(&instance).cloned().unwrap_or_else(made);
-            known.insert(instance, partition.clone());
+            let partition = match known.get(&instance) {
+                Some(partition) => partition.clone(),
+                None => {
+                    let partition = made();
+                    known.insert(instance, partition.clone());
+                    partition
+                }
+            };
             touch(1);
             taken.push(partition);
         }

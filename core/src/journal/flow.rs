@@ -88,7 +88,7 @@ pub struct Journal<F: Fold> {
     pub(super) upkeep: Mutex<Upkeep>,
     /// Taken for the file's writing alone, so that nobody with another lock waits for that.
     pub(super) heads: Mutex<Heads>,
-    /// The log goes on in another segment, of which `head` is to speak.
+    /// The log goes on in another segment, or is marked: `head` is to speak of it.
     pub(super) head_due: AtomicBool,
     /// Space to give back in the first round.
     pub(super) leftover: Mutex<Option<Leftover>>,

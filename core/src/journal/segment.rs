@@ -61,12 +61,9 @@ impl Segment {
         let mut failed = None;
         for at in [0, SECOND] {
             let mut bytes = [0; RECORD];
-            match file.read_at(&mut bytes, at) {
-                Ok(RECORD) => match SegmentHeader::read(&bytes) {
-                    Ok(header) => return Ok(Some(header)),
-                    Err(_) => continue,
-                },
-                Ok(_) => {}
+            match file.read_at(&mut bytes, at).map(|got| SegmentHeader::read(&bytes[..got])) {
+                Ok(Ok(header)) => return Ok(Some(header)),
+                Ok(Err(_)) => {}
                 // A place that the disk has lost: the other one says the same.
                 Err(error) => failed = Some(error),
             }

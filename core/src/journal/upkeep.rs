@@ -152,7 +152,7 @@ impl<F: Fold> Journal<F> {
         if now >= quiet + MARK_AFTER {
             self.mark(Claim::Decision)?;
             // Says the same where the mark's segment is lost as a whole.
-            self.write_head(false);
+            self.head_due.store(true, Ordering::Relaxed);
             return Ok(None);
         }
         Ok(Some(quiet + MARK_AFTER))

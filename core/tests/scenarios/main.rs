@@ -14,8 +14,19 @@ use oncelog::{
 
 const HOUR: u64 = 3_600_000_000_000;
 
+fn try_open(world: &World) -> oncelog::Result<Engine> {
+    Engine::options().threads(false).segment_bytes(64 << 10).open_on(world.machine())
+}
+
 fn open(world: &World) -> Engine {
-    Engine::options().threads(false).segment_bytes(64 << 10).open_on(world.machine()).unwrap()
+    try_open(world).unwrap()
+}
+
+/// A batch of one record.
+fn one(value: &[u8]) -> Batch {
+    let mut builder = Batch::builder();
+    builder.push(&Record::new(value), 1).unwrap();
+    builder.build().unwrap()
 }
 
 fn raw(identity: Identity, sequence: i32) -> Batch {

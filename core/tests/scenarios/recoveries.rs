@@ -24,9 +24,7 @@ fn a_flip_in_the_unflushed_window_is_cut_and_one_before_it_is_reported() {
     send(&engine, b"flushed and stated");
     send(&engine, b"flushed and stated by the next");
     for text in ["unflushed bad", "unflushed good"] {
-        let mut builder = Batch::builder();
-        builder.push(&Record::new(text.as_bytes()), 1).unwrap();
-        append(&engine, &builder.build().unwrap(), Durability::Os).unwrap();
+        append_os(&engine, text);
     }
     world.kill();
     drop(engine);
@@ -51,9 +49,7 @@ fn a_flip_in_the_unflushed_window_is_cut_and_one_before_it_is_reported() {
 
 /// Appends a record of so many bytes, durably.
 fn append_long(engine: &Engine, bytes: usize) {
-    let mut builder = Batch::builder();
-    builder.push(&Record::new(&vec![b'x'; bytes]), 1).unwrap();
-    append(engine, &builder.build().unwrap(), Durability::Disk).unwrap();
+    append(engine, &one(&vec![b'x'; bytes]), Durability::Disk).unwrap();
 }
 
 #[test]
@@ -69,7 +65,7 @@ fn a_recovery_never_builds_on_a_link_that_a_power_cut_can_still_take() {
         drop(engine);
         rolled += u32::from(world.files().contains_key("00000000000000000002.0.seg"));
         world.fail(Call::Write, 0, Fault::ShortWrite, false);
-        Engine::options().threads(false).segment_bytes(64 << 10).open_on(world.machine()).unwrap_err();
+        try_open(&world).unwrap_err();
         world.heal();
         world.kill();
         let engine = open(&world);
@@ -90,7 +86,7 @@ fn an_opening_that_fails_half_way_hides_no_record_from_the_next() {
         engine.close().unwrap();
         drop(engine);
         world.fail(Call::Read, read, Fault::Eio, true);
-        let failed = Engine::options().threads(false).segment_bytes(64 << 10).open_on(world.machine());
+        let failed = try_open(&world);
         drop(failed);
         world.heal();
         let engine = open(&world);
@@ -101,9 +97,7 @@ fn an_opening_that_fails_half_way_hides_no_record_from_the_next() {
 }
 
 fn append_os(engine: &Engine, text: &str) {
-    let mut builder = Batch::builder();
-    builder.push(&Record::new(text.as_bytes()), 1).unwrap();
-    append(engine, &builder.build().unwrap(), Durability::Os).unwrap();
+    append(engine, &one(text.as_bytes()), Durability::Os).unwrap();
 }
 
 /// The same directory without the file that may be lost at any time.
@@ -139,7 +133,7 @@ fn what_recoveries_copied_is_found_without_the_hint_wherever_the_first_of_them_f
 
         let world = without_head(&closed);
         world.fail(call, after, Fault::Eio, true);
-        let opened = Engine::options().threads(false).segment_bytes(64 << 10).open_on(world.machine());
+        let opened = try_open(&world);
         failed += u32::from(opened.is_err());
         drop(opened);
         world.heal();
@@ -200,7 +194,7 @@ fn an_opening_that_may_not_read_the_hint_fails_and_takes_nothing_for_lost() {
         engine.close().unwrap();
         drop(engine);
         world.fail(call, after, Fault::Emfile, false);
-        let error = Engine::options().threads(false).segment_bytes(64 << 10).open_on(world.machine()).unwrap_err();
+        let error = try_open(&world).unwrap_err();
         assert!(error.kind() == ErrorKind::Io && error.to_string().contains("file head"), "{call:?} {after}: {error}");
         assert_eq!(values(&open(&world)).len(), 2);
     }
@@ -357,16 +351,13 @@ fn a_newest_segment_that_is_missing_is_missed_though_only_the_hint_speaks_of_it(
         }
         world.kill();
         drop(engine);
-        let mut files = world.files();
-        let used = |image: &Vec<u8>| image[8192..].iter().any(|byte| *byte != 0);
-        let newest = files.iter().rfind(|(name, image)| name.ends_with(".seg") && used(image)).unwrap().0.clone();
+        let newest = used(&world).keys().next_back().unwrap().clone();
         assert_ne!(newest, SegmentHeader::name(1, 0));
+        let mut files = world.files();
         files.remove(&newest);
         let engine = open(&World::with_files(1, files));
         assert!(!engine.opening().damage.is_empty(), "rolled: {rolled}");
-        let mut builder = Batch::builder();
-        builder.push(&Record::new(b"too early"), 1).unwrap();
-        let refused = append(&engine, &builder.build().unwrap(), Durability::Disk).unwrap_err();
+        let refused = append(&engine, &one(b"too early"), Durability::Disk).unwrap_err();
         assert_eq!(refused.kind(), ErrorKind::Corrupt, "rolled: {rolled}: {refused}");
     }
 }

@@ -50,7 +50,7 @@ const WITHOUT_ROCKSDB: Engine = Engine {
 pub const OURS: &str = oncelog::ENGINE.name;
 /// What the machine can do at all.
 pub const LIMIT: &str = bare::ENGINE.name;
-/// Other limits.
+/// All rows that are no engine's.
 pub const LIMITS: [&str; 3] = [LIMIT, bare::GROWING.name, bare_map::ENGINE.name];
 
 /// An engine by its name.
