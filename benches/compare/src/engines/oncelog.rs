@@ -86,9 +86,8 @@ impl Store for Log {
         };
         let mut transaction = producer.begin_transaction()?;
         for (partition, half) in halves(values) {
-            for value in half {
-                transaction.send("t", Record::new(value).partition(partition as u32).timestamp(TIME))?;
-            }
+            let records = half.iter().map(|value| Record::new(value).partition(partition as u32).timestamp(TIME));
+            transaction.send_many("t", records)?;
         }
         let offsets: Offsets = [(TopicPartition::new("t", 0), offset.into())].into();
         transaction.send_offsets(&GroupMetadata { group: "g".into() }, &offsets)?;
