@@ -1759,9 +1759,10 @@ oncelog_error_t *oncelog_transaction_send(oncelog_transaction_t *transaction,
                                           const oncelog_record_t *record);
 
 /*
- * Adds records in order.
+ * Adds records in order, those without a time with that of the call. The topic is looked up once.
  *
- * Errors: as `oncelog_transaction_send`. The records before the refused one are in the transaction.
+ * Errors: as `oncelog_transaction_send`. The records before the refused one are in the transaction; a malformed
+ * argument is found before any is.
  */
 ONCELOG_MUST_USE
 oncelog_error_t *oncelog_transaction_send_many(oncelog_transaction_t *transaction,

@@ -75,9 +75,10 @@ pub extern "C" fn oncelog_transaction_send(
     })
 }
 
-/// Adds records in order.
+/// Adds records in order, those without a time with that of the call. The topic is looked up once.
 ///
-/// Errors: as `oncelog_transaction_send`. The records before the refused one are in the transaction.
+/// Errors: as `oncelog_transaction_send`. The records before the refused one are in the transaction; a malformed
+/// argument is found before any is.
 #[unsafe(no_mangle)]
 #[must_use]
 pub extern "C" fn oncelog_transaction_send_many(
@@ -88,7 +89,7 @@ pub extern "C" fn oncelog_transaction_send_many(
 ) -> *mut oncelog_error_t {
     call(|c| {
         let (topic, records) = (c.text(topic, "topic")?, c.array(records, count, "records")?);
-        with(transaction, |open| record::each(c, records, |record| Ok(open.send(topic, *record)?)))
+        with(transaction, |open| record::all(c, records, |records| Ok(open.send_many(topic, records)?)))
     })
 }
 

@@ -56,6 +56,30 @@ static void records_of_a_transaction_are_seen_together_or_not_at_all(void)
     drop_directory(directory);
 }
 
+static void of_records_sent_at_once_those_before_the_refused_one_are_there_and_none_if_one_is_malformed(void)
+{
+    char *directory = new_directory();
+    oncelog_engine_t *engine = open_with_topic(directory, 1);
+    oncelog_transactional_producer_t *producer = NULL;
+    oncelog_transaction_t *transaction = NULL;
+    oncelog_record_t records[] = {text_record("a"), text_record("b"), text_record("c")};
+    OK(oncelog_transactional_producer_open(engine, "id", NULL, &producer));
+    OK(oncelog_begin_transaction(producer, &transaction));
+    OK(oncelog_transaction_send_many(transaction, "nowhere", records, 0));
+    FAILS(UNKNOWN_TOPIC_OR_PARTITION, oncelog_transaction_send_many(transaction, "nowhere", records, 3));
+    records[2].value = NULL;
+    FAILS(INVALID_ARGUMENT, oncelog_transaction_send_many(transaction, "t", records, 3));
+    records[2] = text_record("c");
+    records[2].fields = ONCELOG_RECORD_PARTITION;
+    records[2].partition = 7;
+    FAILS(UNKNOWN_TOPIC_OR_PARTITION, oncelog_transaction_send_many(transaction, "t", records, 3));
+    OK(oncelog_transaction_commit(transaction, NULL));
+    CHECK(end_of(engine, "t") == 2);
+    OK(oncelog_transactional_producer_free(producer));
+    OK(oncelog_engine_close(engine));
+    drop_directory(directory);
+}
+
 static void output_and_offsets_are_committed_as_one(void)
 {
     char *directory = new_directory();
@@ -254,6 +278,7 @@ static void a_transaction_that_streams_too_long_is_aborted(void)
 int main(void)
 {
     records_of_a_transaction_are_seen_together_or_not_at_all();
+    of_records_sent_at_once_those_before_the_refused_one_are_there_and_none_if_one_is_malformed();
     output_and_offsets_are_committed_as_one();
     offsets_and_positions_of_any_kind_are_sent();
     a_newer_holder_of_an_id_fences_the_older();

@@ -36,9 +36,10 @@ public:
         return detail::answer(oncelog_transaction_send(c_.get(), topic.c(), &record.c()));
     }
 
-    /// Adds records in order.
+    /// Adds records in order, those without a time with that of the call. The topic is looked up once.
     ///
-    /// Errors: as send(). The records before the refused one are in the transaction.
+    /// Errors: as send(). The records before the refused one are in the transaction; a malformed argument is found
+    /// before any is.
     Result<void> send_many(Text topic, Span<Record> records) {
         auto *first = detail::c_records(records);
         return detail::answer(oncelog_transaction_send_many(c_.get(), topic.c(), first, records.size()));
