@@ -107,9 +107,9 @@ pub fn reason(workload: Workload, engine: &str) -> Option<&'static str> {
         (Workload::Reopen, "commitlog") => Some("it verifies and repairs nothing, and flushes nothing"),
         (Workload::Reopen, "SQLite") => Some("it flushes nothing while opening"),
         (Workload::Scan, "LMDB, writable map") => Some("it verifies no checksums"),
-        (Workload::Scan, "commitlog") => Some(
-            "a message has a head of one size there; a record is read field by field here, each number of its own length",
-        ),
+        (Workload::Scan, "commitlog") => {
+            Some("a message there has a head of one size; a record is read field by field, each length checked")
+        }
         (Workload::Durable1, _) => Some("one flush a record, as here; the rest is the device's noise"),
         (Workload::Memory, "SQLite") => Some("its page cache is 2 MiB; our write buffers are larger"),
         (Workload::Memory, "LMDB" | "LMDB, writable map") => {
