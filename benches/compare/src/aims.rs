@@ -62,8 +62,8 @@ pub fn gap(workload: Workload) -> Option<&'static str> {
         ),
         Workload::Append100 => Some(
             "the bare pwrite's zeros were written before the clock ran. A log that grows has them written meanwhile, \
-             by another thread on the other core, into the same file, as beside *bare pwrite, growing*: a quarter of \
-             the time goes by waiting for the inode's lock, which that thread has while it touches new memory",
+             by another thread on the other core, into the same file, as beside *bare pwrite, our bytes*: a quarter \
+             of the time goes by waiting for the inode's lock, which that thread has while it touches new memory",
         ),
         Workload::Append8 => Some(
             "a file takes one write at a time, so eight threads gain only what the others prepare meanwhile; without \

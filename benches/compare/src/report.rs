@@ -4,7 +4,7 @@ use std::fmt::Write;
 use std::time::Duration;
 
 use crate::aims;
-use crate::engines::{ENGINES, LIMIT, OURS};
+use crate::engines::{ENGINES, LIMIT, OUR_BYTES, OURS};
 use crate::machine::Machine;
 use crate::measure::FIGURE;
 use crate::rounds::{Outcome, Row, Table};
@@ -203,9 +203,11 @@ fn aim(table: &Table, row: &Row, figure: f64) -> String {
     };
     let Some((aim, part)) = table.part(row) else { return String::new() };
     // An engine may be closer to what the machine can do than the aim has it.
-    let limit = median(table.row(LIMIT)).map(|limit| limit / figure);
-    let limit = limit.filter(|limit| part < 1.0 && table.factor(row).is_some_and(|factor| factor > *limit));
-    let beyond = limit.map(|limit| format!(", out of reach here: the bare pwrite is {limit:.1} ×")).unwrap_or_default();
+    let limits = [(LIMIT, "the bare pwrite"), (OUR_BYTES, "the bare pwrite of as many bytes")];
+    let rates = limits.iter().filter_map(|(name, what)| Some((median(table.row(name))? / figure, *what)));
+    let lowest = rates.min_by(|(one, _), (other, _)| one.total_cmp(other));
+    let lowest = lowest.filter(|(limit, _)| part < 1.0 && table.factor(row).is_some_and(|factor| factor > *limit));
+    let beyond = lowest.map_or(String::new(), |(limit, what)| format!(", out of reach here: {what} is {limit:.2} ×"));
     format!("{aim}: {}{beyond}", reached(part))
 }
 

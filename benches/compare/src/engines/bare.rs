@@ -27,28 +27,33 @@ pub const ENGINE: Engine = Engine {
                where durable, shared by the threads that wait; the scan goes over one mapping",
 };
 
-/// The same for a log that grows.
-pub const GROWING: Engine = Engine {
-    name: "bare pwrite, growing",
+/// What a log of record batches can do without any engine: it grows, and each call has a frame's and a batch's head.
+pub const OUR_BYTES: Engine = Engine {
+    name: "bare pwrite, our bytes",
     package: "",
-    open: open_growing,
+    open: open_our_bytes,
     lacks: |workload| match workload {
         Workload::Append1 | Workload::Append100 | Workload::Append8 | Workload::Transaction => None,
         _ => Some("see bare pwrite"),
     },
     differs: |_| None,
-    settings: "the same, but the zeros are written while it runs, by a second thread, 8 MiB ahead of the records",
+    settings: "the same with as many bytes more in each call as the heads of a frame and of a record batch have, and \
+         their sum; the zeros are written while it runs, by a second thread, 8 MiB ahead of the records",
 };
 
 const ZEROS: u64 = 256 << 20;
 const PIECE: usize = 64 << 10;
 const AHEAD: u64 = 8 << 20;
+/// A frame's head, and a batch's, less the 8 bytes that stand for them otherwise.
+const HEADS: usize = 40 + 61 - 8;
 
 struct Bare {
     file: File,
     /// How far the records go, for who writes zeros ahead of them; `u64::MAX`: nobody need any more.
     reached: Arc<AtomicU64>,
     flush: bool,
+    /// Bytes more in front of each call's records, with a sum of their own.
+    heads: usize,
     group: Mutex<Group>,
     moved: Condvar,
 }
@@ -85,13 +90,13 @@ fn open(dir: &Path, level: Level) -> Result<Box<dyn Store>> {
         }
         file.sync_all()?;
     }
-    Ok(Box::new(Bare::of(file, level)))
+    Ok(Box::new(Bare::of(file, level, 0)))
 }
 
-fn open_growing(dir: &Path, level: Level) -> Result<Box<dyn Store>> {
-    let file = File::options().read(true).write(true).create_new(true).open(dir.join("growing"))?;
+fn open_our_bytes(dir: &Path, level: Level) -> Result<Box<dyn Store>> {
+    let file = File::options().read(true).write(true).create_new(true).open(dir.join("ours"))?;
     file.set_len(ZEROS)?;
-    let bare = Bare::of(file.try_clone()?, level);
+    let bare = Bare::of(file.try_clone()?, level, HEADS);
     let reached = bare.reached.clone();
     std::thread::spawn(move || zero_ahead(&file, &reached));
     Ok(Box::new(bare))
@@ -142,14 +147,17 @@ impl Drop for Bare {
 }
 
 impl Bare {
-    fn of(file: File, level: Level) -> Bare {
+    fn of(file: File, level: Level, heads: usize) -> Bare {
         let (group, moved, reached) = (Mutex::default(), Condvar::new(), Arc::default());
-        Bare { file, reached, flush: level == Level::Disk, group, moved }
+        Bare { file, reached, flush: level == Level::Disk, heads, group, moved }
     }
 
     fn put(&self, fill: impl FnOnce(&mut Vec<u8>)) -> Result<()> {
         let mut group = self.group.lock();
         let before = group.bytes.len();
+        if self.heads > 0 {
+            frame(&mut group.bytes, |bytes| bytes.resize(bytes.len() + self.heads - 8, 1));
+        }
         frame(&mut group.bytes, fill);
         group.taken += (group.bytes.len() - before) as u64;
         if !self.flush {

@@ -19,7 +19,7 @@ use crate::store::Engine;
 pub const ENGINES: &[Engine] = &[
     oncelog::ENGINE,
     bare::ENGINE,
-    bare::GROWING,
+    bare::OUR_BYTES,
     bare_map::ENGINE,
     sqlite::ENGINE,
     lmdb::ENGINE,
@@ -50,8 +50,10 @@ const WITHOUT_ROCKSDB: Engine = Engine {
 pub const OURS: &str = oncelog::ENGINE.name;
 /// What the machine can do at all.
 pub const LIMIT: &str = bare::ENGINE.name;
+/// What it can do with as many bytes as ours, without the engine.
+pub const OUR_BYTES: &str = bare::OUR_BYTES.name;
 /// All rows that are no engine's.
-pub const LIMITS: [&str; 3] = [LIMIT, bare::GROWING.name, bare_map::ENGINE.name];
+pub const LIMITS: [&str; 3] = [LIMIT, OUR_BYTES, bare_map::ENGINE.name];
 
 /// An engine by its name.
 pub fn engine(name: &str) -> Option<&'static Engine> {
