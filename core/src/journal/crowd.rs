@@ -1,5 +1,5 @@
-//! Threads that wait for a flush: who leads one gives those whom the last one let go a moment to come back, so that all
-//! of them share it. Without that they fall into two halves, each waiting while the other's is under way.
+//! Threads that wait for a flush or a write: who leads one gives those whom the last one let go a moment to come back,
+//! so that all of them share it. Without that they fall into two halves, each waiting while the other's is under way.
 
 use crate::io::Machine;
 use crate::io::sync::atomic::{AtomicU64, Ordering};
@@ -8,10 +8,10 @@ use crate::io::sync::atomic::{AtomicU64, Ordering};
 const PART: u64 = 2;
 /// Nor longer than this, nanoseconds: a device so slow gathers its crowd while it flushes.
 const LONGEST: u64 = 200_000;
-/// After waiting in vain the next flushes go ahead at once: one, then twice as many each time, at most so many.
+/// After waiting in vain the next ones go ahead at once: one, then twice as many each time, at most so many.
 const MOST_SKIPPED: u32 = 64;
 
-/// How many ever came to wait for a flush of what is written.
+/// How many ever came to wait for a flush of what is written, or for a write of what is placed.
 #[derive(Default)]
 pub struct Crowd(AtomicU64);
 
@@ -27,44 +27,64 @@ impl Crowd {
     }
 }
 
-/// What one leader of a flush hands to the next.
+/// What one leader of a flush, or of a write, hands to the next.
 #[derive(Default)]
 pub struct Habit {
-    /// Who had come when the last flush began; it let all of them go.
+    /// Who had come when the last one began; it let all of them go.
     before: u64,
     /// How many shared it or came while it was under way.
     expected: u64,
     /// What it took, nanoseconds.
     took: u64,
-    /// Flushes that wait for nobody yet.
+    /// So many wait for nobody yet.
     skip: u32,
     /// How many the next time.
     skip_next: u32,
 }
 
 impl Habit {
-    /// Waits a moment until as many have come as were there last time. No lock may be held but the baton.
+    /// Before a flush: waits a moment until as many have come as were there last time. No lock may be held but the
+    /// baton.
     pub fn gather(&mut self, machine: &Machine, crowd: &Crowd) {
-        let all = self.before + self.expected;
-        if crowd.count() >= all {
-            return;
-        }
-        if self.skip > 0 {
-            self.skip -= 1;
-            return;
-        }
+        let Some(all) = self.missing(crowd) else { return };
         let until = machine.clock.monotonic() + (self.took / PART).min(LONGEST);
         while crowd.count() < all {
             if !machine.park.give_way() || machine.clock.monotonic() >= until {
-                self.skip_next = (2 * self.skip_next).clamp(1, MOST_SKIPPED);
-                self.skip = self.skip_next;
-                return;
+                return self.came(false);
             }
         }
-        self.skip_next = 0;
+        self.came(true);
     }
 
-    /// A flush has ended that took so many nanoseconds; when it began so many had come. Nobody was told of it yet.
+    /// The same before a write, which is over in less time than a look at the clock is worth: they come while it is
+    /// looked for them, or not.
+    #[inline]
+    pub fn gather_at_once(&mut self, machine: &Machine, crowd: &Crowd) {
+        if let Some(all) = self.missing(crowd) {
+            let came = machine.park.spin(&mut || crowd.count() >= all);
+            self.came(came);
+        }
+    }
+
+    /// How many will have come when all are back, if some are missing and it is worth waiting for them.
+    #[inline]
+    fn missing(&mut self, crowd: &Crowd) -> Option<u64> {
+        let all = self.before + self.expected;
+        if crowd.count() >= all {
+            return None;
+        }
+        let waits = self.skip == 0;
+        self.skip = self.skip.saturating_sub(1);
+        waits.then_some(all)
+    }
+
+    fn came(&mut self, all: bool) {
+        self.skip_next = if all { 0 } else { (2 * self.skip_next).clamp(1, MOST_SKIPPED) };
+        self.skip = self.skip_next;
+    }
+
+    /// One has ended that took so many nanoseconds; when it began so many had come. Nobody was told of it yet.
+    #[inline]
     pub fn ended(&mut self, crowd: &Crowd, came: u64, took: u64) {
         *self = Habit { before: came, expected: crowd.count() - self.before, took, ..*self };
     }
@@ -89,6 +109,10 @@ mod tests {
     impl Park for Comers {
         fn park(&self, _: &Event, _: u64, _: Option<u64>) -> bool {
             unreachable!("a leader does not sleep")
+        }
+
+        fn spin(&self, done: &mut dyn FnMut() -> bool) -> bool {
+            (0..10).any(|_| self.give_way() && done())
         }
 
         fn give_way(&self) -> bool {
@@ -175,6 +199,26 @@ mod tests {
         });
         let waits = waits.count();
         assert!((5..=10).contains(&waits), "{waits} of 200");
+    }
+
+    #[test]
+    fn before_a_write_who_was_let_go_is_looked_for_once_as_long_as_a_spin_and_not_while_that_was_in_vain() {
+        let (mut habit, crowd) = (Habit::default(), Arc::new(Crowd::default()));
+        let comers = |left| {
+            let (left, turns) = (AtomicU64::new(left), AtomicU64::new(0));
+            Arc::new(Comers { world: World::new(1), crowd: crowd.clone(), left, turns })
+        };
+        let mut write = |comers: Arc<Comers>| {
+            habit.gather_at_once(&Machine { park: comers.clone(), ..comers.world.machine() }, &crowd);
+            habit.ended(&crowd, crowd.count(), 0);
+            comers.turns.load(Ordering::Relaxed)
+        };
+        assert_eq!(write(comers(0)), 0, "nobody came ever");
+        crowd.join();
+        assert_eq!(write(comers(1)), 0, "the one who waits is there");
+        assert_eq!(write(comers(1)), 1, "he comes back");
+        assert_eq!(write(comers(0)), 10, "he does not");
+        assert_eq!(write(comers(0)), 0, "and is not looked for again");
     }
 
     #[test]

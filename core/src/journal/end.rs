@@ -178,7 +178,7 @@ impl<F: Fold> Journal<F> {
             if let Some(reached) = self.reached_by(self.durable_lsn(), last, Durability::Disk) {
                 return reached;
             }
-            let led = if self.written_lsn() < last { self.lead_write()? } else { self.lead_flush(false)? };
+            let led = if self.written_lsn() < last { self.lead_write(false)? } else { self.lead_flush(false)? };
             if !led {
                 let soon = self.machine.clock.monotonic() + LOOK_AGAIN;
                 self.machine.park.park(&self.progress, seen, Some(soon));

@@ -37,6 +37,19 @@ pub type Alarm = Box<dyn Fn(&Error) + Send + Sync>;
 /// What runs when a frame has met its level, or cannot.
 pub type Call = Box<dyn FnOnce(Result<()>) + Send>;
 
+/// What one leader of a write hands to the next.
+pub(super) struct Writing<N> {
+    /// The group that is placed in while this one is written: empty, with its buffers.
+    spare: Group<N>,
+    habit: Habit,
+}
+
+impl<N> Default for Writing<N> {
+    fn default() -> Self {
+        Writing { spare: Group::default(), habit: Habit::default() }
+    }
+}
+
 pub(super) struct Enlisted {
     pub lsn: Lsn,
     pub level: Durability,
@@ -65,8 +78,7 @@ pub struct Journal<F: Fold> {
     pub(super) durable: AtomicU64,
     poison: OnceLock<Error>,
     alarm: OnceLock<Alarm>,
-    /// Carries the group that is written next time, empty, with its buffers.
-    pub(super) write: Baton<Group<F::Note>>,
+    pub(super) write: Baton<Writing<F::Note>>,
     pub(super) flush: Baton<Habit>,
     pub(super) prepare: Baton,
     /// Moves whenever a group was written or flushed, room was made, or the journal was poisoned.
@@ -74,6 +86,8 @@ pub struct Journal<F: Fold> {
     /// Moves whenever a group was flushed, or the journal was poisoned: who waits for a flush is not woken by writes.
     pub(super) flushed: Event,
     pub(super) crowd: Crowd,
+    /// Who waits for a write that somebody else leads.
+    pub(super) writers: Crowd,
     pub(super) segments: Arc<Segments>,
     pub(super) counters: Counters,
     pub(super) enlisted: Mutex<Vec<Enlisted>>,
@@ -120,6 +134,7 @@ impl<F: Fold> Journal<F> {
             progress: Event::default(),
             flushed: Event::default(),
             crowd: Crowd::default(),
+            writers: Crowd::default(),
             counters: Counters::default(),
             enlisted: Mutex::default(),
             calling: Baton::default(),
@@ -309,11 +324,16 @@ impl<F: Fold> Journal<F> {
         }
     }
 
-    /// Writes the open group, unless somebody is writing right now.
-    pub(super) fn lead_write(&self) -> Result<bool> {
+    /// Writes the open group, unless somebody is writing right now; `together` with those who are about to come.
+    pub(super) fn lead_write(&self, together: bool) -> Result<bool> {
         let Some(mut baton) = self.write.take() else { return Ok(false) };
         self.check().map_err(|_| self.indeterminate())?;
-        let result = self.write_group(&mut baton);
+        if together {
+            baton.habit.gather_at_once(&self.machine, &self.writers);
+        }
+        let came = self.writers.count();
+        let result = self.write_group(&mut baton.spare);
+        baton.habit.ended(&self.writers, came, 0);
         if planted(Bug::EventBeforeBaton) {
             self.progress.happen();
             return result.map(|()| true);

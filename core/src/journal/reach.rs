@@ -46,7 +46,7 @@ impl<F: Fold> Journal<F> {
     /// Waits until a frame has met its level; leads the write and the flush if nobody does. False: the deadline passed.
     pub fn reach(&self, lsn: Lsn, level: Durability, deadline: Option<u64>) -> Result<bool> {
         self.check_process()?;
-        let mut waited = false;
+        let (mut joined, mut waited) = (false, false);
         loop {
             let seen = self.progress.seen();
             if let Some(reached) = self.reached(lsn, level) {
@@ -56,8 +56,12 @@ impl<F: Fold> Journal<F> {
                 return self.reach_device(lsn, deadline);
             }
             // Once the door is shut only the end leads, and wakes whoever parked.
-            if !self.is_shut() && self.lead_write()? {
+            if !self.is_shut() && self.lead_write(true)? {
                 continue;
+            }
+            if !joined {
+                joined = true;
+                self.writers.join();
             }
             // Somebody else is writing, which takes a moment. If this frame is not in that group he is about to come
             // back with his next and will take it along: to lead at once would have two threads write in turns.

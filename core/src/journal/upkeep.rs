@@ -70,7 +70,7 @@ impl<F: Fold> Journal<F> {
             (core.next_lsn - 1, core.marked)
         };
         // A failure poisons the journal and reaches every caller by that; the keeper has nobody to tell.
-        if self.written_lsn() < last && self.lead_write().is_err() {
+        if self.written_lsn() < last && self.lead_write(false).is_err() {
             return None;
         }
         let busy = self.zeros_ahead().unwrap_or(false);
@@ -117,7 +117,7 @@ impl<F: Fold> Journal<F> {
         // An answer may be drawn from a frame that nobody wanted on the device when it was placed.
         let wanted = wanted.max(self.asked_durable().min(last));
         if self.written_lsn() < wanted {
-            self.lead_write()?;
+            self.lead_write(false)?;
         }
         // The older of two unsynced segments is flushed before the newer one is full, or appends would have to wait.
         if self.durable_lsn() < wanted || due {
