@@ -354,7 +354,8 @@ typedef struct {
     uint32_t keep_raw_transactions;
     /*
      * Memory of the buffers of all open transactions together, in bytes. A transaction that finds none left streams:
-     * its records go to the log before it is decided. 1: every one does. Default: 64 MiB.
+     * its records go to the log before it is decided. 1: every one does. Offsets count past 64 KiB of a transaction.
+     * Default: 64 MiB.
      */
     size_t transaction_memory;
     /*
@@ -699,7 +700,10 @@ typedef struct {
     uint32_t durability;
     /* The name whose position the producer carries; see `oncelog_producer_open`. Default: NULL, none. */
     const char *name;
-    /* A partition's batch is closed when it has reached this many bytes; 1: a batch for each record. Default: 16384. */
+    /*
+     * A partition's batch is closed when it has reached this many bytes; 1: a batch for each record. Past
+     * 32 MiB of all partitions together the oldest batches are closed, however small. Default: 16384.
+     */
     size_t batch_bytes;
     /*
      * A batch is closed this long after its first record, unless somebody waits for it earlier; `ONCELOG_LINGER_NONE`:
@@ -1776,7 +1780,8 @@ oncelog_error_t *oncelog_transaction_send_many(oncelog_transaction_t *transactio
  *
  * Errors: the transaction is as it was: UNKNOWN_TOPIC_OR_PARTITION; INVALID_ARGUMENT for an offset out of range, or if
  * the group is that of the bound consumer, whose positions the commit sends; LIMIT_EXCEEDED for metadata that is too
- * long, or if the offsets alone would outgrow 1 MiB; BUSY.
+ * long, or if the offsets alone would outgrow 1 MiB; BUSY, also for more than 64 KiB of them while other transactions
+ * have all of `transaction_memory`.
  */
 ONCELOG_MUST_USE
 oncelog_error_t *oncelog_transaction_send_offsets(oncelog_transaction_t *transaction,

@@ -25,6 +25,9 @@ pub const UNPACKED_MAX: usize = ALLOCATION_MAX;
 pub const ZSTD_WINDOW_MAX: u64 = 8 << 20;
 /// Memory of one transaction unless the options say otherwise; past it, it streams. Also what a named producer gathers.
 pub const TRANSACTION_BUFFER: usize = 1 << 20;
+/// Bytes that a producer without a name gathers before it closes its oldest batches (Kafka's buffer.memory, which waits
+/// instead).
+pub const PRODUCER_MEMORY: usize = 32 << 20;
 /// Largest buffer that the options may give one transaction.
 pub const TRANSACTION_BUFFER_MAX: usize = 16 << 20;
 /// Memory of all open transactions' buffers together unless the options say otherwise.

@@ -48,7 +48,8 @@ pub struct oncelog_engine_options_t {
     /// Default: no, which aborts them then, as those of transactional producers always are.
     pub keep_raw_transactions: u32,
     /// Memory of the buffers of all open transactions together, in bytes. A transaction that finds none left streams:
-    /// its records go to the log before it is decided. 1: every one does. Default: 64 MiB.
+    /// its records go to the log before it is decided. 1: every one does. Offsets count past 64 KiB of a transaction.
+    /// Default: 64 MiB.
     pub transaction_memory: usize,
     /// The longest timeout that a transaction may ask for (Kafka's transaction.max.timeout.ms), in milliseconds.
     /// Default: 900000.
@@ -140,7 +141,8 @@ pub struct oncelog_producer_options_t {
     pub durability: u32,
     /// The name whose position the producer carries; see `oncelog_producer_open`. Default: NULL, none.
     pub name: *const c_char,
-    /// A partition's batch is closed when it has reached this many bytes; 1: a batch for each record. Default: 16384.
+    /// A partition's batch is closed when it has reached this many bytes; 1: a batch for each record. Past
+    /// 32 MiB of all partitions together the oldest batches are closed, however small. Default: 16384.
     pub batch_bytes: usize,
     /// A batch is closed this long after its first record, unless somebody waits for it earlier; `ONCELOG_LINGER_NONE`:
     /// at once. Default: 5.

@@ -70,7 +70,7 @@ public:
         return c_.keep_raw_transactions = detail::c_switch(yes), *this;
     }
     /// Memory of the buffers of all open transactions together. A transaction that finds none left streams: its records
-    /// go to the log before it is decided. 1: every one does. Default: 64 MiB.
+    /// go to the log before it is decided. 1: every one does. Offsets count past 64 KiB of a transaction. Default: 64 MiB.
     EngineOptions &transaction_memory(std::size_t bytes) noexcept { return c_.transaction_memory = bytes, *this; }
     /// The longest timeout that a transaction may ask for (Kafka's transaction.max.timeout.ms). Default: 15 min.
     EngineOptions &transaction_timeout_max(std::chrono::milliseconds time) noexcept {
@@ -166,7 +166,8 @@ public:
     ProducerOptions &durability(Durability level) noexcept {
         return c_.durability = static_cast<std::uint32_t>(level), *this;
     }
-    /// A partition's batch is closed when it has reached this many bytes; 1: a batch for each record. Default: 16384.
+    /// A partition's batch is closed when it has reached this many bytes; 1: a batch for each record. Past
+    /// 32 MiB of all partitions together the oldest batches are closed, however small. Default: 16384.
     ProducerOptions &batch_bytes(std::size_t bytes) noexcept { return c_.batch_bytes = bytes, *this; }
     /// A batch is closed this long after its first record, unless somebody waits for it earlier; 0: at once. Default:
     /// 5 ms.

@@ -174,7 +174,10 @@ export class Transaction {
     }
   }
 
-  /** Commits offsets of a group together with the records: per partition the offset to read next. */
+  /**
+   * Commits offsets of a group together with the records: per partition the offset to read next. `Busy` for more than
+   * 64 KiB of them while other transactions have all of `transactionMemory`.
+   */
   sendOffsets(metadata: GroupMetadata, offsets: Iterable<Position>): void {
     const group = groupOf(metadata);
     const rows = positions(offsets);

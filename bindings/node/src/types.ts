@@ -72,7 +72,7 @@ export interface EngineOptions {
   keepRawTransactions?: boolean;
   /**
    * Bytes that the buffers of all open transactions may take together. A transaction that finds none left streams: its
-   * records go to the log before it is decided. Default: 64 MiB.
+   * records go to the log before it is decided. Offsets count past 64 KiB of a transaction. Default: 64 MiB.
    */
   transactionMemory?: number;
   /** The longest timeout that a transaction may ask for, 1 ms to 2^32 - 1 ms. Default: 900,000 ms. */
@@ -107,7 +107,10 @@ export interface TopicInfo {
 export interface ProducerOptions {
   /** The name whose position the producer carries. */
   name?: string;
-  /** A partition's batch is closed when it has reached this many bytes. Default: 16 KiB. */
+  /**
+   * A partition's batch is closed when it has reached this many bytes. Past 32 MiB of all partitions together the oldest
+   * batches are closed, however small. Default: 16 KiB.
+   */
   batchBytes?: number;
   /** A batch of posted records is closed this long after its first. Default: 5 ms. */
   lingerMs?: number;

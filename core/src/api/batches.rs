@@ -5,11 +5,13 @@ use std::sync::Arc;
 
 use super::pending::{Outcome, Pending};
 use super::sender::{Context, Effects};
+use super::spares::Spares;
 use crate::engine::{Judged, Refused};
 use crate::error::Result;
 use crate::format::batch::BatchBuilder;
 use crate::format::record::Record;
 use crate::journal::Seat;
+use crate::limits::PRODUCER_MEMORY;
 use crate::partition::Partition;
 use crate::types::{Durability, Instance, Lsn, Timestamp};
 
@@ -17,7 +19,9 @@ use crate::types::{Durability, Instance, Lsn, Timestamp};
 #[derive(Default)]
 pub(super) struct Batches {
     open: BTreeMap<Instance, Open>,
-    spare: Vec<BatchBuilder>,
+    /// Bytes of the open batches.
+    bytes: usize,
+    spares: Spares,
     /// The last frame placed, and the strongest level asked for.
     last: Option<(Lsn, Durability)>,
     /// Why the first batch since the last flush was refused, if one was.
@@ -60,8 +64,10 @@ impl Batches {
     ) -> Result<Seat> {
         let instance = partition.instance();
         if let Some(open) = self.open.get_mut(&instance)
+            && let before = open.builder.size()
             && open.builder.try_push(record, timestamp, context.batch_bytes)?.is_ok()
         {
+            self.bytes += open.builder.size() - before;
             let seat = open.seat(timestamp);
             effects.join(&open.pending);
             if open.builder.size() >= context.batch_bytes {
@@ -70,6 +76,9 @@ impl Batches {
             return Ok(seat);
         }
         self.close_one(context, instance, effects);
+        if self.bytes > PRODUCER_MEMORY {
+            self.close_oldest(context, effects);
+        }
         effects.check_room()?;
         self.begin(context, partition, record, timestamp, effects)
     }
@@ -83,11 +92,12 @@ impl Batches {
         timestamp: Timestamp,
         effects: &mut Effects,
     ) -> Result<Seat> {
-        let mut builder = self.spare.pop().unwrap_or_default();
+        let mut builder = self.spares.take();
         if let Err(error) = builder.push(record, timestamp) {
-            self.spare.push(builder);
+            self.spares.give(builder);
             return Err(error);
         }
+        self.bytes += builder.size();
         let (deadline, pending) = (effects.begin(context), Pending::new(context));
         effects.join(&pending);
         let open = Open { partition: partition.clone(), builder, pending, deadline };
@@ -115,6 +125,20 @@ impl Batches {
         self.open.values().map(|open| open.deadline).min()
     }
 
+    /// Closes batches until half of the memory is free, those first whose time comes first: one look at all of them
+    /// serves many.
+    #[cold]
+    fn close_oldest(&mut self, context: &Context, effects: &mut Effects) {
+        let mut all: Vec<(u64, Instance)> = self.open.iter().map(|(instance, o)| (o.deadline, *instance)).collect();
+        all.sort_unstable();
+        for (_, instance) in all {
+            if self.bytes <= PRODUCER_MEMORY / 2 || effects.check_room().is_err() {
+                return;
+            }
+            self.close_one(context, instance, effects);
+        }
+    }
+
     /// The frame that must be flushed before anything more is sent; 0 for none. What comes behind a refusal would be
     /// answered before it otherwise.
     pub(super) fn behind(&mut self, context: &Context) -> Lsn {
@@ -131,13 +155,15 @@ impl Batches {
 
     fn close_one(&mut self, context: &Context, instance: Instance, effects: &mut Effects) {
         let Some(mut open) = self.open.remove(&instance) else { return };
+        let bytes = open.builder.size();
         let framed = open.builder.compression(context.compression).finish();
         let placed = context.engine.append(&open.partition, framed, context.durability, effects.may_wait());
         if effects.held_up(&placed) {
             self.open.insert(instance, open);
             return;
         }
-        let Open { mut builder, pending, partition, .. } = open;
+        let Open { builder, pending, partition, .. } = open;
+        self.bytes -= bytes;
         let stamps = partition.stamps();
         match &placed {
             Ok(placed) => {
@@ -163,7 +189,6 @@ impl Batches {
                 duplicate: placed.duplicate,
             }),
         );
-        builder.reset();
-        self.spare.push(builder);
+        self.spares.give(builder);
     }
 }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use rustc_hash::FxHashMap;
 
+use super::spares::Spares;
 use crate::engine::{GatheredPart, Judged};
 use crate::error::Result;
 use crate::format::batch::{BatchBuilder, too_large};
@@ -23,8 +24,7 @@ pub(super) struct Gather {
     /// Of the partitions that records came for last, by the end of the instance's number: asked before the index.
     recent: [Option<(Instance, usize)>; RECENT],
     bytes: usize,
-    /// Builders whose buffers have grown, to be used again.
-    spare: Vec<BatchBuilder>,
+    spares: Spares,
 }
 
 /// Bytes of a partition's batch, and of all batches together.
@@ -116,9 +116,9 @@ impl Gather {
 
     /// Adds a record to a partition that has no batch.
     fn begin(&mut self, partition: &Arc<Partition>, record: &Record<'_>, timestamp: Timestamp) -> Result<Spot> {
-        let mut builder = self.spare.pop().unwrap_or_default();
+        let mut builder = self.spares.take();
         if let Err(error) = builder.push(record, timestamp) {
-            self.spare.push(builder);
+            self.spares.give(builder);
             return Err(error);
         }
         let slot = self.slots.len();
@@ -155,25 +155,21 @@ impl Gather {
                 builder.producer(Identity { producer_id: -1, epoch: -1 }, -1).transactional(false);
                 return taken;
             }
-            if let Some((partition, mut builder)) = self.slots.pop() {
+            if let Some((partition, builder)) = self.slots.pop() {
                 self.index.remove(&partition.instance());
                 self.bytes = self.bytes.saturating_sub(builder.size());
-                builder.reset();
-                self.spare.push(builder);
+                self.spares.give(builder);
             }
         }
         Ok(())
     }
 
-    /// Empty again; the buffers are kept.
+    /// Empty again; a few buffers are kept.
     pub(super) fn clear(&mut self) {
         self.index.clear();
         self.recent = Default::default();
         self.bytes = 0;
-        for (_, mut builder) in self.slots.drain(..) {
-            builder.reset();
-            self.spare.push(builder);
-        }
+        self.slots.drain(..).for_each(|(_, builder)| self.spares.give(builder));
     }
 }
 

@@ -14,6 +14,7 @@ mod producer;
 mod reader;
 mod router;
 mod sender;
+mod spares;
 mod transaction;
 mod transactional;
 

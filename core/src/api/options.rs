@@ -89,7 +89,8 @@ impl EngineOptions {
         self
     }
     /// Memory of the buffers of all open transactions together, in bytes. A transaction that finds none left streams:
-    /// its records go to the log before it is decided. Default: `limits::TRANSACTION_MEMORY`.
+    /// its records go to the log before it is decided. Offsets count past 64 KiB of a transaction. Default:
+    /// `limits::TRANSACTION_MEMORY`.
     pub fn transaction_memory(mut self, bytes: usize) -> Self {
         self.settings.transaction_memory = bytes;
         self
@@ -131,7 +132,8 @@ impl EngineOptions {
 pub struct ProducerOptions {
     /// The name whose position the producer carries; see `Producer`.
     pub name: Option<String>,
-    /// A partition's batch is closed when it has reached this many bytes. 0: a batch for each record.
+    /// A partition's batch is closed when it has reached this many bytes. 0: a batch for each record. Past
+    /// `limits::PRODUCER_MEMORY` of all partitions together the oldest batches are closed, however small.
     pub batch_bytes: usize,
     /// A batch is closed this long after its first record, unless somebody waits for it earlier. Zero: at once.
     pub linger: Duration,

@@ -71,6 +71,10 @@ pub struct Transaction {
     ended: bool,
 }
 
+/// So many bytes of offsets every transaction may have: who committed records could not say so otherwise while others
+/// have the memory.
+const OFFSETS_FREE: usize = 64 << 10;
+
 /// A record that does not fit what memory is taken, and how many bytes there would be with it.
 struct Past<R> {
     partition: Arc<Partition>,
@@ -263,7 +267,8 @@ impl Transaction {
     /// # Errors
     /// The transaction is as it was: `UnknownTopicOrPartition`; `InvalidArgument` for an offset out of range, or if the
     /// group is that of the bound consumer, whose positions the commit sends; `LimitExceeded` for metadata that is too
-    /// long, or if the offsets alone would outgrow `limits::TRANSACTION_BUFFER`.
+    /// long, or if the offsets alone would outgrow `limits::TRANSACTION_BUFFER`; `Busy` for more than 64 KiB of them
+    /// while other transactions have all of `EngineOptions::transaction_memory`.
     pub fn send_offsets(&mut self, group: &GroupMetadata, offsets: &Offsets) -> Result<()> {
         let inner = &self.open.inner;
         inner.check_writable()?;
@@ -279,6 +284,11 @@ impl Transaction {
         let more = offsets.iter().map(cost).sum::<usize>() + if known.is_none() { group.group.len() } else { 0 };
         let bytes = self.offsets_bytes.saturating_add(more).saturating_sub(replaced);
         check_room(bytes)?;
+        if bytes > OFFSETS_FREE && !self.take_memory(self.buffers.gather.bytes() + bytes) {
+            let text = "open transactions have all the memory, none is left for these offsets; end some or raise \
+                        transaction_memory";
+            return Err(Error::new(ErrorKind::Busy, format!("{text}, bytes={bytes}")));
+        }
         self.offsets_bytes = bytes;
         let sent = match self.offsets.iter().position(|(known, _)| known == group) {
             Some(at) => &mut self.offsets[at].1,

@@ -99,10 +99,35 @@ impl TransactionalProducer {
         self.begin(Some(consumer))
     }
 
+    /// Begins one if that takes no waiting; `None` if it would be refused and the disk must confirm why first: nothing
+    /// was begun. For callers that hold what others wait for, as an event loop: they come again.
+    ///
+    /// # Errors
+    /// As `begin_transaction`, and as `begin_transaction_for` with a consumer.
+    #[doc(hidden)]
+    pub fn try_begin(&self, consumer: Option<&Consumer>) -> Result<Option<Transaction>> {
+        self.open.inner.check_writable()?;
+        let refused = match self.judged(consumer) {
+            Ok(begun) => return Ok(Some(begun)),
+            Err(refused) => refused,
+        };
+        if let Some(error) = refused.given(&*self.holder.waits) {
+            return Err(error);
+        }
+        // Nobody else may want that flushed.
+        self.holder.waits.enlist(refused.lsn, Durability::Disk, Box::new(drop));
+        Ok(None)
+    }
+
     fn begin(&self, consumer: Option<&Consumer>) -> Result<Transaction> {
         let engine = &self.open.inner;
         engine.check_writable()?;
-        let buffers = self.holder.take().map_err(|refused| engine.await_refusal(&refused))?;
+        self.judged(consumer).map_err(|refused| engine.await_refusal(&refused))
+    }
+
+    fn judged(&self, consumer: Option<&Consumer>) -> Judged<Transaction> {
+        let engine = &self.open.inner;
+        let buffers = self.holder.take()?;
         let begun = engine.check_producer(self.holder.identity).and_then(|()| {
             let number = engine.next_number()?;
             let bound = consumer.map(|consumer| consumer.reader().bind(engine)).transpose()?;
@@ -113,9 +138,9 @@ impl TransactionalProducer {
                 self.holder.current.store(number << STAGE_BITS, Ordering::SeqCst);
                 Ok(Transaction::new(self.open.clone(), self.holder.clone(), number, buffers, bound))
             }
-            Err(error) => {
-                self.holder.end(buffers, Some(&error.clone().into()));
-                Err(error)
+            Err(refused) => {
+                self.holder.end(buffers, Some(&refused));
+                Err(refused)
             }
         }
     }

@@ -4,7 +4,7 @@ use super::Inner;
 use super::admin::place;
 use super::event::Event;
 use super::hub::Hub;
-use super::promise::Refusal;
+use super::promise::{Judged, Refusal};
 use super::transactions::Decision;
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::control::{ProducerDeleted, ProducerOpened};
@@ -77,14 +77,15 @@ impl Inner {
         Some(lsn)
     }
 
-    /// Whether an identity still holds its name. A fence is told of only once it is durable.
-    pub fn check_producer(&self, identity: Identity) -> Result<()> {
+    /// Whether an identity still holds its name. A fence may be told of only once it is durable: not
+    /// waited for here.
+    pub fn check_producer(&self, identity: Identity) -> Judged<()> {
         self.check_writable()?;
         self.journal.check()?;
         let (result, last) =
             self.journal.look(|state, last| (state.check_producer(identity.producer_id, identity.epoch), last));
         let refusal = |error| Refusal::of(error, (identity.producer_id, identity.epoch));
-        result.map_err(|error| self.await_refusal(&self.refuse_at(last, refusal(error))))
+        result.map_err(|error| self.refuse_at(last, refusal(error)))
     }
 
     /// Forgets a name: its position, its decisions. Whoever holds it is refused from then on.

@@ -156,6 +156,12 @@ impl BatchBuilder {
         self.end - FRAME_HEADER
     }
 
+    /// Bytes of its buffers.
+    #[inline]
+    pub(crate) fn room(&self) -> usize {
+        self.buf.capacity() + self.packed.capacity()
+    }
+
     /// Records so far.
     #[inline]
     pub fn count(&self) -> usize {

@@ -1,0 +1,162 @@
+//! What an open log keeps in memory for its producers: bounded while they gather, and little once they have sent.
+#![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
+#![allow(unsafe_code, reason = "an allocator that counts")]
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, MutexGuard};
+use std::time::Duration;
+
+use oncelog::limits::PRODUCER_MEMORY;
+use oncelog::{
+    Compression, Durability, Engine, ErrorKind, GroupMetadata, OffsetAndMetadata, Offsets, ProducerOptions, Record,
+    TopicOptions, TopicPartition, Transaction,
+};
+
+/// Counts the bytes that are allocated.
+struct Counting;
+
+static LIVE: AtomicUsize = AtomicUsize::new(0);
+
+// SAFETY: every call goes to the system's allocator unchanged.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        LIVE.fetch_add(layout.size(), Ordering::Relaxed);
+        // SAFETY: the caller's own promise.
+        unsafe { System.alloc(layout) }
+    }
+    unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
+        LIVE.fetch_add(layout.size(), Ordering::Relaxed);
+        // SAFETY: the caller's own promise.
+        unsafe { System.alloc_zeroed(layout) }
+    }
+    unsafe fn realloc(&self, at: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        LIVE.fetch_add(size, Ordering::Relaxed);
+        LIVE.fetch_sub(layout.size(), Ordering::Relaxed);
+        // SAFETY: the caller's own promise.
+        unsafe { System.realloc(at, layout, size) }
+    }
+    unsafe fn dealloc(&self, at: *mut u8, layout: Layout) {
+        LIVE.fetch_sub(layout.size(), Ordering::Relaxed);
+        // SAFETY: the caller's own promise.
+        unsafe { System.dealloc(at, layout) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+/// Held by the one test whose bytes are counted.
+static ONE: Mutex<()> = Mutex::new(());
+
+/// A log with a topic, and how much more there is than when it was opened.
+struct Log {
+    _one: MutexGuard<'static, ()>,
+    _dir: tempfile::TempDir,
+    engine: Engine,
+    before: usize,
+}
+
+impl Log {
+    fn open(partitions: u32, transaction_memory: usize) -> Log {
+        let one = ONE.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        let dir = tempfile::tempdir().unwrap();
+        let options = Engine::options().transaction_memory(transaction_memory).durability(Durability::Os);
+        let engine = options.open(dir.path()).unwrap();
+        engine.create_topic("t", TopicOptions::new().partitions(partitions)).unwrap();
+        Log { _one: one, _dir: dir, engine, before: LIVE.load(Ordering::Relaxed) }
+    }
+
+    /// MiB, rounded up.
+    fn more(&self) -> usize {
+        LIVE.load(Ordering::Relaxed).saturating_sub(self.before).div_ceil(1 << 20)
+    }
+}
+
+fn many_offsets(transaction: &mut Transaction, count: u32) -> oncelog::Result<()> {
+    let at = OffsetAndMetadata { offset: 1, leader_epoch: -1, metadata: "m".repeat(4_000) };
+    let offsets: Offsets = (0..count).map(|p| (TopicPartition::new("t", p), at.clone())).collect();
+    transaction.send_offsets(&GroupMetadata { group: "g".into() }, &offsets)
+}
+
+#[test]
+fn offsets_of_open_transactions_count_as_their_memory_but_for_a_few() {
+    let log = Log::open(240, 4 << 20);
+    let mut open = Vec::new();
+    let mut refused = 0;
+    for n in 0..40 {
+        let producer = log.engine.transactional_producer(&format!("tp{n}"), ProducerOptions::new()).unwrap();
+        let mut transaction = producer.begin_transaction().unwrap();
+        many_offsets(&mut transaction, 10).unwrap();
+        match many_offsets(&mut transaction, 240) {
+            Ok(()) => {}
+            Err(error) => {
+                assert_eq!(error.kind(), ErrorKind::Busy);
+                refused += 1;
+            }
+        }
+        open.push(transaction);
+    }
+    assert!((30..40).contains(&refused), "{refused} of 40");
+    assert!(log.more() <= 8, "{} MiB", log.more());
+    open.into_iter().for_each(|transaction| _ = transaction.commit().unwrap());
+    let again = log.engine.transactional_producer("tp", ProducerOptions::new()).unwrap();
+    let mut transaction = again.begin_transaction().unwrap();
+    many_offsets(&mut transaction, 240).unwrap();
+    transaction.commit().unwrap();
+}
+
+#[test]
+fn producers_whose_transactions_have_ended_keep_next_to_nothing() {
+    let log = Log::open(8, 8 << 20);
+    let mut idle = Vec::new();
+    for n in 0..40 {
+        let options = ProducerOptions::new().transaction_buffer(4 << 20).compression(Compression::None);
+        let producer = log.engine.transactional_producer(&format!("tp{n}"), options).unwrap();
+        let mut transaction = producer.begin_transaction().unwrap();
+        for p in 0..4 {
+            transaction.send("t", Record::new(&vec![1; 900 << 10]).partition(p)).unwrap();
+        }
+        transaction.commit().unwrap();
+        idle.push(producer);
+    }
+    log.engine.flush().unwrap();
+    // What the journal keeps for its next groups is in it.
+    assert!(log.more() <= 16, "{} MiB", log.more());
+}
+
+#[test]
+fn transactions_of_many_widths_leave_no_more_behind_than_one() {
+    let log = Log::open(700, 8 << 20);
+    let producer = log.engine.transactional_producer("tp", ProducerOptions::new()).unwrap();
+    let large = vec![1; 1_000_000];
+    for round in 0..60 {
+        let mut wide = producer.begin_transaction().unwrap();
+        (0..1 + round * 389 % 700).for_each(|p| wide.send("t", Record::new(b"x").partition(p)).unwrap());
+        wide.abort().unwrap();
+        let mut tall = producer.begin_transaction().unwrap();
+        tall.send("t", Record::new(&large).partition(0)).unwrap();
+        tall.abort().unwrap();
+    }
+    assert!(log.more() <= 4, "{} MiB", log.more());
+}
+
+#[test]
+fn a_producer_closes_its_oldest_batches_past_its_memory_and_keeps_little_once_it_has_flushed() {
+    let log = Log::open(300, 8 << 20);
+    let options = ProducerOptions::new().linger(Duration::from_secs(600)).batch_bytes(1 << 20);
+    let producer = log.engine.producer(options).unwrap();
+    let value = vec![1; 500_000];
+    for p in 0..300 {
+        producer.send("t", Record::new(&value).partition(p)).unwrap().detach();
+        // A buffer may be twice what lies in it; a group of the journal waits to be written.
+        assert!(log.more() <= 2 * (PRODUCER_MEMORY >> 20) + 32, "{} MiB at {p}", log.more());
+    }
+    let ends = (0..300).map(|p| log.engine.partition("t", p).unwrap().bounds().end);
+    let first_open = ends.take_while(|end| *end == 1).count();
+    assert!((200..300).contains(&first_open), "the oldest {first_open} were closed, and no others");
+    producer.flush().unwrap();
+    log.engine.flush().unwrap();
+    assert!((0..300).all(|p| log.engine.partition("t", p).unwrap().bounds().end == 1));
+    assert!(log.more() <= 16, "{} MiB", log.more());
+}
