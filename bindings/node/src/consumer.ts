@@ -4,6 +4,7 @@ import { hub } from "./hub.js";
 import type { NativeConsumer } from "./native.js";
 import { makerOf, Records, type Maker, type RecordsIterator } from "./records.js";
 import { CLOSES, type Room } from "./room.js";
+import { turnDue, wasRead } from "./turn.js";
 import type {
   Bounds, GroupMetadata, OffsetOf, Offsets, Position, PositionInfo, Record, TopicPartition, Waiting, Whole,
 } from "./types.js";
@@ -20,7 +21,7 @@ export interface PollOptions extends Waiting {
  * a time.
  *
  * A poll copies at most `maxBytes` while JavaScript waits, and never waits itself; pages of old segments that are not
- * in memory come from the disk then.
+ * in memory come from the disk then. Polls that follow each other let the event loop turn every few milliseconds.
  */
 export class Consumer<O extends Offsets = "bigint"> implements AsyncIterable<Record<O>> {
   /** @internal */
@@ -77,12 +78,18 @@ export class Consumer<O extends Offsets = "bigint"> implements AsyncIterable<Rec
     try {
       for (;;) {
         this.#check();
+        const turn = turnDue();
+        if (turn !== undefined) {
+          await until(turn, signal);
+          continue;
+        }
         // What the group has committed may be news that no flush has met yet: that is waited for here.
         if (!run(() => this.native.settled())) {
           await until(hub.wait<void>((who) => this.native.settle(who)), signal);
           continue;
         }
         const memory = run(() => this.native.poll());
+        wasRead(memory);
         if (memory !== null) return memory;
         const left = deadline - performance.now();
         if (left <= 0) return undefined;

@@ -7,6 +7,7 @@ import type { NativeAppend, NativePartition } from "./native.js";
 import { ENTRY_MAX, Packer, tooLarge } from "./packer.js";
 import { makerOf, Records } from "./records.js";
 import type { Room } from "./room.js";
+import { turnDue, wasRead } from "./turn.js";
 import type {
   ActiveProducer, Appended, Bounds, Compression, Durability, IdentityInput, Offsets, ReadOptions, RecordInput, Waiting,
   Whole,
@@ -88,7 +89,10 @@ export class Partition {
       isolation: maybeText(isolation, "isolation"),
       from: from === undefined ? undefined : placeOf(from),
     };
-    return new Records(run(() => this.#native.read(at, choice)), maker);
+    for (let turn; (turn = turnDue()) !== undefined; ) await turn;
+    const memory = run(() => this.#native.read(at, choice));
+    wasRead(memory);
+    return new Records(memory, maker);
   }
 
   /**
