@@ -19,7 +19,6 @@ use super::bytes::{put_i16_be, put_i32_be, put_i64_be, put_u32_be};
 use super::compression::unpack_records;
 use super::frame::FRAME_HEADER;
 use super::record_iter::RecordIter;
-use super::sum;
 use crate::error::Result;
 use crate::types::Timestamp;
 
@@ -122,7 +121,7 @@ impl BatchHeader {
             && self.magic == 2
             && self.batch_len >= 0
             && self.size() == BATCH_HEADER.saturating_add(body.len())
-            && sum::crc32c_append(sum::crc32c(&head[CRC_FROM..]), body) == self.crc
+            && crc32c::crc32c_append(crc32c::crc32c(&head[CRC_FROM..]), body) == self.crc
     }
 
     /// Gives every record of the batch the time of its append. `body` is what follows the header: the crc is computed
@@ -131,7 +130,7 @@ impl BatchHeader {
         (self.attributes, self.max_timestamp) = (self.attributes | APPEND_TIME, append_time);
         let mut head = [0; BATCH_HEADER];
         self.write(&mut head);
-        self.crc = sum::crc32c_append(sum::crc32c(&head[CRC_FROM..]), body);
+        self.crc = crc32c::crc32c_append(crc32c::crc32c(&head[CRC_FROM..]), body);
     }
 
     /// Compression codec: 0 none, 1 gzip, 2 snappy, 3 lz4, 4 zstd, others unknown.
@@ -288,7 +287,7 @@ impl Batch {
 #[inline]
 pub(super) fn seal(header: &BatchHeader, batch: &mut [u8]) -> u32 {
     header.write(batch);
-    let crc = sum::crc32c(&batch[CRC_FROM..]);
+    let crc = crc32c::crc32c(&batch[CRC_FROM..]);
     put_u32_be(batch, CRC_AT, crc);
     crc
 }

@@ -4,7 +4,6 @@
 use super::batch::{BATCH_HEADER, BatchHeader, CRC_FROM};
 use super::compression::{self, Fault};
 use super::record_iter::RecordIter;
-use super::sum;
 use crate::error::{Error, ErrorKind, Result};
 use crate::limits::{BATCH_MAX, UNPACKED_MAX};
 use crate::types::Compression;
@@ -73,7 +72,7 @@ pub(super) fn check_envelope(bytes: &[u8]) -> Result<BatchHeader> {
     if size < len {
         return invalid(format!("bytes follow the batch; append one batch at a time, batch={size} bytes={len}"));
     }
-    let crc = sum::crc32c(&bytes[CRC_FROM..]);
+    let crc = crc32c::crc32c(&bytes[CRC_FROM..]);
     if crc != header.crc {
         let values = format!("declared={:08x} computed={crc:08x}", header.crc);
         return corrupt(format!("the batch's crc is wrong; send it again, {values}"));
@@ -146,7 +145,7 @@ mod tests {
     }
 
     fn sum(batch: &mut [u8]) {
-        let crc = sum::crc32c(&batch[CRC_FROM..]);
+        let crc = crc32c::crc32c(&batch[CRC_FROM..]);
         put_u32_be(batch, CRC_AT, crc);
     }
 

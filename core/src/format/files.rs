@@ -2,7 +2,6 @@
 
 use super::bytes::{Reader, get_u32, put_u32};
 use super::control::Place;
-use super::sum;
 use crate::limits::{COUNT_MAX, SEGMENT_MAX};
 
 /// Version of the format; a reader refuses a newer one untouched.
@@ -51,7 +50,7 @@ fn end(mut out: Vec<u8>) -> [u8; RECORD] {
 }
 
 fn sum(record: &[u8]) -> u32 {
-    sum::crc32c_append(sum::crc32c(&record[..8]), &record[12..RECORD])
+    crc32c::crc32c_append(crc32c::crc32c(&record[..8]), &record[12..RECORD])
 }
 
 fn open(bytes: &[u8], magic: [u8; 8]) -> Result<Reader<'_>, Refused> {

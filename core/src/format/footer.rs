@@ -13,7 +13,6 @@
 //! ```
 
 use super::bytes::{Put, get_u32, get_u64, put_u32, put_u64};
-use super::sum;
 
 const MAGIC: [u8; 8] = *b"onceftr\x02";
 /// Bytes before the entries: as many must be read to know a footer's length.
@@ -165,7 +164,7 @@ pub fn length(bytes: &[u8]) -> Option<u64> {
 }
 
 fn checksum(bytes: &[u8]) -> u32 {
-    sum::crc32c_append(sum::crc32c(&bytes[..8]), &bytes[12..])
+    crc32c::crc32c_append(crc32c::crc32c(&bytes[..8]), &bytes[12..])
 }
 
 /// A verified footer, read in place.

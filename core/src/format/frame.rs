@@ -11,7 +11,6 @@ use super::batch::{BATCH_HEADER, BatchHeader};
 use super::bytes::{Reader, align8, get_u16, get_u32, get_u64, put_u32, put_u64};
 use super::control::*;
 use super::decision::DecisionHead;
-use super::sum;
 use super::transaction::TransactionHead;
 use crate::limits::COUNT_MAX;
 
@@ -95,8 +94,8 @@ pub struct Seal {
 impl Seal {
     /// The seal of a segment.
     pub fn new(salt: u64, segment: u64) -> Self {
-        let seed = sum::crc32c(&salt.to_le_bytes());
-        Self { seed: sum::crc32c_append(seed, &segment.to_le_bytes()) }
+        let seed = crc32c::crc32c(&salt.to_le_bytes());
+        Self { seed: crc32c::crc32c_append(seed, &segment.to_le_bytes()) }
     }
 
     /// The checksum of the frame that starts with `covered` (bytes 4.. up to the end of its head) at `position`.
@@ -107,9 +106,9 @@ impl Seal {
             let mut joined = Joined([0; 8 + RECORDS_COVERED]);
             joined.0[..8].copy_from_slice(&position.to_le_bytes());
             joined.0[8..].copy_from_slice(covered);
-            return sum::crc32c_append(self.seed, &joined.0);
+            return crc32c::crc32c_append(self.seed, &joined.0);
         }
-        sum::crc32c_append(sum::crc32c_append(self.seed, &position.to_le_bytes()), covered)
+        crc32c::crc32c_append(crc32c::crc32c_append(self.seed, &position.to_le_bytes()), covered)
     }
 }
 
@@ -209,7 +208,7 @@ impl<'a> Frame<'a> {
             && match Kind::of(self.header.kind) {
                 Some(Kind::Records) => BatchHeader::read(self.head).is_some_and(|h| h.covers(self.head, self.body)),
                 Some(Kind::Transaction) => TransactionHead::read(self.head).is_some_and(|t| t.covers(self.body)),
-                _ => sum::crc32c(self.body) == self.header.body_crc,
+                _ => crc32c::crc32c(self.body) == self.header.body_crc,
             };
         if good { Ok(()) } else { Err(Bad::Body) }
     }
@@ -286,7 +285,7 @@ pub fn encode(out: &mut Vec<u8>, kind: Kind, instance: u32, head: &[u8], body: &
     out.resize(start + FRAME_HEADER, 0);
     let body_crc = match kind {
         Kind::Records | Kind::Transaction => 0,
-        _ => sum::crc32c(body),
+        _ => crc32c::crc32c(body),
     };
     write_header(&mut out[start..], kind, flags, head.len(), body.len(), instance, body_crc);
     out.extend_from_slice(head);

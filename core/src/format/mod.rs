@@ -13,7 +13,6 @@ pub mod frame;
 pub mod partitioner;
 pub mod record;
 pub mod record_iter;
-pub mod sum;
 pub mod topic_config;
 pub mod transaction;
 pub mod varint;

@@ -12,7 +12,6 @@
 use super::batch::{BATCH_HEADER, BatchHeader};
 use super::bytes::{get_u16, get_u32, get_u64, put_u16, put_u32, put_u64};
 use super::control::OffsetsBlock;
-use super::sum;
 use crate::limits::COUNT_MAX;
 
 /// Bytes of the head before the part table.
@@ -135,7 +134,7 @@ impl<'a> TransactionHead<'a> {
         put_u64(head, 16, number);
         put_u64(head, 24, position.unwrap_or(0));
         put_u32(head, 32, offsets.len() as u32);
-        put_u32(head, 36, sum::crc32c(offsets));
+        put_u32(head, 36, crc32c::crc32c(offsets));
     }
 
     /// Number of parts.
@@ -174,7 +173,7 @@ impl<'a> TransactionHead<'a> {
             used += u64::from(part.len);
         }
         used + u64::from(self.offsets_len) == body.len() as u64
-            && sum::crc32c(&body[used as usize..]) == self.offsets_crc
+            && crc32c::crc32c(&body[used as usize..]) == self.offsets_crc
     }
 
     /// The offsets block at the end of the body.
@@ -184,7 +183,7 @@ impl<'a> TransactionHead<'a> {
         }
         let start = body.len().checked_sub(self.offsets_len as usize)?;
         let block = &body[start..];
-        if sum::crc32c(block) != self.offsets_crc {
+        if crc32c::crc32c(block) != self.offsets_crc {
             return None;
         }
         OffsetsBlock::read(block)
