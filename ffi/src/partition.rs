@@ -200,8 +200,8 @@ pub extern "C" fn oncelog_partition_read(
 
 /// The offset of the first record, by offsets, whose timestamp is `timestamp` or later, in milliseconds since 1970;
 /// `known` is false, and `out` 0, if there is none yet. As Kafka's ListOffsets (KIP-79) at read_committed: only what
-/// lies below the last stable offset counts. Little is decoded. Where timestamps do not follow the offsets, records
-/// behind the one found may be older.
+/// lies below the last stable offset counts, aborted or not. Little is decoded. Where timestamps do not follow the
+/// offsets, records behind the one found may be older.
 ///
 /// Errors: INVALID_ARGUMENT for a negative timestamp; CORRUPT if records are damaged that come into question; as
 /// `oncelog_partition_read`.

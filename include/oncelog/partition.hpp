@@ -82,8 +82,8 @@ public:
 
     /// The offset of the first record, by offsets, whose timestamp is `timestamp` or later, in milliseconds since 1970;
     /// none if there is none yet. As Kafka's ListOffsets (KIP-79) at ReadCommitted: only what lies below the last
-    /// stable offset counts. Little is decoded. Where timestamps do not follow the offsets, records behind the one
-    /// found may be older.
+    /// stable offset counts, aborted or not. Little is decoded. Where timestamps do not follow the offsets, records
+    /// behind the one found may be older.
     ///
     /// Errors: InvalidArgument for a negative timestamp; Corrupt if records are damaged that come into question; as
     /// read().

@@ -97,8 +97,8 @@ export class Partition {
 
   /**
    * The offset of the first record, by offsets, whose timestamp is that time or later; null if there is none yet. As
-   * Kafka's ListOffsets under read_committed: only what lies below the last stable offset counts. Little is decoded.
-   * Where timestamps do not follow the offsets, records behind the one found may be older.
+   * Kafka's ListOffsets under read_committed: only what lies below the last stable offset counts, aborted or not.
+   * Little is decoded. Where timestamps do not follow the offsets, records behind the one found may be older.
    *
    * @param timestamp - Whole milliseconds since 1970, 0 or more, or a Date.
    */

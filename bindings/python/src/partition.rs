@@ -72,8 +72,8 @@ impl Partition {
     }
 
     /// The offset of the first record, by offsets, whose timestamp is `timestamp_ms` or later; None if there is none
-    /// yet. Only what lies below the last stable offset counts. Where timestamps do not follow the offsets, records
-    /// behind the one found may be older.
+    /// yet. Only what lies below the last stable offset counts, aborted or not. Where timestamps do not follow the
+    /// offsets, records behind the one found may be older.
     ///
     /// Raises ArgumentError for a negative timestamp; CorruptError if records are damaged that come into question.
     fn offset_at(&self, py: Python<'_>, timestamp_ms: Number<i64>) -> PyResult<Option<u64>> {
@@ -81,7 +81,7 @@ impl Partition {
     }
 
     /// The greatest timestamp there is, with the offset of the first record that has it; None while no record has one.
-    /// Only what lies below the last stable offset counts.
+    /// Only what lies below the last stable offset counts, aborted or not.
     ///
     /// Raises CorruptError if records are damaged that come into question.
     fn max_timestamp<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {

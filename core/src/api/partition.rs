@@ -119,7 +119,8 @@ impl Partition {
     }
 
     /// The offset of the first record, by offsets, whose timestamp is `timestamp` or later; `None` if there is none
-    /// yet. As Kafka's ListOffsets (KIP-79) under read_committed: only what lies below the last stable offset counts.
+    /// yet. As Kafka's ListOffsets (KIP-79) under read_committed: only what lies below the last stable offset counts,
+    /// aborted or not.
     /// Footers say which segments and which stretches of 32 KiB come into question, so little is decoded. Where
     /// timestamps do not follow the offsets, records behind the one found may be older.
     ///

@@ -342,26 +342,22 @@ impl<B: AsRef<[u8]>> Held<'_, B> {
     }
     /// The number of the run that holds `offset`, or of the first run behind it.
     pub fn seek(&self, offset: u64) -> usize {
-        let (mut low, mut high) = (0, self.len());
-        while low < high {
-            let middle = low + (high - low) / 2;
-            if self.run(middle).first_offset <= offset {
-                low = middle + 1;
-            } else {
-                high = middle;
-            }
-        }
-        low.saturating_sub(1)
+        before(self.len(), |i| self.run(i).first_offset <= offset).saturating_sub(1)
     }
 }
 
 /// The number of the first of a partition's runs in a segment that may hold a record with such a timestamp or a greater
 /// one: `run` answers runs by number, whose greatest timestamps only grow. `len` if none does.
 pub fn seek_time(len: usize, run: impl Fn(usize) -> Run, timestamp: i64) -> usize {
+    before(len, |i| run(i).max_timestamp < timestamp)
+}
+
+/// How many of the first runs are `early`, where none is behind one that is not: halving, as runs are read in place.
+pub fn before(len: usize, early: impl Fn(usize) -> bool) -> usize {
     let (mut low, mut high) = (0, len);
     while low < high {
         let middle = low + (high - low) / 2;
-        if run(middle).max_timestamp < timestamp {
+        if early(middle) {
             low = middle + 1;
         } else {
             high = middle;

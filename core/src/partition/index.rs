@@ -8,6 +8,7 @@ use rustc_hash::FxHashMap;
 use super::Partition;
 use super::plan::Plan;
 use super::rebuild::rebuild;
+use super::time;
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::footer::{self, Aborted, Decisions, Footer, FooterHead, Holding};
 use crate::io::bugs::{Bug, planted};
@@ -193,15 +194,16 @@ impl Footers {
         Ok((run < held.len()).then(|| held.run(run).first_offset..held.end_offset()))
     }
 
-    /// The greatest timestamp that a settled segment holds of a partition.
+    /// The greatest timestamp that a settled segment holds of a partition below `seen`.
     pub(super) fn greatest_time(
         &self,
         segments: &Segments,
         instance: Instance,
         number: u64,
-    ) -> Result<Option<Timestamp>> {
+        seen: Offset,
+    ) -> Result<Option<time::Greatest>> {
         let Some(footer) = self.get(segments, number)? else { return Ok(None) };
-        Ok(footer.find(instance).map(|held| held.run(held.len() - 1).max_timestamp))
+        Ok(footer.find(instance).map(|held| time::greatest(held.len(), |i| held.run(i), held.end_offset(), seen)))
     }
 
     /// The footer of a settled segment; `None` if the segment is gone.

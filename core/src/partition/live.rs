@@ -381,7 +381,7 @@ impl Partition {
     /// The greatest timestamps that the live segments hold below `seen`.
     pub(super) fn live_greatest(&self, seen: Offset) -> time::Live<time::Greatest> {
         let live = self.live.lock();
-        let segments = live.segments.iter().map(|s| time::greatest(&s.runs, s.end, seen)).collect();
+        let segments = live.segments.iter().map(|s| time::greatest(s.runs.len(), |i| s.runs[i], s.end, seen)).collect();
         time::Live { below: live.below(), segments }
     }
 

@@ -6,7 +6,7 @@ use super::Partition;
 use super::index::Footers;
 use super::records::Records;
 use crate::error::Result;
-use crate::format::footer::{Run, seek_time};
+use crate::format::footer::{Run, before, seek_time};
 use crate::journal::Segments;
 use crate::types::{Bounds, Isolation, Offset, Timestamp};
 
@@ -32,15 +32,16 @@ pub(super) fn at_time(runs: &[Run], end: Offset, timestamp: Timestamp) -> Option
     runs.get(first).map(|run| run.first_offset..end)
 }
 
-/// The greatest timestamp of a segment's runs, which end at `end`, as far as they lie below `seen`.
-pub(super) fn greatest(runs: &[Run], end: Offset, seen: Offset) -> Greatest {
+/// The greatest timestamp of a segment's `len` runs, which end at `end`, as far as they lie below `seen`.
+pub(super) fn greatest(len: usize, run: impl Fn(usize) -> Run, end: Offset, seen: Offset) -> Greatest {
     let whole = match end <= seen {
-        true => runs.len(),
+        true => len,
         // The last run that begins there reaches further.
-        false => runs.partition_point(|run| run.first_offset < seen).saturating_sub(1),
+        false => before(len, |i| run(i).first_offset < seen).saturating_sub(1),
     };
-    let known = whole.checked_sub(1).map_or(-1, |last| runs[last].max_timestamp);
-    (known, runs.get(whole).map(|run| run.first_offset).filter(|first| *first < seen))
+    let known = whole.checked_sub(1).map_or(-1, |last| run(last).max_timestamp);
+    let rest = (whole < len).then(|| run(whole).first_offset);
+    (known, rest.filter(|first| *first < seen))
 }
 
 impl Partition {
@@ -88,18 +89,17 @@ impl Partition {
         let search = Search { partition: self, segments, footers, start, end: stable };
         let live = self.live_greatest(stable);
         let below = live.below.min(footers.unsettled());
-        let mut greatest = -1;
+        let mut found = Vec::new();
         let mut number = segments.after(0);
         while let Some(settled) = number.filter(|number| *number < below) {
-            let held = footers.greatest_time(segments, self.instance(), settled)?;
-            greatest = held.unwrap_or(-1).max(greatest);
+            found.extend(footers.greatest_time(segments, self.instance(), settled, stable)?);
             number = segments.after(settled);
         }
-        for (known, rest) in live.segments {
-            greatest = known.max(greatest);
-            if let Some(rest) = rest {
-                greatest = search.greatest(rest, greatest)?;
-            }
+        found.extend(live.segments);
+        let mut greatest = found.iter().map(|(known, _)| *known).fold(-1, Timestamp::max);
+        // Of the one run that is seen in part only what is greater is decoded.
+        for rest in found.into_iter().filter_map(|(_, rest)| rest) {
+            greatest = search.greatest(rest, greatest)?;
         }
         if greatest < 0 {
             return Ok(None);

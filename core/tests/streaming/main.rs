@@ -9,6 +9,7 @@ mod producers;
 mod raw;
 mod reopening;
 mod segments;
+mod times;
 
 use std::time::Duration;
 
