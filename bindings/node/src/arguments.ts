@@ -1,8 +1,11 @@
+import { types } from "node:util";
 import { closed, invalid } from "./errors.js";
 import type { NativeIdentity, NativePlace, NativePosition } from "./native.js";
 import type { GroupMetadata, IdentityInput, PlaceInput, Position, TopicPartition, Waiting, Whole } from "./types.js";
 
 const LARGEST = (1n << 64n) - 1n;
+/** That of every Date, and not one of the caller's, which may do anything. */
+const { getTime } = Date.prototype;
 
 /** How a value looks in an error. */
 export function shown(value: unknown): string {
@@ -115,7 +118,7 @@ export function groupOf(metadata: GroupMetadata): string {
 
 /** A time. */
 export function milliseconds(timestamp: number | Date): number {
-  const ms = timestamp instanceof Date ? timestamp.getTime() : timestamp;
+  const ms = types.isDate(timestamp) ? getTime.call(timestamp) : timestamp;
   if (Number.isSafeInteger(ms)) return ms;
   throw invalid(`timestamp must be whole milliseconds or a valid Date; got ${shown(timestamp)}`);
 }

@@ -78,6 +78,11 @@ class Hub {
     this.#finish(who);
   }
 
+  /** Tells somebody who waits that the call was refused. */
+  refuse(who: number, error: unknown): void {
+    this.#finish(who)?.reject(error);
+  }
+
   /** A number for somebody who hears of things while it lives. */
   listen(listener: Listener): number {
     const who = this.#nextListener++;
@@ -155,8 +160,7 @@ class Hub {
   }
 
   #fail(who: number): void {
-    const error = this.error(who);
-    this.#finish(who)?.reject(error);
+    this.refuse(who, this.error(who));
   }
 
   /** The error of a call that failed. */

@@ -1,9 +1,9 @@
 import { Buffer } from "node:buffer";
-import { types } from "node:util";
 import { milliseconds, shown, text, whole } from "./arguments.js";
+import { field, lengthOf, mustBeThere } from "./bytes.js";
 import { invalid, OncelogError } from "./errors.js";
-import { ENTRY_HEAD, KEY, NULL, PARTITION, POSITION, TIMESTAMP, VALUE_FLAG } from "./layout.js";
-import type { Bytes, HeaderInput, RecordInput } from "./types.js";
+import { ANSWER, ENTRY_HEAD, KEY, MANY, NULL, PARTITION, POSITION, TIMESTAMP, VALUE_FLAG } from "./layout.js";
+import type { HeaderInput, RecordInput } from "./types.js";
 
 /** The largest entry: the engine takes no frame that is larger. */
 export const ENTRY_MAX = 64 << 20;
@@ -14,41 +14,6 @@ const SHORT = 24;
 interface Named {
   readonly key: string;
   readonly value: string | Uint8Array | null;
-}
-
-/** Text as it is, anything else as its bytes. */
-function field(value: Bytes, what: string): string | Uint8Array {
-  if (typeof value === "string") return value;
-  // Not by the prototype, which anything may have.
-  const view = ArrayBuffer.isView(value) && value instanceof Uint8Array ? value : viewOf(value, what);
-  if (view.length === 0) mustBeThere(view, what);
-  return view;
-}
-
-function viewOf(value: unknown, what: string): Uint8Array {
-  try {
-    // Typed arrays whose memory is gone look empty; a DataView throws by itself.
-    if (types.isTypedArray(value)) value.keys();
-    if (ArrayBuffer.isView(value)) return new Uint8Array(value.buffer, value.byteOffset, value.byteLength);
-    if (types.isAnyArrayBuffer(value)) return new Uint8Array(value);
-  } catch {
-    throw gone(what);
-  }
-  throw invalid(`${what} must be a string, a Buffer, another view or buffer, or null; got ${shown(value)}`);
-}
-
-/** Tells an empty view from one whose memory is gone, which has no length either. */
-function mustBeThere(view: Uint8Array, what: string): void {
-  try {
-    // The check that every method of typed arrays begins with.
-    view.keys();
-  } catch {
-    throw gone(what);
-  }
-}
-
-function gone(what: string): OncelogError {
-  return invalid(`${what} is a view of memory that was transferred away or shrunk; send it before that`);
 }
 
 function headersOf(headers: Iterable<HeaderInput>): Named[] {
@@ -65,13 +30,13 @@ function headersOf(headers: Iterable<HeaderInput>): Named[] {
     if (value === undefined) throw invalid("a header has no value; say null if that is meant");
     const bytesOrText = value === null ? null : field(value, "a header's value");
     named.push({ key: text(key, "a header's key"), value: bytesOrText });
-    bytes += 8 + key.length + (bytesOrText?.length ?? 0);
+    bytes += 8 + key.length + (bytesOrText === null ? 0 : lengthOf(bytesOrText));
     // However many there are to come.
     if (bytes > ENTRY_MAX) throw tooLarge(bytes);
   }
   // Code of the caller has run since they were looked at.
   for (const { value } of named) {
-    if (value?.length === 0 && typeof value !== "string") mustBeThere(value, "a header's value");
+    if (value !== null && typeof value !== "string") mustBeThere(value, "a header's value");
   }
   return named;
 }
@@ -105,18 +70,19 @@ export class Packer {
     if (typeof record !== "object" || record === null) {
       throw invalid(`a record must be an object { value, ... }; got ${shown(record)}`);
     }
-    // First all that may run code of the caller, or throw.
+    // First all that may run code of the caller: it may send as well, and so nothing has a place before.
     const { key, value, headers, timestamp, partition, position } = record;
     if (value === undefined) throw invalid("a record has no value; say null to mark its key as deleted");
     const headerFields = headers === null || headers === undefined ? null : headersOf(headers);
     const keyField = key === null || key === undefined ? null : field(key, "key");
     const valueField = value === null ? null : field(value, "value");
+    const time = timestamp === null || timestamp === undefined ? null : milliseconds(timestamp);
 
     const needed = ENTRY_HEAD + 24 + room(keyField) + room(valueField) + headersRoom(headerFields);
     if (this.sealed || this.at + needed > this.bytes.length) {
       this.needed = needed;
       if (needed > ENTRY_MAX) throw tooLarge(needed);
-      this.left = { key: keyField, value: valueField, headers: headerFields, timestamp, partition, position };
+      this.left = { key: keyField, value: valueField, headers: headerFields, timestamp: time, partition, position };
       return false;
     }
     const start = this.at;
@@ -124,8 +90,8 @@ export class Packer {
     const words = this.#words;
     const head = start >> 2;
     words[head + 7] = 0;
-    if (timestamp !== null && timestamp !== undefined) {
-      this.#floats[at >> 3] = milliseconds(timestamp);
+    if (time !== null) {
+      this.#floats[at >> 3] = time;
       flags |= TIMESTAMP;
       at += 8;
     }
@@ -159,6 +125,8 @@ export class Packer {
       for (const header of headerFields) at = this.#header(header, at);
     }
     const end = (at + 7) & ~7;
+    // A shared buffer may grow on another thread meanwhile.
+    if (end > start + needed) throw invalid("a shared buffer has grown while its record was sent; send it again");
     words[head] = end - start;
     words[head + 1] = flags;
     words[head + 2] = topic;
@@ -188,6 +156,16 @@ export class Packer {
     this.#words[1] |= flags;
   }
 
+  /** Who waits for an answer to what has not crossed. */
+  waiting(): Set<number> {
+    const whos = new Set<number>();
+    for (let at = this.crossed; at < this.at; at += this.#words[at >> 2]) {
+      const head = at >> 2;
+      if ((this.#words[head + 1] & (ANSWER | MANY)) !== 0) whos.add(this.#words[head + 3]);
+    }
+    return whos;
+  }
+
   #position(position: bigint | number, at: number): void {
     if (typeof position === "number" && Number.isSafeInteger(position) && position >= 0) {
       // A bigint need not be made for it.
@@ -202,8 +180,9 @@ export class Packer {
 
   #put(field: string | Uint8Array, at: number): number {
     if (typeof field === "string") return this.#text(field, at);
+    const length = lengthOf(field);
     this.bytes.set(field, at);
-    return at + field.length;
+    return at + length;
   }
 
   #text(text: string, at: number): number {
@@ -237,7 +216,7 @@ const LITTLE = new Uint8Array(new Uint32Array([1]).buffer)[0] === 1;
 
 /** The most bytes that a field takes. */
 function room(field: string | Uint8Array | null): number {
-  return field === null ? 0 : typeof field === "string" ? 3 * field.length : field.length;
+  return field === null ? 0 : typeof field === "string" ? 3 * field.length : lengthOf(field);
 }
 
 function headersRoom(headers: Named[] | null): number {

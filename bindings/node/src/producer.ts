@@ -310,9 +310,11 @@ export class Producer {
     try {
       const own = packer === this.#own && !wait;
       packer.crossed += own ? crossOwn(this.#slot, at) : native.cross(this.#slot, bytes, crossed, at, wait);
-    } catch (error) {
-      // Nothing more goes, for whatever reason, and what waits must not wait for ever.
-      this.#refused ??= toError(error);
+    } catch (thrown) {
+      // Nothing of it goes, for whatever reason, and whoever waits for it must not wait for ever.
+      const error = toError(thrown);
+      for (const who of packer.waiting()) hub.refuse(who, error);
+      this.#refused ??= error;
       packer.crossed = at;
     }
     return packer.crossed > crossed;

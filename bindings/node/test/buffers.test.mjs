@@ -1,0 +1,124 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { Producer } from "../dist/index.mjs";
+import { code, log, values } from "./helpers.mjs";
+
+/** Three letters that say of their length what a caller made them say. */
+function liars() {
+  class Short extends Uint8Array {
+    get length() { return 1; }
+    get byteLength() { return 1; }
+    get buffer() { return new ArrayBuffer(9); }
+    keys() { throw new Error("asked"); }
+  }
+  const own = (bytes, name, value) => Object.defineProperty(bytes, name, { value });
+  const letters = () => Buffer.from("abc");
+  return [
+    ...[-5, 1, 0, 2e9, NaN, "3"].map((length) => own(letters(), "length", length)),
+    new Short(letters()),
+    own(new Int8Array(letters()), "byteLength", 2e9),
+    own(new DataView(new Uint8Array(letters()).buffer), "byteLength", 1),
+    Object.setPrototypeOf(new Int8Array(letters()), Uint8Array.prototype),
+    Object.setPrototypeOf(letters(), null),
+  ];
+}
+
+test("buffers are as long as they are, whatever they say, and take no other record along", async (t) => {
+  const { engine } = await log(t);
+  const producer = await engine.producer();
+  const transaction = (await engine.transactionalProducer("x")).beginTransaction();
+  const all = [];
+  for (const value of liars()) {
+    all.push(producer.send("t", { value: "before" }));
+    all.push(producer.send("t", { key: value, value, headers: [{ key: "h", value }] }));
+    all.push(producer.sendMany("t", [{ value }, { value: "behind" }]));
+    all.push(engine.partition("t", 0).append([{ value }]));
+    transaction.send("t", { value });
+    producer.post("t", { value });
+  }
+  await Promise.all(all);
+  await transaction.commit();
+  await producer.flush();
+  const found = await values(engine);
+  const count = (text) => found.filter((value) => value === text).length;
+  const each = liars().length;
+  assert.deepEqual([count("before"), count("behind"), count("abc"), found.length], [each, each, 5 * each, 7 * each]);
+  for (const { key, value, headers } of await engine.partition("t", 0).read(0)) {
+    if (key !== null) assert.deepEqual([`${key}`, `${headers[0].value}`], [`${value}`, `${value}`]);
+  }
+});
+
+test("what a view is, its prototype does not say", async (t) => {
+  const { engine } = await log(t);
+  const producer = await engine.producer();
+  const views = [Object.setPrototypeOf(new DataView(new ArrayBuffer(3)), Uint8Array.prototype)];
+  await producer.send("t", { value: views[0] });
+  for (const kind of [Uint8Array, DataView, ArrayBuffer]) {
+    await assert.rejects(producer.send("t", { value: Object.create(kind.prototype) }), code("InvalidArgument"));
+  }
+  assert.deepEqual(await values(engine), ["\0\0\0"]);
+});
+
+test("a date, a getter or an iterator that sends as well loses no record", async (t) => {
+  const { engine } = await log(t);
+  const producer = await engine.producer();
+  const transactional = await engine.transactionalProducer("x");
+  const transaction = transactional.beginTransaction();
+  const senders = [
+    (value) => producer.send("t", value),
+    async (value) => producer.post("t", value),
+    (value) => producer.sendMany("t", [value]),
+    async (value) => transaction.send("t", value),
+  ];
+  const expected = [];
+  const sent = [];
+  for (const [outer, sendsOuter] of senders.entries()) {
+    for (const [inner, sendsInner] of senders.entries()) {
+      const once = (name) => {
+        let sends = () => {
+          sends = () => {};
+          expected.push(`${outer}${inner} ${name}`);
+          sent.push(sendsInner({ value: `${outer}${inner} ${name}` }));
+        };
+        return () => sends();
+      };
+      const runs = Object.fromEntries(["time", "value", "header", "proxy"].map((name) => [name, once(name)]));
+      class Late extends Date {
+        getTime() {
+          runs.time();
+          return super.getTime();
+        }
+        valueOf() {
+          return this.getTime();
+        }
+      }
+      const record = {
+        get value() {
+          runs.value();
+          return `${outer}${inner}`;
+        },
+        timestamp: new Late(5),
+        headers: (function* () {
+          runs.header();
+          yield { key: "h", value: "x" };
+        })(),
+      };
+      expected.push(`${outer}${inner}`);
+      sent.push(sendsOuter(record));
+      const proxy = new Proxy(new Date(), { getPrototypeOf: () => (runs.proxy(), Date.prototype) });
+      await assert.rejects(async () => sendsOuter({ value: "x", timestamp: proxy }), code("InvalidArgument"));
+    }
+  }
+  await Promise.all(sent);
+  await transaction.commit();
+  await producer.flush();
+  assert.deepEqual((await values(engine)).sort(), expected.sort());
+});
+
+test("who waits for records that cannot cross at all is told so", async () => {
+  const gone = { slot: 2 ** 31, topic: () => 0, close() {}, flush: (who) => hub.refuse(who, new Error("gone")) };
+  const room = { has: () => true, until: async () => {}, wait() {} };
+  const producer = new Producer(() => gone, room);
+  await assert.rejects(producer.send("t", { value: "x" }), code("Closed"));
+  await assert.rejects(producer.sendMany("t", [{ value: "x" }]), code("Closed"));
+});
