@@ -21,6 +21,9 @@ const main = JSON.parse(readFileSync(join(here, "package.json"), "utf8"));
 const { version, license, engines, repository } = main;
 rmSync(join(here, "npm"), { recursive: true, force: true });
 main.optionalDependencies = {};
+// What is published is built: nothing runs when it is installed.
+delete main.scripts.install;
+main.files = main.files.filter((file) => !file.startsWith("scripts/"));
 for (const { name, os, cpu, libc } of PLATFORMS) {
   const build = `oncelog.${name}.node`;
   if (!existsSync(join(here, build))) {

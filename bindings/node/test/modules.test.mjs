@@ -67,15 +67,17 @@ test("what a release publishes can be installed and used, with the licences", (t
   const tarballs = [work, platform].map((from) => {
     return join(user, run(from, "npm", "pack", "--silent", "--ignore-scripts", "--pack-destination", user).trim());
   });
-  const { version, optionalDependencies } = JSON.parse(readFileSync(join(work, "package.json"), "utf8"));
+  const { version, optionalDependencies, scripts } = JSON.parse(readFileSync(join(work, "package.json"), "utf8"));
   assert.deepEqual(optionalDependencies, { [name]: version });
+  for (const when of ["preinstall", "install", "postinstall", "prepare"]) assert.ok(!(when in scripts), when);
   writeFileSync(join(user, "package.json"), "{}");
-  run(user, "npm", "install", "--offline", "--no-audit", "--no-fund", "--ignore-scripts", ...tarballs);
+  run(user, "npm", "install", "--offline", "--no-audit", "--no-fund", ...tarballs);
   for (const installed of ["oncelog", name]) {
     for (const licence of ["LICENSE-MIT", "LICENSE-APACHE"]) {
       assert.ok(existsSync(join(user, "node_modules", installed, licence)), `${installed} ${licence}`);
     }
   }
+  assert.ok(!existsSync(join(user, "node_modules/oncelog/scripts")));
   const program = 'require("oncelog").open("log").then((engine) => engine.close()).then(() => console.log("opened"))';
   assert.equal(run(user, process.execPath, "-e", program).trim(), "opened");
   assert.throws(() => run(work, process.execPath, "scripts/platforms.mjs", "--all"), /is missing/);
