@@ -37,7 +37,13 @@ export function small(value: unknown, what: string): number {
   throw invalid(`${what} must be an integer from 0 to 4294967295; got ${shown(value)}`);
 }
 
-/** A size or a time that may be left out. */
+/** A size or a count that may be left out. */
+export function count(value: unknown, what: string): number | undefined {
+  if (value === undefined || (Number.isSafeInteger(value) && (value as number) >= 0)) return value as number | undefined;
+  throw invalid(`${what} must be a safe integer, 0 or more; got ${shown(value)}`);
+}
+
+/** A time that may be left out. */
 export function amount(value: unknown, what: string): number | undefined {
   if (value === undefined) return undefined;
   if (typeof value === "number" && value >= 0 && value <= Number.MAX_SAFE_INTEGER) return value;
@@ -78,8 +84,12 @@ export function partitionName(value: TopicPartition): { topic: string; partition
 
 /** Positions, as the native half takes them. */
 export function positions(value: Iterable<Position>): NativePosition[] {
+  const named = new Set<string>();
   return Array.from(iterable(value, "offsets"), (position) => {
     const { topic, partition } = partitionName(position);
+    const name = `${topic} ${partition}`;
+    if (named.has(name)) throw invalid(`a partition is named twice; name each once, partition=${name}`);
+    named.add(name);
     const { metadata = "", leaderEpoch = -1 } = position;
     if (!Number.isInteger(leaderEpoch) || leaderEpoch < -1 || leaderEpoch > 0x7fff_ffff) {
       throw invalid(`leaderEpoch must be an integer of 31 bits, or -1 for none; got ${shown(leaderEpoch)}`);
@@ -128,11 +138,17 @@ export function signalOf(waiting: Waiting | undefined): AbortSignal | undefined 
   if (waiting === undefined) return undefined;
   const { signal } = options(waiting, "the options of the call");
   if (signal === undefined) return undefined;
-  if (typeof signal !== "object" || signal === null || typeof signal.addEventListener !== "function") {
+  if (typeof signal !== "object" || signal === null || !isSignal(signal)) {
     throw invalid(`signal must be an AbortSignal; got ${shown(signal)}`);
   }
-  signal.throwIfAborted();
+  if (signal.aborted) throw signal.reason;
   return signal;
+}
+
+/** Whoever made it: all that is needed of a signal is there. */
+function isSignal({ aborted, addEventListener, removeEventListener }: AbortSignal): boolean {
+  const listens = typeof addEventListener === "function" && typeof removeEventListener === "function";
+  return listens && typeof aborted === "boolean";
 }
 
 /** Waits for `promise` until the signal is raised. What the promise stands for goes on. */
@@ -140,7 +156,9 @@ export function until<T>(promise: Promise<T>, signal: AbortSignal | undefined): 
   if (signal === undefined) return promise;
   return new Promise((resolve, reject) => {
     const stop = () => reject(signal.reason);
-    signal.addEventListener("abort", stop, { once: true });
+    // Code of the caller may have run since it was looked at.
+    if (signal.aborted) stop();
+    else signal.addEventListener("abort", stop, { once: true });
     promise.then(resolve, reject).finally(() => signal.removeEventListener("abort", stop));
   });
 }

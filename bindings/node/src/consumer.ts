@@ -61,7 +61,8 @@ export class Consumer<O extends Offsets = "bigint"> implements AsyncIterable<Rec
    */
   async poll(options: PollOptions = {}): Promise<Records<O>> {
     const signal = signalOf(options);
-    const timeout = amount(options.timeoutMs, "timeoutMs") ?? Infinity;
+    const { timeoutMs = Infinity } = options;
+    const timeout = timeoutMs === Infinity ? Infinity : amount(timeoutMs, "timeoutMs")!;
     this.#check();
     while (this.#committing !== undefined) await this.#committing;
     this.#check();

@@ -1,6 +1,6 @@
 import {
-  amount, bytesOf, flag, groupOf, identityOf, iterable, maybeText, options as given, partitionName, positions, signalOf, small,
-  text, until, whole,
+  amount, bytesOf, count, flag, groupOf, identityOf, iterable, maybeText, options as given, partitionName, positions,
+  signalOf, small, text, until, whole,
 } from "./arguments.js";
 import { Consumer } from "./consumer.js";
 import { invalid, run } from "./errors.js";
@@ -43,7 +43,7 @@ export class Engine {
     const { partitions, durability, timestampType } = given(options, "the options of createTopic");
     const topic = text(name, "topic");
     const choice = {
-      partitions: small(partitions ?? 1, "partitions"),
+      partitions: small(partitions === undefined ? 1 : partitions, "partitions"),
       durability: maybeText(durability, "durability"),
       timestampType: maybeText(timestampType, "timestampType"),
     };
@@ -80,7 +80,7 @@ export class Engine {
     const { name, batchBytes, lingerMs, durability, compression } = given(options, "the options of producer");
     const choice = {
       name: maybeText(name, "name"),
-      batchBytes: amount(batchBytes, "batchBytes"),
+      batchBytes: count(batchBytes, "batchBytes"),
       lingerMs: amount(lingerMs, "lingerMs"),
       durability: maybeText(durability, "durability"),
       compression: maybeText(compression, "compression"),
@@ -104,7 +104,7 @@ export class Engine {
     const choice = {
       durability: maybeText(durability, "durability"),
       compression: maybeText(compression, "compression"),
-      transactionBuffer: amount(transactionBuffer, "transactionBuffer"),
+      transactionBuffer: count(transactionBuffer, "transactionBuffer"),
       transactionTimeoutMs: amount(transactionTimeoutMs, "transactionTimeoutMs"),
     };
     const take = (who: number) => {
@@ -128,8 +128,8 @@ export class Engine {
       group: maybeText(group, "group"),
       isolation: maybeText(isolation, "isolation"),
       start: maybeText(start, "start"),
-      maxBytes: amount(maxBytes, "maxBytes"),
-      maxRecords: amount(maxRecords, "maxRecords"),
+      maxBytes: count(maxBytes, "maxBytes"),
+      maxRecords: count(maxRecords, "maxRecords"),
     };
     const partitions = topics === undefined ? undefined : this.#partitions(topics);
     const consumer = new Consumer(run(() => this.#native.consumer(choice)), offsets, this.#room);
@@ -300,7 +300,7 @@ export async function open(dir: string, options?: EngineOptions): Promise<Engine
   const { visibility, keepRawTransactions, transactionMemory, transactionTimeoutMaxMs } = all;
   const choice = {
     durability: maybeText(durability, "durability"),
-    segmentBytes: amount(segmentBytes, "segmentBytes"),
+    segmentBytes: count(segmentBytes, "segmentBytes"),
     readOnly: flag(readOnly, "readOnly"),
     create: flag(create, "create"),
     mappings: flag(mappings, "mappings"),
@@ -308,7 +308,7 @@ export async function open(dir: string, options?: EngineOptions): Promise<Engine
     flushIntervalMs: amount(flushIntervalMs, "flushIntervalMs"),
     visibility: maybeText(visibility, "visibility"),
     keepRawTransactions: flag(keepRawTransactions, "keepRawTransactions"),
-    transactionMemory: amount(transactionMemory, "transactionMemory"),
+    transactionMemory: count(transactionMemory, "transactionMemory"),
     transactionTimeoutMaxMs: amount(transactionTimeoutMaxMs, "transactionTimeoutMaxMs"),
   };
   const path = text(dir, "the directory");

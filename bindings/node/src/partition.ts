@@ -1,5 +1,5 @@
 import {
-  amount, flag, identityOf, iterable, maybeText, milliseconds, options as given, placeOf, shown, signalOf, until, whole,
+  count, flag, identityOf, iterable, maybeText, milliseconds, options as given, placeOf, shown, signalOf, until, whole,
 } from "./arguments.js";
 import { invalid, run } from "./errors.js";
 import { hub } from "./hub.js";
@@ -85,7 +85,7 @@ export class Partition {
     const at = whole(offset, "offset");
     const maker = makerOf(offsets);
     const choice = {
-      maxBytes: amount(maxBytes, "maxBytes"),
+      maxBytes: count(maxBytes, "maxBytes"),
       isolation: maybeText(isolation, "isolation"),
       from: from === undefined ? undefined : placeOf(from),
     };
@@ -166,7 +166,7 @@ function choiceOf(options: AppendOptions): NativeAppend | undefined {
   if (transactional === true && producer === undefined) {
     throw invalid("a transactional batch needs a producer; give the identity that initProducer answered");
   }
-  const first = baseSequence ?? 0;
+  const first = baseSequence === undefined ? 0 : baseSequence;
   if (!Number.isInteger(first) || first < 0 || first > 0x7fff_ffff) {
     throw invalid(`baseSequence must be an integer from 0 to 2147483647; got ${shown(baseSequence)}`);
   }

@@ -1,4 +1,5 @@
 import { Buffer } from "node:buffer";
+import { shown } from "./arguments.js";
 import { errorOf, invalid } from "./errors.js";
 import { BATCH_HEAD, GROUP, NULL, ROW } from "./layout.js";
 import type { Header, OffsetOf, Offsets, Place, Record } from "./types.js";
@@ -33,7 +34,7 @@ const small = (offset: bigint) => {
 export function makerOf<O extends Offsets>(choice: O | undefined): Maker<O> {
   if (choice === undefined || choice === "bigint") return big as Maker<O>;
   if (choice === "number") return small as Maker<O>;
-  throw invalid(`no such offsets; say "bigint" or "number", offsets=${JSON.stringify(choice)}`);
+  throw invalid(`no such offsets; say "bigint" or "number", offsets=${shown(choice)}`);
 }
 
 /**

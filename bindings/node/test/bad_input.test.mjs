@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { inspect } from "node:util";
 import vm from "node:vm";
 import { open } from "../dist/index.mjs";
 import { code, directory, log, values } from "./helpers.mjs";
@@ -15,7 +16,7 @@ test("what is no path and no option opens nothing", async (t) => {
     { segmentBytes: NaN }, { segmentBytes: "64" }, { segmentBytes: 1 }, { segmentBytes: Infinity }, { readOnly: 1 },
     { create: "no" }, { mappings: null }, { acceptLoss: 0 }, { flushIntervalMs: -5 }, { log: "console" },
     { visibility: "all" }, { visibility: 1 }, { keepRawTransactions: 1 }, { transactionMemory: -1 },
-    { transactionMemory: "1" }, { transactionTimeoutMaxMs: NaN }, { transactionTimeoutMaxMs: -1 }]) {
+    { transactionMemory: "1" }, { transactionMemory: 0.5 }, { segmentBytes: 65_536.5 }, { transactionTimeoutMaxMs: NaN }, { transactionTimeoutMaxMs: -1 }]) {
     await assert.rejects(open(path, options), invalid, JSON.stringify(options));
   }
   await assert.rejects(open(`${path}/missing`, { create: false }), (error) => error.name === "OncelogError");
@@ -31,7 +32,7 @@ test("topics take names and numbers only", async (t) => {
     await assert.rejects(engine.transactionalProducer(name), invalid);
     assert.throws(() => engine.partition(name, 0), invalid);
   }
-  for (const partitions of [0, -1, 1.5, NaN, Infinity, "3", 2 ** 32, 3n]) {
+  for (const partitions of [null, 0, -1, 1.5, NaN, Infinity, "3", 2 ** 32, 3n]) {
     await assert.rejects(engine.createTopic("x", { partitions }), invalid, String(partitions));
   }
   await assert.rejects(engine.createTopic("x", { partitions: 100_001 }), code("LimitExceeded"));
@@ -49,22 +50,23 @@ test("topics take names and numbers only", async (t) => {
 
 test("producers and consumers take options of the right kind only", async (t) => {
   const { engine } = await log(t);
-  for (const options of [null, 1, { name: 1 }, { batchBytes: -1 }, { batchBytes: 2 ** 40 }, { lingerMs: "5" },
+  for (const options of [null, 1, { name: 1 }, { batchBytes: -1 }, { batchBytes: 1.5 }, { batchBytes: null }, { batchBytes: 2 ** 40 }, { lingerMs: "5" },
     { durability: "none" }, { name: "" }, { name: "x".repeat(2000) }]) {
     await assert.rejects(engine.producer(options), invalid, JSON.stringify(options));
   }
   for (const options of [null, 1, { durability: "none" }, { transactionBuffer: -1 }, { transactionBuffer: 2 ** 30 },
-    { transactionBuffer: "1" }, { transactionTimeoutMs: 0 }, { transactionTimeoutMs: -1 },
+    { transactionBuffer: 0.5 }, { transactionBuffer: "1" }, { transactionTimeoutMs: 0 }, { transactionTimeoutMs: -1 },
     { transactionTimeoutMs: "1" }, { transactionTimeoutMs: 900_001 }]) {
     await assert.rejects(engine.transactionalProducer("x", options), invalid, JSON.stringify(options));
   }
   for (const options of [null, 1, { maxBytes: -1 }, { maxBytes: "1" }, { isolation: "x" }, { isolation: 1 },
-    { offsets: "float" }]) {
-    await assert.rejects(engine.partition("t", 0).read(0, options), invalid, JSON.stringify(options));
+    { offsets: "float" }, { offsets: 5n }, { offsets: null }, { maxBytes: 0.5 }, { maxBytes: null }]) {
+    await assert.rejects(engine.partition("t", 0).read(0, options), invalid, inspect(options));
   }
   for (const options of [null, 1, { topics: "t" }, { topics: [1] }, { topics: [{}] }, { group: 1 }, { group: "" },
     { isolation: "x" }, { start: "middle" }, { offsets: "float" }, { maxRecords: 0 }, { maxBytes: -1 },
-    { topics: [] }, { topics: ["t", "t"] }, { maxRecords: NaN }]) {
+    { topics: [] }, { topics: ["t", "t"] }, { maxRecords: NaN }, { maxRecords: 1.5 }, { maxBytes: 1.5 },
+    { topics: null }, { group: null }, { start: null }, { maxRecords: null }]) {
     assert.throws(() => engine.consumer(options), invalid, JSON.stringify(options));
   }
   assert.throws(() => engine.consumer({ topics: ["nope"] }), code("UnknownTopicOrPartition"));
@@ -284,9 +286,58 @@ test("consumers take partitions and offsets only", async (t) => {
   for (const options of polls) {
     await assert.rejects(consumer.poll(options), invalid, JSON.stringify(options));
   }
+  await assert.rejects(engine.partition("t", 0).append([{ value: "x" }], { baseSequence: null }), invalid);
   assert.throws(() => consumer.seek({ topic: "t", partition: 5 }, 0), code("InvalidState"));
   await assert.rejects(engine.consumer().poll(), code("InvalidState"));
   await assert.rejects(engine.consumer({ topics: ["t"] }).commit(), invalid);
+});
+
+test("a partition is named once in what is committed", async (t) => {
+  const { engine } = await log(t);
+  const consumer = engine.consumer({ topics: ["t"], group: "g" });
+  const twice = [1, 2n].map((offset) => ({ topic: "t", partition: 0, offset }));
+  const refused = code("InvalidArgument", /twice/);
+  await assert.rejects(consumer.commit(twice), refused);
+  await assert.rejects(consumer.commitOffsets(twice), refused);
+  const identity = await engine.initProducer("raw");
+  await assert.rejects(engine.sendOffsets(identity, { group: "g" }, twice), refused);
+  const transaction = (await engine.transactionalProducer("x")).beginTransaction();
+  assert.throws(() => transaction.sendOffsets({ group: "g" }, twice), refused);
+  // A later call takes the place of an earlier one.
+  for (const position of twice) transaction.sendOffsets({ group: "g" }, [position]);
+  await transaction.commit();
+  assert.equal(await consumer.committed({ topic: "t", partition: 0 }), 2n);
+});
+
+test("a signal may be of any make, and is heard when it is raised inside the call", async (t) => {
+  const { engine } = await log(t);
+  const producer = await engine.producer();
+  const consumer = engine.consumer({ topics: ["t"], start: "latest" });
+  const listens = { addEventListener() {}, removeEventListener() {} };
+  for (const signal of [new EventTarget(), listens, { aborted: false }, { aborted: "no", ...listens }, null]) {
+    await assert.rejects(producer.send("t", { value: "x" }, { signal }), invalid);
+    await assert.rejects(consumer.poll({ signal }), invalid);
+  }
+  await producer.send("t", { value: "other make" }, { signal: Object.assign(new EventTarget(), { aborted: false }) });
+  const raised = { aborted: true, reason: new Error("raised"), ...listens };
+  await assert.rejects(producer.send("t", { value: "x" }, { signal: raised }), raised.reason);
+  for (const sends of [
+    (record, waiting) => producer.send("t", record, waiting),
+    (record, waiting) => producer.sendMany("t", [record], waiting),
+    (record, waiting) => engine.partition("t", 0).append([record], waiting),
+  ]) {
+    const control = new AbortController();
+    const reason = new Error("stop");
+    const record = {
+      get value() {
+        control.abort(reason);
+        return "sent all the same";
+      },
+    };
+    await assert.rejects(sends(record, { signal: control.signal }), reason);
+  }
+  await engine.flush();
+  assert.deepEqual(await values(engine), ["other make", ...Array(3).fill("sent all the same")]);
 });
 
 test("transactions take a consumer of their own engine, and metadata of a group", async (t) => {

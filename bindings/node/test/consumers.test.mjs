@@ -48,6 +48,14 @@ test("a poll waits for the first record, for the time given, or for the signal",
   assert.equal((await waiting).at(0).value.toString(), "woken");
 });
 
+test("a poll whose time is infinite waits as one without a time", async (t) => {
+  const { engine } = await log(t);
+  const consumer = engine.consumer({ topics: ["t"] });
+  const waits = consumer.poll({ timeoutMs: Infinity });
+  await (await engine.producer()).send("t", { value: "x" });
+  assert.equal((await waits).length, 1);
+});
+
 test("polls that time out leave nothing behind and the next one is woken", async (t) => {
   const { engine, producer } = await filled(t, 0);
   const consumer = engine.consumer({ topics: ["t"] });
