@@ -1,7 +1,7 @@
 // Builds the package where it stands: the facade with tsc, the native half with cargo.
 // node scripts/build.mjs [--facade | --native]
 import { spawnSync } from "node:child_process";
-import { copyFileSync, existsSync, mkdirSync, rmSync, writeFileSync } from "node:fs";
+import { copyFileSync, existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -33,6 +33,12 @@ function facade() {
   const module = `import oncelog from "./index.js";\nexport const { ${all} } = oncelog;\n`;
   writeFileSync(join(here, "dist", "index.mjs"), module);
   writeFileSync(join(here, "dist", "index.d.mts"), `export * from "./index.js";\n`);
+  // Handles are made by the package alone; without a word of it the types would have constructors without arguments.
+  for (const file of ["answers", "consumer", "engine", "partition", "producer", "records", "transaction"]) {
+    const path = join(here, "dist", `${file}.d.ts`);
+    const types = readFileSync(path, "utf8");
+    writeFileSync(path, types.replace(/^export declare class [^{]+\{\n/gm, "$&    private constructor();\n"));
+  }
 }
 
 function native() {

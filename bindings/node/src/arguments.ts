@@ -39,7 +39,8 @@ export function small(value: unknown, what: string): number {
 
 /** A size or a count that may be left out. */
 export function count(value: unknown, what: string): number | undefined {
-  if (value === undefined || (Number.isSafeInteger(value) && (value as number) >= 0)) return value as number | undefined;
+  if (value === undefined) return undefined;
+  if (typeof value === "number" && value >= 0 && Number.isSafeInteger(value)) return value;
   throw invalid(`${what} must be a safe integer, 0 or more; got ${shown(value)}`);
 }
 

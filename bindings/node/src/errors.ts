@@ -26,7 +26,7 @@ export class OncelogError extends Error {
   /** The transaction this came from can only be aborted and run again. */
   readonly requiresAbort: boolean;
 
-  constructor(code: ErrorCode, message: string, options?: ErrorOptions) {
+  constructor(code: ErrorCode, message: string, options?: { cause?: unknown }) {
     super(message, options);
     const kind = kinds.get(code) ?? kinds.get("Internal")!;
     this.code = code;

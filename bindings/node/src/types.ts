@@ -220,7 +220,7 @@ export interface Record<O extends Offsets = "bigint"> {
   topic: string;
   partition: number;
   offset: OffsetOf<O>;
-  /** Milliseconds since 1970, -1 for none. */
+  /** Milliseconds since 1970, -1 for none. Rounded beyond 2^53, where only other languages write. */
   timestamp: number;
   key: Buffer | null;
   value: Buffer | null;

@@ -16,7 +16,8 @@ test("what is no path and no option opens nothing", async (t) => {
     { segmentBytes: NaN }, { segmentBytes: "64" }, { segmentBytes: 1 }, { segmentBytes: Infinity }, { readOnly: 1 },
     { create: "no" }, { mappings: null }, { acceptLoss: 0 }, { flushIntervalMs: -5 }, { log: "console" },
     { visibility: "all" }, { visibility: 1 }, { keepRawTransactions: 1 }, { transactionMemory: -1 },
-    { transactionMemory: "1" }, { transactionMemory: 0.5 }, { segmentBytes: 65_536.5 }, { transactionTimeoutMaxMs: NaN }, { transactionTimeoutMaxMs: -1 }]) {
+    { transactionMemory: "1" }, { transactionMemory: 0.5 }, { segmentBytes: 65_536.5 },
+    { transactionTimeoutMaxMs: NaN }, { transactionTimeoutMaxMs: -1 }]) {
     await assert.rejects(open(path, options), invalid, JSON.stringify(options));
   }
   await assert.rejects(open(`${path}/missing`, { create: false }), (error) => error.name === "OncelogError");
@@ -50,8 +51,9 @@ test("topics take names and numbers only", async (t) => {
 
 test("producers and consumers take options of the right kind only", async (t) => {
   const { engine } = await log(t);
-  for (const options of [null, 1, { name: 1 }, { batchBytes: -1 }, { batchBytes: 1.5 }, { batchBytes: null }, { batchBytes: 2 ** 40 }, { lingerMs: "5" },
-    { durability: "none" }, { name: "" }, { name: "x".repeat(2000) }]) {
+  for (const options of [null, 1, { name: 1 }, { batchBytes: -1 }, { batchBytes: 1.5 },
+    { batchBytes: null }, { batchBytes: 2 ** 40 }, { lingerMs: "5" }, { durability: "none" },
+    { name: "" }, { name: "x".repeat(2000) }]) {
     await assert.rejects(engine.producer(options), invalid, JSON.stringify(options));
   }
   for (const options of [null, 1, { durability: "none" }, { transactionBuffer: -1 }, { transactionBuffer: 2 ** 30 },

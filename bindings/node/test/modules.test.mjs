@@ -2,9 +2,9 @@ import assert from "node:assert/strict";
 import { execFileSync, spawnSync } from "node:child_process";
 import { cpSync, existsSync, readFileSync, writeFileSync } from "node:fs";
 import { createRequire } from "node:module";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { test } from "node:test";
-import { fileURLToPath } from "node:url";
+import { fileURLToPath, pathToFileURL } from "node:url";
 import * as module_ from "oncelog";
 import { directory } from "./helpers.mjs";
 
@@ -89,6 +89,14 @@ test("the package carries the licences of the repository", () => {
   }
 });
 
+test("the first program of the README runs, and ends", (t) => {
+  const [, program] = readFileSync(join(home, "README.md"), "utf8").match(/```js\n(.*?)```/s);
+  const file = join(directory(t), "words.mjs");
+  writeFileSync(file, program.replace('"oncelog"', JSON.stringify(pathToFileURL(join(home, "dist/index.mjs")).href)));
+  const run = () => execFileSync(process.execPath, [file], { cwd: dirname(file), encoding: "utf8", timeout: 120_000 });
+  assert.equal(run().trim(), "hello");
+});
+
 /** Runs the compiler over a file of test/types. */
 function compile(...args) {
   const flags = ["--strict", "--target", "es2022", "--lib", "es2023,esnext.disposable", "--module", "node16",
@@ -100,6 +108,10 @@ function compile(...args) {
 
 test("the types are what they say, in modules of both kinds", () => {
   compile("--noEmit", join(home, "test/types/usage.mts"), join(home, "test/types/required.cts"));
+});
+
+test("the types need no library newer than es2020", () => {
+  compile("--noEmit", "--lib", "es2020", join(home, "test/types/required.cts"));
 });
 
 test("a typed program with await using compiles and runs", (t) => {

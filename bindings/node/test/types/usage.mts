@@ -1,4 +1,5 @@
 // Assertions about the types, checked by the compiler alone; nothing of it runs.
+import * as oncelog from "oncelog";
 import {
   type ActiveProducer, type Answers,
   open, OncelogError, type Appended, type AppendOptions, type Committed, type Consumer, type Engine,
@@ -100,3 +101,22 @@ await engine.producer({ compression: "zip" });
 await engine.endTransaction({ producerId: 1n }, "commit");
 // @ts-expect-error: a plain producer has no transactions
 await engine.producer({ transactionBuffer: 1 });
+// @ts-expect-error: an engine is opened
+new oncelog.Engine();
+// @ts-expect-error: a consumer is an engine's
+new oncelog.Consumer();
+// @ts-expect-error: a producer is an engine's
+new oncelog.Producer();
+// @ts-expect-error: a partition is an engine's
+new oncelog.Partition();
+// @ts-expect-error: records are read
+new oncelog.Records();
+// @ts-expect-error: answers are a producer's
+new oncelog.Answers();
+// @ts-expect-error: a transaction is begun
+new oncelog.Transaction();
+// @ts-expect-error: a transactional producer is an engine's
+new oncelog.TransactionalProducer();
+// @ts-expect-error: nobody adds to a handle
+class Mine extends oncelog.Engine {}
+console.log(Mine);
