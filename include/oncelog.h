@@ -1679,6 +1679,16 @@ oncelog_error_t *oncelog_ticket_offset(const oncelog_ticket_t *ticket,
                                        uint64_t *out,
                                        bool *known);
 
+/*
+ * The offsets that `oncelog_consumer_committed_offsets_ticket` asked for. Read them with `oncelog_offsets_get`, free
+ * the list with `oncelog_offsets_free`.
+ *
+ * Errors: as `oncelog_ticket_appended`.
+ */
+ONCELOG_MUST_USE
+oncelog_error_t *oncelog_ticket_offsets(const oncelog_ticket_t *ticket,
+                                        oncelog_offsets_t **out);
+
 /* Frees a ticket with what is borrowed from it; nobody is told any more. NULL is no error. */
 oncelog_error_t *oncelog_ticket_free(oncelog_ticket_t *ticket);
 
@@ -1786,7 +1796,7 @@ oncelog_error_t *oncelog_transaction_send_many(oncelog_transaction_t *transactio
 ONCELOG_MUST_USE
 oncelog_error_t *oncelog_transaction_send_offsets(oncelog_transaction_t *transaction,
                                                   const oncelog_group_metadata_t *group,
-                                                  const oncelog_offset_t *offset,
+                                                  const oncelog_offset_t *offsets,
                                                   size_t count);
 
 /*
@@ -1894,7 +1904,7 @@ ONCELOG_MUST_USE
 oncelog_error_t *oncelog_send_offsets(const oncelog_engine_t *engine,
                                       const oncelog_identity_t *identity,
                                       const oncelog_group_metadata_t *group,
-                                      const oncelog_offset_t *offset,
+                                      const oncelog_offset_t *offsets,
                                       size_t count);
 
 /*
@@ -1907,7 +1917,7 @@ ONCELOG_MUST_USE
 oncelog_error_t *oncelog_send_offsets_ticket(const oncelog_engine_t *engine,
                                              const oncelog_identity_t *identity,
                                              const oncelog_group_metadata_t *group,
-                                             const oncelog_offset_t *offset,
+                                             const oncelog_offset_t *offsets,
                                              size_t count,
                                              oncelog_ticket_t **ticket);
 
@@ -2137,6 +2147,30 @@ oncelog_error_t *oncelog_consumer_committed_ticket(const oncelog_consumer_t *con
                                                    oncelog_ticket_t **ticket);
 
 /*
+ * What the group has committed for these partitions, assigned or not, with what was stored beside the offsets: the
+ * counterpart of `oncelog_consumer_commit_offsets`. All of one moment; partitions for which nothing is committed are
+ * left out. Read them with `oncelog_offsets_get`, free the list with `oncelog_offsets_free`.
+ *
+ * Errors: as `oncelog_consumer_committed`, of any of them.
+ */
+ONCELOG_MUST_USE
+oncelog_error_t *oncelog_consumer_committed_offsets(const oncelog_consumer_t *consumer,
+                                                    const oncelog_topic_partition_t *partitions,
+                                                    size_t count,
+                                                    oncelog_offsets_t **out);
+
+/*
+ * The same, as it is now, without waiting; `oncelog_ticket_offsets` answers it when it is safe.
+ *
+ * Errors: as `oncelog_consumer_committed_offsets`; what a flush answers comes from the ticket.
+ */
+ONCELOG_MUST_USE
+oncelog_error_t *oncelog_consumer_committed_offsets_ticket(const oncelog_consumer_t *consumer,
+                                                           const oncelog_topic_partition_t *partitions,
+                                                           size_t count,
+                                                           oncelog_ticket_t **ticket);
+
+/*
  * Commits the positions of all assigned partitions, together, and waits until they have met the strongest level of the
  * engine and of their topics. Writes nothing if nothing has moved.
  *
@@ -2165,7 +2199,7 @@ oncelog_error_t *oncelog_consumer_commit_ticket(const oncelog_consumer_t *consum
  */
 ONCELOG_MUST_USE
 oncelog_error_t *oncelog_consumer_commit_offsets(const oncelog_consumer_t *consumer,
-                                                 const oncelog_offset_t *offset,
+                                                 const oncelog_offset_t *offsets,
                                                  size_t count);
 
 /*
@@ -2176,7 +2210,7 @@ oncelog_error_t *oncelog_consumer_commit_offsets(const oncelog_consumer_t *consu
  */
 ONCELOG_MUST_USE
 oncelog_error_t *oncelog_consumer_commit_offsets_ticket(const oncelog_consumer_t *consumer,
-                                                        const oncelog_offset_t *offset,
+                                                        const oncelog_offset_t *offsets,
                                                         size_t count,
                                                         oncelog_ticket_t **ticket);
 

@@ -5,6 +5,7 @@ use engine::ErrorKind;
 
 use crate::call::{call, tell};
 use crate::choices::status_number;
+use crate::consumer::{kept_offsets, oncelog_offsets_t};
 use crate::error::{Fault, oncelog_error_t};
 use crate::handle::{end, find, place};
 use crate::producer::oncelog_producer_t;
@@ -179,6 +180,26 @@ pub extern "C" fn oncelog_ticket_offset(
         match look(&state)?.given()? {
             Given::Offset(offset) => tell(out, known, *offset),
             _ => return Err(another("an offset")),
+        }
+        Ok(())
+    })
+}
+
+/// The offsets that `oncelog_consumer_committed_offsets_ticket` asked for. Read them with `oncelog_offsets_get`, free
+/// the list with `oncelog_offsets_free`.
+///
+/// Errors: as `oncelog_ticket_appended`.
+#[unsafe(no_mangle)]
+#[must_use]
+pub extern "C" fn oncelog_ticket_offsets(
+    ticket: *const oncelog_ticket_t,
+    out: *mut *mut oncelog_offsets_t,
+) -> *mut oncelog_error_t {
+    call(|c| {
+        let (state, out, place) = (find(ticket)?, c.out(out, "out")?, place()?);
+        match look(&state)?.given()? {
+            Given::Offsets(offsets) => out.set(place.make(kept_offsets(offsets))),
+            _ => return Err(another("a list of offsets")),
         }
         Ok(())
     })

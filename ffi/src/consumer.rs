@@ -3,7 +3,7 @@
 
 use std::ffi::{CString, c_char};
 
-use engine::{Consumer, ErrorKind, TopicPartition};
+use engine::{Consumer, ErrorKind, Offsets, TopicPartition};
 
 use crate::call::{Answer, Caller, call, tell};
 use crate::choices::timeout;
@@ -15,7 +15,7 @@ use crate::kept::Kept;
 use crate::options::oncelog_consumer_options_t;
 use crate::records::{Walkable, oncelog_records_t};
 use crate::structs::{
-    offsets, oncelog_bounds_t, oncelog_group_metadata_t, oncelog_offset_t, oncelog_topic_partition_t,
+    given_offsets, oncelog_bounds_t, oncelog_group_metadata_t, oncelog_offset_t, oncelog_topic_partition_t,
 };
 use crate::ticket::{Pending, Wanted, oncelog_ticket_t};
 
@@ -37,6 +37,14 @@ pub struct Reading {
 
 fn name(caller: &Caller, topic: *const c_char, partition: u32) -> Answer<TopicPartition> {
     Ok(TopicPartition::new(caller.text(topic, "topic")?, partition))
+}
+
+fn all_names(
+    caller: &Caller,
+    partitions: *const oncelog_topic_partition_t,
+    count: usize,
+) -> Answer<Vec<TopicPartition>> {
+    caller.array(partitions, count, "partitions")?.iter().map(|given| given.name(caller)).collect()
 }
 
 /// Opens a consumer; assign it partitions, then poll. `options` may be NULL. Free it with `oncelog_consumer_free`.
@@ -74,9 +82,8 @@ pub extern "C" fn oncelog_consumer_assign(
     count: usize,
 ) -> *mut oncelog_error_t {
     call(|c| {
-        let (reading, given) = (find(consumer)?, c.array(partitions, count, "partitions")?);
-        let names: Vec<TopicPartition> = given.iter().map(|given| given.name(c)).collect::<Answer<_>>()?;
-        Ok(reading.consumer.assign(&names)?)
+        let reading = find(consumer)?;
+        Ok(reading.consumer.assign(&all_names(c, partitions, count)?)?)
     })
 }
 
@@ -182,17 +189,21 @@ pub extern "C" fn oncelog_consumer_positions(
 ) -> *mut oncelog_error_t {
     call(|c| {
         let (reading, out) = (find(consumer)?, c.out(out, "out")?);
-        let positions: Vec<_> = reading.consumer.positions().into_iter().collect();
-        let list = Kept::new(&positions, |(name, at), keep| oncelog_offset_t {
-            topic: keep(&name.topic),
-            partition: name.partition,
-            fields: if at.leader_epoch < 0 { 0 } else { ONCELOG_OFFSET_LEADER_EPOCH },
-            offset: at.offset,
-            metadata: keep(&at.metadata),
-            leader_epoch: at.leader_epoch,
-        });
-        out.set(make(list)?);
+        out.set(make(kept_offsets(&reading.consumer.positions()))?);
         Ok(())
+    })
+}
+
+/// Offsets of the engine, as a caller reads them.
+pub fn kept_offsets(offsets: &Offsets) -> Kept<oncelog_offset_t> {
+    let offsets: Vec<_> = offsets.iter().collect();
+    Kept::new(&offsets, |(name, at), keep| oncelog_offset_t {
+        topic: keep(&name.topic),
+        partition: name.partition,
+        fields: if at.leader_epoch < 0 { 0 } else { ONCELOG_OFFSET_LEADER_EPOCH },
+        offset: at.offset,
+        metadata: keep(&at.metadata),
+        leader_epoch: at.leader_epoch,
     })
 }
 
@@ -257,6 +268,44 @@ pub extern "C" fn oncelog_consumer_committed_ticket(
     })
 }
 
+/// What the group has committed for these partitions, assigned or not, with what was stored beside the offsets: the
+/// counterpart of `oncelog_consumer_commit_offsets`. All of one moment; partitions for which nothing is committed are
+/// left out. Read them with `oncelog_offsets_get`, free the list with `oncelog_offsets_free`.
+///
+/// Errors: as `oncelog_consumer_committed`, of any of them.
+#[unsafe(no_mangle)]
+#[must_use]
+pub extern "C" fn oncelog_consumer_committed_offsets(
+    consumer: *const oncelog_consumer_t,
+    partitions: *const oncelog_topic_partition_t,
+    count: usize,
+    out: *mut *mut oncelog_offsets_t,
+) -> *mut oncelog_error_t {
+    call(|c| {
+        let (reading, out) = (find(consumer)?, c.out(out, "out")?);
+        let offsets = reading.consumer.committed_offsets(&all_names(c, partitions, count)?)?;
+        out.set(make(kept_offsets(&offsets))?);
+        Ok(())
+    })
+}
+
+/// The same, as it is now, without waiting; `oncelog_ticket_offsets` answers it when it is safe.
+///
+/// Errors: as `oncelog_consumer_committed_offsets`; what a flush answers comes from the ticket.
+#[unsafe(no_mangle)]
+#[must_use]
+pub extern "C" fn oncelog_consumer_committed_offsets_ticket(
+    consumer: *const oncelog_consumer_t,
+    partitions: *const oncelog_topic_partition_t,
+    count: usize,
+    ticket: *mut *mut oncelog_ticket_t,
+) -> *mut oncelog_error_t {
+    call(|c| {
+        let (reading, out) = (find(consumer)?, Wanted::always(c, ticket)?);
+        Pending::Offsets(reading.consumer.committed_offsets_ticket(&all_names(c, partitions, count)?)?).give(out)
+    })
+}
+
 /// Commits the positions of all assigned partitions, together, and waits until they have met the strongest level of the
 /// engine and of their topics. Writes nothing if nothing has moved.
 ///
@@ -293,10 +342,10 @@ pub extern "C" fn oncelog_consumer_commit_ticket(
 #[must_use]
 pub extern "C" fn oncelog_consumer_commit_offsets(
     consumer: *const oncelog_consumer_t,
-    offset: *const oncelog_offset_t,
+    offsets: *const oncelog_offset_t,
     count: usize,
 ) -> *mut oncelog_error_t {
-    call(|c| Ok(find(consumer)?.consumer.commit_offsets(&offsets(c, offset, count)?)?))
+    call(|c| Ok(find(consumer)?.consumer.commit_offsets(&given_offsets(c, offsets, count)?)?))
 }
 
 /// The same without waiting; the ticket is done when they have met the strongest level of the engine and of their
@@ -307,13 +356,13 @@ pub extern "C" fn oncelog_consumer_commit_offsets(
 #[must_use]
 pub extern "C" fn oncelog_consumer_commit_offsets_ticket(
     consumer: *const oncelog_consumer_t,
-    offset: *const oncelog_offset_t,
+    offsets: *const oncelog_offset_t,
     count: usize,
     ticket: *mut *mut oncelog_ticket_t,
 ) -> *mut oncelog_error_t {
     call(|c| {
         let (reading, out) = (find(consumer)?, Wanted::maybe(c, ticket)?);
-        Pending::Nothing(reading.consumer.commit_offsets_ticket(&offsets(c, offset, count)?)?).give(out)
+        Pending::Nothing(reading.consumer.commit_offsets_ticket(&given_offsets(c, offsets, count)?)?).give(out)
     })
 }
 

@@ -14,7 +14,7 @@ use crate::error::oncelog_error_t;
 use crate::handle::{end, find, handle, make};
 use crate::kept::Kept;
 use crate::structs::{
-    group, offsets, oncelog_group_metadata_t, oncelog_identity_t, oncelog_offset_t, oncelog_open_transaction_t,
+    given_offsets, group, oncelog_group_metadata_t, oncelog_identity_t, oncelog_offset_t, oncelog_open_transaction_t,
     oncelog_partition_offset_t,
 };
 use crate::ticket::{Pending, Wanted, oncelog_ticket_t};
@@ -137,10 +137,10 @@ pub extern "C" fn oncelog_send_offsets(
     engine: *const oncelog_engine_t,
     identity: *const oncelog_identity_t,
     group: *const oncelog_group_metadata_t,
-    offset: *const oncelog_offset_t,
+    offsets: *const oncelog_offset_t,
     count: usize,
 ) -> *mut oncelog_error_t {
-    call(|c| Ok(send(c, engine, identity, group, offset, count)?.wait()?))
+    call(|c| Ok(send(c, engine, identity, group, offsets, count)?.wait()?))
 }
 
 fn send(
@@ -148,11 +148,11 @@ fn send(
     engine: *const oncelog_engine_t,
     identity: *const oncelog_identity_t,
     named: *const oncelog_group_metadata_t,
-    offset: *const oncelog_offset_t,
+    offsets: *const oncelog_offset_t,
     count: usize,
 ) -> Answer<Ticket<()>> {
     let (open, identity) = (find(engine)?, caller.one(identity, "identity")?);
-    let (group, offsets) = (group(caller, named)?, offsets(caller, offset, count)?);
+    let (group, offsets) = (group(caller, named)?, given_offsets(caller, offsets, count)?);
     Ok(open.engine.send_offsets_ticket(identity.into(), &group, &offsets)?)
 }
 
@@ -166,13 +166,13 @@ pub extern "C" fn oncelog_send_offsets_ticket(
     engine: *const oncelog_engine_t,
     identity: *const oncelog_identity_t,
     group: *const oncelog_group_metadata_t,
-    offset: *const oncelog_offset_t,
+    offsets: *const oncelog_offset_t,
     count: usize,
     ticket: *mut *mut oncelog_ticket_t,
 ) -> *mut oncelog_error_t {
     call(|c| {
         let ticket = Wanted::maybe(c, ticket)?;
-        Pending::Nothing(send(c, engine, identity, group, offset, count)?).give(ticket)
+        Pending::Nothing(send(c, engine, identity, group, offsets, count)?).give(ticket)
     })
 }
 

@@ -217,7 +217,7 @@ pub struct oncelog_offset_t {
 }
 
 /// Offsets as the engine takes them.
-pub fn offsets(caller: &Caller, offsets: *const oncelog_offset_t, count: usize) -> Answer<Offsets> {
+pub fn given_offsets(caller: &Caller, offsets: *const oncelog_offset_t, count: usize) -> Answer<Offsets> {
     let mut all = Offsets::new();
     for given in caller.array(offsets, count, "offsets")? {
         check_fields("oncelog_offset_t", given.fields, ONCELOG_OFFSET_LEADER_EPOCH)?;

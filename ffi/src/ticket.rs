@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use engine::io::sync::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 use engine::{
-    Appended, Committed, Error, ErrorKind, Identity, Producer, Ticket, TransactionStatus, TransactionalProducer,
+    Appended, Committed, Error, ErrorKind, Identity, Offsets, Producer, Ticket, TransactionStatus,
+    TransactionalProducer,
 };
 
 use crate::call::{Answer, Caller, Out, call};
@@ -32,6 +33,7 @@ pub enum Pending {
     Status(Ticket<TransactionStatus>),
     Offset(Ticket<u64>),
     Known(Ticket<Option<u64>>),
+    Offsets(Ticket<Offsets>),
 }
 
 /// What it was answered.
@@ -45,6 +47,7 @@ pub enum Given {
     Identity(oncelog_identity_t),
     Status(TransactionStatus),
     Offset(Option<u64>),
+    Offsets(Offsets),
 }
 
 /// How far a ticket has come.
@@ -115,6 +118,12 @@ impl From<Option<u64>> for Given {
     }
 }
 
+impl From<Offsets> for Given {
+    fn from(offsets: Offsets) -> Self {
+        Given::Offsets(offsets)
+    }
+}
+
 /// Does the same with a pending ticket of any type.
 macro_rules! with_ticket {
     ($pending:expr, $ticket:ident => $what:expr) => {
@@ -129,6 +138,7 @@ macro_rules! with_ticket {
             Pending::Status($ticket) => $what,
             Pending::Offset($ticket) => $what,
             Pending::Known($ticket) => $what,
+            Pending::Offsets($ticket) => $what,
         }
     };
 }

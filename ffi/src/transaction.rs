@@ -11,7 +11,7 @@ use crate::error::{Fault, oncelog_error_t};
 use crate::handle::{end, find, handle};
 use crate::record;
 use crate::structs::{
-    self, offsets, oncelog_committed_t, oncelog_group_metadata_t, oncelog_offset_t, oncelog_record_t,
+    self, given_offsets, oncelog_committed_t, oncelog_group_metadata_t, oncelog_offset_t, oncelog_record_t,
 };
 use crate::ticket::{Pending, Wanted, oncelog_ticket_t};
 
@@ -105,11 +105,11 @@ pub extern "C" fn oncelog_transaction_send_many(
 pub extern "C" fn oncelog_transaction_send_offsets(
     transaction: *mut oncelog_transaction_t,
     group: *const oncelog_group_metadata_t,
-    offset: *const oncelog_offset_t,
+    offsets: *const oncelog_offset_t,
     count: usize,
 ) -> *mut oncelog_error_t {
     call(|c| {
-        let (group, offsets) = (structs::group(c, group)?, offsets(c, offset, count)?);
+        let (group, offsets) = (structs::group(c, group)?, given_offsets(c, offsets, count)?);
         with(transaction, |open| Ok(open.send_offsets(&group, &offsets)?))
     })
 }

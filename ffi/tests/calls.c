@@ -282,7 +282,7 @@ void call_consumer(struct source *source, struct shared *shared)
     bool known;
     options.group = below(source, 3) ? "g" : name(source);
     options.max_records = below(source, 20);
-    switch (below(source, 15)) {
+    switch (below(source, 18)) {
     case 0:
         seen(source, oncelog_consumer_open(PICK(ENGINE), &options, MADE(consumer)));
         if (made != NULL)
@@ -313,6 +313,18 @@ void call_consumer(struct source *source, struct shared *shared)
     case 11: seen(source, oncelog_consumer_rewind(PICK(CONSUMER))); break;
     case 12: seen(source, oncelog_consumer_lag(PICK(CONSUMER), name(source), 0, &number)); break;
     case 13: call_for_a_number(source, shared); break;
+    case 14:
+        seen(source, oncelog_consumer_committed_offsets(PICK(CONSUMER), names, below(source, 3), MADE(offsets)));
+        share(source, shared, OFFSETS, made);
+        break;
+    case 15:
+        seen(source, oncelog_consumer_committed_offsets_ticket(PICK(CONSUMER), names, below(source, 3), MADE(ticket)));
+        share(source, shared, TICKET, made);
+        break;
+    case 16:
+        seen(source, oncelog_ticket_offsets(PICK(TICKET), MADE(offsets)));
+        share(source, shared, OFFSETS, made);
+        break;
     default: RARELY(oncelog_consumer_free(PICK(CONSUMER))); break;
     }
 }

@@ -99,11 +99,42 @@ static void any_offsets_of_a_group_can_be_committed(void)
     CHECK(found == 13);
     OK(oncelog_consumer_bounds(consumer, "t", 1, &bounds));
     CHECK(bounds.end == 0);
+
+    /* What was stored beside the offset comes back; what nothing is committed for is left out. */
+    oncelog_topic_partition_t names[] = {{.topic = "t"}, {.topic = "t", .partition = 1}};
+    oncelog_offsets_t *committed = NULL;
+    const oncelog_offset_t *offsets = NULL;
+    size_t count = 0;
+    offset.fields = ONCELOG_OFFSET_LEADER_EPOCH;
+    offset.leader_epoch = 7;
+    OK(oncelog_consumer_commit_offsets(consumer, &offset, 1));
+    OK(oncelog_consumer_committed_offsets(consumer, names, 2, &committed));
+    OK(oncelog_offsets_get(committed, &offsets, &count));
+    CHECK(count == 1 && strcmp(offsets->topic, "t") == 0 && offsets->partition == 1 && offsets->offset == 13);
+    CHECK(strcmp(offsets->metadata, "m") == 0 && offsets->leader_epoch == 7);
+    CHECK(offsets->fields == ONCELOG_OFFSET_LEADER_EPOCH);
+    OK(oncelog_offsets_free(committed));
+    OK(oncelog_consumer_committed_offsets_ticket(consumer, names, 2, &ticket));
+    OK(oncelog_ticket_wait(ticket));
+    OK(oncelog_ticket_offsets(ticket, &committed));
+    OK(oncelog_offsets_get(committed, &offsets, &count));
+    CHECK(count == 1 && offsets->offset == 13 && strcmp(offsets->metadata, "m") == 0);
+    FAILS(INVALID_STATE, oncelog_ticket_offset(ticket, &found, &known));
+    OK(oncelog_offsets_free(committed));
+    OK(oncelog_ticket_free(ticket));
+    OK(oncelog_consumer_committed_offsets(consumer, NULL, 0, &committed));
+    OK(oncelog_offsets_get(committed, &offsets, &count));
+    CHECK(count == 0);
+    OK(oncelog_offsets_free(committed));
+    names[0].partition = 2;
+    FAILS(UNKNOWN_TOPIC_OR_PARTITION, oncelog_consumer_committed_offsets(consumer, names, 2, &committed));
+
     offset.partition = 2;
     FAILS(UNKNOWN_TOPIC_OR_PARTITION, oncelog_consumer_commit_offsets(consumer, &offset, 1));
 
     OK(oncelog_consumer_open(engine, NULL, &nobody));
     FAILS(INVALID_ARGUMENT, oncelog_consumer_commit(nobody));
+    FAILS(INVALID_ARGUMENT, oncelog_consumer_committed_offsets(nobody, names, 1, &committed));
     FAILS(INVALID_ARGUMENT, oncelog_consumer_group_metadata(nobody, &group));
     oncelog_records_t *records = NULL;
     FAILS(INVALID_STATE, oncelog_consumer_poll(nobody, 0, &records));

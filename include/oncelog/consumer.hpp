@@ -36,9 +36,7 @@ public:
     /// Errors: the old assignment stays: InvalidArgument for none, or one named twice; UnknownTopicOrPartition;
     /// InvalidState while an open transaction is bound to the consumer.
     Result<void> assign(Span<TopicPartition> partitions) const {
-        std::vector<oncelog_topic_partition_t> all;
-        all.reserve(partitions.size());
-        for (const TopicPartition &one : partitions) all.push_back({detail::c_text(one.topic), one.partition});
+        auto all = detail::c_partitions(partitions);
         return detail::answer(oncelog_consumer_assign(c_.get(), all.data(), all.size()));
     }
 
@@ -96,19 +94,7 @@ public:
     Result<std::vector<Offset>> positions() const {
         oncelog_offsets_t *made = nullptr;
         if (auto *error = oncelog_consumer_positions(c_.get(), &made)) return Error(error);
-        detail::Handle<oncelog_offsets_t, oncelog_offsets_free> list(made);
-        const oncelog_offset_t *first = nullptr;
-        std::size_t count = 0;
-        if (auto *error = oncelog_offsets_get(list.get(), &first, &count)) return Error(error);
-        std::vector<Offset> all;
-        all.reserve(count);
-        for (const oncelog_offset_t &from : Span<oncelog_offset_t>(first, count)) {
-            Offset to = {{from.topic, from.partition}, from.offset};
-            if (from.metadata != nullptr) to.metadata = from.metadata;
-            if ((from.fields & ONCELOG_OFFSET_LEADER_EPOCH) != 0) to.leader_epoch = from.leader_epoch;
-            all.push_back(std::move(to));
-        }
-        return all;
+        return detail::given_offsets(made);
     }
 
     /// What the group has committed for a partition, assigned or not; none for nothing. What is answered survives a
@@ -130,6 +116,29 @@ public:
     Result<Ticket<std::optional<std::uint64_t>>> committed_ticket(const TopicPartition &of) const {
         return detail::ticket<std::optional<std::uint64_t>>([&](oncelog_ticket_t **ticket) {
             return oncelog_consumer_committed_ticket(c_.get(), detail::c_text(of.topic), of.partition, ticket);
+        });
+    }
+
+    /// What the group has committed for these partitions, assigned or not, with what was stored beside the offsets: the
+    /// counterpart of commit_offsets(). All of one moment; partitions for which nothing is committed are left out.
+    ///
+    /// Errors: as committed(), of any of them.
+    Result<std::vector<Offset>> committed_offsets(Span<TopicPartition> partitions) const {
+        auto all = detail::c_partitions(partitions);
+        oncelog_offsets_t *made = nullptr;
+        if (auto *error = oncelog_consumer_committed_offsets(c_.get(), all.data(), all.size(), &made)) {
+            return Error(error);
+        }
+        return detail::given_offsets(made);
+    }
+
+    /// The same, as it is now, without waiting; the ticket is done when it is safe.
+    ///
+    /// Errors: as committed_offsets(); what a flush answers comes from the ticket.
+    Result<Ticket<std::vector<Offset>>> committed_offsets_ticket(Span<TopicPartition> partitions) const {
+        auto all = detail::c_partitions(partitions);
+        return detail::ticket<std::vector<Offset>>([&](oncelog_ticket_t **ticket) {
+            return oncelog_consumer_committed_offsets_ticket(c_.get(), all.data(), all.size(), ticket);
         });
     }
 

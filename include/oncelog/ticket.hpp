@@ -83,6 +83,15 @@ struct Taken<std::optional<std::uint64_t>> {
 };
 
 template <>
+struct Taken<std::vector<Offset>> {
+    static Result<std::vector<Offset>> from(oncelog_ticket_t *ticket) {
+        oncelog_offsets_t *made = nullptr;
+        if (auto *error = oncelog_ticket_offsets(ticket, &made)) return Error(error);
+        return given_offsets(made);
+    }
+};
+
+template <>
 struct Taken<std::uint64_t> {
     static Result<std::uint64_t> from(oncelog_ticket_t *ticket) {
         std::uint64_t offset = 0;

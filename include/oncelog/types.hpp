@@ -388,6 +388,14 @@ inline std::vector<oncelog_offset_t> c_offsets(Span<Offset> offsets) {
     return all;
 }
 
+/// Names of partitions as C takes them; they borrow.
+inline std::vector<oncelog_topic_partition_t> c_partitions(Span<TopicPartition> partitions) {
+    std::vector<oncelog_topic_partition_t> all;
+    all.reserve(partitions.size());
+    for (const TopicPartition &one : partitions) all.push_back({c_text(one.topic), one.partition});
+    return all;
+}
+
 /// Frees a handle and forgets what its function says.
 template <class C, oncelog_error_t *(*Free)(C *)>
 class Handle {
@@ -411,6 +419,23 @@ public:
 private:
     C *c_ = nullptr;
 };
+
+/// The offsets of a list that C gave, which ends here.
+inline Result<std::vector<Offset>> given_offsets(oncelog_offsets_t *owned) {
+    Handle<oncelog_offsets_t, oncelog_offsets_free> list(owned);
+    const oncelog_offset_t *first = nullptr;
+    std::size_t count = 0;
+    if (auto *error = oncelog_offsets_get(list.get(), &first, &count)) return Error(error);
+    std::vector<Offset> all;
+    all.reserve(count);
+    for (const oncelog_offset_t &from : Span<oncelog_offset_t>(first, count)) {
+        Offset to = {{from.topic, from.partition}, from.offset};
+        if (from.metadata != nullptr) to.metadata = from.metadata;
+        if ((from.fields & ONCELOG_OFFSET_LEADER_EPOCH) != 0) to.leader_epoch = from.leader_epoch;
+        all.push_back(std::move(to));
+    }
+    return all;
+}
 
 }  // namespace detail
 

@@ -104,6 +104,14 @@ impl Consumer {
     }
 
     #[napi(catch_unwind)]
+    pub fn committed_offsets(&self, who: u32, partitions: Vec<PartitionName>) -> Result<()> {
+        let partitions: Vec<TopicPartition> = partitions.into_iter().map(Into::into).collect();
+        let ticket = self.core()?.committed_offsets_ticket(&partitions);
+        self.queue.watch(who, ticket, move |offsets| Done::Value(who, Value::Offsets(offsets)));
+        Ok(())
+    }
+
+    #[napi(catch_unwind)]
     pub fn lag(&self, topic: String, partition: u32) -> Result<BigInt> {
         self.core()?.lag(&TopicPartition::new(topic, partition)).or_throw().map(Into::into)
     }

@@ -10,7 +10,7 @@ use napi::bindgen_prelude::{ArrayBuffer, BigInt, BufferSlice, Function, Uint8Arr
 use napi_derive::napi;
 use oncelog::{Appended, Committed, Engine as CoreEngine, Error, ErrorKind, Log, LogLevel};
 
-use crate::arguments::{IdentityRow, many_cells};
+use crate::arguments::{IdentityRow, OffsetRow, many_cells, offset_rows};
 use crate::engine::Engine;
 use crate::errors::{OrThrow, Result, gone, thrown};
 use crate::layout;
@@ -221,6 +221,15 @@ impl Hub {
     pub fn take_offset(&self, who: u32) -> Result<Option<BigInt>> {
         match self.take(who) {
             Some(Value::Offset(offset)) => Ok(offset.map(Into::into)),
+            _ => Err(thrown(&gone())),
+        }
+    }
+
+    /// Takes offsets with what was stored beside them.
+    #[napi(catch_unwind)]
+    pub fn take_offsets(&self, who: u32) -> Result<Vec<OffsetRow>> {
+        match self.take(who) {
+            Some(Value::Offsets(offsets)) => Ok(offset_rows(offsets)),
             _ => Err(thrown(&gone())),
         }
     }

@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use napi::Status;
 use napi::threadsafe_function::{ThreadsafeFunction, ThreadsafeFunctionCallMode};
 use oncelog::{
-    Appended, Committed, Engine, Error, Identity, LogLevel, Producer, Result, Ticket, TransactionStatus,
+    Appended, Committed, Engine, Error, Identity, LogLevel, Offsets, Producer, Result, Ticket, TransactionStatus,
     TransactionalProducer,
 };
 
@@ -44,6 +44,7 @@ pub enum Value {
     Identity(Identity),
     Status(TransactionStatus),
     Offset(Option<u64>),
+    Offsets(Offsets),
 }
 
 /// The queue of one environment.

@@ -6,7 +6,8 @@ import { makerOf, Records, type Maker, type RecordsIterator } from "./records.js
 import { CLOSES, type Room } from "./room.js";
 import { turnDue, wasRead } from "./turn.js";
 import type {
-  Bounds, GroupMetadata, OffsetOf, Offsets, Position, PositionInfo, Record, TopicPartition, Waiting, Whole,
+  Bounds, CommittedOffset, GroupMetadata, OffsetOf, Offsets, Position, PositionInfo, Record, TopicPartition, Waiting,
+  Whole,
 } from "./types.js";
 
 /** How to poll. */
@@ -214,6 +215,19 @@ export class Consumer<O extends Offsets = "bigint"> implements AsyncIterable<Rec
       return committed === null ? null : this.#maker(committed);
     };
     return hub.wait((who) => this.native.committed(who, topic, number), take);
+  }
+
+  /**
+   * What the group has committed for these partitions, assigned or not, with what was stored beside the offsets: the
+   * counterpart of `commitOffsets`. All of one moment; partitions for which nothing is committed are left out. Rejects
+   * as `committed`.
+   */
+  async committedOffsets(partitions: Iterable<TopicPartition>): Promise<CommittedOffset<O>[]> {
+    const names = Array.from(iterable(partitions, "partitions"), partitionName);
+    this.#check();
+    const take = (who: number) =>
+      hub.native.takeOffsets(who).map((row) => ({ ...row, offset: this.#maker(row.offset) }));
+    return hub.wait((who) => this.native.committedOffsets(who, names), take);
   }
 
   /** How many records lie between the position and the end. */

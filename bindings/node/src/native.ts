@@ -80,6 +80,7 @@ export interface NativeConsumer {
   settlePosition(who: number, topic: string, partition: number): void;
   positions(): NativePosition[];
   committed(who: number, topic: string, partition: number): void;
+  committedOffsets(who: number, partitions: { topic: string; partition: number }[]): void;
   lag(topic: string, partition: number): bigint;
   settleLag(who: number, topic: string, partition: number): void;
   bounds(topic: string, partition: number): NativeBounds;
@@ -137,6 +138,7 @@ export interface NativeHub {
   takeIdentity(who: number): NativeIdentity;
   takeStatus(who: number): string;
   takeOffset(who: number): bigint | null;
+  takeOffsets(who: number): NativePosition[];
 }
 export interface Native {
   Hub: new (wake: () => void) => NativeHub;

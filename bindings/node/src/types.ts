@@ -247,6 +247,14 @@ export interface PositionInfo<O extends Offsets = "bigint"> extends TopicPartiti
   offset: OffsetOf<O>;
 }
 
+/** What a group has committed: the offset to read next, and what was stored with it. */
+export interface CommittedOffset<O extends Offsets = "bigint"> extends PositionInfo<O> {
+  /** The text that was stored; empty if none was. */
+  metadata: string;
+  /** The leader epoch that was stored; -1 if none was. */
+  leaderEpoch: number;
+}
+
 /** The ends of a partition. */
 export interface Bounds<O extends Offsets = "bigint"> {
   /** The first offset that can be read. */

@@ -32,6 +32,24 @@ test("a poll gives what is there, moves the position and commits it", async (t) 
   assert.deepEqual(consumer.groupMetadata(), { group: "g" });
 });
 
+test("what was stored beside an offset comes back", async (t) => {
+  const { engine } = await filled(t, 3, { partitions: 2 });
+  const consumer = engine.consumer({ group: "g" });
+  const stored = { ...at, offset: 1n, metadata: "page 3", leaderEpoch: 7 };
+  const both = [at, { ...at, partition: 1 }];
+  assert.deepEqual(await consumer.committedOffsets(both), []);
+  await consumer.commitOffsets([stored]);
+  assert.deepEqual(await consumer.committedOffsets(both), [stored]);
+  assert.deepEqual(await consumer.committedOffsets([]), []);
+  await consumer.commitOffsets([{ ...both[1], offset: 2 }, ...(await consumer.committedOffsets(both))]);
+  const numbers = engine.consumer({ group: "g", offsets: "number" });
+  const bare = { ...both[1], offset: 2, metadata: "", leaderEpoch: -1 };
+  assert.deepEqual(await numbers.committedOffsets(new Set(both)), [{ ...stored, offset: 1 }, bare]);
+  await assert.rejects(consumer.committedOffsets([{ ...at, partition: 2 }]), code("UnknownTopicOrPartition"));
+  await assert.rejects(consumer.committedOffsets(at), code("InvalidArgument"));
+  await assert.rejects(engine.consumer().committedOffsets([at]), code("InvalidArgument"));
+});
+
 test("a poll waits for the first record, for the time given, or for the signal", async (t) => {
   const { engine, producer } = await filled(t, 0);
   const consumer = engine.consumer({ topics: ["t"] });

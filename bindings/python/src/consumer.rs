@@ -264,6 +264,25 @@ impl Consumer {
         py.detach(|| self.core.committed_ticket(&partition.0)).raise().map(Ticket::of)
     }
 
+    /// What the group has committed for these partitions, assigned or not, with what was stored beside the offsets: the
+    /// counterpart of `commit_offsets`. All of one moment; partitions for which nothing is committed are left out.
+    ///
+    /// >>> engine = oncelog.open("committed.log")
+    /// >>> engine.create_topic("orders", partitions=2)
+    /// >>> consumer = engine.consumer(group="billing")
+    /// >>> consumer.commit_offsets({("orders", 0): oncelog.OffsetAndMetadata(1, "page 3")})
+    /// >>> consumer.committed_offsets([("orders", 0), ("orders", 1)])[("orders", 0)]
+    /// OffsetAndMetadata(offset=1, metadata='page 3', leader_epoch=-1)
+    /// >>> engine.close()
+    fn committed_offsets<'py>(&self, py: Python<'py>, partitions: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+        self._committed_offsets(py, partitions)?.wait(py)
+    }
+
+    fn _committed_offsets(&self, py: Python<'_>, partitions: &Bound<'_, PyAny>) -> PyResult<Ticket> {
+        let names = partitions.try_iter()?.map(|name| Ok(name?.extract::<Name>()?.0)).collect::<PyResult<Vec<_>>>()?;
+        py.detach(|| self.core.committed_offsets_ticket(&names)).raise().map(Ticket::of)
+    }
+
     /// Done when `position` and `lag` of the partition wait for nothing.
     fn _settle_one(&self, py: Python<'_>, partition: Name) -> PyResult<Ticket> {
         py.detach(|| self.core.position_ticket(&partition.0)).raise().map(Ticket::of)

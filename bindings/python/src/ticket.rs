@@ -15,6 +15,7 @@ use crate::errors::{Raise, misplaced};
 use crate::hub::Call;
 use crate::lock::Lock;
 use crate::messages::deliver;
+use crate::offsets;
 use crate::producer::Producer;
 use crate::transaction::TransactionalProducer;
 use crate::values::{self, Appended};
@@ -32,6 +33,7 @@ pub enum Answer {
     Identity(oncelog::Identity),
     Status(oncelog::TransactionStatus),
     Offset(Option<u64>),
+    Offsets(Arc<oncelog::Offsets>),
     Producer(Arc<oncelog::Producer>),
     Transactional(Arc<oncelog::TransactionalProducer>),
 }
@@ -81,6 +83,12 @@ impl From<u64> for Answer {
 impl From<Option<u64>> for Answer {
     fn from(offset: Option<u64>) -> Self {
         Answer::Offset(offset)
+    }
+}
+
+impl From<oncelog::Offsets> for Answer {
+    fn from(offsets: oncelog::Offsets) -> Self {
+        Answer::Offsets(Arc::new(offsets))
     }
 }
 
@@ -298,6 +306,7 @@ impl Ticket {
             (Answer::Identity(identity), _) => values::identity(py, identity),
             (Answer::Status(status), _) => values::status(py, status),
             (Answer::Offset(offset), _) => Ok(offset.into_pyobject(py)?.into_any()),
+            (Answer::Offsets(offsets), _) => Ok(offsets::dict(py, &offsets)?.into_any()),
             (Answer::Producer(core), Some(engine)) => {
                 Ok(Bound::new(py, Producer::new(py, core, engine.clone_ref(py))?)?.into_any())
             }

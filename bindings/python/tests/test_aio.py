@@ -126,6 +126,7 @@ async def test_a_consumer_waits_in_the_loop(tmp_path: Path) -> None:
         await consumer.commit()
         tp = next(tp for tp, at in consumer.positions().items() if at.offset == 1)
         assert await consumer.committed(tp) == 1
+        assert await consumer.committed_offsets([tp]) == {tp: oncelog.OffsetAndMetadata(1)}
         assert await consumer.lag(tp) == 0 and await consumer.position(tp) == 1
         cancelled = asyncio.ensure_future(consumer.poll())
         await asyncio.sleep(0.01)

@@ -107,9 +107,23 @@ def test_positions_move_by_hand(engine: oncelog.Engine) -> None:
     assert consumer.bounds(("t", 1)) == oncelog.Bounds(0, 10, 10)
 
 
+def test_what_was_stored_beside_an_offset_comes_back(engine: oncelog.Engine) -> None:
+    consumer = engine.consumer(T, group="g")
+    stored = {oncelog.TopicPartition("t", 1): oncelog.OffsetAndMetadata(5, "note", 3)}
+    consumer.commit_offsets(stored)
+    assert consumer.committed_offsets([T, ("t", 1)]) == stored
+    # A dict of positions names partitions too; two of one name are one.
+    assert consumer.committed_offsets({**stored, T: 0}) == consumer.committed_offsets(iter([*stored, *stored])) == stored
+    assert consumer.committed_offsets([]) == {}
+    with pytest.raises(oncelog.UnknownTopicOrPartitionError):
+        consumer.committed_offsets([("t", 1), ("t", 2)])
+    with pytest.raises(TypeError):
+        consumer.committed_offsets(("t", 1))  # type: ignore[arg-type]
+
+
 def test_without_a_group_nothing_is_committed(engine: oncelog.Engine) -> None:
     consumer = engine.consumer("t")
-    for call in (consumer.commit, lambda: consumer.committed(T), consumer.group_metadata):
+    for call in (consumer.commit, lambda: consumer.committed(T), lambda: consumer.committed_offsets([T]), consumer.group_metadata):
         with pytest.raises(oncelog.ArgumentError):
             call()
 

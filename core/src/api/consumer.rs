@@ -257,6 +257,44 @@ impl Consumer {
         Ok(self.reader.committed(partition)?.ticket(inner))
     }
 
+    /// What the group has committed for these partitions, assigned or not, with what was stored beside the offsets: the
+    /// counterpart of `commit_offsets`. All of one moment; partitions for which nothing is committed are left out.
+    ///
+    /// ```
+    /// # let dir = tempfile::tempdir().unwrap();
+    /// use oncelog::{ConsumerOptions, Engine, OffsetAndMetadata, Offsets, TopicOptions, TopicPartition};
+    /// let engine = Engine::open(dir.path())?;
+    /// engine.create_topic("orders", TopicOptions::new().partitions(2))?;
+    /// let [one, other] = [0, 1].map(|number| TopicPartition::new("orders", number));
+    /// let consumer = engine.consumer(ConsumerOptions::new().group("billing"))?;
+    ///
+    /// let at = OffsetAndMetadata { offset: 1, leader_epoch: 7, metadata: "page 3".into() };
+    /// let offsets = Offsets::from([(one.clone(), at)]);
+    /// consumer.commit_offsets(&offsets)?;
+    /// assert_eq!(consumer.committed_offsets(&[one, other])?, offsets);
+    /// # Ok::<(), oncelog::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As `committed`, of any of them.
+    pub fn committed_offsets(&self, partitions: &[TopicPartition]) -> Result<Offsets> {
+        self.committed_offsets_ticket(partitions)?.wait()
+    }
+
+    /// What the group has committed for these partitions, as it is now; the ticket is done when that is safe.
+    ///
+    /// # Errors
+    /// As `committed_offsets`. What a flush answers comes from the ticket.
+    pub fn committed_offsets_ticket(&self, partitions: &[TopicPartition]) -> Result<Ticket<Offsets>> {
+        let inner = &self.open.inner;
+        inner.check_open()?;
+        self.reader.group()?;
+        for partition in partitions {
+            self.open.partition(&partition.topic, partition.partition)?;
+        }
+        Ok(self.reader.committed_offsets(partitions)?.ticket(inner))
+    }
+
     /// Commits the positions of all assigned partitions, together, and waits until they have met the strongest level of
     /// the engine and of their topics. Writes nothing if nothing has moved.
     ///

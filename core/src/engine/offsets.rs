@@ -85,33 +85,42 @@ impl Inner {
         Ok(Promise { lsn: placed.lsn, level, answer: Ok(()) })
     }
 
-    /// What a group committed for a partition, to be told once that is durable. `stable`: refused while an open
-    /// transaction will commit another offset.
-    pub fn committed(
-        &self,
-        group: &str,
-        tp: &TopicPartition,
-        stable: bool,
-    ) -> Result<Promise<Option<OffsetAndMetadata>>> {
-        let topic = self.topic(&tp.topic)?;
-        if tp.partition as usize >= topic.partitions.len() {
-            let message = format!("no such partition; the topic has {}, partition={tp}", topic.partitions.len());
+    /// What a group committed for these partitions, all at one moment, to be told once that is durable; those for which
+    /// it committed nothing are left out. `stable`: refused while an open transaction will commit another offset.
+    pub fn committed(&self, group: &str, names: &[TopicPartition], stable: bool) -> Result<Promise<Offsets>> {
+        let ids: Vec<TopicId> = names.iter().map(|name| self.committed_in(name)).collect::<Result<_>>()?;
+        let (found, depends_on) = self.journal.look(|state, last| {
+            let (mut found, mut depends_on) = (Offsets::new(), 0);
+            for (name, id) in names.iter().zip(ids) {
+                let pending = stable && state.is_pending(group, id, name.partition);
+                if pending && !planted(Bug::PendingNotWaitedFor) {
+                    return Err(unstable(group, name));
+                }
+                let committed = state.committed(group, id, name.partition);
+                // "Nothing yet" depends on what may have removed it, so on everything noted.
+                depends_on = depends_on.max(committed.map_or(last, |committed| committed.lsn));
+                found.extend(committed.map(|committed| (name.clone(), committed.value())));
+            }
+            Ok((found, depends_on))
+        })?;
+        // Opened for reading, there is nobody who flushes.
+        Ok(if self.refused.is_some() { Promise::kept(found) } else { Promise::durable(depends_on, found) })
+    }
+
+    /// The id of the topic of a partition that is there.
+    fn committed_in(&self, name: &TopicPartition) -> Result<TopicId> {
+        let topic = self.topic(&name.topic)?;
+        if name.partition as usize >= topic.partitions.len() {
+            let message = format!("no such partition; the topic has {}, partition={name}", topic.partitions.len());
             return Err(Error::new(ErrorKind::UnknownTopicOrPartition, message));
         }
-        let (found, pending, last) = self.journal.look(|state, last| {
-            let found = state.committed(group, topic.id, tp.partition).map(|c| (c.value(), c.lsn));
-            (found, stable && state.is_pending(group, topic.id, tp.partition), last)
-        });
-        if pending && !planted(Bug::PendingNotWaitedFor) {
-            let text = "an open transaction will commit another offset; try again when it is decided";
-            return Err(Error::new(ErrorKind::UnstableOffsets, format!("{text}, group={group} partition={tp}")));
-        }
-        // "Nothing yet" depends on what may have removed it, so on everything noted.
-        let depends_on = found.as_ref().map_or(last, |(_, lsn)| *lsn);
-        let value = found.map(|(value, _)| value);
-        // Opened for reading, there is nobody who flushes.
-        Ok(if self.refused.is_some() { Promise::kept(value) } else { Promise::durable(depends_on, value) })
+        Ok(topic.id)
     }
+}
+
+fn unstable(group: &str, name: &TopicPartition) -> Error {
+    let text = "an open transaction will commit another offset; try again when it is decided";
+    Error::new(ErrorKind::UnstableOffsets, format!("{text}, group={group} partition={name}"))
 }
 
 fn entry<'a>(

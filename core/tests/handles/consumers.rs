@@ -4,8 +4,8 @@ use std::sync::mpsc;
 use std::time::Duration;
 
 use oncelog::{
-    Consumer, ConsumerOptions, ErrorKind, Offsets, ProducerOptions, ReadOptions, Record, Start, TopicOptions,
-    TopicPartition,
+    Consumer, ConsumerOptions, ErrorKind, OffsetAndMetadata, Offsets, ProducerOptions, ReadOptions, Record, Start,
+    TopicOptions, TopicPartition,
 };
 
 use crate::{LONG, consumer, engine, names, slow, values};
@@ -119,6 +119,24 @@ fn positions_follow_poll_seek_rewind_and_commit() {
     let fresh = consumer(&engine, "g", &[("t", 0)]);
     assert_eq!(fresh.position(&place).unwrap(), 3);
     assert_eq!(reader.bounds(&place).unwrap().end, 10);
+}
+
+#[test]
+fn what_was_stored_beside_an_offset_comes_back() {
+    let (_dir, engine) = engine(&[("t", 2), ("u", 1)]);
+    let all = names(&[("t", 0), ("t", 1), ("u", 0)]);
+    let reader = consumer(&engine, "g", &[("t", 0)]);
+    assert_eq!(reader.committed_offsets(&all).unwrap(), Offsets::new());
+    let stored = OffsetAndMetadata { offset: 1, leader_epoch: 7, metadata: "page 3".into() };
+    let offsets = Offsets::from([(all[0].clone(), stored), (all[2].clone(), 4.into())]);
+    reader.commit_offsets(&offsets).unwrap();
+    assert_eq!(reader.committed_offsets(&all).unwrap(), offsets);
+    assert_eq!(reader.committed_offsets_ticket(&all[1..]).unwrap().wait().unwrap().len(), 1);
+    assert_eq!(reader.committed_offsets(&[]).unwrap(), Offsets::new());
+    let unknown = names(&[("t", 0), ("t", 2)]);
+    assert_eq!(reader.committed_offsets(&unknown).unwrap_err().kind(), ErrorKind::UnknownTopicOrPartition);
+    let nobody = engine.consumer(ConsumerOptions::new()).unwrap();
+    assert_eq!(nobody.committed_offsets(&all).unwrap_err().kind(), ErrorKind::InvalidArgument);
 }
 
 #[test]

@@ -69,6 +69,20 @@ TEST("what is done of a poll can be committed without the rest") {
     CHECK(polled(consumer) == "cde");
 }
 
+TEST("what was stored beside an offset comes back") {
+    Log log({"t", "u"});
+    Consumer consumer = OK(log.engine.consumer(ConsumerOptions().group("g")));
+    CHECK(OK(consumer.committed_offsets({HERE})).empty());
+    OK(consumer.commit_offsets({{HERE, 1, "page 3", 7}, {{"u", 0}, 4}}));
+    auto offsets = OK(consumer.committed_offsets({{"u", 0}, HERE}));
+    CHECK(offsets.size() == 2 && offsets[0].partition == HERE && offsets[1].offset == 4);
+    CHECK(offsets[0].offset == 1 && offsets[0].metadata == "page 3" && offsets[0].leader_epoch == 7);
+    CHECK(offsets[1].metadata.empty() && !offsets[1].leader_epoch);
+    auto ticket = OK(consumer.committed_offsets_ticket({HERE}));
+    CHECK(OK(ticket.wait()).size() == 1);
+    FAILS(consumer.committed_offsets({HERE, {"t", 1}}), UnknownTopicOrPartition);
+}
+
 TEST("positions are sought, told and taken back") {
     Log log({"t", "u"});
     fill(log.engine, "abc");

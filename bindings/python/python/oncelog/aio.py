@@ -33,7 +33,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import time
-from collections.abc import AsyncIterator, Generator
+from collections.abc import AsyncIterator, Generator, Iterable
 from contextlib import contextmanager
 from os import PathLike
 from types import TracebackType
@@ -516,6 +516,10 @@ class Consumer:
     async def committed(self, partition: _Name) -> int | None:
         """What the group has committed for a partition; `None` for nothing. What is answered survives a power cut."""
         return await self._core._committed(partition)
+
+    async def committed_offsets(self, partitions: Iterable[_Name]) -> dict[TopicPartition, OffsetAndMetadata]:
+        """What the group has committed for these partitions, with what was stored beside the offsets."""
+        return await self._core._committed_offsets(partitions)
 
     async def commit(self, offsets: _OffsetsArgument | None = None) -> None:
         """Commits the positions of all assigned partitions, or the offsets given."""

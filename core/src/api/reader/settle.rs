@@ -5,7 +5,7 @@ use crate::api::options::Start;
 use crate::error::{Error, ErrorKind, Result};
 use crate::journal::Promise;
 use crate::partition::Partition;
-use crate::types::{Isolation, Offset, TopicPartition};
+use crate::types::{Isolation, Offset, Offsets, TopicPartition};
 
 impl Reader {
     /// All assigned partitions, each with its position settled.
@@ -62,10 +62,14 @@ impl Reader {
 
     /// What the group has committed, to be told once that is durable.
     pub(in crate::api) fn committed(&self, name: &TopicPartition) -> Result<Promise<Option<Offset>>> {
-        let Some(group) = &self.options.group else { return Ok(Promise::kept(None)) };
-        let stable = self.options.isolation == Isolation::ReadCommitted;
-        let committed = self.engine.committed(group, name, stable)?;
-        Ok(committed.map(|committed| committed.map(|committed| committed.offset)))
+        let committed = self.committed_offsets(std::slice::from_ref(name))?;
+        Ok(committed.map(|offsets| offsets.into_values().next().map(|committed| committed.offset)))
+    }
+
+    /// The same of several partitions, with what was stored beside the offsets.
+    pub(in crate::api) fn committed_offsets(&self, names: &[TopicPartition]) -> Result<Promise<Offsets>> {
+        let Some(group) = &self.options.group else { return Ok(Promise::kept(Offsets::new())) };
+        self.engine.committed(group, names, self.options.isolation == Isolation::ReadCommitted)
     }
 
     /// Where the start rule begins; `outside` is the offset that led here, if one did.
