@@ -997,6 +997,14 @@ const char *oncelog_error_cause(const oncelog_error_t *error);
 /* The code by which a Kafka broker would tell its clients the same; 0 for NULL. */
 int16_t oncelog_error_kafka_code(const oncelog_error_t *error);
 
+/*
+ * The error's code that says what a code of Kafka's protocol says, for programs that were written against a broker's
+ * answers; `ONCELOG_OK` for 0, which is no error. Codes that speak of what only a cluster has are
+ * `ONCELOG_ERROR_BUSY` where Kafka's clients try again, else `ONCELOG_ERROR_INTERNAL`; so are codes that came after
+ * this version.
+ */
+oncelog_error_code_t oncelog_error_code_from_kafka(int16_t kafka_code);
+
 /* True if the same call may succeed later without any change. */
 bool oncelog_error_is_retriable(const oncelog_error_t *error);
 

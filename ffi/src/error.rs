@@ -277,6 +277,15 @@ pub extern "C" fn oncelog_error_kafka_code(error: *const oncelog_error_t) -> i16
     }
 }
 
+/// The error's code that says what a code of Kafka's protocol says, for programs that were written against a broker's
+/// answers; `ONCELOG_OK` for 0, which is no error. Codes that speak of what only a cluster has are
+/// `ONCELOG_ERROR_BUSY` where Kafka's clients try again, else `ONCELOG_ERROR_INTERNAL`; so are codes that came after
+/// this version.
+#[unsafe(no_mangle)]
+pub extern "C" fn oncelog_error_code_from_kafka(kafka_code: i16) -> oncelog_error_code_t {
+    ErrorKind::from_kafka_code(kafka_code).map_or(0, |kind| kind as oncelog_error_code_t)
+}
+
 /// True if the same call may succeed later without any change.
 #[unsafe(no_mangle)]
 pub extern "C" fn oncelog_error_is_retriable(error: *const oncelog_error_t) -> bool {

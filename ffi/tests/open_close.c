@@ -29,6 +29,9 @@ static void a_second_open_is_told_that_the_log_is_locked(void)
     CHECK(oncelog_error_code(error) == ONCELOG_ERROR_LOCKED && second == NULL);
     CHECK(strcmp(oncelog_error_name(error), "Locked") == 0);
     CHECK(!oncelog_error_requires_abort(error) && oncelog_error_kafka_code(error) == 56);
+    CHECK(oncelog_error_code_from_kafka(56) == ONCELOG_ERROR_IO && oncelog_error_code_from_kafka(0) == ONCELOG_OK);
+    CHECK(oncelog_error_code_from_kafka(90) == ONCELOG_ERROR_PRODUCER_FENCED);
+    CHECK(oncelog_error_code_from_kafka(INT16_MIN) == ONCELOG_ERROR_INTERNAL);
     oncelog_error_free(error);
     OK(oncelog_engine_close(engine));
     drop_directory(directory);

@@ -71,6 +71,13 @@ enum class ErrorCode : std::uint32_t {
     Panic = ONCELOG_ERROR_PANIC,
 };
 
+/// The code that says what a code of Kafka's protocol says, for programs that were written against a broker's answers;
+/// Ok for 0, which is no error. Codes that speak of what only a cluster has are Busy where Kafka's clients try again,
+/// else Internal; so are codes that came after this version.
+inline ErrorCode error_code_from_kafka(std::int16_t kafka_code) noexcept {
+    return static_cast<ErrorCode>(oncelog_error_code_from_kafka(kafka_code));
+}
+
 /// What went wrong: a code to act on, a message that says what to do, and Kafka's three questions. Copies share one
 /// error and its texts. Any number of threads may ask it.
 class Error {

@@ -56,6 +56,7 @@ pub fn gone() -> oncelog::Error {
 pub struct KindRow {
     pub name: String,
     pub number: u32,
+    pub kafka_code: i32,
     pub retriable: bool,
     pub fatal: bool,
     pub requires_abort: bool,
@@ -69,10 +70,17 @@ pub fn kinds() -> Vec<KindRow> {
         KindRow {
             name: kind.name().to_owned(),
             number: u32::from(*kind as u16),
+            kafka_code: kind.kafka_code().into(),
             retriable: error.is_retriable(),
             fatal: error.is_fatal(),
             requires_abort: error.requires_abort(),
         }
     });
     rows.collect()
+}
+
+/// The name of the kind that says what a code of Kafka's protocol says.
+#[napi]
+pub fn kind_of_kafka_code(code: i32) -> Option<&'static str> {
+    i16::try_from(code).ok().and_then(ErrorKind::from_kafka_code).map(ErrorKind::name)
 }

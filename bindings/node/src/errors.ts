@@ -19,6 +19,8 @@ export class OncelogError extends Error {
   readonly code: ErrorCode;
   /** The code's number. */
   readonly number: number;
+  /** The code by which a Kafka broker would tell its clients the same. */
+  readonly kafkaCode: number;
   /** The same call may succeed later without any change. */
   readonly retriable: boolean;
   /** This handle is finished: close it and open a new one. */
@@ -31,9 +33,22 @@ export class OncelogError extends Error {
     const kind = kinds.get(code) ?? kinds.get("Internal")!;
     this.code = code;
     this.number = kind.number;
+    this.kafkaCode = kind.kafkaCode;
     this.retriable = kind.retriable;
     this.fatal = kind.fatal;
     this.requiresAbort = kind.requiresAbort;
+  }
+
+  /**
+   * The code that says what a code of Kafka's protocol says, for programs that were written against a broker's answers;
+   * null for 0, which is no error. Codes that speak of what only a cluster has are `Busy` where Kafka's clients try
+   * again, else `Internal`; so are codes that came after this version.
+   */
+  static fromKafkaCode(code: number): ErrorCode | null {
+    if (Number.isInteger(code) && code >= -0x8000 && code < 0x8000) {
+      return native.kindOfKafkaCode(code) as ErrorCode | null;
+    }
+    throw invalid(`a code of Kafka's protocol is an integer of 16 bits; got ${String(code)}`);
   }
 }
 

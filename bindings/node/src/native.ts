@@ -143,7 +143,10 @@ export interface NativeHub {
 export interface Native {
   Hub: new (wake: () => void) => NativeHub;
   layout(): [string, number][];
-  kinds(): { name: string; number: number; retriable: boolean; fatal: boolean; requiresAbort: boolean }[];
+  kinds(): {
+    name: string; number: number; kafkaCode: number; retriable: boolean; fatal: boolean; requiresAbort: boolean;
+  }[];
+  kindOfKafkaCode(code: number): string | null;
   share(words: Uint32Array, scratch: Uint8Array): void;
   crossOwn(): number;
   cross(slot: number, bytes: Uint8Array, from: number, to: number, wait: boolean): number;

@@ -141,6 +141,12 @@ test("an error says what it is and what can be done", async (t) => {
   const { name, code: kind, number, retriable, fatal, requiresAbort } = error;
   assert.deepEqual([name, kind, number, retriable, fatal, requiresAbort],
     ["OncelogError", "UnknownTopicOrPartition", 18, false, false, false]);
+  assert.equal(error.kafkaCode, 3);
+  assert.deepEqual([3, 0, 90, -1, -0x8000].map(OncelogError.fromKafkaCode),
+    ["UnknownTopicOrPartition", null, "ProducerFenced", "Internal", "Internal"]);
+  for (const wrong of [0x8000, 1.5, 3n, "3", undefined]) {
+    assert.throws(() => OncelogError.fromKafkaCode(wrong), code("InvalidArgument"));
+  }
   const missing = await open(join(directory(t), "log"), { create: false }).catch((error) => error);
   assert.ok(missing.cause instanceof Error, "the operating system's error is chained");
 });

@@ -4,6 +4,8 @@ use oncelog::{Error, ErrorKind};
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 
+use crate::arguments::Number;
+
 static MAKE: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
 
 /// Turns the engine's results into Python's.
@@ -33,7 +35,7 @@ pub fn prepare(py: Python<'_>) -> PyResult<()> {
 }
 
 fn make<'py>(py: Python<'py>, error: &Error) -> PyResult<Bound<'py, PyAny>> {
-    let kind = (error.kind() as u16, error.kind().name());
+    let kind = (error.kind() as u16, error.kind().name(), error.kind().kafka_code());
     let questions = (error.is_retriable(), error.is_fatal(), error.requires_abort());
     let source = std::error::Error::source(error);
     let errno = source.and_then(|source| source.downcast_ref::<std::io::Error>()?.raw_os_error());
@@ -44,6 +46,12 @@ fn make<'py>(py: Python<'py>, error: &Error) -> PyResult<Bound<'py, PyAny>> {
     });
     let make = MAKE.import(py, "oncelog._errors", "_make")?;
     make.call1((kind, error.message(), questions, errno, cause))
+}
+
+/// The name of the kind that says what a code of Kafka's protocol says; None for 0.
+#[pyfunction]
+pub fn kind_of_kafka_code(code: Number<i16>) -> Option<&'static str> {
+    ErrorKind::from_kafka_code(code.0).map(ErrorKind::name)
 }
 
 /// An argument that this package refuses by itself, in the words of the engine's own refusals.

@@ -38,6 +38,7 @@ mod walk;
 fn _oncelog(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("VERSION", env!("CARGO_PKG_VERSION"))?;
     module.add_function(wrap_pyfunction!(open::open, module)?)?;
+    module.add_function(wrap_pyfunction!(errors::kind_of_kafka_code, module)?)?;
     module.add_function(wrap_pyfunction!(wait::interpreter_ends, module)?)?;
     module.add_class::<engine::Engine>()?;
     module.add_class::<partition::Partition>()?;

@@ -29,7 +29,7 @@ def test_every_class_is_public_and_told_apart() -> None:
 
 
 def test_an_unknown_kind_falls_to_the_root() -> None:
-    error = _errors._make((99, "Something"), "new", (True, False, False), None, None)
+    error = _errors._make((99, "Something", -1), "new", (True, False, False), None, None)
     assert type(error) is oncelog.Error and (error.code, error.name, error.retriable) == (99, "Something", True)
 
 
@@ -38,13 +38,26 @@ def test_errors_answer_the_three_questions(oncelog_engine: oncelog.Engine) -> No
     with pytest.raises(oncelog.Error) as caught:
         oncelog_engine.create_topic("t")
     error = caught.value
-    assert (error.code, error.name) == (17, "TopicExists")
+    assert (error.code, error.name, error.kafka_code) == (17, "TopicExists", 36)
     assert (error.retriable, error.fatal, error.requires_abort) == (False, False, False)
     assert str(error).endswith("name=t")
     oncelog_engine.close()
     with pytest.raises(oncelog.ClosedError) as closed:
         oncelog_engine.topics()
     assert closed.value.fatal
+
+
+def test_codes_of_kafka_lead_to_classes_and_back(oncelog_engine: oncelog.Engine) -> None:
+    with pytest.raises(oncelog.Error) as caught:
+        oncelog_engine.delete_topic("missing")
+    assert oncelog.Error.from_kafka_code(caught.value.kafka_code) is oncelog.UnknownTopicOrPartitionError
+    assert oncelog.Error.from_kafka_code(0) is None
+    assert oncelog.Error.from_kafka_code(-1) is oncelog.InternalError
+    for code in range(-2, 140):
+        kind = oncelog.Error.from_kafka_code(code)
+        assert kind is None or (kind.KIND and issubclass(kind, oncelog.Error)), code
+    with pytest.raises(oncelog.ArgumentError):
+        oncelog.Error.from_kafka_code(1 << 15)
 
 
 def test_errors_are_python_errors_where_python_has_one(oncelog_engine: oncelog.Engine, tmp_path: Path) -> None:

@@ -25,6 +25,7 @@ TEST("an error has a code, a name, a message and the three questions") {
     const Error &error = again.error();
     CHECK(error && error.code() == ErrorCode::TopicExists && error == ErrorCode::TopicExists);
     CHECK(std::string(error.name()) == "TopicExists" && error.kafka_code() == 36 && error.cause() == nullptr);
+    CHECK(error_code_from_kafka(36) == ErrorCode::TopicExists && error_code_from_kafka(0) == ErrorCode::Ok);
     CHECK(!error.is_retriable() && !error.is_fatal() && !error.requires_abort());
     CHECK(error.describe() == std::string("TopicExists: ") + error.message());
 }

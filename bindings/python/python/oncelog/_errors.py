@@ -5,6 +5,8 @@ from __future__ import annotations
 import sys
 from typing import ClassVar
 
+from ._oncelog import kind_of_kafka_code
+
 
 class Error(Exception):
     """The root of every error that the log answers.
@@ -23,6 +25,8 @@ class Error(Exception):
     """The kind's number, the same in every language and never used again for another; 0 for a class by itself."""
     name: str = ""
     """The kind's name, the same in every language."""
+    kafka_code: int = 0
+    """The code by which a Kafka broker would tell its clients the same; 0 for a class by itself."""
     retriable: bool = False
     """True if the same call may succeed later without any change."""
     fatal: bool = False
@@ -31,6 +35,20 @@ class Error(Exception):
     """True if the transaction this came from can only be aborted and run again."""
 
     KIND: ClassVar[str | None] = None
+
+    @staticmethod
+    def from_kafka_code(code: int) -> type[Error] | None:
+        """The class that says what a code of Kafka's protocol says; `None` for 0, which is no error.
+
+        For programs that were written against a broker's answers. Codes that speak of what only a cluster has are
+        `BusyError` where Kafka's clients try again, else `InternalError`; so are codes that came after this version.
+
+        >>> import oncelog
+        >>> oncelog.Error.from_kafka_code(90)
+        <class 'oncelog._errors.ProducerFencedError'>
+        """
+        name = kind_of_kafka_code(code)
+        return None if name is None else _CLASSES.get(name, Error)
 
     def __reduce__(self) -> tuple[object, ...]:
         return (type(self), self.args, self.__dict__)
@@ -276,7 +294,7 @@ _CLASSES = _tree(Error)
 
 
 def _make(
-    kind: tuple[int, str],
+    kind: tuple[int, str, int],
     message: str,
     questions: tuple[bool, bool, bool],
     errno: int | None,
@@ -287,9 +305,9 @@ def _make(
     windows: bool = sys.platform == "win32",
 ) -> Error:
     """The exception for an error of the engine; called from it."""
-    code, name = kind
+    code, name, kafka_code = kind
     error = classes.get(name, root)(message)
-    error.code, error.name = code, name
+    error.code, error.name, error.kafka_code = code, name, kafka_code
     error.retriable, error.fatal, error.requires_abort = questions
     if cause is not None:
         if errno is None:

@@ -40,6 +40,7 @@ __all__ = [
     "Transaction",
     "TransactionalProducer",
     "interpreter_ends",
+    "kind_of_kafka_code",
     "open",
 ]
 
@@ -60,6 +61,7 @@ _HeadersArgument: TypeAlias = Mapping[str, Buffer | None] | Iterable[tuple[str, 
 _OffsetsArgument: TypeAlias = Mapping[_Name, int | OffsetAndMetadata] | Mapping[TopicPartition, int | OffsetAndMetadata]
 
 def interpreter_ends() -> None: ...
+def kind_of_kafka_code(code: int) -> str | None: ...
 def open(
     dir: str | PathLike[str],
     *,

@@ -557,5 +557,5 @@ def _left(deadline: float | None) -> float | None:
 
 def _busy() -> BusyError:
     error = BusyError("another task is polling this consumer; give each task a consumer of its own")
-    error.code, error.name, error.retriable = 14, "Busy", True
+    error.code, error.name, error.kafka_code, error.retriable = 14, "Busy", 51, True
     return error
