@@ -449,6 +449,13 @@ impl Engine {
         self.open.inner.has_room(bytes)
     }
 
+    /// Waits until an append of so many bytes would find room, or answers why it never would, as `Full`. Hidden, since
+    /// it is for bindings whose one thread must not wait: they ask on another one what is wrong when nothing moves.
+    #[doc(hidden)]
+    pub fn await_room(&self, bytes: usize) -> Result<()> {
+        self.open.inner.await_room(bytes)
+    }
+
     /// Does the background work that is due, for engines opened with `threads(false)`: batches whose linger has passed,
     /// flushes, callbacks. Harmless otherwise.
     pub fn drive(&self) -> Result<()> {

@@ -51,6 +51,10 @@ impl Gather {
     pub(super) fn bytes(&self) -> usize {
         self.bytes
     }
+    /// Bytes of the batch that `stream` hands out next.
+    pub(super) fn next_bytes(&self) -> Option<usize> {
+        self.slots.last().map(|(_, builder)| builder.size())
+    }
     /// True if there is a batch for that partition.
     pub(super) fn holds(&self, instance: Instance) -> bool {
         self.slot(instance).is_some()

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::engine::Open;
 use super::options::{AppendOptions, ReadOptions};
+use crate::engine::{Judged, Refused};
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::batch::{Batch, BatchBuilder};
 use crate::io::clock::wall_ms;
@@ -80,6 +81,21 @@ impl Partition {
     /// # Errors
     /// As `append`.
     pub fn append_with(&self, batch: &Batch, options: AppendOptions) -> Result<Ticket<Appended>> {
+        self.place(batch, &options)?.map_err(|refused| self.open.inner.await_refusal(&refused))
+    }
+
+    /// The same, but what the log refuses the batch for comes from the ticket once it may be told. Hidden, since it is
+    /// for bindings whose one thread must not wait for that; everybody else wants to be told by the call.
+    #[doc(hidden)]
+    pub fn append_ticket(&self, batch: &Batch, options: AppendOptions) -> Result<Ticket<Appended>> {
+        match self.place(batch, &options)? {
+            Ok(ticket) => Ok(ticket),
+            Err(Refused { lsn: 0, error }) => Err(error),
+            Err(refused) => Ok(refused.promise().ticket(&self.open.inner)),
+        }
+    }
+
+    fn place(&self, batch: &Batch, options: &AppendOptions) -> Result<Judged<Ticket<Appended>>> {
         let inner = &self.open.inner;
         inner.check_open()?;
         if batch.claims_append_time() && self.partition.stamps() {
@@ -87,8 +103,10 @@ impl Partition {
             let values = format!("topic={} partition={}", self.topic(), self.number());
             return Err(Error::new(ErrorKind::InvalidRecord, format!("{text}, {values}")));
         }
-        let placed = inner.append(&self.partition, batch.framed(), options.durability, true);
-        let placed = placed.map_err(|refused| inner.await_refusal(&refused))?;
+        let placed = match inner.append(&self.partition, batch.framed(), options.durability, true) {
+            Ok(placed) => placed,
+            Err(refused) => return Ok(Err(refused)),
+        };
         let appended = Appended {
             partition: self.partition.number(),
             first: placed.first,
@@ -98,7 +116,7 @@ impl Partition {
             lsn: placed.lsn,
             incarnation: placed.incarnation,
         };
-        Ok(Ticket::placed(inner.waits(), placed.lsn, placed.level, appended))
+        Ok(Ok(Ticket::placed(inner.waits(), placed.lsn, placed.level, appended)))
     }
 
     /// Reads from an offset on, up to about `max_bytes`: what is visible now, nothing if that is nothing yet. Records

@@ -121,6 +121,10 @@ impl Later<Appended> for Pending {
     fn place(&self, seat: &Seat) -> Promise<Appended> {
         answer(seat, self.settle())
     }
+    fn hasten(&self) -> bool {
+        // Without its producer it is closed.
+        self.outcome.get().is_some() || self.sender.upgrade().is_none_or(|sender| sender.close_now(self))
+    }
     fn placed(&self, seat: &Seat) -> Option<Promise<Appended>> {
         self.outcome().map(|outcome| answer(seat, outcome))
     }
@@ -227,6 +231,9 @@ impl Later<Vec<Appended>> for Many {
             Ok(()) => self.answer(),
             Err(refused) => refused.promise(),
         }
+    }
+    fn hasten(&self) -> bool {
+        self.batches().all(|pending| pending.hasten())
     }
     fn placed(&self, _: &Seat) -> Option<Promise<Vec<Appended>>> {
         self.batches().all(|pending| pending.outcome().is_some()).then(|| self.answer())

@@ -196,6 +196,11 @@ impl Sender {
     /// The same for who may not wait for it. The engine's own thread holds it for a moment now and then,
     /// which is worth a look or two: who does not get it comes again much later.
     pub(super) fn state_now(&self) -> Option<MutexGuard<'_, State>> {
+        let mut state = self.lock_now()?;
+        (state.kind.behind(&self.context) == 0).then_some(state)
+    }
+
+    fn lock_now(&self) -> Option<MutexGuard<'_, State>> {
         let mut state = self.state.try_lock();
         if state.is_none() {
             self.context.engine.machine().park.spin(&mut || {
@@ -203,22 +208,29 @@ impl Sender {
                 state.is_some()
             });
         }
-        let mut state = state?;
-        (state.kind.behind(&self.context) == 0).then_some(state)
+        state
     }
 
     /// Closes the batch of some tickets and answers where it went.
     pub(super) fn close(&self, pending: &Pending) -> Judged<Arc<Outcome>> {
-        let mut effects = Effects::default();
-        {
-            let mut state = self.state.lock();
-            match &mut state.kind {
-                Kind::Plain(batches) => batches.close(&self.context, pending, &mut effects),
-                Kind::Named(frames) => frames.close_pending(&self.context, pending, &mut effects),
-            }
-        }
-        effects.run(&self.context);
+        self.close_in(self.state.lock(), pending, Effects::default());
         pending.outcome().unwrap_or_else(|| Err(lost().into()))
+    }
+
+    /// The same for who may not wait for it: false if that would have to.
+    pub(super) fn close_now(&self, pending: &Pending) -> bool {
+        let Some(state) = self.lock_now() else { return false };
+        self.close_in(state, pending, Effects::impatient());
+        pending.outcome().is_some()
+    }
+
+    fn close_in(&self, mut state: MutexGuard<'_, State>, pending: &Pending, mut effects: Effects) {
+        match &mut state.kind {
+            Kind::Plain(batches) => batches.close(&self.context, pending, &mut effects),
+            Kind::Named(frames) => frames.close_pending(&self.context, pending, &mut effects),
+        }
+        drop(state);
+        effects.run(&self.context);
     }
 
     /// Closes what is due at `now`; answers when the next is.

@@ -1,5 +1,7 @@
 //! A transaction: memory until it commits, then one frame; past its buffer it streams.
 
+mod streaming;
+
 use std::borrow::Borrow;
 use std::iter;
 use std::sync::Arc;
@@ -8,9 +10,8 @@ use super::engine::Open;
 use super::gather::Bytes;
 use super::reader::Bound;
 use super::transactional::{Buffers, Holder};
-use crate::engine::{Deciding, Gathered, Judged, PlacedGroup, Refused, Streamed};
+use crate::engine::{Gathered, Judged, PlacedGroup, Refused};
 use crate::error::{Error, ErrorKind, Result};
-use crate::format::batch::BatchBuilder;
 use crate::format::decision::Ended;
 use crate::format::record::Record;
 use crate::journal::Ticket;
@@ -19,9 +20,6 @@ use crate::partition::Partition;
 use crate::types::{
     Committed, GroupMetadata, OffsetAndMetadata, Offsets, Timestamp, TopicPartition, TransactionNumber,
 };
-
-/// Memory is taken for a transaction's buffer in pieces of this size.
-const MEMORY_PIECE: usize = 64 << 10;
 
 /// Records for any number of topics and offsets of any number of groups that become visible together or not at all.
 ///
@@ -68,12 +66,25 @@ pub struct Transaction {
     taken: usize,
     /// Something of it lies in the log, not decided.
     streams: bool,
+    /// What the log refused it for, until that may be given to somebody who does not wait.
+    refused: Option<Refused>,
     ended: bool,
 }
 
 /// So many bytes of offsets every transaction may have: who committed records could not say so otherwise while others
 /// have the memory.
 const OFFSETS_FREE: usize = 64 << 10;
+
+/// What a call may do for a record that takes more than memory.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum May {
+    /// Nothing.
+    Gather,
+    /// Go to the log where there is room.
+    Stream,
+    /// Wait for the log.
+    Wait,
+}
 
 /// A record that does not fit what memory is taken, and how many bytes there would be with it.
 struct Past<R> {
@@ -103,6 +114,7 @@ impl Transaction {
             bound,
             taken: 0,
             streams: false,
+            refused: None,
             ended: false,
         }
     }
@@ -122,7 +134,7 @@ impl Transaction {
     /// it streams and reaches more than `limits::TRANSACTION_PARTITIONS`, or too many transactions stream.
     /// `ProducerFenced`; `Poisoned`, `Closed`, `Forked`.
     pub fn send(&mut self, topic: &str, record: Record<'_>) -> Result<()> {
-        self.add(topic, iter::once(record), true)
+        self.add(topic, iter::once(record), May::Wait)
     }
 
     /// Adds records in order, those without a time with that of the call. The topic is looked up once, and once more
@@ -144,15 +156,15 @@ impl Transaction {
     /// # Errors
     /// As `send`. The records before the refused one are in the transaction, those behind it are not.
     pub fn send_many<'a>(&mut self, topic: &str, records: impl IntoIterator<Item: Borrow<Record<'a>>>) -> Result<()> {
-        self.add(topic, records.into_iter(), true)
+        self.add(topic, records.into_iter(), May::Wait)
     }
 
-    /// Adds records; answers `Busy` at the first that takes more than memory if it may not `wait`.
+    /// Adds records; answers `Busy` at the first that takes more than it `may`.
     #[inline]
-    fn add<'a>(&mut self, topic: &str, mut records: impl Iterator<Item: Borrow<Record<'a>>>, wait: bool) -> Result<()> {
+    fn add<'a>(&mut self, topic: &str, mut records: impl Iterator<Item: Borrow<Record<'a>>>, may: May) -> Result<()> {
         while let Some(past) = self.gather(topic, &mut records)? {
             let Past { partition, record, timestamp, needed } = past;
-            self.send_past(&partition, record.borrow(), timestamp, needed, wait)?;
+            self.send_past(&partition, record.borrow(), timestamp, needed, may)?;
         }
         Ok(())
     }
@@ -196,69 +208,16 @@ impl Transaction {
     /// # Errors
     /// As `send`.
     pub fn try_send(&mut self, topic: &str, record: Record<'_>) -> Result<bool> {
-        match self.add(topic, iter::once(record), false) {
+        self.add_now(topic, record, May::Gather)
+    }
+
+    /// Adds a record if that takes no more than it `may`.
+    #[inline]
+    fn add_now(&mut self, topic: &str, record: Record<'_>, may: May) -> Result<bool> {
+        match self.add(topic, iter::once(record), may) {
             Err(error) if error.kind() == ErrorKind::Busy => Ok(false),
             sent => sent.map(|()| true),
         }
-    }
-
-    /// Adds a record for which memory must be taken, or room be made by streaming.
-    #[cold]
-    fn send_past(
-        &mut self,
-        partition: &Arc<Partition>,
-        record: &Record<'_>,
-        timestamp: Timestamp,
-        Bytes { own, all }: Bytes,
-        wait: bool,
-    ) -> Result<()> {
-        let all = all.saturating_add(self.offsets_bytes);
-        let fits = all <= self.holder.buffer && own <= BATCH_MAX && self.take_memory(all);
-        if !fits {
-            // A record that fits no batch at all is told so before anything is written for it.
-            BatchBuilder::new().push(record, timestamp)?;
-            if !wait {
-                return Err(Error::new(ErrorKind::Busy, "the transaction would stream; call send"));
-            }
-            self.stream_now()?;
-        }
-        self.buffers.gather.push(partition, record, timestamp)?;
-        let bytes = self.buffers.gather.bytes().saturating_add(self.offsets_bytes);
-        if bytes <= self.holder.buffer && self.take_memory(bytes) {
-            return Ok(());
-        }
-        // What was there before has gone, so this record is all there is.
-        self.stream_now().inspect_err(|_| self.buffers.gather.clear())
-    }
-
-    /// Sends to the log what is gathered; waits until a refusal may be given.
-    fn stream_now(&mut self) -> Result<()> {
-        self.stream(false).map_err(|refused| self.open.inner.await_refusal(&refused))
-    }
-
-    /// Takes memory for a buffer of so many bytes, unless all transactions together have too much.
-    fn take_memory(&mut self, bytes: usize) -> bool {
-        if bytes <= self.taken {
-            return true;
-        }
-        let more = (bytes - self.taken).next_multiple_of(MEMORY_PIECE);
-        let taken = self.open.inner.take_memory(more);
-        if taken {
-            self.taken += more;
-        }
-        taken
-    }
-
-    /// Sends to the log what is gathered; the rest of it, if it `ends`.
-    fn stream(&mut self, ends: bool) -> Judged<()> {
-        let (inner, holder, number) = (&self.open.inner, &self.holder, self.number);
-        let (producer, timeout_ms) = ((holder.identity.producer_id, holder.identity.epoch), holder.timeout_ms);
-        let streams = &mut self.streams;
-        self.buffers.gather.stream(holder.identity, holder.compression, |part| {
-            inner.stream(&Streamed { producer, number, begun: *streams, ends, timeout_ms, part })?;
-            *streams = true;
-            Ok(())
-        })
     }
 
     /// Commits offsets of a group together with the records: the offset to read next, per partition. Later calls
@@ -412,37 +371,6 @@ impl Transaction {
             wait: true,
         };
         inner.append_gathered(gathered).map(Some)
-    }
-
-    /// Decides a transaction that streams; the rest of its records goes in front, in the same write.
-    fn decide(&mut self, ended: Ended) -> Judged<PlacedGroup> {
-        if ended == Ended::Commit {
-            self.stream(true)?;
-        }
-        let (inner, identity) = (&self.open.inner, self.holder.identity);
-        let commit = ended == Ended::Commit;
-        let placed = inner.decide(&Deciding {
-            producer: (identity.producer_id, identity.epoch),
-            number: self.number,
-            ended,
-            position: self.position.filter(|_| commit),
-            offsets: if commit { &self.offsets } else { &[] },
-            durability: self.holder.durability,
-        })?;
-        self.streams = false;
-        Ok(placed)
-    }
-
-    /// Aborts in the log what streams, or has somebody else do it where there is no room.
-    fn abort_streamed(&mut self) {
-        if !self.streams {
-            return;
-        }
-        match self.decide(Ended::Abort) {
-            Err(refused) if refused.error.kind() == ErrorKind::Full => self.open.inner.abandon(self.number),
-            // It is aborted already, or the next open aborts it.
-            _ => self.streams = false,
-        }
     }
 
     /// The transaction is over and was not committed.

@@ -236,6 +236,12 @@ impl Inner {
         !self.is_forked() && self.journal.has_room(records_len(bytes.max(BATCH_HEADER)))
     }
 
+    /// Waits until there is.
+    pub fn await_room(&self, bytes: usize) -> Result<()> {
+        self.check_writable()?;
+        self.journal.enter(records_len(bytes.max(BATCH_HEADER))).map(drop)
+    }
+
     /// What a look at a topic is good for: as long as this stays the same, so does the answer.
     #[inline]
     pub fn topic_changes(&self) -> u64 {

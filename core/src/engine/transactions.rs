@@ -40,6 +40,8 @@ pub struct Streamed<'a> {
     pub timeout_ms: u32,
     /// The batch, with the producer's id and epoch in it.
     pub part: GatheredPart<'a>,
+    /// Whether it may wait for room; if not the answer may be `Busy`.
+    pub wait: bool,
 }
 
 /// How such a transaction is to end.
@@ -73,7 +75,7 @@ impl Inner {
     /// Places a batch of a transaction that is not decided. Nobody waits for it: the decision's flush takes it along.
     pub fn stream(&self, streamed: &Streamed<'_>) -> Judged<()> {
         self.check_writable()?;
-        let Streamed { producer, number, begun, ends, timeout_ms, part } = streamed;
+        let Streamed { producer, number, begun, ends, timeout_ms, part, wait } = streamed;
         let framed = part.framed;
         let mut batch = BatchHeader::read(framed.get(FRAME_HEADER..).unwrap_or_default())
             .ok_or_else(|| Error::new(ErrorKind::Internal, "a streamed batch is shorter than its header"))?;
@@ -85,9 +87,9 @@ impl Inner {
         let len = records_len(framed.len() - FRAME_HEADER);
         let claim = if *ends { Claim::Commit } else { Claim::Growth };
         let mut guard = if *begun {
-            self.journal.enter_for(len, claim, true)?
+            self.journal.enter_for(len, claim, *wait)?
         } else {
-            self.enter_to_decide(len + BEGUN_LEN, claim, |state| state.open_of(producer.0))?
+            self.enter_deciding(len + BEGUN_LEN, claim, *wait, |state| state.open_of(producer.0))?
         };
         // One that its owner has let go, and for whose abort there was no room then.
         let left = guard.state().open_of(producer.0).copied();
@@ -211,9 +213,20 @@ impl Inner {
         claim: Claim,
         open: impl for<'s> Fn(&'s State) -> Option<&'s OpenTransaction>,
     ) -> Result<Guard<'_, Hub>> {
+        self.enter_deciding(more, claim, true, open)
+    }
+
+    /// The same for who may not always wait: without leave to, `Busy` if there is no room.
+    fn enter_deciding(
+        &self,
+        more: usize,
+        claim: Claim,
+        wait: bool,
+        open: impl for<'s> Fn(&'s State) -> Option<&'s OpenTransaction>,
+    ) -> Result<Guard<'_, Hub>> {
         let mut room = 0;
         loop {
-            let mut guard = self.journal.enter_for(more + decision_len(room), claim, true)?;
+            let mut guard = self.journal.enter_for(more + decision_len(room), claim, wait)?;
             let state = guard.state();
             let partitions = open(state).map_or(0, |open| state.open_spans(open.number).len());
             if partitions <= room {

@@ -84,6 +84,8 @@ pub struct Promise<T> {
 pub trait Later<T>: Send + Sync {
     /// Closes what is being gathered and places it, once; every later call answers the same.
     fn place(&self, seat: &Seat) -> Promise<T>;
+    /// Closes what is being gathered if that need not wait; false if it would have to.
+    fn hasten(&self) -> bool;
     /// What is answered, if it is placed or refused; closes nothing.
     fn placed(&self, seat: &Seat) -> Option<Promise<T>>;
     /// Calls back when it is placed or refused, at once if it is already; closes nothing. The call runs under locks:
@@ -148,6 +150,17 @@ impl<T> Ticket<T> {
         match self.settle().map(|()| &self.state) {
             Ok(State::Placed { lsn, .. }) => Some(*lsn),
             _ => None,
+        }
+    }
+
+    /// Closes the batch that the record was gathered in, as a wait does, unless that would have to wait for room: false
+    /// then. Hidden, since it is for bindings whose one thread must never wait: everybody else's wait closes it.
+    #[doc(hidden)]
+    pub fn hasten(&self) -> bool {
+        match &self.state {
+            // A forked child closes nothing, and hears why when it waits.
+            State::Later(later, _) => later.waits().check().is_err() || later.hasten(),
+            State::Placed { .. } | State::Ready { .. } => true,
         }
     }
 

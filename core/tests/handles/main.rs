@@ -21,6 +21,8 @@ mod simulated;
 mod simulated_tickets;
 mod tickets;
 mod transactions;
+#[cfg(feature = "sim")]
+mod unwaiting;
 
 use std::time::Duration;
 

@@ -1,0 +1,143 @@
+//! How a transaction goes to the log before it commits: past its buffer, and how that ends.
+
+use std::sync::Arc;
+
+use super::{May, Transaction};
+use crate::api::gather::Bytes;
+use crate::engine::{Deciding, Judged, PlacedGroup, Refused, Streamed};
+use crate::error::{Error, ErrorKind, Result};
+use crate::format::batch::BatchBuilder;
+use crate::format::decision::Ended;
+use crate::format::record::Record;
+use crate::limits::BATCH_MAX;
+use crate::partition::Partition;
+use crate::types::{Durability, Timestamp};
+
+/// Memory is taken for a transaction's buffer in pieces of this size.
+const MEMORY_PIECE: usize = 64 << 10;
+
+impl Transaction {
+    /// As `send`, but never waits: false if the record has to wait for room in the log, or for a refusal until that may
+    /// be told; it is not in the transaction then. Hidden, since it is for bindings whose one thread must never wait
+    /// and which come again: nothing public says both that there is no room and that there was some.
+    #[doc(hidden)]
+    pub fn send_now(&mut self, topic: &str, record: Record<'_>) -> Result<bool> {
+        self.add_now(topic, record, May::Stream)
+    }
+
+    /// Adds a record for which memory must be taken, or room be made by streaming.
+    #[cold]
+    pub(super) fn send_past(
+        &mut self,
+        partition: &Arc<Partition>,
+        record: &Record<'_>,
+        timestamp: Timestamp,
+        Bytes { own, all }: Bytes,
+        may: May,
+    ) -> Result<()> {
+        let all = all.saturating_add(self.offsets_bytes);
+        let fits = all <= self.holder.buffer && own <= BATCH_MAX && self.take_memory(all);
+        if !fits {
+            // A record that fits no batch at all is told so before anything is written for it.
+            BatchBuilder::new().push(record, timestamp)?;
+            if may == May::Gather {
+                return Err(Error::new(ErrorKind::Busy, "the transaction would stream; call send"));
+            }
+            self.stream_as(may)?;
+        }
+        self.buffers.gather.push(partition, record, timestamp)?;
+        let bytes = self.buffers.gather.bytes().saturating_add(self.offsets_bytes);
+        if bytes <= self.holder.buffer && self.take_memory(bytes) {
+            return Ok(());
+        }
+        // What was there before has gone, so this record is all there is.
+        self.stream_as(may).inspect_err(|_| self.buffers.gather.clear())
+    }
+
+    /// Sends to the log what is gathered. If it may, it waits for room and until a refusal may be given; if not it
+    /// answers `Busy` meanwhile, and what has gone by then has gone.
+    fn stream_as(&mut self, may: May) -> Result<()> {
+        if may == May::Wait {
+            return self.stream(false, true).map_err(|refused| self.open.inner.await_refusal(&refused));
+        }
+        if let Some(refused) = self.refused.take() {
+            return Err(self.give(refused));
+        }
+        // Whoever comes again and again must not compress its batch each time.
+        if self.buffers.gather.next_bytes().is_some_and(|bytes| !self.open.inner.has_room(bytes)) {
+            return Err(busy());
+        }
+        self.stream(false, false).map_err(|refused| self.give(refused))
+    }
+
+    /// The refusal, if it may be given already; else it is kept until it may.
+    fn give(&mut self, refused: Refused) -> Error {
+        if let Some(error) = refused.given(&*self.holder.waits) {
+            return error;
+        }
+        // Whoever may not wait comes again until it is flushed, so that is not put off.
+        self.holder.waits.enlist(refused.lsn, Durability::Disk, Box::new(drop));
+        self.refused = Some(refused);
+        busy()
+    }
+
+    /// Takes memory for a buffer of so many bytes, unless all transactions together have too much.
+    pub(super) fn take_memory(&mut self, bytes: usize) -> bool {
+        if bytes <= self.taken {
+            return true;
+        }
+        let more = (bytes - self.taken).next_multiple_of(MEMORY_PIECE);
+        let taken = self.open.inner.take_memory(more);
+        if taken {
+            self.taken += more;
+        }
+        taken
+    }
+
+    /// Sends to the log what is gathered; the rest of it, if it `ends`.
+    fn stream(&mut self, ends: bool, wait: bool) -> Judged<()> {
+        let (inner, holder, number) = (&self.open.inner, &self.holder, self.number);
+        let (producer, timeout_ms) = ((holder.identity.producer_id, holder.identity.epoch), holder.timeout_ms);
+        let streams = &mut self.streams;
+        self.buffers.gather.stream(holder.identity, holder.compression, |part| {
+            inner.stream(&Streamed { producer, number, begun: *streams, ends, timeout_ms, part, wait })?;
+            *streams = true;
+            Ok(())
+        })
+    }
+
+    /// Decides a transaction that streams; the rest of its records goes in front, in the same write.
+    pub(super) fn decide(&mut self, ended: Ended) -> Judged<PlacedGroup> {
+        if ended == Ended::Commit {
+            self.stream(true, true)?;
+        }
+        let (inner, identity) = (&self.open.inner, self.holder.identity);
+        let commit = ended == Ended::Commit;
+        let placed = inner.decide(&Deciding {
+            producer: (identity.producer_id, identity.epoch),
+            number: self.number,
+            ended,
+            position: self.position.filter(|_| commit),
+            offsets: if commit { &self.offsets } else { &[] },
+            durability: self.holder.durability,
+        })?;
+        self.streams = false;
+        Ok(placed)
+    }
+
+    /// Aborts in the log what streams, or has somebody else do it where there is no room.
+    pub(super) fn abort_streamed(&mut self) {
+        if !self.streams {
+            return;
+        }
+        match self.decide(Ended::Abort) {
+            Err(refused) if refused.error.kind() == ErrorKind::Full => self.open.inner.abandon(self.number),
+            // It is aborted already, or the next open aborts it.
+            _ => self.streams = false,
+        }
+    }
+}
+
+fn busy() -> Error {
+    Error::new(ErrorKind::Busy, "there is no room in the log right now; send again")
+}

@@ -1,0 +1,161 @@
+//! The hidden calls of bindings whose one thread must never wait: where others would, they answer that they would, or
+//! leave it to a ticket. The machine is simulated, and nothing runs but what the test calls.
+
+use oncelog::sim::World;
+use oncelog::{
+    AppendOptions, Batch, Durability, Engine, ErrorKind, Isolation, ProducerOptions, ReadOptions, Record, TopicOptions,
+    Transaction, TransactionalProducer,
+};
+
+use crate::LONG;
+
+/// Small segments and no threads: the second roll finds no room before somebody flushes.
+fn begin(seed: u64) -> (World, Engine) {
+    let world = World::new(seed);
+    let engine = Engine::options().threads(false).segment_bytes(64 << 10).open_on(world.machine()).unwrap();
+    for topic in ["t", "u"] {
+        engine.create_topic(topic, TopicOptions::new().partitions(2).durability(Durability::Os)).unwrap();
+    }
+    (world, engine)
+}
+
+fn producer(engine: &Engine, buffer: usize) -> TransactionalProducer {
+    engine.transactional_producer("tp", ProducerOptions::new().transaction_buffer(buffer)).unwrap()
+}
+
+fn value(n: u64) -> Vec<u8> {
+    [&n.to_le_bytes()[..], &[b'x'; 1_000]].concat()
+}
+
+fn numbers(engine: &Engine, partition: u32, isolation: Isolation) -> Vec<u64> {
+    let partition = engine.partition("t", partition).unwrap();
+    let (mut all, mut next) = (Vec::new(), 0);
+    loop {
+        let records = partition.read(next, ReadOptions::new().isolation(isolation)).unwrap();
+        if records.is_empty() {
+            return all;
+        }
+        for view in &records {
+            let view = view.unwrap();
+            all.push(u64::from_le_bytes(view.value().unwrap()[..8].try_into().unwrap()));
+            next = view.offset() + 1;
+        }
+    }
+}
+
+fn send(transaction: &mut Transaction, n: u64) -> bool {
+    transaction.send_now("t", Record::new(&value(n)).partition((n % 2) as u32)).unwrap()
+}
+
+#[test]
+fn a_transaction_streams_where_there_is_room_and_keeps_a_record_out_where_there_is_none() {
+    for (seed, buffer) in [(1, 0), (2, 10_000), (3, 50_000)] {
+        let (_world, engine) = begin(seed);
+        let mut transaction = producer(&engine, buffer).begin_transaction().unwrap();
+        let mut waits = 0;
+        for n in 0..400 {
+            while !send(&mut transaction, n) {
+                waits += 1;
+                engine.flush().unwrap();
+                engine.drive().unwrap();
+            }
+        }
+        assert!(waits > 0, "buffer {buffer}: there was always room");
+        assert_eq!(engine.describe_transactions().unwrap().len(), 1, "it streamed without any waiting");
+        transaction.commit().unwrap();
+        for partition in [0, 1] {
+            let expected: Vec<u64> = (0..400).filter(|n| n % 2 == u64::from(partition)).collect();
+            assert_eq!(numbers(&engine, partition, Isolation::ReadCommitted), expected, "buffer {buffer}");
+        }
+    }
+}
+
+#[test]
+fn what_finds_no_room_is_no_part_of_the_transaction() {
+    let (_world, engine) = begin(4);
+    let mut transaction = producer(&engine, 0).begin_transaction().unwrap();
+    let mut sent = 0;
+    while send(&mut transaction, sent) {
+        sent += 1;
+    }
+    engine.flush().unwrap();
+    transaction.commit().unwrap();
+    let all = [0, 1].map(|partition| numbers(&engine, partition, Isolation::ReadUncommitted).len() as u64);
+    assert_eq!(all.iter().sum::<u64>(), sent);
+}
+
+#[test]
+fn why_a_transaction_is_refused_is_told_once_that_is_safe_and_not_waited_for() {
+    let (_world, engine) = begin(5);
+    let mut transaction = producer(&engine, 0).begin_transaction().unwrap();
+    assert!(send(&mut transaction, 0));
+    let mut gone = engine.delete_topic_ticket("u").unwrap();
+    // The transaction was aborted, and nobody has flushed that.
+    engine.abort_transaction_ticket(transaction.number()).unwrap().detach();
+    for _ in 0..3 {
+        assert!(!send(&mut transaction, 1), "a power cut could still take the abort");
+    }
+    assert!(gone.try_wait().unwrap().is_none(), "nothing was flushed for it");
+    engine.flush().unwrap();
+    let told = transaction.send_now("t", Record::new(b"x")).unwrap_err();
+    assert_eq!(told.kind(), ErrorKind::TransactionAborted);
+    assert_eq!(transaction.commit().unwrap_err().kind(), ErrorKind::TransactionAborted);
+}
+
+#[test]
+fn the_refusal_of_a_batch_comes_from_its_ticket_once_it_is_safe() {
+    let (_world, engine) = begin(7);
+    let partition = engine.partition("t", 0).unwrap();
+    let mut batch = Batch::builder();
+    batch.push(&Record::new(b"x"), 1).unwrap();
+    let batch = batch.build().unwrap();
+    partition.append_ticket(&batch, AppendOptions::new()).unwrap().wait().unwrap();
+    engine.delete_topic_ticket("t").unwrap().detach();
+    let mut refused = partition.append_ticket(&batch, AppendOptions::new()).unwrap();
+    assert!(refused.try_wait().unwrap().is_none(), "a power cut could still take the deletion");
+    engine.flush().unwrap();
+    assert_eq!(refused.wait().unwrap_err().kind(), ErrorKind::UnknownTopicOrPartition);
+    engine.close().unwrap();
+    let closed = partition.append_ticket(&batch, AppendOptions::new()).map(drop);
+    assert_eq!(closed.unwrap_err().kind(), ErrorKind::Closed);
+}
+
+#[test]
+fn who_waits_for_room_has_it_then_or_hears_why_there_is_none() {
+    let (world, engine) = begin(8);
+    let large = 300 << 10;
+    assert!(!engine.has_room(large));
+    engine.await_room(large).unwrap();
+    assert!(engine.has_room(large));
+    let used = world.files().values().map(|image| image.len() as u64).sum();
+    world.set_capacity(Some(used));
+    assert_eq!(engine.await_room(8 << 20).unwrap_err().kind(), ErrorKind::Full);
+    world.set_capacity(None);
+    engine.await_room(8 << 20).unwrap();
+    engine.close().unwrap();
+    assert_eq!(engine.await_room(0).unwrap_err().kind(), ErrorKind::Closed);
+}
+
+#[test]
+fn a_ticket_closes_its_batch_where_there_is_room_and_leaves_it_open_where_there_is_none() {
+    for name in [None, Some("n")] {
+        let (_world, engine) = begin(9);
+        let options = ProducerOptions::new().linger(LONG).batch_bytes(200_000);
+        let options = name.map_or(options.clone(), |name| options.name(name));
+        let producer = engine.producer(options).unwrap();
+        let record = |value| {
+            let record = Record::new(value).partition(0);
+            if name.is_some() { record.position(value.len() as u64) } else { record }
+        };
+        let mut small = producer.send("t", record(b"x")).unwrap();
+        assert!(small.hasten() && small.hasten(), "there is room");
+        assert!(small.lsn().is_some());
+        let large = vec![0; 100_000];
+        let mut ticket = producer.send("t", record(&large)).unwrap();
+        assert!(!ticket.hasten(), "more than a segment holds");
+        assert!(ticket.try_wait().unwrap().is_none());
+        engine.await_room(large.len() + 1_000).unwrap();
+        assert!(ticket.hasten());
+        assert!(ticket.lsn() > small.lsn());
+    }
+}
