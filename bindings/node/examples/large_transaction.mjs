@@ -12,7 +12,7 @@ const rows = engine.partition("rows", 0);
 
 const transaction = producer.beginTransaction();
 for (let row = 0; row < 50_000; row++) {
-  // False: the log cannot keep up. Without the wait the next send would wait, and JavaScript with it.
+  // False: the log cannot keep up. Without the wait the records would wait in memory, and not without end.
   if (!transaction.send("rows", { value: `row ${row} ${"of many".repeat(10)}` })) await transaction.drained();
 }
 // Whoever looks why readers do not go on finds who holds them back, and could abort it by its number.

@@ -33,8 +33,8 @@ impl Call {
         Arc::new(Self { who, queue, parts })
     }
 
-    /// Another part was sent. With `close` its batch does not linger for more.
-    pub fn part(self: &Arc<Self>, tickets: Tickets, close: bool) {
+    /// Another part was sent. Where there is room its batch does not linger for more.
+    pub fn part(self: &Arc<Self>, tickets: Tickets) {
         let number = self.change(|parts| {
             parts.answers.push(Vec::new());
             parts.missing += 1;
@@ -43,16 +43,12 @@ impl Call {
         let call = self.clone();
         match tickets {
             Tickets::None => call.heard(number, Ok(Vec::new())),
-            Tickets::One(mut ticket) => {
-                if close {
-                    ticket.lsn();
-                }
+            Tickets::One(ticket) => {
+                ticket.hasten();
                 ticket.on_done(move |answer| call.heard(number, answer.map(|appended| vec![appended])));
             }
-            Tickets::Many(mut ticket) => {
-                if close {
-                    ticket.lsn();
-                }
+            Tickets::Many(ticket) => {
+                ticket.hasten();
                 ticket.on_done(move |answer| call.heard(number, answer));
             }
         }

@@ -102,7 +102,7 @@ pub fn cross_own() -> Result<u32> {
         let [slot, end] = *desk.words.first_chunk().unwrap_or(&[u32::MAX, 0]);
         match sender(slot)? {
             Sender::Producer(producer) => producer.cross(part(producer.memory(), 0..end)?, false),
-            Sender::Transaction(transaction) => transaction.cross(part(&desk.scratch, 0..end)?).map(|()| end),
+            Sender::Transaction(transaction) => transaction.cross(part(&desk.scratch, 0..end)?, false),
         }
     })
 }
@@ -114,7 +114,7 @@ pub fn cross(slot: u32, bytes: &[u8], from: u32, to: u32, wait: bool) -> Result<
     let bytes = part(bytes, from..to)?;
     match sender(slot)? {
         Sender::Producer(producer) => producer.cross(bytes, wait),
-        Sender::Transaction(transaction) => transaction.cross(bytes).map(|()| to - from),
+        Sender::Transaction(transaction) => transaction.cross(bytes, wait),
     }
 }
 

@@ -9,7 +9,7 @@ use oncelog::{GroupMetadata, Identity};
 use crate::arguments::{IdentityRow, OffsetRow, TransactionRow, milliseconds, number, offsets};
 use crate::consumer::Consumer;
 use crate::errors::{OrThrow, Result};
-use crate::hub::{panicked, start_thread};
+use crate::hub::run_apart;
 use crate::metrics::MetricsRow;
 use crate::open_log::OpenLog;
 use crate::options::{ConsumerChoice, ProducerChoice, TopicChoice};
@@ -126,13 +126,17 @@ impl Engine {
     /// Closes the log on a thread of its own.
     #[napi(catch_unwind)]
     pub fn close(&self, who: u32) -> Result<()> {
-        let (log, queue) = (self.log.clone(), self.queue.clone());
-        let close = move || {
-            let closing = std::panic::AssertUnwindSafe(|| log.close());
-            let closed = std::panic::catch_unwind(closing).unwrap_or_else(|_| Err(panicked()));
-            queue.push(closed.map_or_else(|error| Done::Failed(who, error), |()| Done::Nothing(who)));
-        };
-        start_thread("oncelog-close", close).or_throw()
+        let log = self.log.clone();
+        let close = move || log.close().map(|()| Done::Nothing(who));
+        run_apart("oncelog-close", &self.queue, who, close).or_throw()
+    }
+
+    /// Has the engine wait for room, on a thread of its own; `who` hears when there is some, or why there is none.
+    #[napi(catch_unwind)]
+    pub fn await_room(&self, who: u32, bytes: u32) -> Result<()> {
+        let log = self.log.clone();
+        let wait = move || log.await_room(bytes as usize).map(|()| Done::Nothing(who));
+        run_apart("oncelog-room", &self.queue, who, wait).or_throw()
     }
 
     #[napi(catch_unwind)]

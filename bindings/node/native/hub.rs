@@ -77,19 +77,12 @@ impl Hub {
     /// Opens a log on a thread of its own; `who` hears of it, and `lines` of what the engine logs.
     #[napi(catch_unwind)]
     pub fn open(&self, who: u32, dir: String, options: OpenOptions, lines: Option<u32>) -> Result<()> {
-        let (mut options, queue) = (options.checked()?, self.queue.clone());
+        let mut options = options.checked()?;
         if let Some(who) = lines {
-            options = options.log(Arc::new(Lines { who, queue: queue.clone() }));
+            options = options.log(Arc::new(Lines { who, queue: self.queue.clone() }));
         }
-        let open = move || {
-            let opening = AssertUnwindSafe(|| options.open(&dir));
-            let opened = catch_unwind(opening).unwrap_or_else(|_| Err(panicked()));
-            queue.push(match opened {
-                Ok(engine) => Done::Value(who, Value::Engine(engine)),
-                Err(error) => Done::Failed(who, error),
-            });
-        };
-        start_thread("oncelog-open", open).or_throw()
+        let open = move || options.open(&dir).map(|engine| Done::Value(who, Value::Engine(engine)));
+        run_apart("oncelog-open", &self.queue, who, open).or_throw()
     }
 
     /// Writes what has finished into `cells`, as `layout` draws it, and answers how many were filled; 0 when there is
@@ -239,16 +232,22 @@ impl Hub {
     }
 }
 
-/// Runs something that may wait for long on a thread of its own.
-pub fn start_thread(name: &str, run: impl FnOnce() + Send + 'static) -> oncelog::Result<()> {
+/// Runs something that may wait for long on a thread of its own; `who` hears what came of it.
+pub fn run_apart(
+    name: &str,
+    queue: &Arc<Queue>,
+    who: u32,
+    run: impl FnOnce() -> oncelog::Result<Done> + Send + 'static,
+) -> oncelog::Result<()> {
+    let queue = queue.clone();
+    let run = move || {
+        let panicked = |_| Err(Error::new(ErrorKind::Panic, "a panic was caught; report this"));
+        let done = catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(panicked);
+        queue.push(done.unwrap_or_else(|error| Done::Failed(who, error)));
+    };
     std::thread::Builder::new().name(name.into()).spawn(run).map(drop).map_err(|error| {
         Error::with_source(ErrorKind::Io, "a thread could not be started; free some and try again", error)
     })
-}
-
-/// What becomes of a call that panicked on a thread of its own.
-pub fn panicked() -> Error {
-    Error::new(ErrorKind::Panic, "a panic was caught; report this")
 }
 
 /// Cells that are being filled.

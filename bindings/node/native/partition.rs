@@ -41,7 +41,7 @@ impl Partition {
         while let Some((_, record)) = entries.next()? {
             batch.push(&record, record.timestamp.unwrap_or(now)).or_throw()?;
         }
-        let ticket = self.partition.append_with(&batch.build().or_throw()?, options);
+        let ticket = self.partition.append_ticket(&batch.build().or_throw()?, options);
         self.queue.watch(who, ticket, move |appended| Done::Appended(who, appended));
         Ok(())
     }

@@ -1,13 +1,15 @@
 //! Producers, plain, named and transactional.
 
 use std::cell::RefCell;
+use std::ops::Deref;
 use std::rc::Rc;
 use std::sync::Arc;
 
 use napi::bindgen_prelude::{BigInt, Uint8Array};
 use napi_derive::napi;
-use oncelog::{Appended, Error, SentMany, Ticket};
+use oncelog::{Appended, Error, ErrorKind, SentMany, Ticket};
 
+use crate::bin::throw_away;
 use crate::call::{Call, Tickets};
 use crate::consumer::Consumer;
 use crate::crossing::{Entries, Rows, Run, Sender, Slot, Topics};
@@ -20,12 +22,9 @@ use crate::transaction::Transaction;
 /// Who waits for what.
 type Promises = Vec<(u32, Ticket<Appended>)>;
 
-/// Bytes that there must be room for before a batch is closed: about two batches of the usual size.
-const ROOM: usize = 32_768;
-
-/// What takes a producer's records in. The producer goes before the hold on its log.
+/// What takes a producer's records in.
 pub struct ProducerSender {
-    producer: oncelog::Producer,
+    producer: Held,
     topics: Topics,
     queue: Arc<Queue>,
     log: Arc<OpenLog>,
@@ -36,6 +35,27 @@ pub struct ProducerSender {
     begun: RefCell<Option<Arc<Call>>>,
     /// A call that goes on in the next crossing was refused: the rest of it is not sent.
     skipping: RefCell<Option<Error>>,
+}
+
+/// The engine's own producer, until its sender goes.
+struct Held(Option<oncelog::Producer>);
+
+impl Deref for Held {
+    type Target = oncelog::Producer;
+    fn deref(&self) -> &oncelog::Producer {
+        match &self.0 {
+            Some(producer) => producer,
+            // It is only taken by the drop.
+            None => unreachable!("a producer is used after its drop"),
+        }
+    }
+}
+
+impl Drop for ProducerSender {
+    /// What is still gathered is closed where that may wait for room, and before the log goes.
+    fn drop(&mut self) {
+        throw_away((self.producer.0.take(), self.log.clone()));
+    }
 }
 
 impl ProducerSender {
@@ -126,7 +146,7 @@ impl ProducerSender {
             let (sent, ticket, error) = self.send_some(&mut run.rows, topic, wait);
             refused = error;
             if sent > 0 {
-                call.part(ticket, self.log.has_room(ROOM));
+                call.part(ticket);
             } else if refused.is_none() {
                 *self.begun.borrow_mut() = Some(call);
                 return;
@@ -142,11 +162,9 @@ impl ProducerSender {
     /// A promise is a wait: it closes the batch, as a wait does, instead of lingering for more; unless it would itself
     /// have to wait for room. Only at the end, so that what was sent together goes down together.
     fn settle(&self, promises: Promises) {
-        let close = !promises.is_empty() && self.log.has_room(ROOM);
-        for (who, mut ticket) in promises {
-            if close {
-                ticket.lsn();
-            }
+        let mut room = true;
+        for (who, ticket) in promises {
+            room = room && ticket.hasten();
             self.queue.watch(who, Ok(ticket), move |appended| Done::Appended(who, appended));
         }
     }
@@ -167,7 +185,7 @@ impl Producer {
         (memory, refusals): (Uint8Array, u32),
     ) -> Self {
         let (begun, skipping) = (RefCell::new(None), RefCell::new(None));
-        let topics = Topics::default();
+        let (producer, topics) = (Held(Some(producer)), Topics::default());
         let sender = Rc::new(ProducerSender { producer, topics, queue, log, memory, refusals, begun, skipping });
         let slot = Slot::new(Sender::Producer(sender.clone()));
         Self { open: RefCell::new(Some((slot, sender))) }
@@ -234,10 +252,14 @@ impl TransactionalProducer {
         let open = self.open.borrow();
         let (producer, log) = open.as_ref().ok_or_else(|| thrown(&gone()))?;
         let transaction = match consumer {
-            None => producer.begin_transaction(),
-            Some(consumer) => producer.begin_transaction_for(&*consumer.core()?),
+            None => producer.try_begin(None),
+            Some(consumer) => producer.try_begin(Some(&*consumer.core()?)),
         };
-        Ok(Transaction::new(log.clone(), self.queue.clone(), transaction.or_throw()?))
+        let transaction = transaction.or_throw()?.ok_or_else(|| {
+            let text = "why nothing may begin here is not on the device yet; begin again to hear it";
+            thrown(&Error::new(ErrorKind::Busy, text))
+        })?;
+        Ok(Transaction::new(log.clone(), self.queue.clone(), transaction))
     }
 
     #[napi(catch_unwind)]

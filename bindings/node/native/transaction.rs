@@ -32,13 +32,22 @@ impl Drop for TransactionSender {
 }
 
 impl TransactionSender {
-    pub fn cross(&self, bytes: &[u8]) -> Result<()> {
+    /// Takes in what goes without waiting, or with `wait` everything, and answers how many bytes that were.
+    pub fn cross(&self, bytes: &[u8], wait: bool) -> Result<u32> {
         let mut entries = Entries::new(bytes);
+        let mut left = bytes.len();
         self.with(|transaction| {
             while let Some((topic, record)) = entries.next()? {
-                transaction.send(&self.topics.name(topic)?, record).or_throw()?;
+                let topic = self.topics.name(topic)?;
+                match wait {
+                    true => transaction.send(&topic, record).or_throw()?,
+                    false if transaction.send_now(&topic, record).or_throw()? => {}
+                    false => break,
+                }
+                left = entries.left();
             }
-            Ok(())
+            // The caller's length was of 32 bits.
+            Ok((bytes.len() - left) as u32)
         })
     }
 

@@ -120,6 +120,7 @@ export interface NativeEngine {
   transactionStatus(who: number, number: bigint): void;
   describeTransactions(): NativeOpenTransaction[];
   hasRoom(bytes: number): boolean;
+  awaitRoom(who: number, bytes: number): void;
   opening(): object;
   metrics(): object;
   openmetrics(): string;

@@ -135,6 +135,14 @@ export class Packer {
     return true;
   }
 
+  /** Adds records that are packed already. False: they do not fit. */
+  copy(packed: Uint8Array): boolean {
+    if (this.sealed || this.at + packed.length > this.bytes.length) return false;
+    this.bytes.set(packed, this.at);
+    this.at += packed.length;
+    return true;
+  }
+
   /** What has not crossed, in memory of its own. */
   rest(): Packer {
     const rest = new Packer(this.at - this.crossed);

@@ -1,5 +1,6 @@
 import { Answers } from "./answers.js";
 import { iterable, mustBeOpen, signalOf, text, until } from "./arguments.js";
+import { Backlog, BACKLOG_MAX, tooMany } from "./backlog.js";
 import { crossOwn } from "./desk.js";
 import { closed, OncelogError, run, toError } from "./errors.js";
 import { hub } from "./hub.js";
@@ -14,8 +15,6 @@ import type { Appended, RecordInput, Waiting } from "./types.js";
 const CROSS_AT = 64 << 10;
 /** Bytes of a call of many that cross together. */
 const PIECE = 256 << 10;
-/** @internal Bytes that may wait for the engine in one producer, and that one call may hold. */
-export const BACKLOG_MAX = 64 << 20;
 
 /** Memory for a call of many; used by one at a time, and a call inside a call makes its own. */
 let spare: Packer | undefined;
@@ -42,10 +41,7 @@ export class Producer {
   #scheduled = false;
   #open = true;
   #closing: Promise<void> | undefined;
-  /** What waits for room, oldest first. */
-  #backlog: Packer[] = [];
-  #backlogBytes = 0;
-  #drained: (() => void)[] = [];
+  readonly #backlog = new Backlog();
   /** Why the first posted record was refused of which nobody has heard. */
   #refused: unknown;
 
@@ -85,7 +81,7 @@ export class Producer {
   post(topic: string, record: RecordInput): boolean {
     if (this.#refused !== undefined) this.#throwRefused();
     this.#add(topic, record, 0, 0);
-    return this.#backlog.length === 0;
+    return this.#backlog.empty;
   }
 
   /**
@@ -189,7 +185,7 @@ export class Producer {
 
   #add(topic: string, record: RecordInput, flags: number, who: number): void {
     if (!this.#open) throw closed("producer");
-    if (this.#backlogBytes > BACKLOG_MAX) throw crowded();
+    this.#backlog.mustTakeMore();
     const number = topic === this.#lastTopic ? this.#lastNumber : this.#topic(topic);
     for (let left = record; ; ) {
       // Code of the caller may run in here, and send as well.
@@ -214,7 +210,7 @@ export class Producer {
   /** Packs the records of one call; a piece begins with a number that `expect` gives. */
   #pack(topic: string, records: Iterable<RecordInput>, expect: () => number): Packer[] {
     if (!this.#open) throw closed("producer");
-    if (this.#backlogBytes > BACKLOG_MAX) throw crowded();
+    this.#backlog.mustTakeMore();
     const number = topic === this.#lastTopic ? this.#lastNumber : this.#topic(topic);
     const pieces: Packer[] = [];
     let piece: Packer | undefined;
@@ -252,8 +248,9 @@ export class Producer {
 
   /** Puts a piece of a call behind what waits; it crosses if nothing does. */
   #cross(piece: Packer): void {
+    const alone = this.empty;
     this.#queue(piece);
-    if (this.#backlog.length === 1) this.crossBacklog(false);
+    if (alone) this.crossBacklog(false);
   }
 
   /** Puts packed records behind what waits. What is packed next lies in memory of its own. */
@@ -262,29 +259,23 @@ export class Producer {
     if (packer === this.#packer) this.#packer = this.#own.reset();
     waits.sealed = true;
     this.#backlog.push(waits);
-    this.#backlogBytes += waits.at;
   }
 
   /** @internal */
   get empty(): boolean {
-    return this.#backlog.length === 0;
+    return this.#backlog.empty;
   }
 
   /** @internal Called when there may be room. */
   crossBacklog(wait: boolean): boolean {
-    let moved = false;
-    while (this.#backlog.length > 0) {
-      const [packer] = this.#backlog;
-      moved = this.#goes(packer, wait) || moved;
-      if (packer.crossed < packer.at) {
-        this.#room.wait(this);
-        return moved;
-      }
-      this.#backlog.shift();
-      this.#backlogBytes -= packer.at;
+    if (this.empty) return this.#crossLast(wait);
+    const keep = (packer: Packer) => {
       if (packer.bytes.length === PIECE) spare = packer.reset();
-    }
-    return this.#crossLast(wait) || moved;
+    };
+    const moved = this.#backlog.cross((packer) => this.#goes(packer, wait), keep);
+    if (this.empty) return this.#crossLast(wait) || moved;
+    this.#room.wait(this);
+    return moved;
   }
 
   /** What is being packed goes as well, since nothing is before it any more. */
@@ -297,10 +288,7 @@ export class Producer {
       return moved;
     }
     this.#packer = this.#own.reset();
-    if (this.#drained.length === 0) return moved;
-    const drained = this.#drained;
-    this.#drained = [];
-    for (const resolve of drained) resolve();
+    this.#backlog.tell();
     return moved;
   }
 
@@ -322,7 +310,7 @@ export class Producer {
 
   async #empty(): Promise<void> {
     this.crossPacked(false);
-    while (!this.empty) await new Promise<void>((resolve) => this.#drained.push(resolve));
+    while (!this.empty) await new Promise<void>((resolve) => this.#backlog.whenGone(resolve));
   }
 
   /** @internal Called by the hub: a posted record was refused. */
@@ -342,15 +330,4 @@ function take(packer: Packer): RecordInput {
   const left = packer.left!;
   packer.left = undefined;
   return left;
-}
-
-function crowded(): OncelogError {
-  const text = "the log cannot keep up and what waits has reached its bound; wait for drained(), or for the promises";
-  return new OncelogError("Busy", `${text}, max=${BACKLOG_MAX}`);
-}
-
-/** @internal */
-export function tooMany(bytes: number): OncelogError {
-  const text = "one call holds more than may wait; send the records in several calls";
-  return new OncelogError("LimitExceeded", `${text}, bytes=${bytes} max=${BACKLOG_MAX}`);
 }

@@ -4,15 +4,20 @@ import { waiting, type Packs } from "./schedule.js";
 
 /** How often is asked whether the engine has room again. */
 const ASK_AGAIN_MS = 1;
-/** How long nothing may move before the engine is asked to wait, so that it says what is wrong, such as a full disk. */
+/**
+ * How long nothing may move before the engine is asked what is wrong, such as a full disk. It waits for room itself
+ * then, on a thread of its own; if it says that there will be none, the calls are made all the same, and hear why.
+ */
 const PATIENCE_MS = 2_000;
+/** Bytes that it waits for then at least: more than a batch has. */
+const LARGEST = 2 << 20;
 
 /** @internal Bytes that there must be room for when batches are closed, or something is decided. */
 export const CLOSES = 64 << 10;
 
 /** Someone whose records are packed and have to wait. */
 export interface Waits extends Packs {
-  /** Sends what goes without waiting, or with `wait` everything. True if anything went. */
+  /** Sends what goes without waiting, or with `wait` everything, however long that takes. True if anything went. */
   crossBacklog(wait: boolean): boolean;
   /** Nothing is left. */
   readonly empty: boolean;
@@ -29,6 +34,11 @@ class Calls implements Waits {
 
   get empty(): boolean {
     return this.#calls.length === 0;
+  }
+
+  /** Bytes that the first of them takes. */
+  get bytes(): number {
+    return this.#calls[0]?.bytes ?? 0;
   }
 
   add(bytes: number, make: () => void): void {
@@ -61,6 +71,10 @@ export class Room {
   #free: (() => void)[] = [];
   #timer: NodeJS.Timeout | undefined;
   #moved = 0;
+  /** Kept when the engine is through with waiting for room, while it does. */
+  #asking: Promise<boolean> | undefined;
+  /** It knows why there is no room, and nothing has moved meanwhile. */
+  #hopeless = false;
 
   constructor(native: NativeEngine) {
     this.#native = native;
@@ -70,7 +84,10 @@ export class Room {
   wait(waits: Waits): void {
     this.#waiting.add(waits);
     waiting.add(waits);
-    this.#ask();
+    if (this.#timer !== undefined) return;
+    this.#hopeless = false;
+    this.#moved = performance.now();
+    this.#timer = setInterval(() => this.#letIn(), ASK_AGAIN_MS);
   }
 
   /** True if so many bytes would not have to wait. */
@@ -89,11 +106,24 @@ export class Room {
     return new Promise<T>((resolve) => this.#calls.add(bytes, () => resolve(hub.wait(start, take))));
   }
 
-  /** Waits until there is room for so many bytes at once, or until waiting for it is the engine's own affair. */
+  /** Waits until there is room for so many bytes at once, or until a call will hear why there is none. */
   async until(bytes: number): Promise<void> {
     const begun = performance.now();
-    while (!this.has(bytes) && performance.now() - begun < PATIENCE_MS) {
+    while (!this.has(bytes)) {
+      if (performance.now() - begun > PATIENCE_MS && (await this.#ask(bytes))) return;
       await new Promise<void>((resolve) => setTimeout(resolve, ASK_AGAIN_MS));
+    }
+  }
+
+  /** Has the engine wait for room, on one thread of its own. True if it knows why there is none. */
+  async #ask(bytes: number): Promise<boolean> {
+    while (this.#asking !== undefined) await this.#asking;
+    const waits = hub.wait<void>((who) => this.#native.awaitRoom(who, Math.max(bytes, LARGEST)));
+    this.#asking = waits.then(() => false, () => true);
+    try {
+      return await this.#asking;
+    } finally {
+      this.#asking = undefined;
     }
   }
 
@@ -102,26 +132,30 @@ export class Room {
     while (this.#waiting.size > 0) await new Promise<void>((resolve) => this.#free.push(resolve));
   }
 
-  #ask(): void {
-    if (this.#timer !== undefined) return;
-    this.#moved = performance.now();
-    this.#timer = setInterval(() => this.#letIn(), ASK_AGAIN_MS);
-  }
-
   #letIn(): void {
     const now = performance.now();
-    const wait = now - this.#moved > PATIENCE_MS;
+    const wait = this.#hopeless;
+    this.#hopeless = false;
     for (const waits of this.#waiting) {
       if (waits.crossBacklog(wait)) this.#moved = now;
       if (!waits.empty) break;
       this.#waiting.delete(waits);
       waiting.delete(waits);
     }
-    if (this.#waiting.size > 0) return;
+    if (this.#waiting.size > 0) {
+      if (now - this.#moved > PATIENCE_MS) this.#listen(this.#moved);
+      return;
+    }
     clearInterval(this.#timer);
     this.#timer = undefined;
     const free = this.#free;
     this.#free = [];
     for (const resolve of free) resolve();
+  }
+
+  /** Nothing has moved since then. */
+  #listen(since: number): void {
+    if (this.#asking !== undefined) return;
+    void this.#ask(this.#calls.bytes).then((hopeless) => (this.#hopeless = hopeless && this.#moved === since));
   }
 }

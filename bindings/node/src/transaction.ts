@@ -1,18 +1,17 @@
 import { groupOf, iterable, mustBeOpen, positions, shown, signalOf, text, until, whole } from "./arguments.js";
+import { BACKLOG_MAX, tooMany } from "./backlog.js";
 import { Consumer } from "./consumer.js";
 import { crossOwn, scratch } from "./desk.js";
-import { invalid, OncelogError, run } from "./errors.js";
+import { invalid, OncelogError, run, toError } from "./errors.js";
 import { hub } from "./hub.js";
 import { native, type NativeTransaction, type NativeTransactional } from "./native.js";
 import { Packer } from "./packer.js";
-import { BACKLOG_MAX, tooMany } from "./producer.js";
 import { CLOSES, type Room } from "./room.js";
+import { Surplus } from "./surplus.js";
 import type { Committed, GroupMetadata, Offsets, Position, RecordInput, Waiting, Whole } from "./types.js";
 
 /** Bytes up to which a transaction is memory unless the options say otherwise. */
 const BUFFER = 1 << 20;
-/** Bytes after which a transaction that streams looks for room again; the least that it asks for. */
-const PIECE = 64 << 10;
 
 /**
  * Begins transactions, one at a time, under a transactional id. Opening the id shuts its older holder out. Records of
@@ -28,10 +27,14 @@ export class TransactionalProducer {
   constructor(native: NativeTransactional, room: Room, buffer = BUFFER) {
     this.#native = native;
     this.#room = room;
-    this.#buffer = Math.max(buffer, PIECE);
+    this.#buffer = buffer;
   }
 
-  /** Begins a transaction. Nobody at read_committed sees anything of it before its commit. */
+  /**
+   * Begins a transaction. Nobody at read_committed sees anything of it before its commit.
+   *
+   * A producer that was shut out throws `ProducerFenced`; for a moment, while that is not on the device, `Busy`.
+   */
   beginTransaction(): Transaction {
     mustBeOpen(this.#open, "transactional producer");
     return new Transaction(run(() => this.#native.begin()), this.#room, this.#buffer, undefined);
@@ -83,10 +86,10 @@ export class Transaction {
   readonly #topics = new Map<string, number>();
   /** Most bytes that it sends to the log at once. */
   readonly #buffer: number;
-  /** Bytes that have crossed. */
+  /** Bytes that were sent. */
   #bytes = 0;
-  /** At how many the log's room is looked at: before the buffer is full. */
-  #look: number;
+  /** What waits for room in the log, once something had to. */
+  #surplus: Surplus | undefined;
   #open = true;
   /** Its number, which names it for ever. */
   readonly number: bigint;
@@ -98,21 +101,20 @@ export class Transaction {
     this.number = native.number;
     this.#room = room;
     this.#buffer = buffer;
-    this.#look = buffer / 2;
     this.#consumer = consumer;
   }
 
   /**
-   * Adds a record. True: go on. False: it streams, or soon does, and the log cannot keep up; go on after `drained`, or
-   * the next send waits for room in the log, and JavaScript with it.
+   * Adds a record. True: go on. False: it streams, and the log cannot keep up; go on after `drained`. Whoever goes on
+   * nevertheless has the records wait in memory, in order, up to 64 MiB; past that the answer is `Busy`.
    *
    * After an error the transaction is as it was, and may go on or be aborted; if the error `requiresAbort`, it can only
-   * be aborted and run again.
+   * be aborted and run again. So it is as well after a record was refused that had waited: every later call says why.
    */
   send(topic: string, record: RecordInput): boolean {
     this.#check();
-    this.#cross(this.#pack(topic, record));
-    return this.#mayGoOn();
+    this.#add(topic, record);
+    return this.#mayGoOn;
   }
 
   /**
@@ -125,26 +127,39 @@ export class Transaction {
     for (const record of iterable(records, "records")) {
       // Code of the caller runs between the records: each crosses before the next is asked for.
       this.#check();
-      this.#cross(this.#pack(topic, record));
+      this.#add(topic, record);
       // What never ends would go on into the log until the transaction times out.
       if (this.#bytes - before > BACKLOG_MAX) throw tooMany(this.#bytes - before);
     }
-    return this.#mayGoOn();
+    return this.#mayGoOn;
   }
 
-  /** Waits until `send` may go on. `signal` stops the waiting. */
+  /**
+   * Waits until `send` may go on. Rejects with what a record was refused for that had to wait. `signal` stops the
+   * waiting.
+   */
   async drained(waiting?: Waiting): Promise<void> {
     const signal = signalOf(waiting);
     this.#check();
-    await until(this.#room.until(this.#buffer), signal);
+    if (this.#surplus !== undefined) await until(this.#surplus.drained(), signal);
   }
 
-  /** True if what the buffer holds would find room in the log. Mostly nobody need ask. */
-  #mayGoOn(): boolean {
-    if (this.#bytes < this.#look) return true;
-    if (!this.#room.has(this.#buffer)) return false;
-    this.#look = this.#bytes + PIECE;
-    return true;
+  get #mayGoOn(): boolean {
+    return this.#surplus === undefined || this.#surplus.empty;
+  }
+
+  #add(topic: string, record: RecordInput): void {
+    this.#surplus?.mustTakeMore();
+    const packer = this.#pack(topic, record);
+    const { bytes, at } = packer;
+    packer.at = 0;
+    // What waits stays in front, also of a record that was begun before it.
+    if (!this.#mayGoOn || !this.#crosses(packer, at)) {
+      this.#check();
+      this.#surplus ??= new Surplus(this.#native, this.#room);
+      this.#surplus.add(bytes.subarray(0, at));
+    }
+    this.#bytes += at;
   }
 
   /** Answers where the record is. Code of the caller may run in here, and send as well. */
@@ -160,17 +175,13 @@ export class Transaction {
     return large;
   }
 
-  #cross(packer: Packer): void {
-    const { bytes, at } = packer;
-    packer.at = 0;
-    this.#bytes += at;
+  /** False: the record has to wait for room. */
+  #crosses(packer: Packer, at: number): boolean {
     try {
-      if (packer === scratch) crossOwn(this.#slot, at);
-      else native.cross(this.#slot, bytes, 0, at, false);
+      const own = packer === scratch;
+      return (own ? crossOwn(this.#slot, at) : native.cross(this.#slot, packer.bytes, 0, at, false)) === at;
     } catch (thrown) {
-      run(() => {
-        throw thrown;
-      });
+      throw toError(thrown);
     }
   }
 
@@ -202,26 +213,54 @@ export class Transaction {
     this.#check();
     this.#open = false;
     // What has streamed is in the log already.
-    const bytes = Math.min(this.#bytes, this.#buffer);
-    if (this.#room.has(bytes) || hub.leaving !== undefined) return until(this.#commit(), signal);
-    const waits = this.#room.until(bytes);
-    const commits = waits.then(() => this.#commit());
+    const bytes = Math.min(this.#bytes, this.#buffer) + CLOSES;
+    const now = (this.#surplus === undefined || this.#surplus.settled) && this.#room.mayCall(bytes);
+    return until(now ? hub.wait<Committed>((who) => this.#commit(who)) : this.#commitLater(bytes), signal);
+  }
+
+  /** Commits when nothing waits in front, and there is room. */
+  #commitLater(bytes: number): Promise<Committed> {
+    let made = () => {};
     // What is read from here on is no part of this transaction.
-    this.#consumer?.stay(waits);
-    return until(commits, signal);
+    this.#consumer?.stay(new Promise<void>((resolve) => (made = resolve)));
+    const commit = (who: number) => {
+      made();
+      this.#commit(who);
+    };
+    return new Promise<Committed>((resolve) => {
+      const surplus = this.#surplus;
+      const goOn = () => {
+        if (surplus?.refused === undefined) resolve(this.#room.call<Committed>(commit, undefined, bytes));
+        else resolve(this.#fail(surplus.refused.error).finally(made));
+      };
+      if (surplus === undefined) goOn();
+      else surplus.whenGone(goOn);
+    });
   }
 
   /** Has its place in the log, or is aborted, when this returns. */
-  #commit(): Promise<Committed> {
-    const commit = (who: number) => this.#native.commit(who);
+  #commit(who: number): void {
     const consumer = this.#consumer;
-    return hub.wait<Committed>(consumer === undefined ? commit : (who) => consumer.atGiven(() => commit(who)));
+    if (consumer === undefined) this.#native.commit(who);
+    else consumer.atGiven(() => this.#native.commit(who));
+  }
+
+  /** Aborts instead of committing. */
+  async #fail(error: unknown): Promise<never> {
+    // That it is aborted is not news for whoever hears why.
+    await this.#abort().catch(() => {});
+    throw error;
   }
 
   /** Aborts: nobody at read_committed sees any of it, and a bound consumer goes back to where it stood at the begin. */
   async abort(): Promise<void> {
     this.#check();
     this.#open = false;
+    this.#surplus?.clear();
+    await this.#abort();
+  }
+
+  async #abort(): Promise<void> {
     // What has streamed is aborted in the log.
     if (!this.#room.mayCall(CLOSES)) {
       const waits = this.#room.until(CLOSES);

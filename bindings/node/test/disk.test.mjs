@@ -39,3 +39,11 @@ test("calls that decide something wait for room beside JavaScript, in order", el
   const said = await run(t, "full.mjs", goOn);
   assert.equal(said, `asked\n["0","2","2","read"] UnknownTopicOrPartition\n`);
 });
+
+test("no call holds JavaScript while the disk stands still, however long that is", elsewhere, async (t) => {
+  assert.equal(await run(t, "ahead.mjs"), "0 8 true true\n");
+});
+
+test("a full disk is told to a transaction that is ahead of it, and the next one goes on", elsewhere, async (t) => {
+  assert.equal(await run(t, "no_space.mjs"), "Full,Full,aborted,Full,forgotten x\n");
+});

@@ -49,5 +49,17 @@ export function code(code, pattern = /./) {
   };
 }
 
+/** What a call answers that says `Busy` until its refusal is on the device. */
+export async function told(call) {
+  for (;;) {
+    try {
+      return call();
+    } catch (error) {
+      if (error.code !== "Busy") throw error;
+      await new Promise(setImmediate);
+    }
+  }
+}
+
 /** Some bytes of a length. */
 export const bytes = (length) => Buffer.from(Array.from({ length }, (_, i) => (i * 7) % 251));

@@ -50,12 +50,18 @@ for (const [way, status, expected] of [
   });
 }
 
-test("records that wait for room are written before the process ends", async (t) => {
-  const dir = directory(t);
-  const ended = await run([child("ends"), dir, "with records that wait for room"]);
-  assert.equal(ended.status, 7, ended.err);
-  assert.equal((await left(dir)).length, Number(ended.out));
-});
+for (const [what, how] of [
+  ["records that wait for room", "are written before the process ends"],
+  ["a commit that waits for room", "is made before the process ends"],
+  ["a transaction that waits for room", "goes with the process unless it commits"],
+]) {
+  test(`${what} ${how}`, async (t) => {
+    const dir = directory(t);
+    const ended = await run([child("ends"), dir, `with ${what}`]);
+    assert.equal(ended.status, 7, ended.err);
+    assert.equal((await left(dir)).length, Number(ended.out));
+  });
+}
 
 test("an idle log does not hold the process, and a poll that waits does", async (t) => {
   const dir = directory(t);

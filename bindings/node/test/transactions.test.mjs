@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { code, log, values } from "./helpers.mjs";
+import { code, log, told, values } from "./helpers.mjs";
 
 const from = { topic: "in", partition: 0 };
 
@@ -144,7 +144,7 @@ test("offsets of any group can be sent, and a position of the id", async (t) => 
   assert.equal(transactional.position, 7n);
   const successor = await engine.transactionalProducer("worker");
   assert.equal(successor.position, 7n);
-  assert.throws(() => transactional.beginTransaction(), code("ProducerFenced"));
+  await assert.rejects(told(() => transactional.beginTransaction()), code("ProducerFenced"));
   const groupless = engine.consumer({ topics: ["in"] });
   assert.throws(() => successor.beginTransactionFor(groupless), code("InvalidArgument"));
   await successor.close();

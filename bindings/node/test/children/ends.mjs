@@ -3,12 +3,12 @@ import { open } from "../../dist/index.mjs";
 
 const [dir, way] = process.argv.slice(2);
 // Small segments are full at once, however fast the disk is.
-const engine = await open(dir, way === "with records that wait for room" ? { segmentBytes: 64 << 10 } : {});
+const engine = await open(dir, way.includes("wait") ? { segmentBytes: 64 << 10 } : {});
 await engine.createTopic("t").catch(() => {});
 const producer = await engine.producer();
 const consumer = engine.consumer({ topics: ["t"], group: "g", start: "latest" });
 
-const transactional = way === "with listeners that send" && (await engine.transactionalProducer("x"));
+const transactional = /listeners|transaction|commit/.test(way) && (await engine.transactionalProducer("x", { transactionBuffer: 0 }));
 
 const ways = {
   // Behind the library's own listener.
@@ -45,6 +45,19 @@ const ways = {
       process.exit(7);
     });
   },
+  "with a transaction that waits for room": (commits = false) => {
+    const transaction = transactional.beginTransaction();
+    const value = Buffer.alloc(1000);
+    let sent = 1;
+    while (transaction.send("t", { value })) sent++;
+    for (let i = 0; i < 5000; i++, sent++) transaction.send("t", { value });
+    if (commits) transaction.commit();
+    setImmediate(() => {
+      console.log(commits ? sent : 0);
+      process.exit(7);
+    });
+  },
+  "with a commit that waits for room": () => ways["with a transaction that waits for room"](true),
   "in a callback": () => {
     producer.send("t", { value: "sent" }).then(() => process.exit(4));
   },
