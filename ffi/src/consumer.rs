@@ -91,7 +91,9 @@ pub extern "C" fn oncelog_consumer_assign(
 /// waits at most `timeout_ms`, woken by the first record, and answers with no records when the time is up. Records
 /// count as read when they are answered; they are seen when they have met their topic's level. What the group has
 /// committed is settled first, and if that is news, a flush waited for, however short the timeout is; see
-/// `oncelog_consumer_settle_ticket`. Free the records with `oncelog_records_free`.
+/// `oncelog_consumer_settle_ticket`. Where a raw transaction is open that will commit an offset of the group, the
+/// partition has nothing to read before the decision, which wakes a waiting poll as a record does (KIP-447); not at
+/// read_uncommitted, nor where a position is sought. Free the records with `oncelog_records_free`.
 ///
 /// Errors: BUSY while another thread polls; INVALID_STATE without an assignment; OFFSET_OUT_OF_RANGE if the start rule
 /// is none and there is no position; UNKNOWN_TOPIC_OR_PARTITION once a topic is deleted; IO; CLOSED, FORKED.
@@ -127,7 +129,8 @@ pub extern "C" fn oncelog_consumer_seek(
 /// The offset that the next poll reads from.
 ///
 /// Errors: INVALID_STATE if the partition is not assigned; OFFSET_OUT_OF_RANGE if nothing is committed and there is no
-/// start rule.
+/// start rule; UNSTABLE_OFFSETS, which passes, if there is no position yet and a raw transaction is open that will
+/// commit one, see `oncelog_consumer_poll`.
 #[unsafe(no_mangle)]
 #[must_use]
 pub extern "C" fn oncelog_consumer_position(
@@ -163,10 +166,12 @@ pub extern "C" fn oncelog_consumer_position_ticket(
 /// Finds out where all assigned partitions are read from; the ticket is done when that is safe. From then on
 /// `oncelog_consumer_poll` waits for records only, and `oncelog_consumer_position` and `oncelog_consumer_lag` for
 /// nothing, until `oncelog_consumer_assign` or `oncelog_consumer_rewind`: for event loops, which poll with a timeout of
-/// 0. What a group has committed may be news that no flush has met yet.
+/// 0. What a group has committed may be news that no flush has met yet. If offsets are pending, the ticket answers
+/// UNSTABLE_OFFSETS once all other positions are safe: poll, and wait with
+/// `oncelog_completions_watch_consumer`.
 ///
 /// Errors: INVALID_STATE without an assignment; as `oncelog_consumer_position`. What a flush answers comes from the
-/// ticket.
+/// ticket, and so does UNSTABLE_OFFSETS.
 #[unsafe(no_mangle)]
 #[must_use]
 pub extern "C" fn oncelog_consumer_settle_ticket(

@@ -84,7 +84,9 @@ pub extern "C" fn oncelog_begin_transaction(
 /// abort, free or a failed commit puts the consumer back to where it stands now, so that no input is lost.
 ///
 /// Errors: as `oncelog_begin_transaction`; INVALID_ARGUMENT if the consumer has no group or
-/// belongs to another engine; INVALID_STATE if nothing is assigned to it or it is bound to another open transaction.
+/// belongs to another engine; INVALID_STATE if nothing is assigned to it or it is bound to another open transaction;
+/// UNSTABLE_OFFSETS, which passes, while a raw transaction is open that will commit offsets of its group where it has
+/// no position yet.
 #[unsafe(no_mangle)]
 #[must_use]
 pub extern "C" fn oncelog_begin_transaction_for(

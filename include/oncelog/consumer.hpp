@@ -44,7 +44,9 @@ public:
     /// there it waits at most `timeout`, woken by the first record, and answers with no records when the time is up.
     /// Records count as read when they are answered; they are seen when they have met their topic's level. What the
     /// group has committed is settled first, and if that is news, a flush waited for, however short `timeout` is; see
-    /// settle_ticket().
+    /// settle_ticket(). Where a raw transaction is open that will commit an offset of the group, the partition has
+    /// nothing to read before the decision, which wakes a waiting poll as a record does (KIP-447); not at
+    /// ReadUncommitted, nor where a position is sought.
     ///
     /// Errors: Busy while another thread polls; InvalidState without an assignment; OffsetOutOfRange if the start rule
     /// is none and there is no position; UnknownTopicOrPartition once a topic is deleted; Io; Closed, Forked.
@@ -64,7 +66,8 @@ public:
     /// The offset that the next poll reads from.
     ///
     /// Errors: InvalidState if the partition is not assigned; OffsetOutOfRange if nothing is committed and there is no
-    /// start rule.
+    /// start rule; UnstableOffsets, which passes, if there is no position yet and a raw transaction is open that will
+    /// commit one, see poll().
     Result<std::uint64_t> position(const TopicPartition &of) const {
         std::uint64_t offset = 0;
         auto *error = oncelog_consumer_position(c_.get(), detail::c_text(of.topic), of.partition, &offset);
@@ -82,9 +85,12 @@ public:
 
     /// Finds out where all assigned partitions are read from; the ticket is done when that is safe. From then on poll()
     /// waits for records only, and position() and lag() for nothing, until assign() or rewind(): for event loops, which
-    /// poll with no timeout. What a group has committed may be news that no flush has met yet.
+    /// poll with no timeout. What a group has committed may be news that no flush has met yet. If offsets are pending,
+    /// the ticket answers UnstableOffsets once all other positions are safe: poll, and wait with
+    /// Completions::watch_consumer().
     ///
-    /// Errors: InvalidState without an assignment; as position(). What a flush answers comes from the ticket.
+    /// Errors: InvalidState without an assignment; as position(). What a flush answers comes from the ticket, and so
+    /// does UnstableOffsets.
     Result<Ticket<void>> settle_ticket() const {
         return detail::ticket<void>(
             [&](oncelog_ticket_t **ticket) { return oncelog_consumer_settle_ticket(c_.get(), ticket); });

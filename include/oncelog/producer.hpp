@@ -142,7 +142,8 @@ public:
     /// stands now, so that no input is lost.
     ///
     /// Errors: as begin_transaction(); InvalidArgument if the consumer has no group or belongs to another engine;
-    /// InvalidState if nothing is assigned to it or it is bound to another open transaction.
+    /// InvalidState if nothing is assigned to it or it is bound to another open transaction; UnstableOffsets, which
+    /// passes, while a raw transaction is open that will commit offsets of its group where it has no position yet.
     Result<Transaction> begin_transaction_for(const Consumer &consumer) const {
         oncelog_transaction_t *made = nullptr;
         auto *error = oncelog_begin_transaction_for(c_.get(), consumer.c(), &made);

@@ -7,7 +7,7 @@ use std::time::Duration;
 use napi::Env;
 use napi::bindgen_prelude::{ArrayBuffer, BigInt};
 use napi_derive::napi;
-use oncelog::TopicPartition;
+use oncelog::{ErrorKind, TopicPartition};
 
 use crate::arguments::{BoundsRow, OffsetRow, PartitionName, number, offset_rows, offsets};
 use crate::batch::packed;
@@ -42,13 +42,16 @@ impl Consumer {
         self.core()?.assign(&partitions).or_throw()
     }
 
-    /// Whether a poll waits for nothing.
+    /// Whether a poll waits for nothing. Offsets that are pending keep no poll: it answers without their partitions.
     #[napi(catch_unwind)]
     pub fn settled(&self) -> Result<bool> {
-        self.core()?.settle_ticket().and_then(|mut ticket| ticket.try_wait()).or_throw().map(|done| done.is_some())
+        match self.core()?.settle_ticket().and_then(|mut ticket| ticket.try_wait()) {
+            Err(error) if error.kind() == ErrorKind::UnstableOffsets => Ok(true),
+            settled => settled.or_throw().map(|done| done.is_some()),
+        }
     }
 
-    /// `who` hears when it does not.
+    /// `who` hears when it does not, or that offsets are pending.
     #[napi(catch_unwind)]
     pub fn settle(&self, who: u32) -> Result<()> {
         self.queue.watch(who, self.core()?.settle_ticket(), move |()| Done::Nothing(who));

@@ -58,7 +58,8 @@ export class Consumer<O extends Offsets = "bigint"> implements AsyncIterable<Rec
 
   /**
    * The next records, as soon as there are any; none when the time is up. `signal` stops the waiting; records that were
-   * there already are given.
+   * there already are given. A partition of which a raw transaction will commit an offset for the group has nothing to
+   * read before the decision (KIP-447), unless its position was sought or the isolation is `read_uncommitted`.
    */
   async poll(options: PollOptions = {}): Promise<Records<O>> {
     const signal = signalOf(options);
@@ -87,7 +88,7 @@ export class Consumer<O extends Offsets = "bigint"> implements AsyncIterable<Rec
         }
         // What the group has committed may be news that no flush has met yet: that is waited for here.
         if (!run(() => this.native.settled())) {
-          await until(hub.wait<void>((who) => this.native.settle(who)), signal);
+          await until(hub.wait<void>((who) => this.native.settle(who)).catch(unlessPending), signal);
           continue;
         }
         const memory = run(() => this.native.poll());
@@ -183,7 +184,10 @@ export class Consumer<O extends Offsets = "bigint"> implements AsyncIterable<Rec
     run(() => this.native.seek(name.topic, name.partition, to));
   }
 
-  /** The offset that is read next. */
+  /**
+   * The offset that is read next. Rejects with `UnstableOffsets`, which passes, if there is none yet and a raw
+   * transaction is open that will commit one.
+   */
   async position(partition: TopicPartition): Promise<OffsetOf<O>> {
     const { topic, partition: number } = partitionName(partition);
     this.#check();
@@ -230,7 +234,7 @@ export class Consumer<O extends Offsets = "bigint"> implements AsyncIterable<Rec
     return hub.wait((who) => this.native.committedOffsets(who, names), take);
   }
 
-  /** How many records lie between the position and the end. */
+  /** How many records lie between the position and the end. Rejects as `position` does. */
   async lag(partition: TopicPartition): Promise<OffsetOf<O>> {
     const { topic, partition: number } = partitionName(partition);
     this.#check();
@@ -355,4 +359,9 @@ export class Consumer<O extends Offsets = "bigint"> implements AsyncIterable<Rec
   mustBeOpen(): void {
     if (!this.#open) throw closed("consumer");
   }
+}
+
+/** Offsets that are pending are waited for like records: a poll answers without their partitions. */
+function unlessPending(error: unknown): void {
+  if (!(error instanceof OncelogError) || error.code !== "UnstableOffsets") throw error;
 }

@@ -42,7 +42,8 @@ export class TransactionalProducer {
 
   /**
    * Begins a transaction bound to a consumer: begin it before you poll. The commit sends the consumer's positions with
-   * it; an abort, or a commit that fails, puts the consumer back to where it stands now.
+   * it; an abort, or a commit that fails, puts the consumer back to where it stands now. Throws `UnstableOffsets`,
+   * which passes, while a raw transaction is open that will commit offsets of its group where it has no position yet.
    */
   beginTransactionFor(consumer: Consumer<Offsets>): Transaction {
     mustBeOpen(this.#open, "transactional producer");

@@ -25,7 +25,10 @@ test("records and offsets of a raw transaction are committed together, and the n
   const consumer = engine.consumer({ topics: ["t"], group: "g" });
   const unstable = (error) => code("UnstableOffsets")(error) && error.retriable;
   await assert.rejects(consumer.committed(at), unstable);
-  await assert.rejects(consumer.poll({ timeoutMs: 0 }), unstable);
+  await assert.rejects(consumer.position(at), unstable);
+  await assert.rejects(consumer.lag(at), unstable);
+  assert.equal((await consumer.poll({ timeoutMs: 0 })).length, 0);
+  const waiting = consumer.poll();
   const uncommitted = engine.consumer({ topics: ["t"], group: "g", isolation: "read_uncommitted" });
   assert.equal(await uncommitted.committed(at), null);
   assert.deepEqual([(await uncommitted.poll()).length, await values(engine)], [3, []]);
@@ -35,6 +38,7 @@ test("records and offsets of a raw transaction are committed together, and the n
   assert.deepEqual(await engine.endTransaction(identity, "commit"), next, "its answer may have been lost");
   assert.equal(await engine.transactionStatus(open.number), "committed");
   assert.deepEqual([await values(engine), await consumer.committed(at)], [["a", "b", "c"], 2n]);
+  assert.deepEqual([...(await waiting)].map(({ value }) => `${value}`), ["c"], "it waited for the decision");
   await assert.rejects(append(engine, identity, 0, "late"), code("StaleEpoch"));
   await append(engine, { producerId: Number(next.producerId), epoch: 1 }, 0, "d");
   await engine.endTransaction(next, "commit");

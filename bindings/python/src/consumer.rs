@@ -166,7 +166,7 @@ impl Consumer {
         }
     }
 
-    /// The positions of all partitions, settled where they were not.
+    /// The positions of all partitions, settled where they were not; but for those of which offsets are pending.
     fn begin(&self, py: Python<'_>) -> PyResult<Offsets> {
         let positions = self.core.positions();
         let assigned = self.assigned.take(py)?.clone();
@@ -174,8 +174,11 @@ impl Consumer {
             return Ok(positions);
         }
         let settled = py.detach(|| {
-            let at = |name: TopicPartition| self.core.position(&name).map(|offset| (name, offset.into()));
-            assigned.into_iter().map(at).collect::<oncelog::Result<Offsets>>()
+            let at = |name: TopicPartition| match self.core.position(&name) {
+                Err(error) if error.kind() == ErrorKind::UnstableOffsets => None,
+                found => Some(found.map(|offset| (name, offset.into()))),
+            };
+            assigned.into_iter().filter_map(at).collect::<oncelog::Result<Offsets>>()
         });
         settled.raise()
     }
@@ -187,8 +190,18 @@ impl Consumer {
         if self.ahead.take(py)?.is_some() {
             return Ok(true);
         }
-        let begin = self.begin(py)?;
+        let mut begin = self.begin(py)?;
         let Some(records) = self.poll_core(py, patience)? else { return Ok(false) };
+        for name in self.assigned.take(py)?.iter() {
+            // They were decided while this one waited.
+            let of =
+                |record: &oncelog::RecordView<'_>| record.topic() == name.topic && record.partition() == name.partition;
+            if !begin.contains_key(name)
+                && let Some(first) = records.iter().flatten().find(of)
+            {
+                begin.insert(name.clone(), first.offset().into());
+            }
+        }
         let walk = Walk::new(&Bound::new(py, Records::new(records))?);
         let before = self.ahead.take(py)?.replace(Ahead { walk, begin, handed: Vec::new() });
         drop(before);
@@ -220,6 +233,9 @@ impl Consumer {
 
     /// Reads the next records, up to the bounds of one poll. With nothing there it waits, at most `timeout` seconds
     /// (None: for ever), and answers with nothing when the time is up. Records count as read when they are answered.
+    /// Where a raw transaction is open that will commit an offset of the group, the partition has nothing to read
+    /// before the decision, which wakes a waiting poll (KIP-447); not at "read_uncommitted", nor where a position is
+    /// sought.
     ///
     /// Raises BusyError while another thread polls; StateError if nothing is assigned; OffsetOutOfRangeError.
     #[pyo3(signature = (timeout=None))]
@@ -236,7 +252,9 @@ impl Consumer {
         self.core.seek(&partition.0, offset.0).raise()
     }
 
-    /// The offset that the next record is read from.
+    /// The offset that the next record is read from. Raises OffsetOutOfRangeError if nothing is committed and there is
+    /// no start rule; UnstableOffsetsError, which passes, if there is no position yet and a raw transaction is open
+    /// that will commit one.
     fn position(&self, py: Python<'_>, partition: Name) -> PyResult<u64> {
         match self.handed(py, &partition.0)? {
             Some(position) => Ok(position),
@@ -326,7 +344,8 @@ impl Consumer {
         self.core.rewind().raise()
     }
 
-    /// How many records lie between the position and the end. Zero when all is read: commits leave no holes.
+    /// How many records lie between the position and the end. Zero when all is read: commits leave no holes. Raises
+    /// what `position` does.
     fn lag(&self, py: Python<'_>, partition: Name) -> PyResult<u64> {
         let name = &partition.0;
         let lag = py.detach(|| self.core.lag(name)).raise()?;

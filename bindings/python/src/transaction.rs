@@ -51,7 +51,8 @@ impl TransactionalProducer {
     }
 
     /// Begins a transaction bound to a consumer: begin it before you poll. The commit sends the consumer's positions
-    /// with it; an abort puts the consumer back to where it stands now.
+    /// with it; an abort puts the consumer back to where it stands now. Raises UnstableOffsetsError, which passes,
+    /// while a raw transaction is open that will commit offsets of its group where it has no position yet.
     fn begin_transaction_for(&self, consumer: &Bound<'_, Consumer>) -> PyResult<Transaction> {
         let py = consumer.py();
         consumer.get().give_back(py)?;

@@ -257,6 +257,24 @@ async def test_raw_identities_send_and_end_their_transactions(tmp_path: Path) ->
 
 
 @run
+async def test_polls_wait_for_the_decision_on_offsets_that_are_pending(tmp_path: Path) -> None:
+    async with opened(tmp_path) as engine:
+        producer = await engine.producer()
+        await producer.send_many("t", [b"a", b"b"], partition=0)
+        identity = await engine.init_producer("shop", timeout=30)
+        await engine.send_offsets(identity, oncelog.GroupMetadata("g"), {("t", 0): 1})
+        consumer = engine.consumer(("t", 0), group="g")
+        assert len(await consumer.poll(timeout=0)) == 0
+        with pytest.raises(oncelog.UnstableOffsetsError):
+            await consumer.position(("t", 0))
+        waiting = asyncio.ensure_future(consumer.poll())
+        await asyncio.sleep(0.05)
+        assert not waiting.done()
+        await engine.end_transaction(identity, "commit")
+        assert (await waiting).values() == [b"b"]
+
+
+@run
 async def test_places_and_times_are_found(tmp_path: Path) -> None:
     async with opened(tmp_path, visibility="durable", flush_interval=3600) as engine:
         await engine.create_topic("stamped", timestamp_type="append")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -72,6 +73,27 @@ def test_a_raw_transaction_commits_batches_and_offsets_together_and_raises_the_e
     append(engine, batch(following, 0, b"b"))
     assert engine.end_transaction(following, "abort").epoch == identity.epoch + 2
     assert engine.partition("t", 0).read(0).values() == [b"a"]
+
+
+def test_polls_wait_for_the_decision_on_offsets_that_are_pending(engine: oncelog.Engine) -> None:
+    shop, other = engine.init_producer("shop"), engine.init_producer()
+    append(engine, batch(other, 0, b"a", b"b", b"c", transactional=False))
+    engine.send_offsets(shop, GROUP, {T: 1})
+    consumer = engine.consumer("t", group="g", timeout=30)
+    assert len(consumer.poll(timeout=0)) == 0
+    for answer in (consumer.position, consumer.lag):
+        with pytest.raises(oncelog.UnstableOffsetsError):
+            answer(T)
+    decided = threading.Timer(0.05, engine.end_transaction, (shop, "commit"))
+    decided.start()
+    for record in consumer:
+        # What the poll read further is given back: it is as if one record had been read.
+        assert (record.value, consumer.position(T)) == (b"b", 2)
+        break
+    decided.join()
+    consumer.commit()
+    assert engine.consumer("t", group="g").committed(T) == 2
+    assert [record.value for record in consumer.poll(timeout=30)] == [b"c"]
 
 
 def test_producers_are_told_by_their_last_batch_and_their_open_transaction(engine: oncelog.Engine) -> None:

@@ -92,7 +92,9 @@ impl Consumer {
     /// there it waits at most `timeout`, woken by the first record, and answers with nothing when the time is up.
     /// Records count as read when they are answered; they are seen when they have met their topic's level. What the
     /// group has committed is settled first, and if that is news, a flush waited for, however short `timeout` is; see
-    /// `settle_ticket`.
+    /// `settle_ticket`. Where a raw transaction is open that will commit an offset of the group, the partition has
+    /// nothing to read before the decision, which wakes a waiting poll as a record does (KIP-447); not at
+    /// read_uncommitted, nor where a position is sought.
     ///
     /// # Errors
     /// `Busy` while another thread polls; `InvalidState` without an assignment; `OffsetOutOfRange` if the start rule is
@@ -123,10 +125,11 @@ impl Consumer {
     }
 
     /// Calls `call`, once, when a poll would answer records or an error instead of waiting: at once if it would so
-    /// already, else when a record can be seen, a topic is deleted, a position moved, the assignment changed, or the
-    /// engine closed. It runs on the engine's keeper or inside `drive`, outside all locks, and behind the close on
-    /// the thread that calls this; a panic in it is caught and dropped. Several may wait at once. What waits when the
-    /// last handle of the consumer is dropped is dropped with it.
+    /// already, else when a record can be seen, a topic is deleted, a position moved, the assignment changed, the
+    /// engine closed, or offsets that were pending are decided and leave something to read. It runs on the engine's
+    /// keeper or inside `drive`, outside all locks, and behind the close on the thread that calls this; a panic in it
+    /// is caught and dropped. Several may wait at once. What waits when the last handle of the consumer is dropped is
+    /// dropped with it.
     ///
     /// The look settles positions as a poll does: with `Start::Latest` a partition is read from where its end is then.
     ///
@@ -178,7 +181,8 @@ impl Consumer {
     ///
     /// # Errors
     /// `InvalidState` if the partition is not assigned; `OffsetOutOfRange` if nothing is committed and there is no
-    /// start rule.
+    /// start rule; `UnstableOffsets`, which passes, if there is no position yet and a raw transaction is open that will
+    /// commit one, see `poll`.
     pub fn position(&self, partition: &TopicPartition) -> Result<Offset> {
         self.position_ticket(partition)?.wait()
     }
@@ -196,7 +200,8 @@ impl Consumer {
 
     /// Finds out where all assigned partitions are read from; the ticket is done when that is safe. From then on `poll`
     /// waits for records only, and `position` and `lag` for nothing, until `assign` or `rewind`: for event loops, which
-    /// poll with no timeout. What a group has committed may be news that no flush has met yet.
+    /// poll with no timeout. What a group has committed may be news that no flush has met yet. If offsets are pending,
+    /// the ticket answers `UnstableOffsets` once all other positions are safe: poll, and wait with `on_ready`.
     ///
     /// ```
     /// # let dir = tempfile::tempdir().unwrap();
@@ -216,13 +221,13 @@ impl Consumer {
     /// ```
     ///
     /// # Errors
-    /// `InvalidState` without an assignment; as `position`. What a flush answers comes from the ticket.
+    /// `InvalidState` without an assignment; as `position`. What a flush answers comes from the ticket, and so does
+    /// `UnstableOffsets`.
     pub fn settle_ticket(&self) -> Result<Ticket<()>> {
         let inner = &self.open.inner;
         inner.check_open()?;
-        let places = self.reader.settled()?;
-        let drawn_from = places.iter().map(|place| place.drawn_from).max().unwrap_or_default();
-        Ok(Promise::durable(drawn_from, ()).ticket(inner))
+        let (drawn_from, answer) = self.reader.settle_all()?;
+        Ok(Promise { answer, ..Promise::durable(drawn_from, ()) }.ticket(inner))
     }
 
     /// The positions of all assigned partitions that have one: what was polled, sought or asked for. None in a forked

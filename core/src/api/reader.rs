@@ -252,7 +252,11 @@ impl Reader {
             unsettled.filter_map(|(at, _)| state.place(at)).collect()
         };
         for place in unsettled {
-            self.settle(place)?;
+            match self.settle(place) {
+                // Not yet: the decision wakes whoever waits for the partition, and what others hold is read.
+                Err(error) if error.kind() == ErrorKind::UnstableOffsets => {}
+                settled => drop(settled?),
+            }
         }
         let state = self.state.lock();
         let drawn_from = state.drawn_from();
@@ -263,7 +267,10 @@ impl Reader {
         let order = (0..count).map(|i| (state.next + i) % count);
         let wanted = order.filter(|at| {
             let assigned = &state.assigned[*at];
-            let Some(position) = assigned.position.filter(|_| !assigned.partition.is_deleted()) else { return true };
+            if assigned.partition.is_deleted() {
+                return true;
+            }
+            let Some(position) = assigned.position else { return false };
             let within = position <= assigned.partition.bounds().end;
             !within || position < assigned.partition.visible(self.options.isolation)
         });
@@ -409,7 +416,7 @@ impl Reader {
             return Err(Error::new(ErrorKind::InvalidArgument, text));
         }
         self.check_unbound()?;
-        self.settled()?;
+        self.settle_all()?.1?;
         let mut state = self.state.lock();
         check_unbound(state.bound)?;
         state.bound = true;

@@ -94,7 +94,8 @@ impl TransactionalProducer {
     ///
     /// # Errors
     /// As `begin_transaction`; `InvalidArgument` if the consumer has no group or belongs to another engine;
-    /// `InvalidState` if nothing is assigned to it or it is bound to another open transaction.
+    /// `InvalidState` if nothing is assigned to it or it is bound to another open transaction; `UnstableOffsets`, which
+    /// passes, while a raw transaction is open that will commit offsets of its group where it has no position yet.
     pub fn begin_transaction_for(&self, consumer: &Consumer) -> Result<Transaction> {
         self.begin(Some(consumer))
     }

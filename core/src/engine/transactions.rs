@@ -249,11 +249,12 @@ impl Inner {
         let spans = guard.state().open_spans(number);
         debug_assert!(spans.len() <= TRANSACTION_PARTITIONS);
         let raw = guard.state().open_transaction(number).is_some_and(OpenTransaction::is_raw);
+        let pending = guard.state().open_pending(number).into_iter();
+        let pending: Vec<_> = pending.filter_map(|instance| self.hub.partition(instance)).collect();
         // What a commit makes of pending offsets is as safe as their topics ask.
-        let commits = decision.ended == Ended::Commit;
-        let pending = if commits { guard.state().open_pending(number) } else { Vec::new() };
-        let reached = spans.iter().map(|span| span.instance).chain(pending);
-        let levels = reached.filter_map(|instance| self.hub.partition(instance)).map(|partition| partition.level());
+        let committed = if decision.ended == Ended::Commit { &*pending } else { &[] };
+        let reached = spans.iter().filter_map(|span| self.hub.partition(span.instance));
+        let levels = reached.map(|partition| partition.level()).chain(committed.iter().map(|p| p.level()));
         let level = levels.chain(decision.level).max().unwrap_or(self.settings.durability);
         let decided = Decided {
             producer: (producer.producer_id, producer.epoch),
@@ -277,6 +278,8 @@ impl Inner {
         );
         guard.state().apply(placed.lsn, &Payload::Decision { head, offsets });
         self.forget_transaction(number);
+        // Who waits to be told where a group stands looks again.
+        pending.iter().for_each(|partition| partition.wake());
         if raw {
             self.transaction_decided(decision.ended == Ended::Commit);
         }

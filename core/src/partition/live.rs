@@ -187,7 +187,7 @@ impl Partition {
         self.deleted.store(true, Ordering::SeqCst);
         self.watchers.wake();
     }
-    /// Wakes who waits although nothing was added: the engine closes.
+    /// Wakes who waits although nothing was added: the engine closes, or offsets of it are decided.
     pub fn wake(&self) {
         self.watchers.wake();
     }

@@ -4,11 +4,11 @@ use std::sync::mpsc;
 use std::time::Duration;
 
 use oncelog::{
-    Consumer, ConsumerOptions, ErrorKind, OffsetAndMetadata, Offsets, ProducerOptions, ReadOptions, Record, Start,
-    TopicOptions, TopicPartition,
+    Consumer, ConsumerOptions, Engine, ErrorKind, OffsetAndMetadata, Offsets, Outcome, ProducerOptions, ReadOptions,
+    Record, Records, Start, TopicOptions, TopicPartition,
 };
 
-use crate::{LONG, consumer, engine, names, slow, values};
+use crate::{LONG, consumer, engine, names, pending, slow, values};
 
 #[test]
 fn poll_is_woken_by_data_from_another_thread() {
@@ -31,26 +31,28 @@ fn poll_is_woken_by_data_from_another_thread() {
     polling.join().unwrap();
 }
 
+/// Polls in another thread, which has begun.
+fn wait(reader: &Consumer) -> std::thread::JoinHandle<oncelog::Result<Records>> {
+    let clone = reader.clone();
+    let thread = std::thread::spawn(move || {
+        loop {
+            match clone.poll(LONG) {
+                Err(error) if error.kind() == ErrorKind::Busy => std::thread::yield_now(),
+                answer => return answer,
+            }
+        }
+    });
+    // Busy says that the other one has begun; records would say that it has not.
+    while reader.poll(Duration::ZERO).is_ok() {
+        std::thread::yield_now();
+    }
+    thread
+}
+
 #[test]
 fn a_waiting_poll_hears_of_seek_close_and_deletion_and_is_alone() {
     let (_dir, engine) = engine(&[("t", 1), ("doomed", 1)]);
     slow(&engine).send("t", Record::new(b"x")).unwrap().wait().unwrap();
-    let wait = |reader: &Consumer| {
-        let clone = reader.clone();
-        let thread = std::thread::spawn(move || {
-            loop {
-                match clone.poll(LONG) {
-                    Err(error) if error.kind() == ErrorKind::Busy => std::thread::yield_now(),
-                    answer => return answer,
-                }
-            }
-        });
-        // Busy says that the other one has begun; records would say that it has not.
-        while reader.poll(Duration::ZERO).is_ok() {
-            std::thread::yield_now();
-        }
-        thread
-    };
     let reader = consumer(&engine, "g", &[("t", 0)]);
     assert_eq!(reader.poll(LONG).unwrap().count(), 1);
     let waiting = wait(&reader);
@@ -66,6 +68,58 @@ fn a_waiting_poll_hears_of_seek_close_and_deletion_and_is_alone() {
     let waiting = wait(&reader);
     engine.close().unwrap();
     assert_eq!(waiting.join().unwrap().err().unwrap().kind(), ErrorKind::Closed);
+}
+
+#[test]
+fn a_poll_waits_for_the_decision_on_offsets_that_are_pending() {
+    // It answered UnstableOffsets at once, so that a loop of polls never waited.
+    let (_dir, engine) = engine(&[("t", 1), ("doomed", 1)]);
+    slow(&engine).send_many("t", &["0", "1"].map(|v| Record::new(v.as_bytes()))).unwrap().wait().unwrap();
+    let polled = |group: &str, topic: &str, decide: &dyn Fn(&Engine)| {
+        let reader = consumer(&engine, group, &[(topic, 0)]);
+        assert!(reader.poll(Duration::ZERO).unwrap().is_empty(), "as where there is nothing to read");
+        let waiting = wait(&reader);
+        decide(&engine);
+        waiting.join().unwrap().map(|records| values(&records)).map_err(|error| error.kind())
+    };
+    let end = |group: &str, outcome: Outcome| {
+        let identity = pending(&engine, group, &names(&[("t", 0)]), LONG);
+        polled(group, "t", &|engine| _ = engine.end_transaction(identity, outcome).unwrap())
+    };
+    assert_eq!(end("commits", Outcome::Commit), Ok(vec!["1".to_owned()]));
+    assert_eq!(end("aborts", Outcome::Abort), Ok(vec!["0".to_owned(), "1".to_owned()]));
+    pending(&engine, "over", &names(&[("t", 0)]), LONG);
+    let by_number = |engine: &Engine| engine.abort_transaction(engine.describe_transactions().unwrap()[0].number);
+    assert_eq!(polled("over", "t", &|engine| by_number(engine).unwrap()).map(|all| all.len()), Ok(2));
+    pending(&engine, "deleted", &names(&[("doomed", 0)]), LONG);
+    let deleted = polled("deleted", "doomed", &|engine| engine.delete_topic("doomed").unwrap());
+    assert_eq!(deleted, Err(ErrorKind::UnknownTopicOrPartition));
+    pending(&engine, "closed", &names(&[("t", 0)]), LONG);
+    assert_eq!(polled("closed", "t", &|engine| engine.close().unwrap()), Err(ErrorKind::Closed));
+}
+
+#[test]
+fn offsets_that_are_pending_keep_back_their_own_partition_only() {
+    let (_dir, engine) = engine(&[("t", 2)]);
+    let producer = slow(&engine);
+    producer.send("t", Record::new(b"held").partition(0)).unwrap().wait().unwrap();
+    producer.send("t", Record::new(b"free").partition(1)).unwrap().wait().unwrap();
+    let identity = pending(&engine, "g", &names(&[("t", 0)]), LONG);
+    let reader = consumer(&engine, "g", &[("t", 0), ("t", 1)]);
+    assert_eq!(values(&reader.poll(LONG).unwrap()), ["free"]);
+    let held = TopicPartition::new("t", 0);
+    assert_eq!(reader.positions(), Offsets::from([(TopicPartition::new("t", 1), 1.into())]));
+    let settled = reader.settle_ticket().unwrap().wait().unwrap_err();
+    let position = reader.position(&held).unwrap_err();
+    let lag = reader.lag(&held).unwrap_err();
+    let producer = engine.transactional_producer("tp", ProducerOptions::new()).unwrap();
+    let begun = producer.begin_transaction_for(&reader).err().unwrap();
+    for error in [settled, position, lag, begun] {
+        assert_eq!((error.kind(), error.is_retriable()), (ErrorKind::UnstableOffsets, true), "{error}");
+    }
+    engine.end_transaction(identity, Outcome::Abort).unwrap();
+    assert_eq!(values(&reader.poll(LONG).unwrap()), ["held"]);
+    producer.begin_transaction_for(&reader).unwrap().abort().unwrap();
 }
 
 #[test]

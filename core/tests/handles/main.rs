@@ -27,7 +27,8 @@ mod unwaiting;
 use std::time::Duration;
 
 use oncelog::{
-    Consumer, ConsumerOptions, Engine, Producer, ProducerOptions, ReadOptions, Records, TopicOptions, TopicPartition,
+    Consumer, ConsumerOptions, Engine, GroupMetadata, Identity, Offsets, Producer, ProducerOptions, ReadOptions,
+    Records, TopicOptions, TopicPartition,
 };
 
 /// Long enough never to pass in a test that works.
@@ -70,4 +71,12 @@ fn consumer(engine: &Engine, group: &str, partitions: &[(&str, u32)]) -> Consume
 
 fn names(partitions: &[(&str, u32)]) -> Vec<TopicPartition> {
     partitions.iter().map(|(topic, number)| TopicPartition::new(*topic, *number)).collect()
+}
+
+/// A raw transaction of the group's own that will commit offset 1 of these partitions.
+fn pending(engine: &Engine, group: &str, partitions: &[TopicPartition], timeout: Duration) -> Identity {
+    let identity = engine.init_producer(Some(group), timeout, None).unwrap();
+    let offsets: Offsets = partitions.iter().map(|partition| (partition.clone(), 1.into())).collect();
+    engine.send_offsets(identity, &GroupMetadata { group: group.to_owned() }, &offsets).unwrap();
+    identity
 }

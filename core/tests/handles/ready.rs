@@ -6,11 +6,11 @@ use std::thread::ThreadId;
 use std::time::Duration;
 
 use oncelog::{
-    Consumer, ConsumerOptions, Durability, Engine, ErrorKind, ProducerOptions, Record, Start, TopicOptions,
+    Consumer, ConsumerOptions, Durability, Engine, ErrorKind, Outcome, ProducerOptions, Record, Start, TopicOptions,
     TopicPartition,
 };
 
-use crate::{LONG, consumer, engine, names, slow};
+use crate::{LONG, consumer, engine, names, pending, slow, values};
 
 /// Hears on which thread the call came.
 fn ready(reader: &Consumer) -> Receiver<ThreadId> {
@@ -23,12 +23,17 @@ fn ready(reader: &Consumer) -> Receiver<ThreadId> {
 
 /// Until the keeper has had its look: callbacks come behind the looks that were asked for before.
 fn looked(engine: &Engine, reader: &Consumer, place: &TopicPartition) {
+    round(engine, place);
+    assert_eq!(reader.lag(place).unwrap(), 0);
+}
+
+/// Until the keeper has had a round.
+fn round(engine: &Engine, place: &TopicPartition) {
     // A second consumer with something to read is called in the same round or a later one.
     let other = engine.consumer(ConsumerOptions::new()).unwrap();
     other.assign(std::slice::from_ref(place)).unwrap();
     other.seek(place, 0).unwrap();
     ready(&other).recv_timeout(LONG).unwrap();
-    assert_eq!(reader.lag(place).unwrap(), 0);
 }
 
 #[test]
@@ -128,6 +133,27 @@ fn a_call_comes_for_everything_that_ends_a_waiting_poll() {
     engine.delete_topic("doomed").unwrap();
     hear.recv_timeout(LONG).unwrap();
     assert_eq!(reader.poll(Duration::ZERO).err().unwrap().kind(), ErrorKind::UnknownTopicOrPartition);
+}
+
+#[test]
+fn a_call_waits_for_the_decision_on_offsets_that_are_pending() {
+    // It came at once and again and again, and each poll behind it answered UnstableOffsets.
+    let (_dir, engine) = engine(&[("t", 1)]);
+    slow(&engine).send_many("t", &["0", "1"].map(|v| Record::new(v.as_bytes()))).unwrap().wait().unwrap();
+    let place = TopicPartition::new("t", 0);
+    for (group, outcome, rest) in [("a", Some(Outcome::Commit), 1), ("b", Some(Outcome::Abort), 2), ("c", None, 2)] {
+        let timeout = if outcome.is_some() { LONG } else { Duration::from_millis(300) };
+        let identity = pending(&engine, group, std::slice::from_ref(&place), timeout);
+        let reader = consumer(&engine, group, &[("t", 0)]);
+        let hear = ready(&reader);
+        round(&engine, &place);
+        if let Some(outcome) = outcome {
+            assert_eq!(hear.try_recv(), Err(TryRecvError::Empty), "a poll would wait");
+            engine.end_transaction(identity, outcome).unwrap();
+        }
+        hear.recv_timeout(LONG).unwrap();
+        assert_eq!(values(&reader.poll(Duration::ZERO).unwrap()).len(), rest, "{group}");
+    }
 }
 
 #[test]

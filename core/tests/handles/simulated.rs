@@ -5,7 +5,7 @@ use std::time::Duration;
 use oncelog::sim::{Rng, World};
 use oncelog::{ConsumerOptions, Durability, Engine, ProducerOptions, Record, TopicOptions, TopicPartition};
 
-use crate::{content, values};
+use crate::{consumer, content, pending, values};
 
 fn open(world: &World) -> Engine {
     Engine::options().threads(false).segment_bytes(64 << 10).open_on(world.machine()).unwrap()
@@ -51,6 +51,22 @@ fn a_poll_without_threads_does_the_work_that_falls_due_and_ends_at_its_time() {
     let before = clock.monotonic();
     assert_eq!(values(&reader.poll(Duration::from_secs(3_600)).unwrap()), ["nobody waits"]);
     assert!(clock.monotonic() - before < 3_000_000_000, "as soon as its linger and a flush were over");
+}
+
+#[test]
+fn a_poll_without_threads_waits_until_offsets_that_are_pending_time_out() {
+    let world = World::new(5);
+    let engine = with_topic(&world, 1);
+    let clock = world.machine().clock;
+    let places = [TopicPartition::new("t", 0)];
+    engine.producer(ProducerOptions::new()).unwrap().send("t", Record::new(b"x")).unwrap().wait().unwrap();
+    pending(&engine, "g", &places, Duration::from_secs(10));
+    let reader = consumer(&engine, "g", &[("t", 0)]);
+    let before = clock.monotonic();
+    assert!(reader.poll(Duration::from_secs(4)).unwrap().is_empty());
+    assert!(clock.monotonic() - before >= 4_000_000_000);
+    assert_eq!(values(&reader.poll(Duration::from_secs(3_600)).unwrap()), ["x"]);
+    assert!((10..12).contains(&((clock.monotonic() - before) / 1_000_000_000)), "as soon as it was aborted");
 }
 
 #[test]

@@ -70,6 +70,10 @@ TEST("offsets of a raw identity are committed with its batches, and unstable unt
     auto pending = consumer.committed({"t", 0});
     FAILS(pending, UnstableOffsets);
     CHECK(pending.error().is_retriable());
+    OK(consumer.assign({{"t", 0}}));
+    CHECK(OK(consumer.poll(0ms)).empty());
+    FAILS(consumer.position({"t", 0}), UnstableOffsets);
+    FAILS(OK(consumer.settle_ticket()).wait(), UnstableOffsets);
     OK(OK(log.engine.partition("t", 0)).append(Record("a"), of(identity, 0)));
     identity = OK(log.engine.end_transaction(identity, Outcome::Commit));
     CHECK(OK(consumer.committed({"t", 0})) == std::optional<std::uint64_t>(2) && values(log.engine, "t") == "a");

@@ -34,13 +34,13 @@ import asyncio
 import functools
 import time
 from collections.abc import AsyncIterator, Generator, Iterable
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from os import PathLike
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from . import _oncelog
-from ._errors import BusyError, Error
+from ._errors import BusyError, Error, UnstableOffsetsError
 from ._loop import hub
 from ._oncelog import Appended, Batch, Record, Records, Ticket
 from ._types import (
@@ -465,7 +465,10 @@ class Consumer:
             self._polling = False
 
     async def poll(self, timeout: float | None = None) -> Records:
-        """Reads the next records. With nothing there it waits, at most `timeout` seconds."""
+        """Reads the next records. With nothing there it waits, at most `timeout` seconds.
+
+        A partition of which a raw transaction will commit an offset has nothing to read before the decision.
+        """
         deadline = _deadline(timeout)
         with self._turn():
             while True:
@@ -498,7 +501,9 @@ class Consumer:
     async def _settle(self) -> None:
         # What the group has committed may be news that no flush has met yet: that is awaited here, not in a poll.
         while not (settled := self._core._settle()).done():
-            await settled
+            # Offsets that are pending are waited for like records: the poll answers without them, as `ready` does.
+            with suppress(UnstableOffsetsError):
+                await settled
 
     def seek(self, partition: _Name, offset: int) -> None:
         """Moves a partition's position."""

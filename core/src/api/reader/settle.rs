@@ -5,11 +5,12 @@ use crate::api::options::Start;
 use crate::error::{Error, ErrorKind, Result};
 use crate::journal::Promise;
 use crate::partition::Partition;
-use crate::types::{Isolation, Offset, Offsets, TopicPartition};
+use crate::types::{Isolation, Lsn, Offset, Offsets, TopicPartition};
 
 impl Reader {
-    /// All assigned partitions, each with its position settled.
-    pub(in crate::api) fn settled(&self) -> Result<Vec<Place>> {
+    /// Settles the positions of all assigned partitions. Answers the last frame that one was drawn from, and whether
+    /// one cannot be settled, for a transaction has an offset of it pending.
+    pub(in crate::api) fn settle_all(&self) -> Result<(Lsn, Result<()>)> {
         let places: Vec<Place> = {
             let state = self.state.lock();
             (0..state.assigned.len()).filter_map(|at| state.place(at)).collect()
@@ -17,7 +18,15 @@ impl Reader {
         if places.is_empty() {
             return Err(unassigned());
         }
-        places.into_iter().map(|place| self.settle(place)).collect()
+        let (mut drawn_from, mut settled) = (0, Ok(()));
+        for place in places {
+            match self.settle(place) {
+                Ok(place) => drawn_from = place.drawn_from.max(drawn_from),
+                Err(error) if error.kind() == ErrorKind::UnstableOffsets => settled = Err(error),
+                Err(error) => return Err(error),
+            }
+        }
+        Ok((drawn_from, settled))
     }
 
     /// Settles where a partition is read from: at its position, at what is committed, or by the start rule. Waits for
