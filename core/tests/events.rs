@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use oncelog::sim::{Call, Fault, World};
 use oncelog::{
-    AppendOptions, Batch, Durability, Engine, Identity, Log, LogLevel, ProducerOptions, ReadOptions, Record,
-    TopicOptions,
+    AppendOptions, Batch, Durability, Engine, GroupMetadata, Identity, Log, LogLevel, Offsets, Outcome,
+    ProducerOptions, ReadOptions, Record, TopicOptions, TopicPartition, Transaction,
 };
 use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record as Values};
@@ -253,27 +253,193 @@ fn fences_are_told_when_they_fall_and_when_somebody_runs_into_them() {
     assert_eq!(engine.metrics().fenced, 2);
 }
 
+/// What of transactions is counted: open, aborted.
+fn counts(engine: &Engine) -> (u64, u64) {
+    let metrics = engine.metrics();
+    (metrics.transactions_open, metrics.transactions_aborted)
+}
+
+/// The one abort that was told since, by this cause.
+#[track_caller]
+fn aborted(scene: &Scene, engine: &Engine, cause: &str) -> BTreeMap<String, String> {
+    engine.drive().unwrap();
+    let fields = one(&scene.told(), "aborted").clone();
+    assert_eq!(fields["cause"], cause);
+    fields
+}
+
+/// It names where its records lie.
+#[track_caller]
+fn lies(fields: &BTreeMap<String, String>, partition: u32, offset: u64, partitions: u64) {
+    has(fields, &[("partition", &partition), ("offset", &offset), ("partitions", &partitions)]);
+    assert_eq!(fields["topic"], "t");
+}
+
 #[test]
-fn aborts_are_told_with_their_transaction_and_the_cause() {
+fn the_abort_of_what_was_memory_only_is_told_once_with_its_cause_and_no_place() {
     let scene = Scene::new(4);
     let engine = scene.with_topic();
     let producer = engine.transactional_producer("tp", ProducerOptions::new()).unwrap();
-    let mut transaction = producer.begin_transaction().unwrap();
-    transaction.send("t", Record::new(b"never")).unwrap();
+    let begin = || {
+        let mut transaction = producer.begin_transaction().unwrap();
+        transaction.send("t", Record::new(b"never")).unwrap();
+        transaction
+    };
+    let transaction = begin();
     let number = transaction.number();
     transaction.abort().unwrap();
-    engine.drive().unwrap();
-    let told = scene.told();
-    let fields = one(&told, "aborted");
-    has(fields, &[("number", &number), ("epoch", &0)]);
-    assert_eq!(fields["cause"], "owner");
+    let fields = aborted(&scene, &engine, "owner");
+    has(&fields, &[("number", &number), ("epoch", &0)]);
+    assert!(!fields.contains_key("topic"), "{fields:?}");
 
-    let mut transaction = producer.begin_transaction().unwrap();
-    transaction.send("t", Record::new(b"never")).unwrap();
-    engine.delete_topic("t").unwrap();
+    // By its number: told and counted when it happens, and not again when its owner hears of it.
+    let transaction = begin();
+    assert_eq!(counts(&engine), (1, 1));
+    engine.abort_transaction(transaction.number()).unwrap();
+    engine.abort_transaction(transaction.number()).unwrap();
+    assert_eq!(counts(&engine), (0, 2));
+    has(&aborted(&scene, &engine, "number"), &[("number", &transaction.number())]);
     transaction.commit().unwrap_err();
     engine.drive().unwrap();
-    assert_eq!(one(&scene.told(), "aborted")["cause"], "UnknownTopicOrPartition");
+    assert_eq!((counts(&engine), scene.told().len()), ((0, 2), 0));
+
+    let transaction = begin();
+    engine.delete_topic("t").unwrap();
+    transaction.commit().unwrap_err();
+    aborted(&scene, &engine, "UnknownTopicOrPartition");
+    assert_eq!(counts(&engine), (0, 3));
+}
+
+/// Ends a transaction; gives it back if it was somebody else who did.
+type End<'a> = &'a dyn Fn(Transaction) -> Option<Transaction>;
+
+#[test]
+fn the_abort_of_what_lies_in_the_log_is_told_once_when_it_happens_with_its_place() {
+    // It was told without a place, and again when the owner called.
+    let scene = Scene::new(6);
+    let engine = scene.open();
+    engine.create_topic("t", TopicOptions::new().partitions(3)).unwrap();
+    let producer = || {
+        let options = ProducerOptions::new().transaction_buffer(0);
+        engine.transactional_producer("tp", options).unwrap()
+    };
+    let timed_out = |transaction: Transaction| {
+        scene.world.advance(61_000_000_000);
+        Some(transaction)
+    };
+    let by_number = |transaction: Transaction| {
+        engine.abort_transaction(transaction.number()).unwrap();
+        Some(transaction)
+    };
+    let dropped = |_: Transaction| None;
+    let refused = |mut transaction: Transaction| {
+        engine.create_topic("u", TopicOptions::new()).unwrap();
+        let offsets = Offsets::from([(TopicPartition::new("u", 0), 1.into())]);
+        transaction.send_offsets(&GroupMetadata { group: "g".to_owned() }, &offsets).unwrap();
+        engine.delete_topic("u").unwrap();
+        transaction.commit().unwrap_err();
+        None
+    };
+    let fenced = |transaction: Transaction| {
+        drop(producer());
+        Some(transaction)
+    };
+    let ends: [(&str, End<'_>); 5] = [
+        ("timeout", &timed_out),
+        ("number", &by_number),
+        ("owner", &dropped),
+        ("UnknownTopicOrPartition", &refused),
+        ("fence", &fenced),
+    ];
+    let holder = producer();
+    for (n, (cause, end)) in (0u64..).zip(ends) {
+        let mut transaction = holder.begin_transaction().unwrap();
+        for partition in [2, 1] {
+            transaction.send("t", Record::new(b"x").partition(partition)).unwrap();
+        }
+        let number = transaction.number();
+        engine.drive().unwrap();
+        scene.told();
+        assert_eq!(counts(&engine), (1, n));
+        let left = end(transaction);
+        let fields = aborted(&scene, &engine, cause);
+        has(&fields, &[("number", &number), ("epoch", &0)]);
+        lies(&fields, 1, n, 2);
+        assert_eq!(counts(&engine), (0, n + 1), "{cause}");
+        if let Some(left) = left {
+            left.commit().unwrap_err();
+            engine.drive().unwrap();
+            assert!(scene.told().iter().all(|event| event.name != "aborted"), "{cause} is told again");
+            assert_eq!(counts(&engine), (0, n + 1), "{cause}");
+        }
+    }
+}
+
+#[test]
+fn every_abort_of_a_raw_transaction_is_told_its_owners_too() {
+    let scene = Scene::new(7);
+    let engine = scene.with_topic();
+    let init = || engine.init_producer(Some("raw"), Duration::from_secs(10), None).unwrap();
+    let begin = |identity: Identity| {
+        let mut batch = Batch::builder();
+        batch.push(&Record::new(b"x"), 1).unwrap();
+        batch.producer(identity, 0).transactional(true);
+        engine.partition("t", 0).unwrap().append(&batch.build().unwrap()).unwrap().wait().unwrap();
+    };
+    let identity = init();
+    begin(identity);
+    let next = engine.end_transaction(identity, Outcome::Abort).unwrap();
+    let fields = aborted(&scene, &engine, "owner");
+    has(&fields, &[("producer_id", &identity.producer_id), ("epoch", &identity.epoch)]);
+    lies(&fields, 0, 0, 1);
+    // There is nothing to abort; offsets alone lie nowhere.
+    let next = engine.end_transaction(next, Outcome::Abort).unwrap();
+    engine.drive().unwrap();
+    assert!(scene.told().is_empty());
+    let offsets = Offsets::from([(TopicPartition::new("t", 0), 1.into())]);
+    engine.send_offsets(next, &GroupMetadata { group: "g".to_owned() }, &offsets).unwrap();
+    scene.world.advance(11_000_000_000);
+    assert!(!aborted(&scene, &engine, "timeout").contains_key("topic"));
+
+    begin(init());
+    init();
+    lies(&aborted(&scene, &engine, "fence"), 0, 1, 1);
+    begin(init());
+    engine.delete_producer("raw").unwrap();
+    lies(&aborted(&scene, &engine, "fence"), 0, 2, 1);
+    assert_eq!(counts(&engine), (0, 4));
+    begin(init());
+    engine.close().unwrap();
+    let told = scene.told();
+    lies(one(&told, "aborted"), 0, 3, 1);
+    assert_eq!(told.last().unwrap().name, "closed");
+}
+
+#[test]
+fn what_a_life_left_open_is_told_and_counted_by_the_next_that_aborts_it() {
+    let scene = Scene::new(8);
+    let engine = scene.with_topic();
+    let options = ProducerOptions::new().transaction_buffer(0);
+    let mut left = engine.transactional_producer("tp", options).unwrap().begin_transaction().unwrap();
+    left.send("t", Record::new(b"x")).unwrap();
+    engine.flush().unwrap();
+    // The frame behind says that it was flushed.
+    engine.create_topic("u", TopicOptions::new()).unwrap();
+    scene.world.kill();
+    let read = || {
+        let options = Engine::options().read_only(true).threads(false).log(scene.log.clone());
+        options.open_on(scene.world.machine_for_reading()).unwrap()
+    };
+    let reader = read();
+    assert_eq!((counts(&reader).0, reader.describe_transactions().unwrap().len()), (1, 1), "nobody ends it here");
+    drop((left, engine, reader));
+    scene.told();
+    let engine = scene.open();
+    let fields = aborted(&scene, &engine, "reopen");
+    lies(&fields, 0, 0, 1);
+    assert_eq!(counts(&engine), (0, 1));
+    engine.close().unwrap();
+    assert_eq!(counts(&read()).0, 0);
 }
 
 #[test]

@@ -327,6 +327,7 @@ impl Transaction {
 
     /// Gives the transaction its place in the log, or ends it.
     fn place(&mut self) -> Judged<Option<PlacedGroup>> {
+        let in_memory = !self.streams;
         let placed = self.try_place();
         match &placed {
             Ok(placed) => {
@@ -336,7 +337,9 @@ impl Transaction {
                 if let Some(bound) = self.bound.take() {
                     bound.committed(placed.as_ref().map(|placed| (placed.lsn, placed.level)));
                 }
-                self.open.inner.transaction_committed();
+                if in_memory {
+                    self.open.inner.transaction_committed();
+                }
                 self.over(None);
             }
             Err(refused) => self.end(Some(refused)),
@@ -355,7 +358,7 @@ impl Transaction {
         }
         self.holder.begin_commit(self.number)?;
         if self.streams {
-            return self.decide(Ended::Commit).map(Some);
+            return self.decide(Ended::Commit, None).map(Some);
         }
         if self.buffers.gather.is_empty() && self.offsets.is_empty() && self.position.is_none() {
             return Ok(None);
@@ -376,8 +379,11 @@ impl Transaction {
     /// The transaction is over and was not committed.
     fn end(&mut self, refused: Option<&Refused>) {
         if !self.ended {
-            let error = refused.map(|refused| &refused.error);
-            self.open.inner.transaction_failed(self.number, self.holder.identity, error);
+            // What lies in the log is told of by the decision, what somebody else has aborted by that one.
+            if !self.streams && self.holder.is_last_word(self.number) {
+                let error = refused.map(|refused| &refused.error);
+                self.open.inner.transaction_failed(self.number, self.holder.identity, error);
+            }
             self.over(refused);
         }
     }
@@ -389,7 +395,7 @@ impl Transaction {
         if self.open.inner.is_forked() {
             return;
         }
-        self.abort_streamed();
+        self.abort_streamed(refused.map(|refused| refused.error.kind()));
         self.open.inner.give_memory(std::mem::take(&mut self.taken));
         if let Some(bound) = self.bound.take() {
             bound.end(refused.is_none_or(|refused| refused.error.kind() != ErrorKind::Indeterminate));

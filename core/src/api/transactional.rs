@@ -9,7 +9,7 @@ use super::options::ProducerOptions;
 use super::positions::Positions;
 use super::router::Router;
 use super::transaction::Transaction;
-use crate::engine::{Judged, Refused, Transacting};
+use crate::engine::{Doomed, Judged, Refused, Transacting};
 use crate::error::{Error, ErrorKind, Result};
 use crate::io::sync::Mutex;
 use crate::io::sync::atomic::{AtomicU64, Ordering};
@@ -181,17 +181,19 @@ const COMMITTING: u64 = 1;
 const DOOMED: u64 = 2;
 
 impl Transacting for Holder {
-    fn is_open(&self, number: TransactionNumber) -> bool {
-        let current = self.current.load(Ordering::SeqCst);
-        current >> STAGE_BITS == number && current & DOOMED == 0
+    fn has(&self, number: TransactionNumber) -> bool {
+        self.current.load(Ordering::SeqCst) >> STAGE_BITS == number
     }
 
-    fn doom(&self, number: TransactionNumber) -> bool {
+    fn is_open(&self, number: TransactionNumber) -> bool {
+        self.has(number) && self.current.load(Ordering::SeqCst) & DOOMED == 0
+    }
+
+    fn doom(&self, number: TransactionNumber) -> Option<Doomed> {
         let (open, doomed) = (number << STAGE_BITS, number << STAGE_BITS | DOOMED);
-        match self.current.compare_exchange(open, doomed, Ordering::SeqCst, Ordering::SeqCst) {
-            Ok(_) => true,
-            Err(now) => now == doomed,
-        }
+        let set = self.current.compare_exchange(open, doomed, Ordering::SeqCst, Ordering::SeqCst);
+        let now = set.is_ok();
+        (now || set == Err(doomed)).then_some(Doomed { of: self.identity, now })
     }
 }
 
@@ -241,6 +243,11 @@ impl Holder {
             Ok(_) => Ok(()),
             Err(_) => Err(doomed(number)),
         }
+    }
+
+    /// The transaction ends here, for its owner let it go or it was refused: false if somebody has aborted it before.
+    pub(super) fn is_last_word(&self, number: TransactionNumber) -> bool {
+        self.current.swap(number << STAGE_BITS | COMMITTING, Ordering::SeqCst) & DOOMED == 0
     }
 
     /// Gives the turn and the buffers back. After a fatal error there is no next transaction.

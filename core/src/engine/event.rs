@@ -24,8 +24,15 @@ pub enum Event {
     Opened { incarnation: Incarnation, created: bool, frames_copied: u64, read_only: bool },
     /// A name that had a holder was opened: that one is fenced from now on.
     TakenOver { name: String, producer_id: i64, epoch: i16 },
-    /// A transaction was aborted.
-    Aborted { number: TransactionNumber, producer_id: i64, epoch: i16, cause: &'static str },
+    /// A transaction was aborted: told once, when it happens.
+    Aborted {
+        number: TransactionNumber,
+        producer_id: i64,
+        epoch: i16,
+        cause: &'static str,
+        /// The first of the partitions that its records lie in and its first offset there, and how many those are.
+        place: Option<(Arc<str>, u32, Offset, usize)>,
+    },
     /// The log was closed.
     Closed { incarnation: Incarnation },
 }
@@ -86,9 +93,15 @@ impl Event {
                 let text = "a name was opened again, whoever held it is fenced";
                 tell!(log, Debug "taken_over", text, name = name.as_str(), producer_id = *producer_id, epoch = *epoch);
             }
-            Event::Aborted { number, producer_id, epoch, cause } => {
+            Event::Aborted { number, producer_id, epoch, cause, place: None } => {
                 tell!(log, Debug "aborted", "a transaction was aborted", number = *number,
                     producer_id = *producer_id, epoch = *epoch, cause = *cause);
+            }
+            Event::Aborted { number, producer_id, epoch, cause, place: Some(place) } => {
+                let (topic, partition, offset, partitions) = place;
+                tell!(log, Debug "aborted", "a transaction was aborted", number = *number,
+                    producer_id = *producer_id, epoch = *epoch, cause = *cause, topic = &**topic,
+                    partition = *partition, offset = *offset, partitions = *partitions);
             }
             Event::Closed { incarnation } => {
                 tell!(log, Debug "closed", "closed the log", incarnation = *incarnation);

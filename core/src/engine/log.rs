@@ -42,9 +42,14 @@ pub enum LogLevel {
 /// | `poisoned` | error | durable_lsn, cause | a write or flush failed, nothing more is written |
 /// | `taken_over` | debug | name, producer_id, epoch | a name that had a holder was opened: that one is fenced |
 /// | `fenced` | warn | producer_id, epoch; of a raw batch also topic, partition, offset | a fenced holder was refused |
-/// | `aborted` | debug | number, producer_id, epoch, cause | a transaction was aborted: by its `owner` or an error |
+/// | `aborted` | debug | number, producer_id, epoch, cause; of one in the log also where | a transaction was aborted |
 /// | `events_dropped` | warn | events | more came between two rounds of the keeper than are kept, 1,000 |
 /// | `closed` | debug | incarnation | the log was closed |
+///
+/// Each abort is told once, when it happens. Its cause is `owner`, the kind of the error that refused the commit,
+/// `timeout`, `number` (by `Engine::abort_transaction`), `fence` (by a newer holder of the name, or its deletion) or
+/// `reopen` (left open by the last life). Where its records lie say the fields `topic`, `partition` and `offset`, of
+/// the first record in the first of the partitions that it reached, and `partitions`, how many those are.
 ///
 /// ```
 /// # let dir = tempfile::tempdir().unwrap();

@@ -36,29 +36,35 @@ impl Inner {
         self.counts.duplicates.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// A transaction was begun. Whoever owns it says once how it ended.
+    /// A transaction was begun. Once it is said how it ended: of one in memory by whoever ends it, of one in the log by
+    /// its decision.
     pub fn transaction_begun(&self) {
         self.counts.open.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// It was committed.
+    /// One that was memory only was committed.
     pub fn transaction_committed(&self) {
         self.counts.open.fetch_sub(1, Ordering::Relaxed);
         self.counts.committed.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// It was aborted, by its owner or by an error; or, after `Indeterminate`, nobody knows.
+    /// One that was memory only was aborted, by its owner or by an error; or, after `Indeterminate`, nobody knows.
     pub fn transaction_failed(&self, number: TransactionNumber, of: Identity, error: Option<&Error>) {
-        self.counts.open.fetch_sub(1, Ordering::Relaxed);
         if error.is_some_and(|error| error.kind() == ErrorKind::Indeterminate) {
+            self.counts.open.fetch_sub(1, Ordering::Relaxed);
             return;
         }
-        self.counts.aborted.fetch_add(1, Ordering::Relaxed);
-        let (producer_id, epoch, cause) = (of.producer_id, of.epoch, error.map_or("owner", |e| e.kind().name()));
-        self.teller.note(|| Event::Aborted { number, producer_id, epoch, cause });
+        self.transaction_doomed(number, of, error.map_or("owner", |error| error.kind().name()));
     }
 
-    /// A raw one was decided, whoever did it.
+    /// One that is memory only will never commit.
+    pub(super) fn transaction_doomed(&self, number: TransactionNumber, of: Identity, cause: &'static str) {
+        self.transaction_decided(false);
+        let Identity { producer_id, epoch } = of;
+        self.teller.note(|| Event::Aborted { number, producer_id, epoch, cause, place: None });
+    }
+
+    /// One that lies in the log was decided, whoever did it.
     pub(super) fn transaction_decided(&self, committed: bool) {
         self.counts.open.fetch_sub(1, Ordering::Relaxed);
         let count = if committed { &self.counts.committed } else { &self.counts.aborted };

@@ -32,7 +32,7 @@ pub use keeper::Lingering;
 pub use log::{Log, LogLevel, Logger};
 pub use metrics::Lagging;
 pub use promise::{Judged, Refused};
-pub use transacting::Transacting;
+pub use transacting::{Doomed, Transacting};
 pub use transactions::{Deciding, Streamed};
 
 use std::sync::{Arc, OnceLock, Weak};

@@ -96,9 +96,11 @@ impl Inner {
             // From now on the hole lies below the newest checkpoint.
             self.journal.checkpoint()?;
         }
-        if self.refused.is_none()
-            && let Some(lsn) = self.abort_left_over(Cause::Reopen)?
-        {
+        if self.refused.is_some() {
+            // Nobody ends here what the last life left open.
+            let open = self.journal.look(|state, _| state.open_transactions());
+            self.counts.open.store(open as u64, Ordering::Relaxed);
+        } else if let Some(lsn) = self.abort_left_over(Cause::Reopen)? {
             self.flushed(lsn)?;
         }
         Ok(())

@@ -67,7 +67,12 @@ impl Inner {
 
     /// Its owner let it go and could not abort it: somebody else does.
     pub fn abandon(&self, number: TransactionNumber) {
-        self.overdue.lock().set(number, 0, Cause::Owner);
+        self.abort_later(number, Cause::Owner);
+    }
+
+    /// There was no room for its abort.
+    pub(super) fn abort_later(&self, number: TransactionNumber, cause: Cause) {
+        self.overdue.lock().set(number, 0, cause);
         self.linger_by(0);
     }
 

@@ -71,9 +71,9 @@ impl Inner {
         let open = *guard.state().open_transaction(number)?;
         let producer = Identity { producer_id: open.producer_id, epoch: open.epoch };
         let (ended, cause) = (Ended::Abort, Cause::Fence);
-        let decision = Decision { ended, cause, next, position: None, offsets: &[], level: Some(Durability::Disk) };
+        let (told, level) = (cause.name(), Some(Durability::Disk));
+        let decision = Decision { ended, cause, told, next, position: None, offsets: &[], level };
         let (lsn, _) = self.place_decision(guard, producer, number, &decision);
-        self.tell_abort(&open, cause);
         Some(lsn)
     }
 

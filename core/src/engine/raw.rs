@@ -81,7 +81,8 @@ impl Inner {
         // A new id that a power cut could take back would be given to somebody else as well.
         let renamed = next.producer_id != holder.producer_id;
         let level = Some(if renamed { Durability::Disk } else { self.settings.durability });
-        let decision = Decision { ended, cause: Cause::Owner, next, position: None, offsets: &[], level };
+        let cause = Cause::Owner;
+        let decision = Decision { ended, cause, told: cause.name(), next, position: None, offsets: &[], level };
         let (lsn, level) = self.place_decision(&mut guard, holder, number, &decision);
         Ok(Promise { lsn, level, answer: Ok(next) })
     }
@@ -89,11 +90,15 @@ impl Inner {
     /// Aborts a transaction by its number, whoever owns it. Aborted before is as good.
     pub fn abort_transaction(&self, number: TransactionNumber) -> Result<Promise<()>> {
         self.check_writable()?;
-        if let Some(promise) = self.abort_open(number, Cause::Number)? {
-            return Ok(promise);
-        }
-        if self.doom(number) {
-            return Ok(Promise::kept(()));
+        loop {
+            if let Some(promise) = self.abort_open(number, Cause::Number)? {
+                return Ok(promise);
+            }
+            match self.doom(number) {
+                Some(true) => return Ok(Promise::kept(())),
+                Some(false) => break,
+                None => {}
+            }
         }
         let text = match self.find_decision(number)? {
             Some((Fate::Aborted | Fate::TimedOut, lsn)) => return Ok(Promise::durable(lsn, ())),

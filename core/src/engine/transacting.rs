@@ -1,14 +1,15 @@
 //! What is open and how others ended: seen from outside.
 
 use std::collections::BTreeMap;
-use std::sync::Weak;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use super::Inner;
 use crate::error::Result;
+use crate::format::decision::Cause;
 use crate::limits::ENTRIES_PER_HOLD;
 use crate::partition::Partition;
-use crate::state::{ActiveFrom, Fate};
+use crate::state::{ActiveFrom, Fate, State};
 use crate::types::{
     ActiveProducer, Identity, Lsn, OpenTransaction, TopicPartition, TransactionNumber, TransactionStatus,
 };
@@ -18,10 +19,20 @@ const PRODUCERS_PER_HOLD: usize = ENTRIES_PER_HOLD / 3;
 
 /// Somebody whose transaction may be open in memory only: a transactional producer.
 pub trait Transacting: Send + Sync {
-    /// True if that transaction is open, and not about to be committed.
+    /// True if that transaction is open or doomed.
+    fn has(&self, number: TransactionNumber) -> bool;
+    /// True if that transaction is open, and not doomed.
     fn is_open(&self, number: TransactionNumber) -> bool;
-    /// Has the transaction abort, unless it is committing: true if it will never commit.
-    fn doom(&self, number: TransactionNumber) -> bool;
+    /// Has the transaction abort, unless its owner is ending it. `None`: that is not this one's to say.
+    fn doom(&self, number: TransactionNumber) -> Option<Doomed>;
+}
+
+/// A transaction that will never commit.
+pub struct Doomed {
+    /// Whose it is.
+    pub of: Identity,
+    /// It was doomed by this call.
+    pub now: bool,
 }
 
 impl Inner {
@@ -32,15 +43,24 @@ impl Inner {
         all.push(transacting);
     }
 
-    fn any_transacting(&self, mut ask: impl FnMut(&dyn Transacting) -> bool) -> bool {
-        // The list is copied: what is asked takes locks of its own.
+    /// Who has a transaction open.
+    fn transacting_in(&self, number: TransactionNumber) -> Option<Arc<dyn Transacting>> {
+        // The list is copied: the last handle of one may go here.
         let all: Vec<_> = self.transacting.lock().iter().filter_map(Weak::upgrade).collect();
-        all.iter().any(|t| ask(&**t))
+        all.into_iter().find(|t| t.has(number))
     }
 
-    /// Has a transaction abort that lies in memory only.
-    pub(super) fn doom(&self, number: TransactionNumber) -> bool {
-        self.any_transacting(|t| t.doom(number))
+    /// Has a transaction abort that lies in memory only; false: there is none to abort. `None`: it lies in the log by
+    /// now.
+    pub(super) fn doom(&self, number: TransactionNumber) -> Option<bool> {
+        let Some(holder) = self.transacting_in(number) else { return Some(false) };
+        // Under the journal's lock: what is doomed never goes to the log, and is told of here.
+        let in_memory = |state: &State, _| state.open_transaction(number).is_none().then(|| holder.doom(number));
+        let doomed = self.journal.look(in_memory)?;
+        if let Some(Doomed { of, now: true }) = doomed {
+            self.transaction_doomed(number, of, Cause::Number.name());
+        }
+        Some(doomed.is_some())
     }
 
     /// The decision on a transaction, if its name still remembers it.
@@ -59,7 +79,7 @@ impl Inner {
     pub fn transaction_status(&self, number: TransactionNumber) -> Result<(TransactionStatus, Option<Lsn>)> {
         self.check_open()?;
         // In this order: what is decided meanwhile is found then. A handle may not have heard yet of its decision.
-        let in_memory = self.any_transacting(|t| t.is_open(number));
+        let in_memory = self.transacting_in(number).is_some_and(|t| t.is_open(number));
         if self.journal.look(|state, _| state.open_transaction(number).is_some()) {
             return Ok((TransactionStatus::Open, None));
         }
@@ -111,7 +131,7 @@ impl Inner {
     }
 }
 
-fn describe(state: &crate::state::State, from: TransactionNumber) -> Option<OpenTransaction> {
+fn describe(state: &State, from: TransactionNumber) -> Option<OpenTransaction> {
     let open = state.open_from(from)?;
     let mut partitions = BTreeMap::new();
     for span in state.open_spans(open.number) {

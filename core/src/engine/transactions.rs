@@ -10,7 +10,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::format::batch::{BATCH_HEADER, BatchHeader};
 use crate::format::bytes::{put_i32_be, put_i64_be};
 use crate::format::control::{BEGUN_KEPT, BEGUN_RAW, Begun, OffsetsBlock};
-use crate::format::decision::{Cause, DECISION_HEAD, Decided, DecisionHead, Ended, SPAN};
+use crate::format::decision::{Cause, DECISION_HEAD, Decided, DecisionHead, Ended, SPAN, Span};
 use crate::format::frame::{self, FRAME_HEADER, Kind, Payload, records_len};
 use crate::io::bugs::{Bug, planted};
 use crate::journal::{Claim, Draft, Guard, Promise};
@@ -38,6 +38,8 @@ pub struct Streamed<'a> {
     pub ends: bool,
     /// How long it may stay open, milliseconds; 0: for ever.
     pub timeout_ms: u32,
+    /// Refuses it if somebody has aborted it while it was memory only.
+    pub check: &'a dyn Fn() -> Result<()>,
     /// The batch, with the producer's id and epoch in it.
     pub part: GatheredPart<'a>,
     /// Whether it may wait for room; if not the answer may be `Busy`.
@@ -52,6 +54,8 @@ pub struct Deciding<'a> {
     pub number: TransactionNumber,
     /// Whether it is part of the log from now on.
     pub ended: Ended,
+    /// Why it is not: the kind of the error that it is aborted for, if it is one.
+    pub refused: Option<ErrorKind>,
     /// The position it carries.
     pub position: Option<u64>,
     /// The offsets it commits.
@@ -64,6 +68,8 @@ pub struct Deciding<'a> {
 pub(super) struct Decision<'a> {
     pub ended: Ended,
     pub cause: Cause,
+    /// The cause of an abort as it is told.
+    pub told: &'static str,
     pub next: Identity,
     pub position: Option<u64>,
     pub offsets: &'a [u8],
@@ -75,7 +81,7 @@ impl Inner {
     /// Places a batch of a transaction that is not decided. Nobody waits for it: the decision's flush takes it along.
     pub fn stream(&self, streamed: &Streamed<'_>) -> Judged<()> {
         self.check_writable()?;
-        let Streamed { producer, number, begun, ends, timeout_ms, part, wait } = streamed;
+        let Streamed { producer, number, begun, ends, timeout_ms, check, part, wait } = streamed;
         let framed = part.framed;
         let mut batch = BatchHeader::read(framed.get(FRAME_HEADER..).unwrap_or_default())
             .ok_or_else(|| Error::new(ErrorKind::Internal, "a streamed batch is shorter than its header"))?;
@@ -97,8 +103,9 @@ impl Inner {
             self.place_abort(&mut guard, &left, Cause::Owner);
         }
         let state = guard.state();
-        let checked = state
-            .check_stream(*producer, *number, *begun, instance)
+        let checked = if *begun { Ok(()) } else { check() };
+        let checked = checked
+            .and_then(|()| state.check_stream(*producer, *number, *begun, instance))
             .and_then(|()| state.check_place(instance, batch.last_offset_delta).map(drop));
         if let Err(error) = checked {
             return Err(self.refuse(guard, error));
@@ -165,6 +172,7 @@ impl Inner {
         begun.write(&mut head);
         super::admin::place_at(guard, Kind::Begun, &head, &[], &Payload::Begun(begun), Durability::Memory);
         if flags & BEGUN_RAW != 0 {
+            // Of others that was said when they began in memory.
             self.transaction_begun();
         }
         self.watch_transaction(number, timeout_ms);
@@ -196,6 +204,7 @@ impl Inner {
         let decision = Decision {
             ended: deciding.ended,
             cause: Cause::Owner,
+            told: deciding.refused.map_or(Cause::Owner.name(), ErrorKind::name),
             next: Identity { producer_id, epoch },
             position: deciding.position,
             offsets: &resolved.block,
@@ -248,7 +257,7 @@ impl Inner {
     ) -> (Lsn, Durability) {
         let spans = guard.state().open_spans(number);
         debug_assert!(spans.len() <= TRANSACTION_PARTITIONS);
-        let raw = guard.state().open_transaction(number).is_some_and(OpenTransaction::is_raw);
+        let open = guard.state().open_transaction(number).is_some();
         let pending = guard.state().open_pending(number).into_iter();
         let pending: Vec<_> = pending.filter_map(|instance| self.hub.partition(instance)).collect();
         // What a commit makes of pending offsets is as safe as their topics ask.
@@ -280,8 +289,11 @@ impl Inner {
         self.forget_transaction(number);
         // Who waits to be told where a group stands looks again.
         pending.iter().for_each(|partition| partition.wake());
-        if raw {
+        if open {
             self.transaction_decided(decision.ended == Ended::Commit);
+        }
+        if open && decision.ended == Ended::Abort {
+            self.teller.note(|| self.aborted(producer, number, decision.told, &spans));
         }
         (placed.lsn, level)
     }
@@ -299,7 +311,8 @@ impl Inner {
         let raised = guard.state().raised(open.producer_id).filter(|_| open.is_raw() && !kept);
         let next = raised.unwrap_or(producer);
         let ended = Ended::Abort;
-        let decision = Decision { ended, cause, next, position: None, offsets: &[], level: None };
+        let told = cause.name();
+        let decision = Decision { ended, cause, told, next, position: None, offsets: &[], level: None };
         self.place_decision(guard, producer, open.number, &decision)
     }
 
@@ -309,21 +322,15 @@ impl Inner {
         let Some(open) = guard.state().open_transaction(number).copied() else { return Ok(None) };
         let (lsn, level) = self.place_abort(&mut guard, &open, cause);
         drop(guard);
-        self.tell_abort(&open, cause);
         Ok(Some(Promise { lsn, level, answer: Ok(()) }))
     }
 
-    /// Somebody's transaction was aborted by somebody else.
-    pub(super) fn tell_abort(&self, open: &OpenTransaction, cause: Cause) {
-        let cause = match cause {
-            Cause::Owner => return,
-            Cause::Timeout => "timeout",
-            Cause::Fence => "fence",
-            Cause::Reopen => "reopen",
-            Cause::Number => "number",
-        };
-        let (number, producer_id, epoch) = (open.number, open.producer_id, open.epoch);
-        self.teller.note(|| Event::Aborted { number, producer_id, epoch, cause });
+    /// What is told of an abort in the log.
+    fn aborted(&self, of: Identity, number: TransactionNumber, cause: &'static str, spans: &[Span]) -> Event {
+        let Identity { producer_id, epoch } = of;
+        let place = spans.iter().find_map(|span| Some((self.hub.partition(span.instance)?, span.first)));
+        let place = place.map(|(first, offset)| (first.topic().clone(), first.number(), offset, spans.len()));
+        Event::Aborted { number, producer_id, epoch, cause, place }
     }
 
     /// Aborts what is open in the log and may not stay so: at the open what the last life left, at the close what this
@@ -332,7 +339,7 @@ impl Inner {
         let (mut next, mut last) = (Some(1), None);
         while let Some(open) = next.and_then(|next| self.journal.look(|state, _| state.open_from(next).copied())) {
             next = open.number.checked_add(1);
-            if open.is_raw() && cause == Cause::Reopen {
+            if cause == Cause::Reopen {
                 self.transaction_begun();
             }
             if open.is_kept() || planted(Bug::OpenLeftOnReopen) {
@@ -342,7 +349,7 @@ impl Inner {
             }
             match self.abort_open(open.number, cause) {
                 Ok(promise) => last = promise.map(|promise| promise.lsn).or(last),
-                Err(error) if error.kind() == ErrorKind::Full => self.abandon(open.number),
+                Err(error) if error.kind() == ErrorKind::Full => self.abort_later(open.number, cause),
                 Err(error) => return Err(error),
             }
         }

@@ -42,6 +42,17 @@ pub enum Cause {
 }
 
 impl Cause {
+    /// As it is told.
+    pub fn name(self) -> &'static str {
+        match self {
+            Cause::Owner => "owner",
+            Cause::Timeout => "timeout",
+            Cause::Fence => "fence",
+            Cause::Reopen => "reopen",
+            Cause::Number => "number",
+        }
+    }
+
     fn of(number: u8) -> Option<Cause> {
         Some(match number {
             0 => Cause::Owner,

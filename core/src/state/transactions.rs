@@ -193,6 +193,11 @@ impl Transactions {
         }
     }
 
+    /// How many are open.
+    pub fn len(&self) -> usize {
+        self.by_number.len()
+    }
+
     /// True if none is open.
     pub fn is_empty(&self) -> bool {
         self.by_number.is_empty()

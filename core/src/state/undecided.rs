@@ -95,6 +95,11 @@ impl State {
         !self.transactions.is_empty()
     }
 
+    /// How many transactions are open in the log.
+    pub fn open_transactions(&self) -> usize {
+        self.transactions.len()
+    }
+
     /// The transaction of a number, if it is open in the log.
     pub fn open_transaction(&self, number: TransactionNumber) -> Option<&OpenTransaction> {
         self.transactions.get(number)

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use oncelog::{
-    Batch, ConsumerOptions, Engine, ErrorKind, Identity, ProducerOptions, Record, TopicOptions, TopicPartition,
+    Batch, ConsumerOptions, Durability, Engine, ErrorKind, Identity, ProducerOptions, Record, TopicOptions,
+    TopicPartition,
 };
 
 use crate::{LONG, engine};
@@ -69,6 +70,33 @@ fn transactions_are_counted_by_how_they_end() {
     fenced.commit().unwrap_err();
     assert_eq!(counts(), [0, 1, 3]);
     assert_eq!((engine.metrics().appends, engine.metrics().fenced), (1, 1));
+}
+
+#[test]
+fn an_abort_by_number_beside_the_first_record_ends_a_transaction_once() {
+    let (_dir, engine) = engine(&[]);
+    engine.create_topic("t", TopicOptions::new().durability(Durability::Os)).unwrap();
+    let streams = ProducerOptions::new().transaction_buffer(0);
+    let producer = engine.transactional_producer("tp", streams).unwrap();
+    let (rounds, mut committed) = (500, 0);
+    for round in 0..rounds {
+        let mut transaction = producer.begin_transaction().unwrap();
+        let number = transaction.number();
+        let (aborts, commits) = std::thread::scope(|scope| {
+            let other = scope.spawn(|| engine.abort_transaction(number).is_ok());
+            // A little later each time, so that it lands anywhere around the abort.
+            (0..round * 20).for_each(|_| std::hint::spin_loop());
+            let sent = transaction.send("t", Record::new(b"x"));
+            let commits = sent.and_then(|()| transaction.commit()).is_ok();
+            (other.join().unwrap(), commits)
+        });
+        assert!(aborts != commits, "round {round}: aborted {aborts}, committed {commits}");
+        committed += u64::from(commits);
+    }
+    let metrics = engine.metrics();
+    let counted = [metrics.transactions_open, metrics.transactions_committed, metrics.transactions_aborted];
+    assert_eq!(counted, [0, committed, rounds - committed]);
+    assert!(engine.describe_transactions().unwrap().is_empty());
 }
 
 #[test]

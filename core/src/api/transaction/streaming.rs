@@ -99,15 +99,17 @@ impl Transaction {
         let (inner, holder, number) = (&self.open.inner, &self.holder, self.number);
         let (producer, timeout_ms) = ((holder.identity.producer_id, holder.identity.epoch), holder.timeout_ms);
         let streams = &mut self.streams;
+        let check = || holder.check_doom(number);
         self.buffers.gather.stream(holder.identity, holder.compression, |part| {
-            inner.stream(&Streamed { producer, number, begun: *streams, ends, timeout_ms, part, wait })?;
+            let begun = *streams;
+            inner.stream(&Streamed { producer, number, begun, ends, timeout_ms, check: &check, part, wait })?;
             *streams = true;
             Ok(())
         })
     }
 
     /// Decides a transaction that streams; the rest of its records goes in front, in the same write.
-    pub(super) fn decide(&mut self, ended: Ended) -> Judged<PlacedGroup> {
+    pub(super) fn decide(&mut self, ended: Ended, refused: Option<ErrorKind>) -> Judged<PlacedGroup> {
         if ended == Ended::Commit {
             self.stream(true, true)?;
         }
@@ -117,6 +119,7 @@ impl Transaction {
             producer: (identity.producer_id, identity.epoch),
             number: self.number,
             ended,
+            refused,
             position: self.position.filter(|_| commit),
             offsets: if commit { &self.offsets } else { &[] },
             durability: self.holder.durability,
@@ -126,11 +129,11 @@ impl Transaction {
     }
 
     /// Aborts in the log what streams, or has somebody else do it where there is no room.
-    pub(super) fn abort_streamed(&mut self) {
+    pub(super) fn abort_streamed(&mut self, refused: Option<ErrorKind>) {
         if !self.streams {
             return;
         }
-        match self.decide(Ended::Abort) {
+        match self.decide(Ended::Abort, refused) {
             Err(refused) if refused.error.kind() == ErrorKind::Full => self.open.inner.abandon(self.number),
             // It is aborted already, or the next open aborts it.
             _ => self.streams = false,
