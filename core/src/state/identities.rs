@@ -2,6 +2,7 @@
 //! (KIP-890 part 2), as verdicts on the noted state.
 
 use super::producers::{Last, Named, Producers};
+use super::sequences::NEVER_GIVEN;
 use crate::error::{Error, ErrorKind, Result};
 use crate::limits::PRODUCER_EPOCH_MAX;
 use crate::types::{Identity, TransactionNumber};
@@ -28,6 +29,13 @@ pub enum Ending {
     Decide(TransactionNumber),
     /// Nothing: the call was done before, and only its answer was lost.
     Repeat,
+}
+
+impl Named {
+    /// An identity that no holder of the name has had: its epoch is no epoch, or above that of the newest.
+    fn never_gave(&self, identity: Identity) -> bool {
+        identity.epoch < 0 || (identity.producer_id == self.producer_id && identity.epoch > self.epoch)
+    }
 }
 
 impl Producers {
@@ -95,9 +103,12 @@ impl Producers {
         if named.identity() == identity {
             return Ok(named);
         }
-        let text = "a newer epoch of this producer took over; stop, or register again";
+        let (text, newest) = match named.never_gave(identity) {
+            true => (NEVER_GIVEN, "newest"),
+            false => ("a newer epoch of this producer took over; stop, or register again", "newer"),
+        };
         let values = format!(
-            "name={} producer_id={} epoch={} newer_epoch={}",
+            "name={} producer_id={} epoch={} {newest}_epoch={}",
             named.name, identity.producer_id, identity.epoch, named.epoch
         );
         Err(Error::new(ErrorKind::StaleEpoch, format!("{text}, {values}")))
@@ -144,9 +155,12 @@ impl Producers {
 /// The answer to a holder that is not the newest.
 #[cold]
 pub(super) fn fenced(named: &Named, identity: Identity) -> Error {
+    let (text, newest) = match named.never_gave(identity) {
+        true => ("this epoch was never given out; go on with the one that was, or open the name again", "newest"),
+        false => ("a newer holder took over this name; open it again only if that one is gone", "newer"),
+    };
     let text = format!(
-        "a newer holder took over this name; open it again only if that one is gone, name={} producer_id={} epoch={} \
-         newer_producer_id={} newer_epoch={}",
+        "{text}, name={} producer_id={} epoch={} {newest}_producer_id={} {newest}_epoch={}",
         named.name, identity.producer_id, identity.epoch, named.producer_id, named.epoch
     );
     Error::new(ErrorKind::ProducerFenced, text)

@@ -261,13 +261,14 @@ impl State {
             return Err(half_identity(batch));
         }
         if batch.epoch < 0 {
-            return Err(sequences::stale(batch, 0));
+            let known = self.producers.named_by_id(batch.producer_id).map(|named| named.epoch);
+            return Err(sequences::stale(batch, known));
         }
         let named = match self.producers.holder(batch.producer_id) {
             Some(Holder::Named(named)) => named,
             raw => {
                 if let Some(former) = self.producers.former(batch.producer_id) {
-                    return Err(sequences::stale(batch, former.epoch));
+                    return Err(sequences::stale(batch, Some(former.epoch)));
                 }
                 let registration = match raw {
                     Some(Holder::Raw(registration)) => registration,
@@ -280,7 +281,7 @@ impl State {
             }
         };
         if batch.epoch > named.epoch {
-            return Err(sequences::stale(batch, named.epoch));
+            return Err(sequences::stale(batch, Some(named.epoch)));
         }
         let verdict = self.sequences.check(instance, batch, named.epoch)?;
         if verdict == Verdict::Accept {

@@ -79,7 +79,7 @@ impl Sequence {
             return Ok(Verdict::Duplicate { first, last, timestamp: known.timestamp, lsn: known.lsn });
         }
         if batch.epoch < self.epoch {
-            return Err(stale(batch, self.epoch));
+            return Err(stale(batch, Some(self.epoch)));
         }
         let expected = match self.batches().last() {
             Some(newest) if batch.epoch == self.epoch => following(newest.last_sequence),
@@ -94,16 +94,23 @@ fn following(sequence: i32) -> i32 {
     sequence.wrapping_add(1) & i32::MAX
 }
 
-/// The answer to an epoch that is older than what the partition or the registration knows.
+/// The answer to an epoch that is not the newest one that the partition, the name or the registration knows, if there
+/// is any.
 #[cold]
-pub fn stale(batch: &BatchHeader, epoch: i16) -> Error {
-    let text = format!(
-        "a newer epoch of this producer took over; stop, or register again, producer_id={} epoch={} \
-         newer_epoch={epoch}",
-        batch.producer_id, batch.epoch
-    );
+pub fn stale(batch: &BatchHeader, newest: Option<i16>) -> Error {
+    let values = format!("producer_id={} epoch={}", batch.producer_id, batch.epoch);
+    let text = match newest {
+        Some(newest) if (0..=newest).contains(&batch.epoch) => {
+            format!("a newer epoch of this producer took over; stop, or register again, {values} newer_epoch={newest}")
+        }
+        Some(newest) => format!("{NEVER_GIVEN}, {values} newest_epoch={newest}"),
+        None => format!("{NEVER_GIVEN}, {values}"),
+    };
     Error::new(ErrorKind::StaleEpoch, text)
 }
+
+/// What is said of an epoch that nobody holds nor held.
+pub const NEVER_GIVEN: &str = "this epoch was never given out; send with the one that was, or register again";
 
 /// The answer to every sequence that is neither next nor an exact repetition: gaps, overlaps and what is older than
 /// the cache alike. Kafka's DUPLICATE_SEQUENCE is never used by its log either (D16).
@@ -164,7 +171,7 @@ impl Sequences {
     /// stale even where the partition has not heard of it yet, repetitions included.
     pub fn check(&self, instance: Instance, batch: &BatchHeader, fence: i16) -> Result<Verdict> {
         if batch.epoch < fence {
-            return Err(stale(batch, fence));
+            return Err(stale(batch, Some(fence)));
         }
         match self.get(batch.producer_id, instance) {
             Some(entry) => entry.check(batch),

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::limits::OFFSET_MAX;
+use crate::types::Identity;
 
 const MAX: i32 = i32::MAX;
 
@@ -53,6 +54,34 @@ fn an_older_epoch_is_stale() {
         assert_eq!(error.kind(), ErrorKind::StaleEpoch);
         assert!(error.message().contains("epoch=3 newer_epoch=4"), "{error}");
     }
+}
+
+#[test]
+fn an_epoch_that_was_never_given_out_is_told_as_such() {
+    // It was refused in the words of a fence: a newer one had taken over, newer_epoch=1.
+    let mut log = Log::with_raw_producer();
+    log.open("id", 8, -1, 1);
+    for epoch in [2, i16::MAX, -1, i16::MIN] {
+        let identity = Identity { producer_id: 8, epoch };
+        let refusals = [
+            (ErrorKind::StaleEpoch, log.state.check_batch(0, &batch(8, epoch, 0, 1)).err()),
+            (ErrorKind::StaleEpoch, log.state.check_send_offsets(identity, 0, 0).err()),
+            (ErrorKind::ProducerFenced, log.state.check_opening("id", Some(identity)).err()),
+            (ErrorKind::ProducerFenced, log.state.check_end(identity, true).err()),
+        ];
+        for (kind, error) in refusals {
+            let error = error.expect("refused");
+            assert_eq!(error.kind(), kind);
+            let text = error.message();
+            assert!(text.starts_with("this epoch was never given out; "), "{text}");
+            assert!(
+                text.contains(&format!("producer_id=8 epoch={epoch} ")) && text.ends_with("newest_epoch=1"),
+                "{text}"
+            );
+        }
+    }
+    let text = log.state.check_batch(0, &batch(99, -1, 0, 1)).expect_err("nobody's").to_string();
+    assert!(text.contains("never given out") && !text.contains("newe"), "{text}");
 }
 
 #[test]
