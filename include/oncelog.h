@@ -359,8 +359,8 @@ typedef struct {
      */
     size_t transaction_memory;
     /*
-     * The longest timeout that a transaction may ask for (Kafka's transaction.max.timeout.ms), in milliseconds.
-     * Default: 900000.
+     * The longest timeout that a transaction may ask for (Kafka's transaction.max.timeout.ms), in milliseconds. From
+     * 2^31 - 1 on a timeout is none: such a transaction stays open for ever (KIP-939). Default: 900000.
      */
     uint32_t transaction_timeout_max_ms;
     /* Zero. */
@@ -724,8 +724,8 @@ typedef struct {
     size_t transaction_buffer;
     /*
      * Of a transactional producer: how long a transaction that streams may be open, in milliseconds, at most
-     * `transaction_timeout_max_ms` of the engine; then it is aborted. One that is memory only has no timeout. Default:
-     * 60000.
+     * `transaction_timeout_max_ms` of the engine; then it is aborted. From 2^31 - 1 on: for ever. One that is memory
+     * only has no timeout. Default: 60000.
      */
     uint32_t transaction_timeout_ms;
     /* Zero. */
@@ -1873,9 +1873,10 @@ oncelog_error_t *oncelog_transaction_free(oncelog_transaction_t *transaction);
  * An identity for batches that carry producer id, epoch and sequences of their own, as a broker's do; see
  * `oncelog_append_options_t`. With a transactional id the epoch is raised, older holders are fenced, and a transaction
  * that one of them left open is aborted, durably, before this returns; `timeout_ms` is how long a transaction may be
- * open. With `current` it is given only if nobody else raised the epoch since (KIP-360); a call that is repeated
- * because its answer was lost gets the same answer. `transactional_id` and `current` may be NULL; without an id
- * `timeout_ms` says nothing. When the epochs of an id are used up, at 32,766, the answer has a new producer id.
+ * open: from 2^31 - 1 on, for ever (KIP-939). With `current` it is given only if nobody else raised the epoch since
+ * (KIP-360); a call that is repeated because its answer was lost gets the same answer. `transactional_id` and
+ * `current` may be NULL; without an id `timeout_ms` says nothing. When the epochs of an id are used up, at 32,766, the
+ * answer has a new producer id.
  *
  * Errors: PRODUCER_FENCED if `current` is not the newest holder; INVALID_ARGUMENT for an empty id or, with an id, a
  * timeout of 0 or past `transaction_timeout_max_ms` of the engine; what a write answers.

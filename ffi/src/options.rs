@@ -51,8 +51,8 @@ pub struct oncelog_engine_options_t {
     /// its records go to the log before it is decided. 1: every one does. Offsets count past 64 KiB of a transaction.
     /// Default: 64 MiB.
     pub transaction_memory: usize,
-    /// The longest timeout that a transaction may ask for (Kafka's transaction.max.timeout.ms), in milliseconds.
-    /// Default: 900000.
+    /// The longest timeout that a transaction may ask for (Kafka's transaction.max.timeout.ms), in milliseconds. From
+    /// 2^31 - 1 on a timeout is none: such a transaction stays open for ever (KIP-939). Default: 900000.
     pub transaction_timeout_max_ms: u32,
     /// Zero.
     pub reserved: u32,
@@ -156,8 +156,8 @@ pub struct oncelog_producer_options_t {
     /// come and hold the last stable offset of their partitions back until it is decided. Default: 1 MiB.
     pub transaction_buffer: usize,
     /// Of a transactional producer: how long a transaction that streams may be open, in milliseconds, at most
-    /// `transaction_timeout_max_ms` of the engine; then it is aborted. One that is memory only has no timeout. Default:
-    /// 60000.
+    /// `transaction_timeout_max_ms` of the engine; then it is aborted. From 2^31 - 1 on: for ever. One that is memory
+    /// only has no timeout. Default: 60000.
     pub transaction_timeout_ms: u32,
     /// Zero.
     pub reserved: u32,

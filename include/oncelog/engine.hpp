@@ -173,9 +173,9 @@ public:
     /// An identity for batches that carry producer id, epoch and sequences of their own, as a broker's do; see
     /// AppendOptions::producer(). With a transactional id the epoch is raised, older holders are fenced, and a
     /// transaction that one of them left open is aborted, durably, before this returns; `timeout` is how long a
-    /// transaction may be open. With `current` it is given only if nobody else raised the epoch since (KIP-360); a call
-    /// that is repeated because its answer was lost gets the same answer. When the epochs of an id are used up, at
-    /// 32,766, the answer has a new producer id.
+    /// transaction may be open: from 2^31 - 1 ms on, for ever (KIP-939). With `current` it is given only if nobody else
+    /// raised the epoch since (KIP-360); a call that is repeated because its answer was lost gets the same answer. When
+    /// the epochs of an id are used up, at 32,766, the answer has a new producer id.
     ///
     /// Errors: ProducerFenced if `current` is not the newest holder; InvalidArgument for an empty id or a timeout of 0
     /// or past EngineOptions::transaction_timeout_max(); what a write answers.

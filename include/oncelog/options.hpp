@@ -72,7 +72,8 @@ public:
     /// Memory of the buffers of all open transactions together. A transaction that finds none left streams: its records
     /// go to the log before it is decided. 1: every one does. Offsets count past 64 KiB of a transaction. Default: 64 MiB.
     EngineOptions &transaction_memory(std::size_t bytes) noexcept { return c_.transaction_memory = bytes, *this; }
-    /// The longest timeout that a transaction may ask for (Kafka's transaction.max.timeout.ms). Default: 15 min.
+    /// The longest timeout that a transaction may ask for (Kafka's transaction.max.timeout.ms). From 2^31 - 1 ms on a
+    /// timeout is none: such a transaction stays open for ever (KIP-939). Default: 15 min.
     EngineOptions &transaction_timeout_max(std::chrono::milliseconds time) noexcept {
         return c_.transaction_timeout_max_ms = detail::c_milliseconds(time), *this;
     }
@@ -186,8 +187,8 @@ public:
     /// come and hold the last stable offset of their partitions back until it is decided. Default: 1 MiB.
     ProducerOptions &transaction_buffer(std::size_t bytes) noexcept { return c_.transaction_buffer = bytes, *this; }
     /// Of a transactional producer: how long a transaction that streams may be open, at most
-    /// EngineOptions::transaction_timeout_max(); then it is aborted. One that is memory only has no timeout. Default:
-    /// 1 min.
+    /// EngineOptions::transaction_timeout_max(); then it is aborted. From 2^31 - 1 ms on: for ever. One that is memory
+    /// only has no timeout. Default: 1 min.
     ProducerOptions &transaction_timeout(std::chrono::milliseconds time) noexcept {
         return c_.transaction_timeout_ms = detail::c_milliseconds(time), *this;
     }

@@ -75,7 +75,10 @@ export interface EngineOptions {
    * records go to the log before it is decided. Offsets count past 64 KiB of a transaction. Default: 64 MiB.
    */
   transactionMemory?: number;
-  /** The longest timeout that a transaction may ask for, 1 ms to 2^32 - 1 ms. Default: 900,000 ms. */
+  /**
+   * The longest timeout that a transaction may ask for, 1 ms to 2^32 - 1 ms. From 2^31 - 1 ms on a timeout is none: such
+   * a transaction stays open for ever (KIP-939). Default: 900,000 ms.
+   */
   transactionTimeoutMaxMs?: number;
   /** Hears what the engine has to say beside its answers. */
   log?: (level: LogLevel, message: string) => void;
@@ -132,8 +135,8 @@ export interface TransactionalOptions {
    */
   transactionBuffer?: number;
   /**
-   * How long a transaction that streams may be open, 1 ms to `transactionTimeoutMaxMs`; then it is aborted. One that is
-   * memory only holds nobody up and has no timeout. Default: 60,000 ms.
+   * How long a transaction that streams may be open, 1 ms to `transactionTimeoutMaxMs`; then it is aborted. From
+   * 2^31 - 1 ms on: for ever. One that is memory only holds nobody up and has no timeout. Default: 60,000 ms.
    */
   transactionTimeoutMs?: number;
 }
@@ -287,8 +290,8 @@ export interface IdentityInput {
 /** How an identity is asked for. */
 export interface IdentityOptions {
   /**
-   * How long a transaction of the identity may be open, 1 ms to `transactionTimeoutMaxMs`; then it is aborted. Without
-   * a transactional id it says nothing. Default: 60,000 ms.
+   * How long a transaction of the identity may be open, 1 ms to `transactionTimeoutMaxMs`; then it is aborted. From
+   * 2^31 - 1 ms on: for ever (KIP-939). Without a transactional id it says nothing. Default: 60,000 ms.
    */
   timeoutMs?: number;
   /** The caller's identity so far: the next is given only if nobody else took over since (KIP-360). */

@@ -177,7 +177,7 @@ impl Engine {
     /// durability: when commits are acknowledged; without it the strongest level of their topics. compression: as in
     /// `producer`. transaction_buffer: bytes up to which a transaction is memory, default 1 MiB, at most 16 MiB; past
     /// it, it streams, see `Transaction`. transaction_timeout: seconds that one may stream for, default 60; then it is
-    /// aborted.
+    /// aborted. From 2^31 - 1 milliseconds on: for ever.
     #[pyo3(signature = (
         transactional_id, *, durability=None, compression="none", transaction_buffer=None, transaction_timeout=None
     ))]
@@ -265,10 +265,10 @@ impl Engine {
     /// for its clients. With a transactional id the epoch is raised, older holders are fenced, and a transaction that
     /// one of them left open is aborted, durably, before this returns.
     ///
-    /// timeout: seconds that a transaction of it may be open; without a transactional id it says nothing. current: with
-    /// it an identity is given only if nobody else raised the epoch since (KIP-360); a call that is repeated because
-    /// its answer was lost gets the same answer. When the epochs of an id are used up, at 32,766, the answer has a new
-    /// producer id.
+    /// timeout: seconds that a transaction of it may be open, from 2^31 - 1 milliseconds on for ever (KIP-939); without
+    /// a transactional id it says nothing. current: with it an identity is given only if nobody else raised the epoch
+    /// since (KIP-360); a call that is repeated because its answer was lost gets the same answer. When the epochs of an
+    /// id are used up, at 32,766, the answer has a new producer id.
     ///
     /// >>> engine = oncelog.open("broker.log")
     /// >>> engine.create_topic("orders")

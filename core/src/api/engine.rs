@@ -228,9 +228,9 @@ impl Engine {
 
     /// An identity for raw batches: for callers that keep producer id, epoch and sequences themselves, as a broker
     /// does. With a transactional id the epoch is raised, older holders are fenced, and a transaction that one of them
-    /// left open is aborted, durably, before this returns; `timeout` is how long a transaction may be open. With
-    /// `current` it is given only if nobody else raised the epoch since (KIP-360); a call that is repeated because its
-    /// answer was lost gets the same answer. Without a transactional id `timeout` says nothing.
+    /// left open is aborted, durably, before this returns; `timeout` is how long a transaction may be open, from 2^31 -
+    /// 1 ms on for ever. With `current` it is given only if nobody else raised the epoch since (KIP-360); a call that
+    /// is repeated because its answer was lost gets the same answer. Without a transactional id `timeout` says nothing.
     ///
     /// When the epochs of an id are used up, at 32,766, the answer has a new producer id.
     ///

@@ -96,7 +96,8 @@ impl EngineOptions {
         self
     }
     /// The longest timeout that a transaction may ask for (Kafka's transaction.max.timeout.ms), 1 ms to 2^32 - 1 ms.
-    /// Default: `limits::TRANSACTION_TIMEOUT_MAX`.
+    /// From 2^31 - 1 ms on a timeout is none: such a transaction stays open for ever (KIP-939). Default:
+    /// `limits::TRANSACTION_TIMEOUT_MAX`.
     pub fn transaction_timeout_max(mut self, timeout: Duration) -> Self {
         self.settings.transaction_timeout_max_ms = u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX);
         self
@@ -196,7 +197,8 @@ impl ProducerOptions {
         self
     }
     /// Sets how long a transaction may be open, counted from when it streams, at most
-    /// `EngineOptions::transaction_timeout_max`. One that is memory only holds nobody up and has no timeout.
+    /// `EngineOptions::transaction_timeout_max`; from 2^31 - 1 ms on: for ever. One that is memory only holds nobody up
+    /// and has no timeout.
     pub fn transaction_timeout(mut self, timeout: Duration) -> Self {
         self.transaction_timeout = timeout;
         self

@@ -49,12 +49,15 @@ impl Overdue {
     }
 }
 
+/// The time after which a transaction is aborted, milliseconds; `None`: never.
+pub(super) fn ends_after(timeout_ms: u32) -> Option<u32> {
+    (1..FOR_EVER).contains(&timeout_ms).then_some(timeout_ms)
+}
+
 impl Inner {
     /// A transaction is open in the log from now on.
     pub(super) fn watch_transaction(&self, number: TransactionNumber, timeout_ms: u32) {
-        if timeout_ms == 0 || timeout_ms >= FOR_EVER {
-            return;
-        }
+        let Some(timeout_ms) = ends_after(timeout_ms) else { return };
         let at = self.machine.clock.monotonic().saturating_add(u64::from(timeout_ms) * MILLISECOND);
         self.overdue.lock().set(number, at, Cause::Timeout);
         self.linger_by(at);

@@ -5,6 +5,7 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use super::Inner;
+use super::overdue::ends_after;
 use crate::error::Result;
 use crate::format::decision::Cause;
 use crate::limits::ENTRIES_PER_HOLD;
@@ -144,7 +145,7 @@ fn describe(state: &State, from: TransactionNumber) -> Option<OpenTransaction> {
         transactional_id: state.holder(open.producer_id).map(|holder| holder.name.to_string()).unwrap_or_default(),
         identity: Identity { producer_id: open.producer_id, epoch: open.epoch },
         since: open.since,
-        timeout: (open.timeout_ms > 0).then(|| Duration::from_millis(open.timeout_ms.into())),
+        timeout: ends_after(open.timeout_ms).map(|ms| Duration::from_millis(ms.into())),
         raw: open.is_raw(),
         partitions,
     })

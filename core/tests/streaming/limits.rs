@@ -1,8 +1,10 @@
 //! What bounds transactions that stream.
 
+use std::time::Duration;
+
 use oncelog::{Engine, ErrorKind, ProducerOptions, Record, TopicOptions};
 
-use crate::{begin, committed, kind, options, streaming};
+use crate::{SECOND, append, begin, committed, kind, options, streaming};
 
 #[test]
 fn a_transaction_may_have_any_number_of_records_and_as_many_partitions_as_the_limit_says() {
@@ -52,15 +54,36 @@ fn options_out_of_range_are_refused() {
     let refused = |engine: &Engine, options| kind(engine.transactional_producer("tp", options).map(drop));
     let options = ProducerOptions::new().transaction_buffer(oncelog::limits::TRANSACTION_BUFFER_MAX + 1);
     assert_eq!(refused(&engine, options), ErrorKind::InvalidArgument);
-    for timeout in [std::time::Duration::ZERO, std::time::Duration::from_secs(901)] {
+    for timeout in [Duration::ZERO, Duration::from_secs(901)] {
         let options = ProducerOptions::new().transaction_timeout(timeout);
         assert_eq!(refused(&engine, options), ErrorKind::InvalidArgument);
     }
     engine.close().unwrap();
-    for most in [std::time::Duration::ZERO, std::time::Duration::from_millis(1 << 32)] {
+    for most in [Duration::ZERO, Duration::from_millis(1 << 32)] {
         let opened = crate::options().transaction_timeout_max(most).open_on(world.machine());
         assert_eq!(kind(opened.map(drop)), ErrorKind::InvalidArgument);
     }
+}
+
+#[test]
+fn a_timeout_that_never_passes_is_described_as_none() {
+    // It was described as Some(2147483.647s), and never passed.
+    let (world, engine) = begin(5);
+    engine.close().unwrap();
+    let engine = options().transaction_timeout_max(Duration::from_millis(u64::from(u32::MAX))).open_on(world.machine());
+    let engine = engine.unwrap();
+    let last = Duration::from_millis((1 << 31) - 2);
+    let never = [last + Duration::from_millis(1), Duration::from_millis(u64::from(u32::MAX))];
+    for (n, timeout) in [last].into_iter().chain(never).enumerate() {
+        let identity = engine.init_producer(Some(&format!("{n}")), timeout, None).unwrap();
+        append(&engine, 0, identity, 0, "x").unwrap();
+    }
+    let described = engine.describe_transactions().unwrap();
+    let timeouts: Vec<_> = described.iter().map(|open| open.timeout).collect();
+    assert_eq!(timeouts, [Some(last), None, None]);
+    world.advance(100 * 86_400 * SECOND);
+    engine.drive().unwrap();
+    assert_eq!(engine.describe_transactions().unwrap(), described[1..]);
 }
 
 #[test]
