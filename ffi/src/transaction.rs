@@ -148,8 +148,9 @@ pub extern "C" fn oncelog_transaction_number(
 /// Errors: INDETERMINATE: a write or flush failed under the commit; opening the log again decides whether it is there,
 /// and `oncelog_transaction_status` and the positions that it carried tell. After every other error the transaction is
 /// aborted and the bound consumer back where it stood: run it again. PRODUCER_FENCED: a newer holder of the id exists.
-/// TRANSACTION_TIMED_OUT, TRANSACTION_ABORTED; UNKNOWN_TOPIC_OR_PARTITION if a topic was deleted meanwhile; FULL,
-/// POISONED, CLOSED, FORKED.
+/// TRANSACTION_TIMED_OUT, TRANSACTION_ABORTED; UNKNOWN_TOPIC_OR_PARTITION if a topic was deleted meanwhile for which it
+/// holds records in memory or offsets: records that streamed before are gone with their topic, and the rest commits;
+/// FULL, POISONED, CLOSED, FORKED.
 #[unsafe(no_mangle)]
 #[must_use]
 pub extern "C" fn oncelog_transaction_commit(

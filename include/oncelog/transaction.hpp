@@ -83,7 +83,8 @@ public:
     /// there, and Engine::transaction_status() and the positions that it carried tell. After every other error the
     /// transaction is aborted and the bound consumer back where it stood: run it again. ProducerFenced: a newer holder
     /// of the id exists. TransactionTimedOut, TransactionAborted; UnknownTopicOrPartition if a topic was deleted
-    /// meanwhile; Full, Poisoned, Closed, Forked.
+    /// meanwhile for which it holds records in memory or offsets: records that streamed before are gone with their
+    /// topic, and the rest commits; Full, Poisoned, Closed, Forked.
     Result<Committed> commit() {
         Committed committed = {};
         return detail::answer(oncelog_transaction_commit(c_.get(), &committed), [&] { return committed; });

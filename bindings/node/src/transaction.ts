@@ -206,8 +206,9 @@ export class Transaction {
 
   /**
    * Commits; the promise is kept when the transaction has met its level. After `Indeterminate` nobody knows whether it
-   * is there until the log is opened again; after any other error it is aborted. `signal` stops the waiting, never the
-   * commit.
+   * is there until the log is opened again; after any other error it is aborted. Of a topic that was deleted meanwhile,
+   * records in memory or offsets refuse the commit (`UnknownTopicOrPartition`); records that streamed before are gone
+   * with it, and the rest commits. `signal` stops the waiting, never the commit.
    */
   async commit(waiting?: Waiting): Promise<Committed> {
     const signal = signalOf(waiting);

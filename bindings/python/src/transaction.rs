@@ -289,7 +289,9 @@ impl Transaction {
     ///
     /// IndeterminateError: a write failed under the commit; opening the log again decides whether it is there, and
     /// `Engine.transaction_status` tells. After every other error it is aborted and the bound consumer back where it
-    /// stood: run it again. Interrupted by Ctrl-C, the commit has its place but is not known to be safe: call `commit`
+    /// stood: run it again. Of a topic that was deleted meanwhile, records in memory or offsets refuse the commit
+    /// (UnknownTopicOrPartitionError); records that streamed before are gone with it, and the rest commits. Interrupted
+    /// by Ctrl-C, the commit has its place but is not known to be safe: call `commit`
     /// again to learn.
     fn commit<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         let ticket = self.place(py)?;

@@ -283,7 +283,8 @@ impl Transaction {
     /// and `Engine::transaction_status` and the positions that it carried tell. After every other error the
     /// transaction is aborted and the bound consumer back where it stood: run it again. `ProducerFenced`: a newer
     /// holder of the id exists. `TransactionTimedOut`, `TransactionAborted`; `UnknownTopicOrPartition` if a topic was
-    /// deleted meanwhile; `Full`, `Poisoned`, `Closed`, `Forked`.
+    /// deleted meanwhile for which it holds records in memory or offsets: records that streamed before are gone with
+    /// their topic, and the rest commits; `Full`, `Poisoned`, `Closed`, `Forked`.
     pub fn commit(self) -> Result<Committed> {
         self.commit_ticket()?.wait()
     }

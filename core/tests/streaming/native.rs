@@ -294,6 +294,25 @@ fn a_consumer_steps_over_aborted_records_and_waits_at_the_stable_offset() {
 }
 
 #[test]
+fn a_commit_leaves_out_what_streamed_to_a_topic_that_was_deleted() {
+    // As Kafka's does, whose coordinator skips partitions that are gone. What is still in memory refuses it, and so
+    // does an offset.
+    let (_world, engine) = begin(10);
+    for (options, found) in
+        [(streaming(), Ok(1)), (oncelog::ProducerOptions::new(), Err(ErrorKind::UnknownTopicOrPartition))]
+    {
+        engine.create_topic("gone", oncelog::TopicOptions::new()).unwrap();
+        let producer = engine.transactional_producer("tp", options).unwrap();
+        let mut transaction = producer.begin_transaction().unwrap();
+        transaction.send("gone", Record::new(b"x")).unwrap();
+        transaction.send("t", Record::new(b"y").partition(0)).unwrap();
+        engine.delete_topic("gone").unwrap();
+        let committed = transaction.commit().map(|_| committed(&engine.partition("t", 0).unwrap()).len());
+        assert_eq!(committed.map_err(|error| error.kind()), found);
+    }
+}
+
+#[test]
 fn a_topic_deleted_under_a_transaction_makes_it_abort() {
     let (_world, engine) = begin(9);
     engine.create_topic("gone", oncelog::TopicOptions::new()).unwrap();
