@@ -339,11 +339,15 @@ typedef struct {
      * held: perhaps a decision or a fence. Default: no, which opens such a log for reading.
      */
     uint32_t accept_loss;
-    /* How long what was acknowledged at level os may wait for its flush, in milliseconds. Default: 1000. */
+    /*
+     * How long what was acknowledged at level memory or os may wait for its flush, and readers for it where they see
+     * only what is durable, in milliseconds. Default: 1000.
+     */
     uint32_t flush_interval_ms;
     /*
-     * What readers see, `ONCELOG_VISIBILITY_*`: records that have met their topic's level, or only what is durable.
-     * Default: level.
+     * What readers see, `ONCELOG_VISIBILITY_*`: records that have met their topic's level, or only what is durable: at
+     * the levels memory and os after the next flush, within `flush_interval_ms`, which no reader hastens. Default:
+     * level.
      */
     uint32_t visibility;
     /*
@@ -1206,8 +1210,9 @@ oncelog_error_t *oncelog_opening(const oncelog_engine_t *engine,
 /* ---- Metrics: what is counted ---------------------------------------------------------------------------- */
 
 /*
- * How the log stands and what it has done since it was opened: a snapshot that takes microseconds, waits for nobody
- * and reads nothing from the disk. Set `out->struct_size` first. How far consumers are behind is told by
+ * How the log stands and what it has done since it was opened: a snapshot that takes microseconds, and about two more
+ * for each partition in which an open consumer of a group has a position, waits for nobody and reads nothing from the
+ * disk. Set `out->struct_size` first. How far consumers are behind is told by
  * `oncelog_consumer_lags`, by `oncelog_openmetrics` and, of one consumer, by `oncelog_consumer_lag`.
  */
 ONCELOG_MUST_USE

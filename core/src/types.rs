@@ -135,7 +135,9 @@ pub enum Visibility {
     /// A record has met its topic's level. The default.
     #[default]
     Level,
-    /// A record is durable, whatever its topic's level: no reader sees what a power cut could take back.
+    /// A record is durable, whatever its topic's level: no reader sees what a power cut could take back. Nobody asks
+    /// for a flush on a reader's behalf: at the levels `Memory` and `Os` a record is seen after the next flush, within
+    /// `EngineOptions::flush_interval`; for less, set that, or call `Engine::flush`.
     Durable,
 }
 

@@ -113,8 +113,9 @@ pub struct oncelog_text_t;
 
 handle!(oncelog_text_t, Text, CString);
 
-/// How the log stands and what it has done since it was opened: a snapshot that takes microseconds, waits for nobody
-/// and reads nothing from the disk. Set `out->struct_size` first. How far consumers are behind is told by
+/// How the log stands and what it has done since it was opened: a snapshot that takes microseconds, and about two more
+/// for each partition in which an open consumer of a group has a position, waits for nobody and reads nothing from the
+/// disk. Set `out->struct_size` first. How far consumers are behind is told by
 /// `oncelog_consumer_lags`, by `oncelog_openmetrics` and, of one consumer, by `oncelog_consumer_lag`.
 #[unsafe(no_mangle)]
 #[must_use]

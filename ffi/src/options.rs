@@ -38,10 +38,12 @@ pub struct oncelog_engine_options_t {
     /// `ONCELOG_YES`: opens for writing although frames behind the newest checkpoint are damaged, giving up what they
     /// held: perhaps a decision or a fence. Default: no, which opens such a log for reading.
     pub accept_loss: u32,
-    /// How long what was acknowledged at level os may wait for its flush, in milliseconds. Default: 1000.
+    /// How long what was acknowledged at level memory or os may wait for its flush, and readers for it where they see
+    /// only what is durable, in milliseconds. Default: 1000.
     pub flush_interval_ms: u32,
-    /// What readers see, `ONCELOG_VISIBILITY_*`: records that have met their topic's level, or only what is durable.
-    /// Default: level.
+    /// What readers see, `ONCELOG_VISIBILITY_*`: records that have met their topic's level, or only what is durable: at
+    /// the levels memory and os after the next flush, within `flush_interval_ms`, which no reader hastens. Default:
+    /// level.
     pub visibility: u32,
     /// `ONCELOG_YES`: transactions of raw identities that begin in this life stay open when the log is opened again,
     /// until they are decided or their timeout, which begins anew, has passed: for brokers, whose clients outlive them.

@@ -346,7 +346,8 @@ public:
         return to;
     }
 
-    /// How the log stands and what it has done since it was opened: a snapshot that takes microseconds.
+    /// How the log stands and what it has done since it was opened: a snapshot that takes microseconds, and about two
+    /// more for each partition in which an open consumer of a group has a position.
     Result<Metrics> metrics() const {
         auto metrics = detail::sized<Metrics>();
         return detail::answer(oncelog_metrics(c_.get(), &metrics), [&] { return metrics; });

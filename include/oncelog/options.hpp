@@ -55,11 +55,13 @@ public:
     /// Opens for writing although frames behind the newest checkpoint are damaged, giving up what they held. Default:
     /// no, which opens such a log for reading.
     EngineOptions &accept_loss(bool yes) noexcept { return c_.accept_loss = detail::c_switch(yes), *this; }
-    /// How long what was acknowledged at level os may wait for its flush. Default: 1 s.
+    /// How long what was acknowledged at level memory or os may wait for its flush, and readers for it where they see
+    /// only what is durable. Default: 1 s.
     EngineOptions &flush_interval(std::chrono::milliseconds time) noexcept {
         return c_.flush_interval_ms = detail::c_milliseconds(time), *this;
     }
-    /// What readers see: records that have met their topic's level, or only what is durable. Default: level.
+    /// What readers see: records that have met their topic's level, or only what is durable: at the levels memory and
+    /// os after the next flush, within flush_interval(), which no reader hastens. Default: level.
     EngineOptions &visibility(Visibility visibility) noexcept {
         return c_.visibility = static_cast<std::uint32_t>(visibility), *this;
     }

@@ -243,8 +243,9 @@ export class Engine {
   }
 
   /**
-   * How the log stands and what it has done since it was opened: a snapshot that takes microseconds, waits for nobody
-   * and reads nothing from the disk.
+   * How the log stands and what it has done since it was opened: a snapshot that takes microseconds, and about two more
+   * for each partition in which an open consumer of a group has a position, waits for nobody and reads nothing from the
+   * disk.
    */
   metrics(): Metrics {
     return run(() => this.#native.metrics()) as Metrics;

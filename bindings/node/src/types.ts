@@ -19,7 +19,8 @@ export type Isolation = "read_committed" | "read_uncommitted";
 
 /**
  * What of the records that were appended readers see. `"level"`: a record has met its topic's level. `"durable"`: a
- * record is durable, whatever its topic's level; no reader sees what a power cut could take back.
+ * record is durable, whatever its topic's level; no reader sees what a power cut could take back. At the levels
+ * `"memory"` and `"os"` that is after the next flush, within `flushIntervalMs`, which no reader hastens.
  */
 export type Visibility = "level" | "durable";
 
@@ -60,7 +61,10 @@ export interface EngineOptions {
   mappings?: boolean;
   /** Opens for writing although decisions may be lost to damage. Default: false, which opens such a log for reading. */
   acceptLoss?: boolean;
-  /** How long what was acknowledged at level `"os"` may wait for its flush. Default: 1,000 ms. */
+  /**
+   * How long what was acknowledged at level `"memory"` or `"os"` may wait for its flush, and readers for it where they
+   * see only what is durable. Default: 1,000 ms.
+   */
   flushIntervalMs?: number;
   /** What readers see: records that have met their topic's level, or only what is durable. Default: `"level"`. */
   visibility?: Visibility;

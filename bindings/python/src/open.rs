@@ -25,7 +25,8 @@ static OPENED: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
 /// mappings=False: files are read by calls, not mapped; for files that others may change.
 /// accept_loss=True: opens for writing although decisions were damaged on disk.
 /// visibility: what readers see: "level", records that have met their topic's level; "durable", only what survives a
-/// power cut, whatever the level.
+/// power cut, whatever the level: at "memory" and "os" after the next flush, within `flush_interval`, which no reader
+/// hastens.
 /// keep_raw_transactions=True: transactions of raw identities (`Engine.init_producer`) that begin in this life stay
 /// open when the log is opened again, until they are decided or time out; else they are aborted then, as others are.
 /// transaction_memory: bytes of all open transactions' buffers together, default 64 MiB; one that finds none left

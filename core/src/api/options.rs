@@ -76,7 +76,8 @@ impl EngineOptions {
         self.settings.accept_loss = accept;
         self
     }
-    /// How long what was acknowledged at level `Os` may wait for its flush. Default: 1 second.
+    /// How long what was acknowledged at level `Memory` or `Os` may wait for its flush, and readers for it with
+    /// `Visibility::Durable`. Default: 1 second.
     pub fn flush_interval(mut self, interval: Duration) -> Self {
         self.settings.flush_interval_ms = u64::try_from(interval.as_millis()).unwrap_or(u64::MAX);
         self

@@ -281,7 +281,7 @@ class Engine:
         return self._core.opening
 
     def metrics(self) -> Metrics:
-        """How the log stands and what it has done since it was opened: a snapshot that takes microseconds."""
+        """How the log stands and what it has done since it was opened: a snapshot. See `oncelog.Engine.metrics`."""
         return self._core.metrics()
 
     def openmetrics(self) -> str:
