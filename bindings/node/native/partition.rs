@@ -14,6 +14,7 @@ use crate::errors::{OrThrow, Result};
 use crate::open_log::OpenLog;
 use crate::options::{AppendChoice, ReadChoice};
 use crate::queue::{Done, Queue};
+use crate::words::durability;
 
 /// A partition.
 #[napi]
@@ -42,6 +43,16 @@ impl Partition {
             batch.push(&record, record.timestamp.unwrap_or(now)).or_throw()?;
         }
         let ticket = self.partition.append_ticket(&batch.build().or_throw()?, options);
+        self.queue.watch(who, ticket, move |appended| Done::Appended(who, appended));
+        Ok(())
+    }
+
+    /// Appends a batch as a Kafka client encoded it.
+    #[napi(catch_unwind)]
+    pub fn append_batch(&self, who: u32, bytes: &[u8], level: Option<String>) -> Result<()> {
+        let mut options = AppendOptions::new();
+        options.durability = durability(level.as_deref())?;
+        let ticket = Batch::from_bytes(bytes).and_then(|batch| self.partition.append_ticket(&batch, options));
         self.queue.watch(who, ticket, move |appended| Done::Appended(who, appended));
         Ok(())
     }

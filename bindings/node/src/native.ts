@@ -92,6 +92,7 @@ export interface NativeConsumer {
 }
 export interface NativePartition {
   append(who: number, bytes: Uint8Array, choice?: NativeAppend): void;
+  appendBatch(who: number, bytes: Uint8Array, durability?: string): void;
   read(offset: bigint, choice?: { maxBytes?: number; isolation?: string; from?: NativePlace }): ArrayBuffer;
   offsetAt(timestamp: number): bigint | null;
   maxTimestamp(): { offset: bigint; timestamp: number } | null;

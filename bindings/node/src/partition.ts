@@ -1,6 +1,8 @@
+import { types } from "node:util";
 import {
   count, flag, identityOf, iterable, maybeText, milliseconds, options as given, placeOf, shown, signalOf, until, whole,
 } from "./arguments.js";
+import { field, lengthOf } from "./bytes.js";
 import { invalid, run } from "./errors.js";
 import { hub } from "./hub.js";
 import type { NativeAppend, NativePartition } from "./native.js";
@@ -9,8 +11,8 @@ import { makerOf, Records } from "./records.js";
 import type { Room } from "./room.js";
 import { turnDue, wasRead } from "./turn.js";
 import type {
-  ActiveProducer, Appended, Bounds, Compression, Durability, IdentityInput, Offsets, ReadOptions, RecordInput, Waiting,
-  Whole,
+  ActiveProducer, Appended, Bounds, Bytes, Compression, Durability, IdentityInput, Offsets, ReadOptions, RecordInput,
+  Waiting, Whole,
 } from "./types.js";
 
 /** How to append. */
@@ -31,6 +33,12 @@ export interface AppendOptions extends Waiting {
    * `Engine.endTransaction`. Sequences begin at 0 in each. Default: false.
    */
   transactional?: boolean;
+}
+
+/** How to append a batch that is encoded already. */
+export interface AppendBatchOptions extends Waiting {
+  /** When the append is acknowledged; readers see it by the topic's level. Default: the topic's level. */
+  durability?: Durability;
 }
 
 /** One partition: the log itself, as plain as it gets. */
@@ -66,6 +74,22 @@ export class Partition {
     const bytes = packer.bytes.subarray(0, packer.at);
     if (!this.#mayAppend(bytes.length)) await this.#room.until(bytes.length);
     return until(hub.wait<Appended>((who) => this.#native.append(who, bytes, choice)), signal);
+  }
+
+  /**
+   * Appends one record batch of Kafka's format 2 as a client encoded it, byte for byte. What it holds is checked, its
+   * offsets are set; its producer, its transaction and its codec are its own. `signal` stops the waiting, never the
+   * write.
+   *
+   * Rejects with `Corrupt` or `InvalidRecord` if the bytes are no batch that may be appended: one that claims the log's
+   * time where the topic sets it, too.
+   */
+  async appendBatch(batch: Exclude<Bytes, string>, options?: AppendBatchOptions): Promise<Appended> {
+    const signal = signalOf(options);
+    const level = maybeText(given(options, "the options of appendBatch").durability, "durability");
+    const bytes = copyOf(batch);
+    if (!this.#mayAppend(bytes.length)) await this.#room.until(bytes.length);
+    return until(hub.wait<Appended>((who) => this.#native.appendBatch(who, bytes, level)), signal);
   }
 
   /** True if an append need not wait for room, or cannot wait any more. */
@@ -171,6 +195,20 @@ function choiceOf(options: AppendOptions): NativeAppend | undefined {
     throw invalid(`baseSequence must be an integer from 0 to 2147483647; got ${shown(baseSequence)}`);
   }
   return Object.values(choice).some((chosen) => chosen !== undefined) ? choice : undefined;
+}
+
+/** The bytes of a batch, in memory that nobody else has. */
+function copyOf(batch: Exclude<Bytes, string>): Uint8Array {
+  if (!ArrayBuffer.isView(batch) && !types.isAnyArrayBuffer(batch)) {
+    throw invalid(`a batch must be a Buffer, another view, or a buffer; got ${shown(batch)}`);
+  }
+  const bytes = field(batch, "a batch");
+  const length = lengthOf(bytes);
+  // However large it is.
+  if (length > ENTRY_MAX) throw tooLarge(length);
+  const copy = new Uint8Array(length);
+  copy.set(bytes as Uint8Array);
+  return copy;
 }
 
 function larger(packer: Packer): Packer {

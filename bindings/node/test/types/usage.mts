@@ -67,6 +67,12 @@ await partition.read(1, { from: { incarnation: 1, lsn: 2n, offset: 1 } });
 const identity: Identity = await engine.initProducer("shop", { timeoutMs: 1_000, current: { producerId: 1, epoch: 0 } });
 const raw: AppendOptions = { producer: identity, baseSequence: 0, transactional: true, compression: "gzip" };
 await partition.append([{ value: "x" }], raw);
+same<Awaited<ReturnType<typeof partition.appendBatch>>, Appended>(true);
+await partition.appendBatch(new Uint8Array(61), { durability: "os", signal: AbortSignal.timeout(1_000) });
+// @ts-expect-error text is no batch
+await partition.appendBatch("text");
+// @ts-expect-error what an encoded batch has of its own is not given beside it
+await partition.appendBatch(new Uint8Array(61), { baseSequence: 0 });
 await engine.sendOffsets(identity, { group: "g" }, [{ topic: "t", partition: 0, offset: 1n }]);
 same<Awaited<ReturnType<Engine["endTransaction"]>>, Identity>(true);
 await engine.endTransaction(await engine.initProducer(null), "abort");
