@@ -404,6 +404,12 @@ impl Engine {
         py.detach(|| self.core().flush_ticket()).raise().map(Ticket::of)
     }
 
+    /// Whether an append or commit of so many bytes would not wait for room right now: for event loops, which come
+    /// again later if it would; the engine makes the room meanwhile.
+    fn has_room(&self, bytes: Number<usize>) -> bool {
+        self.core().has_room(bytes.0)
+    }
+
     /// Does the background work that is due, for engines opened with threads=False. Harmless otherwise.
     fn drive(&self, py: Python<'_>) -> PyResult<()> {
         let driven = py.detach(|| self.core().drive());

@@ -99,19 +99,52 @@ impl Producer {
         timestamp_ms: Option<Number<i64>>,
         position: Option<Number<u64>>,
     ) -> PyResult<Bound<'py, Ticket>> {
-        let mut record = Record::default();
-        record.value = value.as_ref().map(Data::bytes);
-        record.key = key.as_ref().map(Data::bytes);
-        record.partition = number(partition);
-        record.timestamp = number(timestamp_ms);
-        record.position = number(position);
         let headers = headers.map(|headers| Headers::of(Some(headers))).transpose()?;
         let headers = headers.as_ref().map(Headers::borrowed);
-        let record = record.headers(headers.as_deref().unwrap_or_default());
+        let numbers = (number(partition), number(timestamp_ms), number(position));
+        let record = record(&value, &key, numbers).headers(headers.as_deref().unwrap_or_default());
         match self.core.try_send(topic, record) {
             Ok(Some(ticket)) => self.ticket(py, ticket),
             other => self.send_otherwise(py, topic, record, other.err()),
         }
+    }
+
+    /// Sends a record if that takes no waiting. None: the engine's buffers are full, a batch was refused and the disk
+    /// must confirm why, or another thread, be it the engine's own, is busy with this producer right then; nothing was
+    /// sent. For those who must not wait, as an event loop of one's own: they come again later, or have another thread
+    /// `send`. `Engine.has_room` tells before.
+    ///
+    /// >>> engine = oncelog.open("sends.log")
+    /// >>> engine.create_topic("t")
+    /// >>> producer = engine.producer()
+    /// >>> while (ticket := producer.try_send("t", b"v")) is None:
+    /// ...     pass        # do something else
+    /// >>> ticket.result().offset
+    /// 0
+    /// >>> engine.close()
+    ///
+    /// Arguments and errors as those of `send`.
+    #[pyo3(signature = (
+        topic, value, *, key=None, headers=None, partition=None, timestamp_ms=None, position=None
+    ))]
+    #[expect(clippy::too_many_arguments, reason = "keyword arguments")]
+    fn try_send<'py>(
+        &self,
+        py: Python<'py>,
+        topic: &str,
+        value: Option<Data<'_, '_>>,
+        key: Option<Data<'_, '_>>,
+        headers: Option<&Bound<'_, PyAny>>,
+        partition: Option<Number<u32>>,
+        timestamp_ms: Option<Number<i64>>,
+        position: Option<Number<u64>>,
+    ) -> PyResult<Option<Bound<'py, Ticket>>> {
+        let headers = headers.map(|headers| Headers::of(Some(headers))).transpose()?;
+        let headers = headers.as_ref().map(Headers::borrowed);
+        let numbers = (number(partition), number(timestamp_ms), number(position));
+        let record = record(&value, &key, numbers).headers(headers.as_deref().unwrap_or_default());
+        let sent = outlast(py, self.core.try_send(topic, record))?;
+        sent.map(|ticket| self.ticket(py, ticket)).transpose()
     }
 
     /// Sends records in order; one ticket for all, with an answer for each. Records of other threads do not come
@@ -173,4 +206,18 @@ impl Producer {
     fn position(&self, py: Python<'_>) -> Option<u64> {
         py.detach(|| self.core.position())
     }
+}
+
+/// A record without headers; the numbers are its partition, its timestamp and its position.
+#[inline]
+fn record<'a>(
+    value: &'a Option<Data<'_, '_>>,
+    key: &'a Option<Data<'_, '_>>,
+    numbers: (Option<u32>, Option<i64>, Option<u64>),
+) -> Record<'a> {
+    let mut record = Record::default();
+    record.value = value.as_ref().map(Data::bytes);
+    record.key = key.as_ref().map(Data::bytes);
+    (record.partition, record.timestamp, record.position) = numbers;
+    record
 }

@@ -67,6 +67,9 @@ async def test_topics_and_producers_are_made_without_blocking(tmp_path: Path) ->
         await named.flush()
         positions.append(named.position)
         assert positions == [None, 5] and (await named.send("t", b"v", position=5)).duplicate
+        while (ticket := named.try_send("t", b"w", position=6)) is None:
+            await asyncio.sleep(0)
+        assert not (await ticket).duplicate and engine.has_room(1)
         await engine.delete_producer("n")
         await engine.flush()
         await engine.wait_durable(1)
@@ -443,7 +446,7 @@ def test_the_names_are_the_same() -> None:
             public = {attribute for attribute in dir(here) if not attribute.startswith("_")} - {"drive"}
             extra = {"commit_ticket", "is_open"} if name == "Transaction" else set()
             offered = {attribute for attribute in dir(there) if not attribute.startswith("_")}
-            assert public - extra - {"send", "send_many"} <= offered, name
+            assert public - extra - {"send", "try_send", "send_many"} <= offered, name
 
 
 def test_the_loop_goes_on_while_a_groups_place_waits_for_a_flush(

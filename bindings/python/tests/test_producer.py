@@ -6,6 +6,7 @@ import array
 import mmap
 import threading
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -56,6 +57,37 @@ def test_a_ticket_that_a_thread_waits_for_is_nobody_elses(oncelog_engine: oncelo
         producer.send(topic, b"other")
         waiting.join()
     assert offsets == list(range(0, 40, 2))
+
+
+def test_a_send_that_takes_no_waiting_is_made_or_nothing_is_sent(tmp_path: Path) -> None:
+    # Without threads nobody writes what is gathered, so the buffers are full one day.
+    with oncelog.open(tmp_path / "log", threads=False, durability="os") as engine:
+        engine.create_topic("t")
+        producer, large = engine.producer(linger=0), bytes(200_000)
+        assert engine.has_room(1_000)
+        sent, full = 0, 0
+        while full < 3:
+            ticket = producer.try_send("t", large, key=b"k", headers={"h": b""}, partition=0, timestamp_ms=17)
+            if ticket is None:
+                full += 1
+                assert not engine.has_room(len(large))
+                engine.flush()
+                assert engine.has_room(len(large))
+            else:
+                sent += 1
+        producer.flush()
+        assert engine.partition("t", 0).bounds().end == sent > 3
+        record = engine.partition("t", 0).read(0)[0]
+        assert (record.key, record.value, record.timestamp) == (b"k", large, 17) and record.headers == (("h", b""),)
+        with pytest.raises(oncelog.UnknownTopicOrPartitionError):
+            producer.try_send("nowhere", b"")
+        with pytest.raises(oncelog.ArgumentError):
+            producer.try_send("t", b"", position=1)
+        named = engine.producer(name="loader")
+        first, again = named.try_send("t", b"v", position=1), named.try_send("t", b"v", position=1)
+        assert first is not None and again is not None and again.result().duplicate
+    with pytest.raises(oncelog.ClosedError):
+        producer.try_send("t", b"")
 
 
 def test_none_and_empty_are_different_things(oncelog_engine: oncelog.Engine, topic: str) -> None:

@@ -275,6 +275,10 @@ class Engine:
         """Waits until everything sent before the call survives a power cut."""
         await self._core._flush()
 
+    def has_room(self, bytes: int) -> bool:
+        """Whether an append or commit of so many bytes would not wait for room right now."""
+        return self._core.has_room(bytes)
+
     @property
     def opening(self) -> Opening:
         """What opening found and did."""
@@ -352,6 +356,7 @@ class Producer:
         self._core = producer
         # Called for every record: without a frame of our own in between.
         self.send = producer.send
+        self.try_send = producer.try_send
         self.send_many = producer.send_many
 
     async def flush(self) -> None:
