@@ -50,8 +50,8 @@ fn names_of_topics_are_those_that_kafka_takes() {
     let long = "a".repeat(TOPIC_NAME_MAX + 1);
     for bad in ["", ".", "..", "a b", "a/b", "\u{e4}", "a\0b", "a\n", &long] {
         refused(engine.create_topic(bad, TopicOptions::new()), ErrorKind::InvalidArgument, "");
-        refused(engine.partition(bad, 0), ErrorKind::UnknownTopicOrPartition, "create_topic");
-        refused(engine.delete_topic(bad), ErrorKind::UnknownTopicOrPartition, "create_topic");
+        refused(engine.partition(bad, 0), ErrorKind::UnknownTopicOrPartition, "create it");
+        refused(engine.delete_topic(bad), ErrorKind::UnknownTopicOrPartition, "create it");
     }
     engine.create_topic(&long[1..], TopicOptions::new()).unwrap();
     refused(engine.create_topic("t", TopicOptions::new()), ErrorKind::TopicExists, "t");
@@ -95,16 +95,16 @@ fn options_out_of_range_are_refused_at_the_open() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("log");
     for bad in [0, 1, u64::MAX] {
-        refused(Engine::options().segment_bytes(bad).open(&path), ErrorKind::InvalidArgument, "segment_bytes");
+        refused(Engine::options().segment_bytes(bad).open(&path), ErrorKind::InvalidArgument, "the size of a segment");
     }
     for bad in [Duration::ZERO, Duration::MAX] {
         refused(Engine::options().flush_interval(bad).open(&path), ErrorKind::InvalidArgument, "flush");
     }
     let (_dir, engine) = engine();
     refused(engine.producer(ProducerOptions::new().batch_bytes(usize::MAX)), ErrorKind::InvalidArgument, "batch_bytes");
-    refused(engine.consumer(ConsumerOptions::new().max_records(0)), ErrorKind::InvalidArgument, "max_records");
+    refused(engine.consumer(ConsumerOptions::new().max_records(0)), ErrorKind::InvalidArgument, "at least one record");
     let named = ProducerOptions::new().name("n");
-    refused(engine.transactional_producer("id", named), ErrorKind::InvalidArgument, "leave ProducerOptions::name out");
+    refused(engine.transactional_producer("id", named), ErrorKind::InvalidArgument, "leave the name out");
     refused(engine.init_producer(None, Duration::MAX, None), ErrorKind::InvalidArgument, "timeout");
 }
 
@@ -116,12 +116,12 @@ fn records_that_no_batch_takes_are_refused() {
     refused(producer.send("t", Record::new(&huge)), ErrorKind::RecordTooLarge, "split");
     refused(producer.send("t", Record::new(b"").key(&huge)), ErrorKind::RecordTooLarge, "split");
     refused(producer.send("t", Record::new(b"").timestamp(-2)), ErrorKind::InvalidRecord, "timestamp=-2");
-    refused(producer.send("t", Record::new(b"").position(1)), ErrorKind::InvalidArgument, "ProducerOptions::name");
+    refused(producer.send("t", Record::new(b"").position(1)), ErrorKind::InvalidArgument, "give the producer a name");
     refused(producer.send("t", Record::new(b"").partition(2)), ErrorKind::UnknownTopicOrPartition, "partitions=2");
-    refused(producer.send("u", Record::new(b"")), ErrorKind::UnknownTopicOrPartition, "create_topic");
-    refused(producer.send_many("u", &[Record::new(b"")]), ErrorKind::UnknownTopicOrPartition, "create_topic");
+    refused(producer.send("u", Record::new(b"")), ErrorKind::UnknownTopicOrPartition, "create it");
+    refused(producer.send_many("u", &[Record::new(b"")]), ErrorKind::UnknownTopicOrPartition, "create it");
     let named = engine.producer(ProducerOptions::new().name("n")).unwrap();
-    refused(named.send("t", Record::new(b"")), ErrorKind::InvalidArgument, "Record::position");
+    refused(named.send("t", Record::new(b"")), ErrorKind::InvalidArgument, "set the record's position");
     producer.flush().unwrap();
     named.flush().unwrap();
     assert_eq!(count(&engine), 0);
@@ -221,19 +221,19 @@ fn consumers_without_group_or_assignment_say_what_is_missing() {
     refused(consumer.poll(Duration::ZERO), ErrorKind::InvalidState, "assign");
     refused(consumer.assign(&[]), ErrorKind::InvalidArgument, "at least one");
     refused(consumer.assign(&[place(), place()]), ErrorKind::InvalidArgument, "t-0");
-    refused(consumer.assign(&[TopicPartition::new("u", 0)]), ErrorKind::UnknownTopicOrPartition, "create_topic");
+    refused(consumer.assign(&[TopicPartition::new("u", 0)]), ErrorKind::UnknownTopicOrPartition, "create it");
     refused(consumer.assign(&[TopicPartition::new("t", 7)]), ErrorKind::UnknownTopicOrPartition, "partitions=2");
     refused(consumer.position(&place()), ErrorKind::InvalidState, "assign it first");
     refused(consumer.seek(&place(), 0), ErrorKind::InvalidState, "assign it first");
     refused(consumer.lag(&place()), ErrorKind::InvalidState, "assign it first");
     consumer.assign(&[place()]).unwrap();
-    refused(consumer.commit(), ErrorKind::InvalidArgument, "ConsumerOptions::group");
-    refused(consumer.commit_offsets(&Offsets::new()), ErrorKind::InvalidArgument, "ConsumerOptions::group");
-    refused(consumer.committed(&place()), ErrorKind::InvalidArgument, "ConsumerOptions::group");
-    refused(consumer.group_metadata(), ErrorKind::InvalidArgument, "ConsumerOptions::group");
+    refused(consumer.commit(), ErrorKind::InvalidArgument, "give the consumer a group");
+    refused(consumer.commit_offsets(&Offsets::new()), ErrorKind::InvalidArgument, "give the consumer a group");
+    refused(consumer.committed(&place()), ErrorKind::InvalidArgument, "give the consumer a group");
+    refused(consumer.group_metadata(), ErrorKind::InvalidArgument, "give the consumer a group");
     consumer.rewind().unwrap();
     let producer = engine.transactional_producer("tp", ProducerOptions::new()).unwrap();
-    refused(producer.begin_transaction_for(&consumer), ErrorKind::InvalidArgument, "ConsumerOptions::group");
+    refused(producer.begin_transaction_for(&consumer), ErrorKind::InvalidArgument, "give the consumer a group");
     let idle = engine.consumer(ConsumerOptions::new().group("g")).unwrap();
     refused(producer.begin_transaction_for(&idle), ErrorKind::InvalidState, "assign");
     let (_other_dir, other) = self::engine();
@@ -249,9 +249,9 @@ fn transactions_refuse_what_they_cannot_hold_and_go_on() {
     let producer = engine.transactional_producer("tp", ProducerOptions::new()).unwrap();
     let mut transaction = producer.begin_transaction().unwrap();
     refused(producer.begin_transaction(), ErrorKind::InvalidTransactionState, "commit or abort");
-    refused(transaction.send("u", Record::new(b"")), ErrorKind::UnknownTopicOrPartition, "create_topic");
+    refused(transaction.send("u", Record::new(b"")), ErrorKind::UnknownTopicOrPartition, "create it");
     refused(transaction.send("t", Record::new(b"").partition(2)), ErrorKind::UnknownTopicOrPartition, "partitions=2");
-    refused(transaction.send("t", Record::new(b"").position(2)), ErrorKind::InvalidArgument, "send_position");
+    refused(transaction.send("t", Record::new(b"").position(2)), ErrorKind::InvalidArgument, "one position as a whole");
     refused(transaction.send("t", Record::new(b"").timestamp(-2)), ErrorKind::InvalidRecord, "timestamp=-2");
     refused(transaction.send("t", Record::new(&vec![0; 2 << 20])), ErrorKind::RecordTooLarge, "split");
     transaction.send_position(4).unwrap();
@@ -374,17 +374,17 @@ fn one_writer_at_a_time_and_readers_write_nothing() {
     let reader = Engine::options().read_only(true).open(dir.path()).unwrap();
     assert_eq!(reader.partition("t", 0).unwrap().read(0, ReadOptions::new()).unwrap().count(), 3);
     let read_only = ErrorKind::ReadOnly;
-    refused(reader.create_topic("u", TopicOptions::new()), read_only, "read_only");
-    refused(reader.delete_topic("t"), read_only, "read_only");
-    refused(reader.add_partitions("t", 3), read_only, "read_only");
-    refused(reader.producer(ProducerOptions::new()), read_only, "read_only");
-    refused(reader.transactional_producer("x", ProducerOptions::new()), read_only, "read_only");
-    refused(reader.init_producer(None, Duration::ZERO, None), read_only, "read_only");
-    refused(reader.delete_producer("n"), read_only, "read_only");
+    refused(reader.create_topic("u", TopicOptions::new()), read_only, "open it for writing");
+    refused(reader.delete_topic("t"), read_only, "open it for writing");
+    refused(reader.add_partitions("t", 3), read_only, "open it for writing");
+    refused(reader.producer(ProducerOptions::new()), read_only, "open it for writing");
+    refused(reader.transactional_producer("x", ProducerOptions::new()), read_only, "open it for writing");
+    refused(reader.init_producer(None, Duration::ZERO, None), read_only, "open it for writing");
+    refused(reader.delete_producer("n"), read_only, "open it for writing");
     let consumer = reader.consumer(ConsumerOptions::new().group("g")).unwrap();
     consumer.assign(&[place()]).unwrap();
     assert_eq!(consumer.poll(Duration::MAX).unwrap().count(), 3);
-    refused(consumer.commit(), read_only, "read_only");
+    refused(consumer.commit(), read_only, "open it for writing");
     assert_eq!(consumer.committed(&place()).unwrap(), None);
 }
 

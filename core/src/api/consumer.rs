@@ -47,7 +47,7 @@ impl Consumer {
     pub(super) fn open(open: Arc<Open>, options: ConsumerOptions) -> Result<Self> {
         open.inner.check_open()?;
         if options.max_records == 0 {
-            let text = "a poll must be allowed at least one record; set max_records above 0";
+            let text = "a poll must be allowed at least one record; allow it more than 0";
             return Err(Error::new(ErrorKind::InvalidArgument, text));
         }
         if let Some(group) = &options.group {

@@ -58,7 +58,7 @@ impl Frames {
     /// The position of a record that is to be sent.
     pub(super) fn position_of(&self, record: &Record<'_>) -> Result<u64> {
         record.position.ok_or_else(|| {
-            let text = "a record of a named producer needs a position above the last one; set Record::position";
+            let text = "a record of a named producer needs a position above the last one; set the record's position";
             Error::new(ErrorKind::InvalidArgument, format!("{text}, producer={}", self.name))
         })
     }

@@ -403,7 +403,7 @@ impl Reader {
     /// The group's name.
     pub(super) fn group(&self) -> Result<&str> {
         self.options.group.as_deref().ok_or_else(|| {
-            let text = "this consumer has no group to commit for; open one with ConsumerOptions::group";
+            let text = "this consumer has no group to commit for; give the consumer a group when you open it";
             Error::new(ErrorKind::InvalidArgument, text)
         })
     }

@@ -273,7 +273,7 @@ fn no_position(record: &Record<'_>) -> Result<u64> {
     match record.position {
         None => Ok(0),
         Some(position) => {
-            let text = "only a named producer keeps positions; open it with ProducerOptions::name";
+            let text = "only a named producer keeps positions; give the producer a name when you open it";
             Err(Error::new(ErrorKind::InvalidArgument, format!("{text}, position={position}")))
         }
     }

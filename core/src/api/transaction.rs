@@ -187,7 +187,7 @@ impl Transaction {
         for given in records {
             let record = given.borrow();
             if let Some(position) = record.position {
-                let text = "a transaction has one position as a whole; use send_position";
+                let text = "a transaction has one position as a whole; send that, and leave the record's out";
                 return Err(Error::new(ErrorKind::InvalidArgument, format!("{text}, position={position}")));
             }
             let looked = looked.as_mut().map_err(|error| error.clone())?;
@@ -232,7 +232,7 @@ impl Transaction {
         let inner = &self.open.inner;
         inner.check_writable()?;
         if self.bound.as_ref().is_some_and(|bound| bound.group() == group.group) {
-            let text = "the commit sends the positions of the bound consumer; leave send_offsets out";
+            let text = "the commit sends the positions of the bound consumer; leave those of its group out";
             return Err(Error::new(ErrorKind::InvalidArgument, format!("{text}, group={}", group.group)));
         }
         inner.check_offsets(&group.group, offsets)?;
@@ -244,8 +244,8 @@ impl Transaction {
         let bytes = self.offsets_bytes.saturating_add(more).saturating_sub(replaced);
         check_room(bytes)?;
         if bytes > OFFSETS_FREE && !self.take_memory(self.buffers.gather.bytes() + bytes) {
-            let text = "open transactions have all the memory, none is left for these offsets; end some or raise \
-                        transaction_memory";
+            let text = "open transactions have all the memory, none is left for these offsets; end some, or open \
+                        the log with more";
             return Err(Error::new(ErrorKind::Busy, format!("{text}, bytes={bytes}")));
         }
         self.offsets_bytes = bytes;

@@ -44,7 +44,7 @@ impl TransactionalProducer {
         engine.check_writable()?;
         options.check()?;
         if let Some(name) = options.name {
-            let text = "a transactional id is the producer's name; leave ProducerOptions::name out";
+            let text = "a transactional id is the producer's name; leave the name out of its options";
             return Err(Error::new(ErrorKind::InvalidArgument, format!("{text}, id={id} name={name}")));
         }
         let buffer = options.transaction_buffer;

@@ -227,6 +227,6 @@ pub(super) fn place_at(
 }
 
 pub fn unknown(name: &str) -> Error {
-    let message = format!("no such topic; create it with create_topic, or see topics(), topic={name:?}");
+    let message = format!("no such topic; create it, or look at the topics that there are, topic={name:?}");
     Error::new(ErrorKind::UnknownTopicOrPartition, message)
 }

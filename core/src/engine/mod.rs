@@ -252,7 +252,7 @@ impl Inner {
     pub fn topic(&self, name: &str) -> Result<Arc<TopicHandle>> {
         self.check_open()?;
         self.hub.topic(name).ok_or_else(|| {
-            let message = format!("no such topic; create it with create_topic, or see topics(), topic={name:?}");
+            let message = format!("no such topic; create it, or look at the topics that there are, topic={name:?}");
             Error::new(ErrorKind::UnknownTopicOrPartition, message)
         })
     }
@@ -303,7 +303,7 @@ impl Inner {
         match u32::try_from(timeout.as_millis()) {
             Ok(ms) if ms > 0 && u64::from(ms) <= most => Ok(ms),
             _ => {
-                let text = "a transaction's timeout is out of range, milliseconds; see transaction_timeout_max";
+                let text = "a transaction's timeout is out of range, milliseconds; the most is an option of the engine";
                 let given = timeout.as_millis();
                 Err(Error::new(ErrorKind::InvalidArgument, format!("{text}, least=1 most={most} given={given}")))
             }

@@ -126,13 +126,13 @@ fn seed(journal: &Journal<Hub>, hub: &Hub, footers: &Footers, continued: Option<
 
 /// What a write answers to a log that was opened for reading.
 fn read_only() -> Error {
-    Error::new(ErrorKind::ReadOnly, "the log was opened for reading; open it without read_only to write")
+    Error::new(ErrorKind::ReadOnly, "the log was opened for reading; open it for writing")
 }
 
 fn check(settings: &Settings) -> Result<()> {
     if !(SEGMENT_MIN..=SEGMENT_OPTION_MAX).contains(&settings.segment_bytes) {
         let message = format!(
-            "segment_bytes is out of range; least={SEGMENT_MIN} most={SEGMENT_OPTION_MAX} given={}",
+            "the size of a segment is out of range, bytes; least={SEGMENT_MIN} most={SEGMENT_OPTION_MAX} given={}",
             settings.segment_bytes
         );
         return Err(Error::new(ErrorKind::InvalidArgument, message));
@@ -146,7 +146,7 @@ fn check(settings: &Settings) -> Result<()> {
     }
     let (most, given) = (u64::from(u32::MAX), settings.transaction_timeout_max_ms);
     if !(1..=most).contains(&given) {
-        let text = "transaction_timeout_max is out of range, milliseconds";
+        let text = "the longest timeout of transactions is out of range, milliseconds";
         return Err(Error::new(ErrorKind::InvalidArgument, format!("{text}; least=1 most={most} given={given}")));
     }
     Ok(())

@@ -103,7 +103,7 @@ impl Inner {
         let text = match self.find_decision(number)? {
             Some((Fate::Aborted | Fate::TimedOut, lsn)) => return Ok(Promise::durable(lsn, ())),
             Some((Fate::Committed, _)) => "the transaction was committed, and stays so",
-            None => "no such transaction is open; see describe_transactions",
+            None => "no such transaction is open; ask for those that are",
         };
         let error = Error::new(ErrorKind::InvalidTransactionState, format!("{text}, number={number}"));
         let lsn = self.journal.look(|_, last| last);

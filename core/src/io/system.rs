@@ -61,7 +61,7 @@ fn make_directory(dir: &Path) -> io::Result<()> {
 
 fn refused(verb: &str, dir: &Path, cause: io::Error) -> Error {
     let (kind, advice) = match cause.kind() {
-        io::ErrorKind::NotFound => (ErrorKind::InvalidArgument, "make it first, or open with `create`"),
+        io::ErrorKind::NotFound => (ErrorKind::InvalidArgument, "make it first, or have the log created"),
         io::ErrorKind::NotADirectory | io::ErrorKind::AlreadyExists => {
             (ErrorKind::InvalidArgument, "a log is a directory; give the path of one, or of none yet")
         }

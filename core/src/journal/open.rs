@@ -448,7 +448,7 @@ fn beside(next: Place, size: u64) -> Error {
 fn damaged(hole: &Hole) -> Error {
     let message = format!(
         "durable frames are damaged behind the newest checkpoint and may hide a decision or a fence; restore the \
-         directory, or open with accept_loss; first_lsn={} last_lsn={} file={} position={}",
+         directory, or open it accepting the loss; first_lsn={} last_lsn={} file={} position={}",
         hole.first,
         hole.last,
         SegmentHeader::name(hole.place.segment, 0),

@@ -346,7 +346,7 @@ impl Segments {
 
 fn short(segment: u64, position: u64, len: usize) -> Error {
     let message = format!(
-        "a segment file is shorter than its index says; restore it from a backup, or open with accept_loss; \
+        "a segment file is shorter than its index says; restore it from a backup, or open it accepting the loss; \
          segment={segment} position={position} bytes={len}"
     );
     Error::new(ErrorKind::Corrupt, message)

@@ -258,7 +258,7 @@ impl Producers {
     /// The name that holds an id, or gave it up last.
     pub(super) fn named_of(&self, producer_id: i64) -> Result<&Named> {
         self.holder_of(producer_id).ok_or_else(|| {
-            let text = "no transactional id has this producer id; register one with init_producer";
+            let text = "no transactional id has this producer id; take an identity with a transactional id";
             Error::new(ErrorKind::UnknownTransactionalId, format!("{text}, producer_id={producer_id}"))
         })
     }

@@ -270,7 +270,7 @@ impl Transactions {
             return Ok(());
         }
         let values = format!("open={} greatest={OPEN_TRANSACTIONS} memory={}", self.by_number.len(), self.weight);
-        let text = "too many transactions are open; commit or abort some, see describe_transactions";
+        let text = "too many transactions are open; commit or abort some of them";
         Err(Error::new(ErrorKind::LimitExceeded, format!("{text}, {values}")))
     }
 
@@ -318,7 +318,7 @@ impl Transactions {
             return Ok(());
         }
         let values = format!("number={number} memory={} greatest={TRANSACTIONS_STATE}", self.weight);
-        let text = "the open transactions take too much memory; commit or abort some, see describe_transactions";
+        let text = "the open transactions take too much memory; commit or abort some of them";
         Err(Error::new(ErrorKind::LimitExceeded, format!("{text}, {values}")))
     }
 
