@@ -16,9 +16,10 @@ minor=${minor%%.*}
 if [ "$major" = 0 ]; then soversion=0.$minor; else soversion=$major; fi
 
 cd "$top"
-# What a program that links with liboncelog.a needs besides, as the compiler knows it.
+# What a program that links with liboncelog.a needs besides, as the compiler knows it. It names the unwinder that is
+# shared; one that is linked with -static has only the other, which does for all.
 private=$(cargo rustc --quiet --release --package oncelog-ffi --lib --crate-type staticlib -- \
-    --print native-static-libs 2>&1 | sed -n 's/^note: native-static-libs: //p')
+    --print native-static-libs 2>&1 | sed -n -e 's/-lgcc_s/-lgcc_eh/g' -e 's/^note: native-static-libs: //p')
 cargo build --release --package oncelog-ffi
 from=${CARGO_TARGET_DIR:-target}/release
 
@@ -51,3 +52,7 @@ if [ -x ffi/cmake/install.sh ]; then
     ffi/cmake/install.sh "$prefix" "$version" "$soversion"
 fi
 echo "installed oncelog $version in $to"
+if [ "$(uname)" = Linux ] && [ -z "${DESTDIR:-}" ]; then
+    echo "if programs do not find liboncelog.so.$soversion when they start: run ldconfig as root, or link them with" \
+        "-Wl,-rpath,$prefix/lib where that is not one of the system's directories"
+fi

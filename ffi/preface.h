@@ -22,8 +22,8 @@
  *     failed under the call. Close the log, open it again, and look.
  *   - A transaction that is not committed is never seen at read_committed: abort it, free it, close the log, or die.
  *   - Sealed segments are read through memory mappings. Should a device fail under one, the system may send SIGBUS (on
- *     Windows raise EXCEPTION_IN_PAGE_ERROR): open with .mappings = ONCELOG_NO to have an error instead. The library installs no signal handler and changes no
- *     signal mask of the caller's threads, and leaves errno as it likes.
+ *     Windows raise EXCEPTION_IN_PAGE_ERROR): open with .mappings = ONCELOG_NO to have an error instead. The library
+ *     installs no signal handler and changes no signal mask of the caller's threads, and leaves errno as it likes.
  *   - Do not leave a call to this library, or a callback inside one, by longjmp or by an exception.
  *   - There are two threads of the engine's own, which run no code of yours; with .threads = ONCELOG_NO there is none.
  *

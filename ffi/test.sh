@@ -101,7 +101,8 @@ check_library() {
 # What is installed is found by pkg-config, shared and static.
 check_install() {
     rm -rf "$out/prefix"
-    ffi/install.sh "$out/prefix" >/dev/null
+    ffi/install.sh "$out/prefix" >"$out/install.log"
+    grep -q 'run ldconfig' "$out/install.log" || { say "the installation does not speak of ldconfig"; exit 1; }
     pkg="env PKG_CONFIG_PATH=$out/prefix/lib/pkgconfig pkg-config"
     for example in append_read resume_without_duplicates exactly_once broker keep_a_place; do
         cc -std=c99 -Wall -Wextra -Werror -Iffi/examples "ffi/examples/$example.c" -o "$out/$example" \
@@ -114,6 +115,12 @@ check_install() {
         "$out/prefix/lib/pkgconfig/oncelog.pc")
     rm -rf "$out/log"
     "$out/static" "$out/log" >/dev/null
+    # With nothing shared at all, not even the C library.
+    gcc -static -std=c99 -Iffi/examples ffi/examples/append_read.c -o "$out/all-static" \
+        $($pkg --static --cflags --libs oncelog)
+    if readelf -d "$out/all-static" | grep -q NEEDED; then say "all-static needs a shared library"; exit 1; fi
+    rm -rf "$out/log"
+    "$out/all-static" "$out/log" >/dev/null
     rm -rf "$out/log"
     say "installed, found by pkg-config; examples ran, shared and static"
 }

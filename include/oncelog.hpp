@@ -29,7 +29,8 @@
 //     copies. A RecordView borrows from the Records that it was read from.
 //   - What a poll answered counts as read, seen or not: a commit in the middle of a batch covers all of it. Look at
 //     every record before commit(), or name the offsets that are done with commit_offsets().
-//   - Options are set by name: ProducerOptions().name("loader").linger(0ms). What is not set, or set to 0, is default.
+//   - Options are set by name: ProducerOptions().name("loader").linger(0ms). What is not set is the default, and so is
+//     a size, a count or a time of 0, but for linger(0ms): each batch is closed at once.
 //
 // Threads: const members may be called by any threads at the same time, others by one thread at a time. If the library
 // notices two it answers Busy. As with any C++ object, nobody may use one while it is moved or destroyed.

@@ -148,14 +148,15 @@ public:
         });
     }
 
-    /// Commits the positions of all assigned partitions, together, and waits until they have met the engine's level.
-    /// Writes nothing if nothing has moved.
+    /// Commits the positions of all assigned partitions, together, and waits until they have met the strongest level
+    /// of the engine and of their topics. Writes nothing if nothing has moved.
     ///
     /// Errors: InvalidArgument without a group; InvalidState while an open transaction is bound to the consumer;
     /// UnknownTopicOrPartition if a topic was deleted; what a write answers.
     Result<void> commit() const { return detail::answer(oncelog_consumer_commit(c_.get())); }
 
-    /// The same without waiting; the ticket is done when the positions have met the engine's level.
+    /// The same without waiting; the ticket is done when the positions have met the strongest level of the
+    /// engine and of their topics.
     ///
     /// Errors: as commit(); what a write answers comes from the ticket.
     Result<Ticket<void>> commit_ticket() const {
@@ -163,7 +164,8 @@ public:
             [&](oncelog_ticket_t **ticket) { return oncelog_consumer_commit_ticket(c_.get(), ticket); });
     }
 
-    /// Commits any offsets of the group, together, and waits until they have met the engine's level. Positions stay.
+    /// Commits any offsets of the group, together, and waits until they have met the strongest level of the engine
+    /// and of their topics. Positions stay.
     ///
     /// Errors: as commit(); InvalidArgument for an offset out of range; LimitExceeded for metadata that is too long.
     Result<void> commit_offsets(Span<Offset> offsets) const {
@@ -171,7 +173,8 @@ public:
         return detail::answer(oncelog_consumer_commit_offsets(c_.get(), all.data(), all.size()));
     }
 
-    /// The same without waiting; the ticket is done when they have met the engine's level.
+    /// The same without waiting; the ticket is done when they have met the strongest level of the engine and
+    /// of their topics.
     ///
     /// Errors: as commit_offsets(); what depends on the log comes from the ticket.
     Result<Ticket<void>> commit_offsets_ticket(Span<Offset> offsets) const {

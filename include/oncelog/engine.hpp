@@ -198,7 +198,7 @@ public:
 
     /// Adds offsets to the transaction of a raw identity: they are committed if it commits, and until it is decided
     /// Consumer::committed() answers UnstableOffsets. The transaction begins with them if none is open. Later offsets
-    /// take the place of earlier ones. Waits until they have met the engine's level.
+    /// take the place of earlier ones. Waits until they have met the strongest level of the engine and of their topics.
     ///
     /// Errors: StaleEpoch if a newer identity took over; UnknownTransactionalId for an identity without a transactional
     /// id; InvalidTransactionState while a TransactionalProducer has a transaction open under the id;
@@ -209,7 +209,8 @@ public:
         auto all = detail::c_offsets(offsets);
         return detail::answer(oncelog_send_offsets(c_.get(), &identity, &named, all.data(), all.size()));
     }
-    /// The same; the ticket is done when they have met the engine's level. Most errors come from the ticket.
+    /// The same; the ticket is done when they have met the strongest level of the engine and of their topics. Most
+    /// errors come from the ticket.
     Result<Ticket<void>> send_offsets_ticket(Identity identity, const GroupMetadata &group,
                                              Span<Offset> offsets) const {
         auto named = detail::c_group(group);

@@ -1,7 +1,8 @@
 // Options, set by name: `EngineOptions().durability(Durability::Os).threads(false)`. Part of oncelog.hpp.
 //
-// They own what they are given, so they may be kept and used again. What is not set, or set to 0, is the default; what
-// is out of range is refused with InvalidArgument by the call that the options are given to.
+// They own what they are given, so they may be kept and used again. What is not set is the default, and so is a size, a
+// count or a time of 0, but for ProducerOptions::linger(); what is out of range is refused with InvalidArgument by the
+// call that the options are given to.
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
 #ifndef ONCELOG_OPTIONS_HPP
@@ -46,8 +47,8 @@ public:
     EngineOptions &read_only(bool yes) noexcept { return c_.read_only = detail::c_switch(yes), *this; }
     /// Makes the directory if it is missing. Default: yes.
     EngineOptions &create(bool yes) noexcept { return c_.create = detail::c_switch(yes), *this; }
-    /// Has a thread of its own for background work; without, drive(), Completions::drain() or whoever waits does it.
-    /// Default: yes.
+    /// Has two threads of its own for background work, one that writes and calls back and one that flushes; without,
+    /// drive(), Completions::drain() or whoever waits does it. Default: yes.
     EngineOptions &threads(bool yes) noexcept { return c_.threads = detail::c_switch(yes), *this; }
     /// Reads sealed segments through memory mappings. Default: yes. No: for files that other programs may change, and
     /// for those who want an error instead of a signal where a device fails.
@@ -72,7 +73,8 @@ public:
         return c_.keep_raw_transactions = detail::c_switch(yes), *this;
     }
     /// Memory of the buffers of all open transactions together. A transaction that finds none left streams: its records
-    /// go to the log before it is decided. 1: every one does. Offsets count past 64 KiB of a transaction. Default: 64 MiB.
+    /// go to the log before it is decided. 1: every one does. Offsets count past 64 KiB of a transaction. Default:
+    /// 64 MiB.
     EngineOptions &transaction_memory(std::size_t bytes) noexcept { return c_.transaction_memory = bytes, *this; }
     /// The longest timeout that a transaction may ask for (Kafka's transaction.max.timeout.ms). From 2^31 - 1 ms on a
     /// timeout is none: such a transaction stays open for ever (KIP-939). Default: 15 min.

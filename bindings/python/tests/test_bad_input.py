@@ -211,7 +211,8 @@ def test_a_random_caller_never_meets_anything_but_typed_errors(oncelog_engine: o
     methods += ["transactional_producer", "begin_transaction", "begin_transaction_for", "send_position", "abort"]
     methods += ["commit_ticket", "done", "group_metadata", "values", "columns", "to_list", "next_offset", "_next"]
     methods += ["next_place", "offset_at", "max_timestamp", "init_producer", "end_transaction", "send_offsets"]
-    methods += ["abort_transaction", "transaction_status", "describe_transactions", "producers"]
+    methods += ["abort_transaction", "transaction_status", "describe_transactions", "producers", "committed_offsets"]
+    methods += ["try_send", "has_room"]
     answered = 0
     for _ in range(40_000):
         thing, method = dice.choice(things), dice.choice(methods)
