@@ -39,7 +39,13 @@ export type Compression = "none" | "gzip" | "snappy" | "lz4" | "zstd";
 /** Where a consumer begins if nothing is committed; `"none"`: polls fail until `seek` is called. */
 export type Start = "earliest" | "latest" | "none";
 
-/** How offsets are given out: as `bigint`, always right, or as `number`, up to 2^53. */
+/**
+ * How a consumer, or one read, gives out offsets: as `bigint`, always right, or as `number`, up to 2^53. It is the
+ * choice of that consumer or read alone: whoever writes and whoever looks at a partition is answered with `bigint`
+ * always, in `Appended`, `Answers`, `Place`, `OpenTransaction`, `Partition.bounds()`, `offsetAt` and `maxTimestamp`. So
+ * `appended.first === record.offset` is false where the record's is a number, as `===` of a `bigint` and a `number`
+ * always is: compare `Number(appended.first)`, or with `==`. Calls take both.
+ */
 export type Offsets = "bigint" | "number";
 
 /** The type of offsets. */
@@ -155,7 +161,10 @@ export interface ConsumerOptions<O extends Offsets = "bigint"> {
   isolation?: Isolation;
   /** Default: `"earliest"`. */
   start?: Start;
-  /** How offsets are given out. Default: `"bigint"`. They are taken either way. */
+  /**
+   * How this consumer gives out offsets. Default: `"bigint"`. They are taken either way. What a producer or a partition
+   * answers is `bigint` all the same, which is never `===` a number; see `Offsets`.
+   */
   offsets?: O;
   /** Most bytes of one poll; a larger batch is given whole. Default: 1 MiB. */
   maxBytes?: number;
@@ -169,7 +178,7 @@ export interface ReadOptions<O extends Offsets = "bigint"> {
   maxBytes?: number;
   /** Default: `"read_committed"`. */
   isolation?: Isolation;
-  /** How offsets are given out. Default: `"bigint"`. */
+  /** How this read gives out offsets; whatever else a partition answers is `bigint`, see `Offsets`. Default: it. */
   offsets?: O;
   /**
    * Where the reader stands, by `Records.nextPlace` of this life of the log or an earlier one. The offset to read is
@@ -349,7 +358,7 @@ export interface ActiveProducer {
 /** Where an append went. */
 export interface Appended {
   partition: number;
-  /** Offset of the first record. */
+  /** Offset of the first record; a `bigint` also where a consumer gives out numbers, see `Offsets`. */
   first: bigint;
   /** Offset of the last record. */
   last: bigint;

@@ -78,9 +78,14 @@ test("a large batch is appended whole", async (t) => {
 
 test("numbers instead of bigints are given out where asked for", async (t) => {
   const { engine } = await log(t);
-  await (await engine.producer()).send("t", { value: "x" });
-  const [record] = await engine.partition("t", 0).read(0, { offsets: "number" });
-  assert.equal(record.offset, 0);
+  const appended = await (await engine.producer()).send("t", { value: "x" });
+  const partition = engine.partition("t", 0);
+  const records = await partition.read(0, { offsets: "number" });
+  const [record] = records;
+  assert.deepEqual([record.offset, records.nextOffset("t", 0)], [0, 1]);
+  // The choice is the reader's alone, as `Offsets` says.
+  assert.deepEqual([appended.first, partition.bounds().end, records.nextPlace("t", 0).offset], [0n, 1n, 1n]);
+  assert.ok(Number(appended.first) === record.offset);
 });
 
 test("opening tells what it found, metrics what was done, and the log function hears of it", async (t) => {
