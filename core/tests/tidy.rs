@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
 use std::fmt::Write;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 /// Floors from the bottom up. A file names lower floors or its own.
@@ -100,9 +101,21 @@ fn collect(folder: &Path, found: &mut Vec<Source>) {
 
 /// The text with comments, strings and characters as blanks; lines and bytes stay where they are.
 fn blanked(text: &str) -> String {
+    let mut out = text.as_bytes().to_vec();
+    for range in no_code(text) {
+        for byte in &mut out[range] {
+            if *byte != b'\n' {
+                *byte = b' ';
+            }
+        }
+    }
+    String::from_utf8(out).unwrap()
+}
+
+/// Where comments, strings and characters lie.
+fn no_code(text: &str) -> Vec<Range<usize>> {
     let b = text.as_bytes();
-    let mut out = b.to_vec();
-    let mut i = 0;
+    let (mut found, mut i) = (Vec::new(), 0);
     while i < b.len() {
         let rest = &b[i..];
         let name_before = i > 0 && (b[i - 1].is_ascii_alphanumeric() || b[i - 1] == b'_');
@@ -114,14 +127,10 @@ fn blanked(text: &str) -> String {
             b'\'' => character(rest),
             _ => 0,
         };
-        for byte in &mut out[i..i + len] {
-            if *byte != b'\n' {
-                *byte = b' ';
-            }
-        }
+        found.push(i..i + len);
         i += len.max(1);
     }
-    String::from_utf8(out).unwrap()
+    found
 }
 
 fn string(b: &[u8]) -> usize {
@@ -361,6 +370,33 @@ fn nothing_is_left_for_later() {
     report("no placeholder and no test that does not run", &offenders);
 }
 
+/// What an error says is read by callers of every language.
+#[test]
+fn messages_have_words_that_every_language_has() {
+    let own = ["core/src/journal/ticket.rs", "core/src/types/openmetrics.rs", "core/src/io/sim/log.rs"];
+    let mut offenders = Vec::new();
+    for source in sources().iter().filter(|s| !s.is_test() && !own.contains(&s.path.as_str())) {
+        let tests = source.text.find("#[cfg(test)]\nmod ").unwrap_or(source.text.len());
+        for range in no_code(&source.text[..tests]) {
+            if has_words_of_rust(&source.text[range.clone()]) {
+                offenders.push(source.at(range.start));
+            }
+        }
+    }
+    report("no message names a call or a type as Rust alone does", &offenders);
+}
+
+/// True for a string of several words with one such as `Record::position`, `topics()` or `send_offsets`.
+fn has_words_of_rust(string: &str) -> bool {
+    let is_name = |word: &str| {
+        // Not Kafka's own, nor what stands before a value.
+        let isolation = ["read_committed", "read_uncommitted"].iter().any(|isolation| word.contains(isolation));
+        word.trim_matches(|c: char| !c.is_alphanumeric()).contains('_') && !word.contains(['=', '{']) && !isolation
+    };
+    let whole = ["::", "()", "`"].iter().any(|mark| string.contains(mark)) || string.split_whitespace().any(is_name);
+    string.starts_with('"') && string.contains(' ') && whole
+}
+
 #[test]
 fn modules_are_named_for_what_they_hold() {
     const BANNED: [&str; 6] = ["util", "utils", "common", "helper", "helpers", "misc"];
@@ -414,6 +450,8 @@ fn the_checks_see_what_they_look_for() {
         assert!(!code.contains(word), "{word} is left in {code:?}");
     }
     assert!(code.contains("static"), "a lifetime is no character");
+    let said = ["\"set Record::key\"", "\"see topics()\"", "\"use send_offsets, x=1\"", "\"read it, next_lsn={}\""];
+    assert_eq!(said.map(has_words_of_rust), [true, true, true, false]);
     let path = "core/src/io/sim/a.rs".to_owned();
     let text = "use crate::{error::Error, api::{A, B}}; fn f() { super::super::super::engine::g() } \
                 mod t { use super::super::super::super::state; use super::super::io; }";
