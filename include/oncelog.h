@@ -621,7 +621,10 @@ typedef struct {
     uint32_t struct_size;
     /* Which records are seen, `ONCELOG_ISOLATION_*`. Default: read_committed. */
     uint32_t isolation;
-    /* Most bytes of one read; the first batch is given whole even if it is larger. Default: 1 MiB. */
+    /*
+     * Most bytes of one read as they lie in the log, and most that its compressed batches unpack to, but for the last
+     * of them; the first batch is given whole even if it is larger. Default: 1 MiB.
+     */
     size_t max_bytes;
     /*
      * Where the reader stands, as `oncelog_records_next_place` answered it in this life of the log or an earlier one:
@@ -816,7 +819,10 @@ typedef struct {
     const char *group;
     /* Where to begin if nothing is committed, or outside the partition, `ONCELOG_START_*`. Default: earliest. */
     uint32_t start;
-    /* Most bytes of one poll; a larger batch is given whole. Default: 1 MiB. */
+    /*
+     * Most bytes of one poll as they lie in the log, and most that its compressed batches unpack to, but for the last
+     * of them; the first batch is given whole even if it is larger. Default: 1 MiB.
+     */
     size_t max_bytes;
     /* Most records of one poll. Default: no limit. */
     uint64_t max_records;

@@ -19,7 +19,8 @@ pub const COUNT_MAX: u64 = 1 << 61;
 pub const OFFSET_MAX: u64 = i64::MAX as u64;
 /// Largest batch, bytes, header included (Kafka's max.message.bytes).
 pub const BATCH_MAX: usize = 1_048_588;
-/// Most bytes that the records of one compressed batch may unpack to.
+/// Most bytes that the records of one compressed batch may unpack to. A read or a poll holds as many beyond its
+/// `max_bytes`, and a consumer keeps as many for its next polls, of batches that polls of a few records ended in.
 pub const UNPACKED_MAX: usize = ALLOCATION_MAX;
 /// Largest window of a zstd frame, bytes: what RFC 8878 asks every decoder to take, and no more.
 pub const ZSTD_WINDOW_MAX: u64 = 8 << 20;

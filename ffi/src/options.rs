@@ -206,7 +206,8 @@ pub struct oncelog_consumer_options_t {
     pub group: *const c_char,
     /// Where to begin if nothing is committed, or outside the partition, `ONCELOG_START_*`. Default: earliest.
     pub start: u32,
-    /// Most bytes of one poll; a larger batch is given whole. Default: 1 MiB.
+    /// Most bytes of one poll as they lie in the log, and most that its compressed batches unpack to, but for the last
+    /// of them; the first batch is given whole even if it is larger. Default: 1 MiB.
     pub max_bytes: usize,
     /// Most records of one poll. Default: no limit.
     pub max_records: u64,
@@ -237,7 +238,8 @@ pub struct oncelog_read_options_t {
     pub struct_size: u32,
     /// Which records are seen, `ONCELOG_ISOLATION_*`. Default: read_committed.
     pub isolation: u32,
-    /// Most bytes of one read; the first batch is given whole even if it is larger. Default: 1 MiB.
+    /// Most bytes of one read as they lie in the log, and most that its compressed batches unpack to, but for the last
+    /// of them; the first batch is given whole even if it is larger. Default: 1 MiB.
     pub max_bytes: usize,
     /// Where the reader stands, as `oncelog_records_next_place` answered it in this life of the log or an earlier one:
     /// the read answers TRUNCATED if a crash took records that the place stands behind. Its offset is the one to read.

@@ -144,7 +144,8 @@ public:
     ReadOptions &isolation(Isolation isolation) noexcept {
         return c_.isolation = static_cast<std::uint32_t>(isolation), *this;
     }
-    /// Most bytes of one read; the first batch is given whole even if it is larger. Default: 1 MiB.
+    /// Most bytes of one read as they lie in the log, and most that its compressed batches unpack to, but for the last
+    /// of them; the first batch is given whole even if it is larger. Default: 1 MiB.
     ReadOptions &max_bytes(std::size_t bytes) noexcept { return c_.max_bytes = bytes, *this; }
     /// Where the reader stands, as Records::next_place() answered it in this life of the log or an earlier one: the
     /// read answers Truncated if a crash took records that the place stands behind. Its offset is the one to read.
@@ -219,7 +220,8 @@ public:
     }
     /// Where to begin if nothing is committed. Default: earliest.
     ConsumerOptions &start(Start start) noexcept { return c_.start = static_cast<std::uint32_t>(start), *this; }
-    /// Most bytes of one poll; a larger batch is given whole. Default: 1 MiB.
+    /// Most bytes of one poll as they lie in the log, and most that its compressed batches unpack to, but for the last
+    /// of them; the first batch is given whole even if it is larger. Default: 1 MiB.
     ConsumerOptions &max_bytes(std::size_t bytes) noexcept { return c_.max_bytes = bytes, *this; }
     /// Most records of one poll. Default: no limit.
     ConsumerOptions &max_records(std::uint64_t records) noexcept { return c_.max_records = records, *this; }

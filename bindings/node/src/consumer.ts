@@ -21,8 +21,9 @@ export interface PollOptions extends Waiting {
  * was given out: by `poll` with all its records, by `for await` with each record when it is given. One reader reads at
  * a time.
  *
- * A poll copies at most `maxBytes` while JavaScript waits, and never waits itself; pages of old segments that are not
- * in memory come from the disk then. Polls that follow each other let the event loop turn every few milliseconds.
+ * A poll copies at most `maxBytes`, unpacked, and a batch while JavaScript waits, and never waits itself; pages of old
+ * segments that are not in memory come from the disk then. Polls that follow each other let the event loop turn every
+ * few milliseconds.
  */
 export class Consumer<O extends Offsets = "bigint"> implements AsyncIterable<Record<O>> {
   /** @internal */

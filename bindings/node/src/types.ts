@@ -166,7 +166,10 @@ export interface ConsumerOptions<O extends Offsets = "bigint"> {
    * answers is `bigint` all the same, which is never `===` a number; see `Offsets`.
    */
   offsets?: O;
-  /** Most bytes of one poll; a larger batch is given whole. Default: 1 MiB. */
+  /**
+   * Most bytes of one poll as they lie in the log, and most that its compressed batches unpack to, but for the last of
+   * them; the first batch is given whole even if it is larger. Default: 1 MiB.
+   */
   maxBytes?: number;
   /** Most records of one poll. */
   maxRecords?: number;
@@ -174,7 +177,10 @@ export interface ConsumerOptions<O extends Offsets = "bigint"> {
 
 /** How to read a partition. */
 export interface ReadOptions<O extends Offsets = "bigint"> {
-  /** Most bytes of one read; the first batch is given whole even if it is larger. Default: 1 MiB. */
+  /**
+   * Most bytes of one read as they lie in the log, and most that its compressed batches unpack to, but for the last of
+   * them; the first batch is given whole even if it is larger. Default: 1 MiB.
+   */
   maxBytes?: number;
   /** Default: `"read_committed"`. */
   isolation?: Isolation;

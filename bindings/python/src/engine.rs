@@ -230,8 +230,9 @@ impl Engine {
     /// group: in whose name offsets are committed. isolation: "read_committed" sees what is decided, up to the last
     /// stable offset; "read_uncommitted" sees records of open and aborted transactions too. start: where to begin if
     /// nothing is committed: "earliest", "latest", or "none", which raises OffsetOutOfRangeError. max_bytes,
-    /// max_records: bounds of one poll (1 MiB; none). timeout: a `for` loop ends when nothing came for so many seconds;
-    /// None, the default, for never.
+    /// max_records: bounds of one poll (1 MiB, as they lie in the log, and as many that compressed batches unpack to, but
+    /// for the last of them; none). timeout: a `for` loop ends when nothing came for so many seconds; None, the default,
+    /// for never.
     #[pyo3(signature = (
         *topics, group=None, isolation="read_committed", start="earliest", max_bytes=None, max_records=None,
         timeout=None

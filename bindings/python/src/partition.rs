@@ -49,9 +49,10 @@ impl Partition {
         py.detach(|| self.core.append_with(&batch, options)).raise().map(Ticket::of)
     }
 
-    /// Reads from an offset on, up to about `max_bytes` (1 MiB): what is visible now, nothing if that is nothing yet. A
-    /// read at "read_committed" ends at the last stable offset and leaves out what was aborted; one at
-    /// "read_uncommitted" sees records of open and aborted transactions too. Go on with `Records.next_offset`.
+    /// Reads from an offset on, up to about `max_bytes` (1 MiB) as they lie in the log, and as many that compressed
+    /// batches unpack to, but for the last of them: what is visible now, nothing if that is nothing yet. A read at
+    /// "read_committed" ends at the last stable offset and leaves out what was aborted; one at "read_uncommitted" sees
+    /// records of open and aborted transactions too. Go on with `Records.next_offset`.
     ///
     /// offset: or a `Place`, of `Records.next_place` in this life of the log or an earlier one: the read goes on from
     /// there, or raises TruncatedError if a crash took records that the place stands behind.

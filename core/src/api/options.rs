@@ -246,7 +246,8 @@ pub struct ConsumerOptions {
     pub isolation: Isolation,
     /// Where it begins if nothing is committed.
     pub start: Start,
-    /// Most bytes of one poll; a larger batch is given whole.
+    /// Most bytes of one poll as they lie in the log, and most that its compressed batches unpack to, but for the last
+    /// of them; the first batch is given whole even if it is larger.
     pub max_bytes: usize,
     /// Most records of one poll.
     pub max_records: u64,
@@ -300,7 +301,8 @@ impl ConsumerOptions {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ReadOptions {
-    /// Most bytes of one read; the first batch is given whole even if it is larger.
+    /// Most bytes of one read as they lie in the log, and most that its compressed batches unpack to, but for the last
+    /// of them; the first batch is given whole even if it is larger.
     pub max_bytes: usize,
     /// Which records are seen.
     pub isolation: Isolation,

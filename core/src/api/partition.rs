@@ -9,7 +9,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::format::batch::{Batch, BatchBuilder};
 use crate::io::clock::wall_ms;
 use crate::journal::Ticket;
-use crate::partition::{self, Records};
+use crate::partition::{self, Most, Records};
 use crate::types::{ActiveProducer, Appended, Bounds, Offset, Timestamp};
 
 impl BatchBuilder {
@@ -133,7 +133,7 @@ impl Partition {
         if let Some(place) = &options.place {
             self.open.inner.check_place(&self.partition, place, offset)?;
         }
-        self.open.inner.read(&self.partition, offset, options.max_bytes, options.isolation)
+        self.open.inner.read(&self.partition, offset, options.isolation, Most::bytes(options.max_bytes), None)
     }
 
     /// The offset of the first record, by offsets, whose timestamp is `timestamp` or later; `None` if there is none

@@ -1,6 +1,7 @@
 //! What is behind a consumer: what it is assigned, and where it stands in each partition.
 
 mod lag;
+mod rests;
 mod settle;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -8,13 +9,14 @@ use std::sync::{Arc, Weak};
 
 use rustc_hash::FxHashMap;
 
+use self::rests::Rests;
 use super::consumer::check_unbound;
 use super::options::ConsumerOptions;
 use crate::engine::{Attentive, Inner};
 use crate::error::{Error, ErrorKind, Result};
 use crate::io::sync::Mutex;
 use crate::io::sync::atomic::{AtomicBool, Ordering};
-use crate::partition::{Partition, Records, Signal, Watch};
+use crate::partition::{Most, Partition, Records, Signal, Watch};
 use crate::types::{Bounds, Durability, Lsn, Offset, OffsetAndMetadata, Offsets, TopicPartition};
 
 /// Shared by the clones of a consumer and by the transaction that is bound to it. No lock of it is held over a wait or
@@ -41,6 +43,8 @@ struct State {
     index: FxHashMap<TopicPartition, usize>,
     /// Where the next poll begins, so that every partition gets its turn.
     next: usize,
+    /// Where polls of a few records ended.
+    rests: Rests,
     /// Counts moves of positions: gives each a number of its own.
     moves: u64,
     /// A transaction that is open sends the positions.
@@ -220,15 +224,16 @@ impl Reader {
     /// Reads each partition once; answers whether any position moved.
     fn collect_once(&self, places: Vec<Place>, records: &mut Records) -> Result<bool> {
         let mut moved = false;
-        let (mut bytes, mut left) = (self.options.max_bytes.max(1), self.options.max_records);
+        let mut left = Most { records: self.options.max_records, ..Most::bytes(self.options.max_bytes.max(1)) };
         for place in places {
-            if bytes == 0 || left == 0 {
+            if left.bytes == 0 || left.unpacked == 0 || left.records == 0 {
                 break;
             }
-            match self.read(&place, bytes, left) {
+            match self.read(&place, left) {
                 Ok(more) => {
-                    bytes = bytes.saturating_sub(more.bytes());
-                    left = left.saturating_sub(more.count());
+                    left.bytes = left.bytes.saturating_sub(more.bytes());
+                    left.unpacked = left.unpacked.saturating_sub(more.unpacked_bytes());
+                    left.records = left.records.saturating_sub(more.count());
                     let name = &place.name;
                     moved |= more.next_offset(&name.topic, name.partition).is_some_and(|n| Some(n) > place.position);
                     records.join(more);
@@ -278,11 +283,11 @@ impl Reader {
     }
 
     /// Reads one partition and moves its position, unless somebody else moved it meanwhile.
-    fn read(&self, place: &Place, bytes: usize, left: u64) -> Result<Records> {
+    fn read(&self, place: &Place, most: Most) -> Result<Records> {
         let Some(position) = place.position else { return Ok(Records::default()) };
-        let (records, next) = match self.engine.read(&place.partition, position, bytes, self.options.isolation) {
-            Ok(mut records) => {
-                records.truncate(left);
+        let rest = self.state.lock().rests.take(place.partition.instance());
+        let (records, next) = match self.engine.read(&place.partition, position, self.options.isolation, most, rest) {
+            Ok(records) => {
                 let next = records.next_offset(&place.name.topic, place.name.partition).unwrap_or(position);
                 (records, next)
             }
@@ -294,10 +299,14 @@ impl Reader {
             }
             Err(error) => return Err(error),
         };
+        let rest = records.rest();
         let mut state = self.state.lock();
         let Some(assigned) = state.unmoved(place) else { return Ok(Records::default()) };
         assigned.position = Some(next);
         state.next = place.at + 1;
+        if let Some(rest) = rest {
+            state.rests.keep(rest);
+        }
         Ok(records)
     }
 

@@ -46,7 +46,7 @@ use crate::io::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use crate::io::sync::thread::{JoinHandle, ThreadId};
 use crate::io::{DirectoryLock, Event, Machine};
 use crate::journal::{Journal, Promise, Report, Waits, closed};
-use crate::partition::{Footers, Partition, Records};
+use crate::partition::{Footers, Most, Partition, Records, Rest};
 use crate::state::{Cut, cut_behind};
 use crate::types::{Durability, Incarnation, Isolation, Lsn, Offset, Place, Timestamp, TransactionNumber, Visibility};
 use hub::Hub;
@@ -257,13 +257,14 @@ impl Inner {
         })
     }
 
-    /// Reads records of a partition from an offset on.
+    /// Reads records of a partition from an offset on; `rest` is what the read before ended in.
     pub fn read(
         &self,
         partition: &Arc<Partition>,
         offset: Offset,
-        max_bytes: usize,
         isolation: Isolation,
+        most: Most,
+        rest: Option<Rest>,
     ) -> Result<Records> {
         self.check_open()?;
         if let Some(written) = partition.unwritten()
@@ -272,7 +273,8 @@ impl Inner {
         {
             return Err(error);
         }
-        let mut records = partition.read(self.journal.segments(), &self.footers, offset, max_bytes, isolation)?;
+        let places = (&**self.journal.segments(), &self.footers);
+        let mut records = partition.read_within(places, offset, isolation, most, rest)?;
         // Behind the read: nothing that it shows lies behind what is written, or durable where only that is shown.
         let most = match partition.shown() {
             Durability::Disk => self.journal.durable_lsn(),

@@ -9,6 +9,7 @@ use crate::format::batch::Batch;
 use crate::format::record::Record;
 use crate::io::sim::{Rng, World};
 use crate::journal::Promise;
+use crate::partition::Most;
 use crate::types::{Durability, Identity, TopicOptions};
 
 fn settings() -> Settings {
@@ -34,7 +35,9 @@ fn all(inner: &Inner) -> Vec<String> {
     let end = partition.bounds().end;
     let mut out = Vec::new();
     while (out.len() as u64) < end {
-        let records = inner.read(&partition, out.len() as u64, 10_000, crate::types::Isolation::ReadCommitted).unwrap();
+        let records = inner
+            .read(&partition, out.len() as u64, crate::types::Isolation::ReadCommitted, Most::bytes(10_000), None)
+            .unwrap();
         for record in &records {
             let record = record.unwrap();
             assert_eq!(record.offset(), out.len() as u64);

@@ -3,6 +3,7 @@
 mod hidden;
 mod index;
 mod live;
+mod most;
 mod place;
 mod plan;
 mod rebuild;
@@ -12,11 +13,14 @@ mod refusals;
 mod tests;
 mod time;
 mod undecided;
+mod unpacked;
 mod wait;
 mod written;
 
 pub use index::Footers;
 pub use live::Partition;
+pub use most::Most;
 pub use records::{Loss, RecordView, Records, RecordsIter, Witness};
+pub use unpacked::Rest;
 pub use wait::{Signal, Watch};
 pub use written::{Shown, What, Written};

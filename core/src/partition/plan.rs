@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use super::Partition;
 use super::hidden::Hidden;
-use super::records::{Candidate, Chain, Records, Share, Stretch};
+use super::records::{Candidate, Records, Share, Stretch};
+use super::unpacked::Chain;
 use crate::error::{ErrorKind, Result};
 use crate::format::footer::Run;
 use crate::format::frame::Seal;
@@ -12,7 +13,7 @@ use crate::journal::{Bytes, Segments};
 use crate::types::{Lsn, Offset};
 
 /// Most bytes of one read, whatever the caller asks for.
-const READ_MAX: usize = 32 << 20;
+pub(super) const READ_MAX: usize = 32 << 20;
 
 /// Most bytes between two pieces that are read along: copying more takes longer than another system call. And never
 /// more between pieces than in them.

@@ -1,12 +1,12 @@
 //! What a read answers: bytes as they lie in the log, decoded and verified as they are walked.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 use super::hidden::Hidden;
+use super::unpacked::Chain;
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::batch::{BATCH_HEADER, BatchHeader};
 use crate::format::bytes::align8;
-use crate::format::compression::unpack_records;
 use crate::format::files::SegmentHeader;
 use crate::format::frame::{FRAME_HEADER, Frame, FrameHeader, Kind, Seal};
 use crate::format::record::{Headers, RecordIter, RecordRef};
@@ -18,9 +18,8 @@ use crate::types::{Incarnation, Instance, Lsn, Offset, Timestamp};
 ///
 /// They own their bytes (or share the mapping of the file), so they may be kept, sent to another thread and walked as
 /// often as needed. Each walk verifies every batch by its checksum before it gives out a record of it. Where bytes
-/// are damaged the walk yields one `Corrupt` error that names the offsets, and goes on behind them. A compressed batch
-/// is unpacked when the first walk comes to it, and what it unpacked to, at most `limits::UNPACKED_MAX`, is kept as
-/// long as this is.
+/// are damaged the walk yields one `Corrupt` error that names the offsets, and goes on behind them. What compressed
+/// batches unpacked to is kept as long as this is: no more than `max_bytes` of the read or poll, and one batch.
 ///
 /// ```
 /// # let dir = tempfile::tempdir().unwrap();
@@ -96,27 +95,6 @@ pub(super) struct Stretch {
     pub(super) lsn: Lsn,
 }
 
-/// What compressed batches unpacked to, in the order of the batches. Every walk comes to the same ones in the same
-/// order, so each finds the next one's at the end of its own chain, or puts it there.
-pub(super) type Chain = OnceLock<Box<Unpacked>>;
-
-pub(super) struct Unpacked {
-    /// Where the batch begins in the stretch.
-    at: usize,
-    records: Vec<u8>,
-    next: Chain,
-}
-
-impl Drop for Unpacked {
-    /// One by one: a chain may be longer than the stack is deep.
-    fn drop(&mut self) {
-        let mut next = self.next.take();
-        while let Some(mut unpacked) = next {
-            next = unpacked.next.take();
-        }
-    }
-}
-
 impl Records {
     pub(super) fn of(share: Share) -> Self {
         Self { shares: vec![share] }
@@ -124,20 +102,7 @@ impl Records {
 
     /// Walks the records in the order of their offsets, one partition after the other.
     pub fn iter(&self) -> RecordsIter<'_> {
-        RecordsIter {
-            shares: self.shares.iter(),
-            stretches: &[],
-            batch: RecordIter::empty(),
-            bytes: &[],
-            unpacked: None,
-            at: 0,
-            expected: 0,
-            first: 0,
-            from: 0,
-            end: 0,
-            least: Timestamp::MIN,
-            share: None,
-        }
+        RecordsIter::over(&self.shares)
     }
 
     /// Number of records, damaged ones included. Costs nothing, or, where records of aborted transactions are hidden,
@@ -172,9 +137,7 @@ impl Records {
     /// Keeps the first `records` of what one read gave.
     pub(crate) fn truncate(&mut self, records: u64) {
         for share in &mut self.shares {
-            share.end = share.offset_behind(records);
-            let end = share.end;
-            share.stretches.retain(|stretch| stretch.first < end);
+            share.end_at(share.offset_behind(records));
         }
     }
 
@@ -266,12 +229,14 @@ pub struct RecordsIter<'a> {
     stretches: &'a [Stretch],
     /// The stretch's bytes.
     bytes: &'a [u8],
-    /// Where its next compressed batch is kept.
-    unpacked: Option<&'a Chain>,
+    /// Where what its next compressed batch unpacked to is kept.
+    pub(super) unpacked: Option<&'a Chain>,
+    /// Bytes that the batches so far unpacked to.
+    pub(super) held: usize,
     /// Where the next batch begins in them.
     at: usize,
     /// The offset that it must begin with.
-    expected: Offset,
+    pub(super) expected: Offset,
     /// The offset that the batch begins with.
     first: Offset,
     /// Its records; where there are any, one from `from` on was given out.
@@ -299,6 +264,24 @@ impl<'a> Iterator for RecordsIter<'a> {
 impl std::iter::FusedIterator for RecordsIter<'_> {}
 
 impl<'a> RecordsIter<'a> {
+    pub(super) fn over(shares: &'a [Share]) -> Self {
+        RecordsIter {
+            shares: shares.iter(),
+            stretches: &[],
+            batch: RecordIter::empty(),
+            bytes: &[],
+            unpacked: None,
+            held: 0,
+            at: 0,
+            expected: 0,
+            first: 0,
+            from: 0,
+            end: 0,
+            least: Timestamp::MIN,
+            share: None,
+        }
+    }
+
     /// Steps over batches that hold no record with such a timestamp or a greater one. For a walk over records that
     /// nobody walks otherwise: walks come to the same batches, or their unpacked records are not found again.
     pub(super) fn at_least(mut self, timestamp: Timestamp) -> Self {
@@ -330,7 +313,7 @@ impl<'a> RecordsIter<'a> {
     }
 
     /// Steps to the next batch that is whole, or to what is damaged. `None` at the end.
-    fn advance(&mut self) -> Option<Result<()>> {
+    pub(super) fn advance(&mut self) -> Option<Result<()>> {
         loop {
             let (Some(share), Some(stretch)) = (self.share, self.stretches.first()) else {
                 let share = self.shares.next()?;
@@ -346,7 +329,7 @@ impl<'a> RecordsIter<'a> {
                 let at = self.at;
                 (self.first, self.at, self.expected) = (self.expected, found.next, found.end);
                 if found.end > self.from && found.header.max_timestamp >= self.least && !share.hides(&found.header) {
-                    return Some(self.open(share, &found, at));
+                    return Some(self.open(share, &found, stretch.position + at as u64));
                 }
                 continue;
             }
@@ -367,33 +350,17 @@ impl<'a> RecordsIter<'a> {
 
     /// Begins with the records of a batch that is whole.
     #[inline]
-    fn open(&mut self, share: &Share, found: &Candidate<'a>, at: usize) -> Result<()> {
+    fn open(&mut self, share: &Share, found: &Candidate<'a>, position: u64) -> Result<()> {
         let lost = self.first.max(self.from)..self.expected.min(self.end);
         if share.doubts(&found.header) {
             return Err(share.undecided(lost));
         }
         let records = match found.header.compression() {
             0 => found.body,
-            _ => self.unpack(found, at).map_err(|error| share.unreadable(found.end, lost, &error))?,
+            _ => self.unpack(found, position).map_err(|error| share.unreadable(found.end, lost, &error))?,
         };
         self.batch = RecordIter::unpacked(&found.header, records).plain_until(self.end);
         Ok(())
-    }
-
-    #[cold]
-    fn unpack(&mut self, found: &Candidate<'a>, at: usize) -> Result<&'a [u8]> {
-        let lost = || Error::new(ErrorKind::Internal, "a walk over records came to a batch out of turn; report this");
-        let place = self.unpacked.ok_or_else(lost)?;
-        let kept = match place.get() {
-            Some(kept) if kept.at == at => kept,
-            // One that does not unpack is not kept: in its place may be the one behind it.
-            _ => {
-                let records = unpack_records(&found.header, found.body)?;
-                place.get_or_init(|| Box::new(Unpacked { at, records, next: Chain::new() }))
-            }
-        };
-        self.unpacked = Some(&kept.next);
-        if kept.at == at { Ok(&kept.records) } else { Err(lost()) }
     }
 
     fn enter(&mut self, share: &'a Share) {
@@ -418,7 +385,7 @@ impl<'a> RecordsIter<'a> {
 pub(super) struct Candidate<'a> {
     pub(super) header: BatchHeader,
     head: &'a [u8],
-    body: &'a [u8],
+    pub(super) body: &'a [u8],
     /// Offset behind its last record.
     pub(super) end: Offset,
     /// Byte of the stretch where the next one begins.
@@ -470,6 +437,13 @@ impl Stretch {
 }
 
 impl Share {
+    /// Hides the records from an offset on, if there are any.
+    pub(super) fn end_at(&mut self, end: Offset) {
+        self.end = self.end.min(end);
+        let end = self.end;
+        self.stretches.retain(|stretch| stretch.first < end);
+    }
+
     #[cold]
     fn damaged(&self, stretch: &Stretch, at: usize, lost: std::ops::Range<Offset>) -> Error {
         let (topic, partition) = (&self.topic, self.partition);

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use super::hidden::Hidden;
-use super::records::{Chain, Loss, Records, Share, Stretch, Witness};
+use super::records::{Loss, Records, Share, Stretch, Witness};
+use super::unpacked::Chain;
 use crate::error::ErrorKind;
 use crate::format::batch::{BATCH_HEADER, BatchBuilder};
 use crate::format::bytes::put_i64_be;

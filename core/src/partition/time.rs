@@ -122,7 +122,7 @@ impl Search<'_> {
     fn first(&self, within: Range<Offset>, timestamp: Timestamp) -> Result<Option<Offset>> {
         let mut at = within.start.max(self.start);
         while at < within.end.min(self.end) {
-            let records = self.partition.read(self.segments, self.footers, at, READ, ISOLATION)?;
+            let records = self.read(at, timestamp)?;
             for record in records.iter().at_least(timestamp) {
                 let record = record?;
                 if record.timestamp() >= timestamp {
@@ -141,8 +141,9 @@ impl Search<'_> {
     fn greatest(&self, from: Offset, known: Timestamp) -> Result<Timestamp> {
         let (mut at, mut greatest) = (from.max(self.start), known);
         while at < self.end {
-            let records = self.partition.read(self.segments, self.footers, at, READ, ISOLATION)?;
-            for record in records.iter().at_least(greatest.saturating_add(1)) {
+            let least = greatest.saturating_add(1);
+            let records = self.read(at, least)?;
+            for record in records.iter().at_least(least) {
                 let record = record?;
                 if record.offset() < self.end {
                     greatest = record.timestamp().max(greatest);
@@ -154,6 +155,13 @@ impl Search<'_> {
             }
         }
         Ok(greatest)
+    }
+
+    /// A read for a walk over batches that have such a timestamp or a greater one.
+    fn read(&self, at: Offset, least: Timestamp) -> Result<Records> {
+        let mut records = self.partition.read(self.segments, self.footers, at, READ, ISOLATION)?;
+        records.unpack_up_to(READ, least);
+        Ok(records)
     }
 
     /// Where to read on; `None` if nothing was read.

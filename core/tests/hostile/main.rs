@@ -11,6 +11,7 @@ mod directories;
 mod files;
 mod footers;
 mod frames;
+mod held;
 mod meter;
 mod mutate;
 mod packed;

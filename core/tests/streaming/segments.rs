@@ -1,6 +1,8 @@
 //! Aborted ranges over many segments: in footers, rebuilt, and while nothing is settled.
 
-use oncelog::{Engine, Record, TransactionalProducer};
+use std::time::Duration;
+
+use oncelog::{ConsumerOptions, Engine, Record, TopicPartition, TransactionalProducer};
 
 use crate::{begin, committed, ends, open, plain, streaming, uncommitted};
 
@@ -73,6 +75,28 @@ fn aborted_ranges_over_many_segments_are_found_with_footers_without_and_while_li
     check(&engine, "with footers made anew");
     world.crash();
     check(&open(&world), "after a crash");
+}
+
+#[test]
+fn polls_of_any_number_of_records_find_what_reads_find() {
+    let (_world, engine) = begin(1);
+    let producer = engine.transactional_producer("tp", streaming()).unwrap();
+    let expected = fill(&engine, &producer, 6);
+    for settles in [false, true] {
+        (0..20).filter(|_| settles).for_each(|_| assert!(engine.drive().is_ok()));
+        for (most, bytes) in [(1, 1 << 20), (1, 1), (7, 1 << 20), (40, 50_000), (1_000, 1 << 20)] {
+            let consumer = engine.consumer(ConsumerOptions::new().max_records(most).max_bytes(bytes)).unwrap();
+            consumer.assign(&[TopicPartition::new("t", 0)]).unwrap();
+            let mut found = Vec::new();
+            while found.len() < expected.len() {
+                let records = consumer.poll(Duration::ZERO).unwrap();
+                assert!((1..=most).contains(&records.count()), "{} of {most}", records.count());
+                found.extend(records.iter().map(|r| String::from_utf8(r.unwrap().value().unwrap().to_vec()).unwrap()));
+            }
+            assert!(found == expected, "most {most} bytes {bytes} settled {settles}");
+            assert!(consumer.poll(Duration::ZERO).unwrap().is_empty());
+        }
+    }
 }
 
 #[test]
