@@ -12,7 +12,11 @@
 //!    + 24 m   position u32, length u32 (bit 31: bare batches), first offset u64, greatest timestamp so far i64
 //! ```
 
+use std::ops::Range;
+use std::sync::OnceLock;
+
 use super::bytes::{Put, get_u32, get_u64, put_u32, put_u64};
+use super::spans::Spans;
 
 const MAGIC: [u8; 8] = *b"onceftr\x02";
 /// Bytes before the entries: as many must be read to know a footer's length.
@@ -80,10 +84,15 @@ impl Aborted {
         Aborted { producer_id: i64::MIN.saturating_add(1).wrapping_add(producer_id), first, end }
     }
 
+    /// True if records of it may lie there.
+    pub fn touches(&self, offsets: &Range<u64>) -> bool {
+        self.first < offsets.end && offsets.start < self.end
+    }
+
     /// True if nobody knows how a producer's transaction with these offsets was decided.
-    pub fn doubts(&self, producer_id: i64, offsets: std::ops::Range<u64>) -> bool {
+    pub fn doubts(&self, producer_id: i64, offsets: Range<u64>) -> bool {
         let whose = [i64::MIN, Self::doubt_of(producer_id, 0, 0).producer_id];
-        whose.contains(&self.producer_id) && self.first < offsets.end && offsets.start < self.end
+        whose.contains(&self.producer_id) && self.touches(&offsets)
     }
 }
 
@@ -174,6 +183,8 @@ pub struct Footer<B> {
     decisions: usize,
     /// Where the decisions, the aborted ranges and the runs begin.
     at: [usize; 3],
+    /// Of the aborted ranges, once somebody asks for some of them.
+    spans: OnceLock<Spans>,
 }
 
 impl<B: AsRef<[u8]>> Footer<B> {
@@ -200,7 +211,8 @@ impl<B: AsRef<[u8]>> Footer<B> {
         if head != *expected || runs % RUN != 0 {
             return None;
         }
-        let footer = Footer { bytes, entries, decisions, at: [decisions_at, aborted_at, runs_at] };
+        let footer =
+            Footer { bytes, entries, decisions, at: [decisions_at, aborted_at, runs_at], spans: OnceLock::new() };
         // Each begins where the one before ends, as `encode` writes them: none is said twice, so that all of them
         // together are no more than the bytes hold.
         let in_turn = |due: u64, (first, n): (u64, u64)| (first == due).then(|| due.checked_add(n)).flatten();
@@ -233,17 +245,32 @@ impl<B: AsRef<[u8]>> Footer<B> {
 
     /// What the decisions here mean to a partition, if anything.
     pub fn decisions_of(&self, instance: u32) -> Option<Decisions> {
-        let mut low = 0;
-        let mut high = self.decisions;
-        while low < high {
-            let middle = low + (high - low) / 2;
-            match get_u32(self.decision(middle), 0).cmp(&instance) {
-                std::cmp::Ordering::Less => low = middle + 1,
-                std::cmp::Ordering::Greater => high = middle,
-                std::cmp::Ordering::Equal => return Some(self.decisions_at(middle)),
-            }
-        }
-        None
+        self.decision_of(instance).map(|i| self.decisions_at(i))
+    }
+
+    fn decision_of(&self, instance: u32) -> Option<usize> {
+        let found = before(self.decisions, |i| get_u32(self.decision(i), 0) < instance);
+        (found < self.decisions && get_u32(self.decision(found), 0) == instance).then_some(found)
+    }
+
+    /// Adds what was aborted of a partition between two offsets by a decision here. Answers its stable offset, if
+    /// anything is said of it.
+    pub fn aborted_within(&self, instance: u32, offsets: Range<u64>, found: &mut Vec<Aborted>) -> Option<u64> {
+        let d = self.decision(self.decision_of(instance)?);
+        let (first, count) = (get_u64(d, 8) as usize, get_u32(d, 4) as usize);
+        let spans = self.spans.get_or_init(|| {
+            let mut spans = Spans::default();
+            (0..(self.at[2] - self.at[1]) / ABORTED).for_each(|i| spans.push(&self.aborted_at(i)));
+            spans
+        });
+        let near = spans.near(first..first + count, offsets.clone()).map(|i| self.aborted_at(i));
+        found.extend(near.filter(|range| range.touches(&offsets)));
+        Some(get_u64(d, 16))
+    }
+
+    fn aborted_at(&self, i: usize) -> Aborted {
+        let r = &self.bytes.as_ref()[self.at[1] + i * ABORTED..][..ABORTED];
+        Aborted { producer_id: get_u64(r, 0) as i64, first: get_u64(r, 8), end: get_u64(r, 16) }
     }
 
     /// The decisions of all partitions that have some.
@@ -254,12 +281,7 @@ impl<B: AsRef<[u8]>> Footer<B> {
     fn decisions_at(&self, i: usize) -> Decisions {
         let d = self.decision(i);
         let (first, count) = (get_u64(d, 8) as usize, get_u32(d, 4) as usize);
-        let ranges = &self.bytes.as_ref()[self.at[1] + first * ABORTED..][..count * ABORTED];
-        let aborted = ranges.chunks_exact(ABORTED).map(|r| Aborted {
-            producer_id: get_u64(r, 0) as i64,
-            first: get_u64(r, 8),
-            end: get_u64(r, 16),
-        });
+        let aborted = (first..first + count).map(|i| self.aborted_at(i));
         Decisions { instance: get_u32(d, 0), stable: get_u64(d, 16), aborted: aborted.collect() }
     }
 
@@ -275,17 +297,9 @@ impl<B: AsRef<[u8]>> Footer<B> {
 
     /// What the segment holds of a partition, read in place.
     pub fn find(&self, instance: u32) -> Option<Held<'_, B>> {
-        let mut low = 0;
-        let mut high = self.entries;
-        while low < high {
-            let middle = low + (high - low) / 2;
-            match get_u32(self.entry(middle), 0).cmp(&instance) {
-                std::cmp::Ordering::Less => low = middle + 1,
-                std::cmp::Ordering::Greater => high = middle,
-                std::cmp::Ordering::Equal => return Some(Held { footer: self, entry: middle }),
-            }
-        }
-        None
+        let entry = before(self.entries, |i| get_u32(self.entry(i), 0) < instance);
+        let found = entry < self.entries && get_u32(self.entry(entry), 0) == instance;
+        found.then_some(Held { footer: self, entry })
     }
 
     /// All that the segment holds, in full.

@@ -13,6 +13,7 @@ pub mod frame;
 pub mod partitioner;
 pub mod record;
 pub mod record_iter;
+pub mod spans;
 pub mod topic_config;
 pub mod transaction;
 pub mod varint;

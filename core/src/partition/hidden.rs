@@ -1,5 +1,7 @@
 //! Batches of aborted transactions: a read at read_committed steps over them.
 
+use std::ops::Range;
+
 use super::Partition;
 use super::index::Footers;
 use super::plan::Plan;
@@ -8,7 +10,8 @@ use super::written::Shown;
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::batch::BatchHeader;
 use crate::format::files::SegmentHeader;
-use crate::format::footer::Aborted;
+use crate::format::footer::{Aborted, Decisions};
+use crate::format::spans::Spans;
 use crate::journal::Segments;
 use crate::types::{Durability, Offset};
 
@@ -19,6 +22,35 @@ pub(super) struct Hidden {
     aborted: Vec<Aborted>,
     /// Where frames are missing, if some may have been: segment and byte.
     gap: (u64, u64),
+}
+
+/// What the decisions in a segment without a footer mean.
+pub(super) struct Decided {
+    pub(super) segment: u64,
+    pub(super) decisions: Decisions,
+    /// Of what was aborted: readers look for some of it under the lock that the leader of a write takes.
+    spans: Spans,
+}
+
+impl Decided {
+    pub(super) fn new(segment: u64, decisions: Decisions) -> Self {
+        let mut spans = Spans::default();
+        spans.extend(&decisions.aborted);
+        Self { segment, decisions, spans }
+    }
+
+    /// Behind a frame of it, what is stable, and what more is aborted.
+    pub(super) fn note(&mut self, stable: Offset, aborted: Option<Aborted>) {
+        self.decisions.stable = stable;
+        self.spans.extend(&aborted);
+        self.decisions.aborted.extend(aborted);
+    }
+
+    /// What was aborted of some offsets, and a little more.
+    fn near(&self, offsets: Range<Offset>) -> impl Iterator<Item = &Aborted> {
+        let aborted = &self.decisions.aborted;
+        self.spans.near(0..aborted.len(), offsets).filter_map(|i| aborted.get(i))
+    }
 }
 
 impl Share {
@@ -45,7 +77,7 @@ impl Share {
 
     /// What is said of such a batch.
     #[cold]
-    pub(super) fn undecided(&self, offsets: std::ops::Range<Offset>) -> Error {
+    pub(super) fn undecided(&self, offsets: Range<Offset>) -> Error {
         let (topic, partition, (segment, position)) = (&self.topic, self.partition, self.hidden.gap);
         let file = SegmentHeader::name(segment, 0);
         let values = format!("topic={topic} partition={partition} offsets={}..{}", offsets.start, offsets.end);
@@ -92,7 +124,7 @@ impl Share {
     }
 
     /// Calls `f` with the offsets of hidden batches, in order, until it says no.
-    fn each_hidden(&self, mut f: impl FnMut(std::ops::Range<Offset>) -> bool) {
+    fn each_hidden(&self, mut f: impl FnMut(Range<Offset>) -> bool) {
         for stretch in &self.stretches {
             let (mut at, mut expected) = (0, stretch.first);
             while at < stretch.bytes.len() && expected < self.end {
@@ -131,16 +163,16 @@ impl Partition {
     /// What is aborted of a read, by producer and offset; and where frames are missing, if there is doubt.
     pub(super) fn aborted(&self, segments: &Segments, footers: &Footers, plan: &Plan) -> Result<Hidden> {
         let Some(first) = plan.first_segment() else { return Ok(Hidden::default()) };
-        let (from, end) = plan.range();
+        let offsets = plan.range();
         let (gapped, mut aborted) = (footers.gapped(), Vec::new());
         let holds = {
             let live = self.live.lock();
-            let ranges = live.decided.iter().flat_map(|(_, decisions)| &decisions.aborted).chain(&live.early);
-            aborted.extend(ranges.filter(|range| range.first < end && range.end > from));
+            let ranges = live.decided.iter().flat_map(|decided| decided.near(offsets.clone())).chain(&live.early);
+            aborted.extend(ranges.filter(|range| range.touches(&offsets)));
             live.segments.iter().find(|segment| segment.number == gapped).map(|segment| segment.first())
         };
         // After the live ones were seen: a segment is settled before they are forgotten.
-        let mut sought = footers.aborted(segments, self.instance(), first, (from, end), &mut aborted)?;
+        let mut sought = footers.aborted(segments, self.instance(), first, offsets, &mut aborted)?;
         if gapped > sought.gap && sought.decided.is_some() {
             sought.meet(gapped, first, holds, &mut aborted);
         }

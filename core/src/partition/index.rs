@@ -115,26 +115,22 @@ impl Footers {
         segments: &Segments,
         instance: Instance,
         first: u64,
-        (from, end): (Offset, Offset),
+        offsets: Range<Offset>,
         found: &mut Vec<Aborted>,
     ) -> Result<Sought> {
         let mut sought = Sought { gap: 0, decided: Some(0) };
         let mut at = first;
         while at < self.unsettled() {
             if let Some(footer) = self.get(segments, at)? {
-                let stable = match footer.decisions_of(instance) {
-                    Some(decisions) => {
-                        let ranges = decisions.aborted.into_iter();
-                        found.extend(ranges.filter(|range| range.first < end && range.end > from));
-                        decisions.stable
-                    }
+                let stable = match footer.aborted_within(instance, offsets.clone(), found) {
+                    Some(stable) => stable,
                     None if footer.is_complete() => footer.find(instance).map_or(0, |held| held.end_offset()),
                     None => 0,
                 };
                 if footer.has_gaps() {
                     sought.meet(at, first, footer.find(instance).map(|held| held.first_offset()), found);
                 }
-                if stable >= end {
+                if stable >= offsets.end {
                     return Ok(Sought { decided: None, ..sought });
                 }
                 sought.decided = sought.decided.max(Some(stable));

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::ops::Range;
 use std::sync::Arc;
 
-use super::hidden::Hidden;
+use super::hidden::{Decided, Hidden};
 use super::index::Footers;
 use super::plan::Plan;
 use super::records::{Records, Witness};
@@ -58,7 +58,7 @@ pub(super) struct Live {
     /// Behind the last record written.
     end: Offset,
     /// What decisions, or the lack of them, mean in segments without a footer. Most have no entry: nothing is open.
-    pub(super) decided: VecDeque<(u64, Decisions)>,
+    pub(super) decided: VecDeque<Decided>,
     /// What was aborted by decisions that are placed and not yet written, at level `memory`.
     pub(super) early: Vec<Aborted>,
 }
@@ -290,13 +290,13 @@ impl Partition {
 
     /// What an earlier life decided in the segment that goes on; before its runs are seeded.
     pub fn seed_decisions(&self, segment: u64, decisions: Decisions) {
-        self.live.lock().decided.push_front((segment, decisions));
+        self.live.lock().decided.push_front(Decided::new(segment, decisions));
     }
 
     /// What the decisions in the segment mean to this partition, for its footer; `None`: nothing is undecided here.
     pub fn decisions(&self, segment: u64) -> Option<Decisions> {
         let live = self.live.lock();
-        live.decided.iter().find(|(number, _)| *number == segment).map(|(_, decisions)| decisions.clone())
+        live.decided.iter().find(|decided| decided.segment == segment).map(|decided| decided.decisions.clone())
     }
 
     /// What the segment holds of this partition, for its footer.
@@ -314,7 +314,7 @@ impl Partition {
             live.segments.remove(at);
             live.older = live.older.max(Some(segment));
         }
-        live.decided.retain(|(number, _)| *number != segment);
+        live.decided.retain(|decided| decided.segment != segment);
     }
 
     /// Reads records from `offset` on: whole runs up to about `max_bytes`, at least one batch.
@@ -411,7 +411,7 @@ impl Live {
                     self.undecided.begin(frame.producer_id, frame.run.first_offset);
                 }
                 self.add_run((frame.segment, frame.lsn), frame.run, frame.end);
-                let has_entry = self.decided.back().is_some_and(|(number, _)| *number == frame.segment);
+                let has_entry = self.decided.back().is_some_and(|decided| decided.segment == frame.segment);
                 if has_entry || !self.undecided.is_empty() {
                     self.note_decision(instance, frame.segment, None);
                 }
@@ -431,13 +431,13 @@ impl Live {
 
     /// Behind the frame that is noted now, what is stable, and what more is aborted.
     fn note_decision(&mut self, instance: Instance, segment: u64, aborted: Option<Aborted>) {
-        if self.decided.back().is_none_or(|(number, _)| *number != segment) {
-            self.decided.push_back((segment, Decisions { instance, stable: 0, aborted: Vec::new() }));
+        if self.decided.back().is_none_or(|decided| decided.segment != segment) {
+            let decisions = Decisions { instance, stable: 0, aborted: Vec::new() };
+            self.decided.push_back(Decided::new(segment, decisions));
         }
         let stable = self.undecided.from().min(self.end);
-        if let Some((_, decisions)) = self.decided.back_mut() {
-            decisions.stable = stable;
-            decisions.aborted.extend(aborted);
+        if let Some(decided) = self.decided.back_mut() {
+            decided.note(stable, aborted);
         }
     }
 

@@ -1,5 +1,6 @@
 //! What one read is going to fetch: pieces of segments in the order of their offsets.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use super::Partition;
@@ -59,8 +60,8 @@ impl Plan {
         self.pieces.is_empty()
     }
     /// The offsets that are planned.
-    pub(super) fn range(&self) -> (Offset, Offset) {
-        (self.from, self.at.min(self.end))
+    pub(super) fn range(&self) -> Range<Offset> {
+        self.from..self.at.min(self.end)
     }
     /// The first segment that is read.
     pub(super) fn first_segment(&self) -> Option<u64> {
