@@ -101,7 +101,7 @@ pub fn cross_own() -> Result<u32> {
         let desk = desk.as_ref().ok_or_else(|| refused("no desk is shared; this is a bug in oncelog, report it"))?;
         let [slot, end] = *desk.words.first_chunk().unwrap_or(&[u32::MAX, 0]);
         match sender(slot)? {
-            Sender::Producer(producer) => producer.cross(part(producer.memory(), 0..end)?, false),
+            Sender::Producer(producer) => Ok(producer.cross(part(producer.memory(), 0..end)?, false)),
             Sender::Transaction(transaction) => transaction.cross(part(&desk.scratch, 0..end)?, false),
         }
     })
@@ -113,7 +113,7 @@ pub fn cross_own() -> Result<u32> {
 pub fn cross(slot: u32, bytes: &[u8], from: u32, to: u32, wait: bool) -> Result<u32> {
     let bytes = part(bytes, from..to)?;
     match sender(slot)? {
-        Sender::Producer(producer) => producer.cross(bytes, wait),
+        Sender::Producer(producer) => Ok(producer.cross(bytes, wait)),
         Sender::Transaction(transaction) => transaction.cross(bytes, wait),
     }
 }
@@ -129,6 +129,7 @@ pub struct Entries<'a> {
 pub struct Run<'r, 'a> {
     pub topic: u32,
     pub who: u32,
+    /// Those of all its entries.
     flags: u32,
     pub rows: Rows<'r, 'a>,
 }
@@ -172,14 +173,15 @@ impl<'a> Entries<'a> {
         let whole = self.rest;
         let Some(first) = self.step()? else { return Ok(None) };
         let kind = |head: &Head| (head.flags & (layout::MANY | layout::ANSWER), head.topic, head.who);
-        let mut count = 1;
+        let (mut count, mut flags) = (1, first.flags);
         while first.flags & layout::ANSWER == 0
             && Head::read(self.rest).is_some_and(|head| kind(&head) == kind(&first))
-            && self.step()?.is_some()
+            && let Some(head) = self.step()?
         {
             count += 1;
+            flags |= head.flags;
         }
-        let Head { topic, who, flags, .. } = first;
+        let Head { topic, who, .. } = first;
         let bytes = &whole[..whole.len() - self.rest.len()];
         Ok(Some(Run { topic, who, flags, rows: Rows { count, bytes, headers: &self.headers } }))
     }
@@ -250,18 +252,32 @@ impl<'r, 'a: 'r> Iterator for Rows<'r, 'a> {
     }
 }
 
-struct Head {
+/// The numbers that begin an entry.
+pub struct Head {
     size: u32,
     flags: u32,
     topic: u32,
-    who: u32,
+    pub who: u32,
     key: u32,
     value: u32,
     headers: u32,
     partition: u32,
 }
 
+/// The heads of entries, whatever is in them.
+pub fn heads(mut bytes: &[u8]) -> impl Iterator<Item = Head> {
+    std::iter::from_fn(move || {
+        let head = Head::read(bytes)?;
+        bytes = bytes.get(head.size as usize..).unwrap_or_default();
+        Some(head)
+    })
+}
+
 impl Head {
+    pub fn has(&self, flag: u32) -> bool {
+        self.flags & flag != 0
+    }
+
     fn read(bytes: &[u8]) -> Option<Self> {
         let head: &[u8; layout::ENTRY_HEAD as usize] = bytes.first_chunk()?;
         let mut fields = Fields(head);
@@ -280,7 +296,7 @@ impl Head {
     /// The record without its headers, and what lies behind it.
     #[inline]
     fn fields<'a>(&self, bytes: &'a [u8]) -> Option<(Record<'a>, Fields<'a>)> {
-        let has = |flag: u32| self.flags & flag != 0;
+        let has = |flag: u32| self.has(flag);
         let (mut fields, mut record) = (Fields(bytes), Record::default());
         if has(layout::TIMESTAMP) {
             record.timestamp = Some(f64::from_ne_bytes(fields.eight()?) as i64);

@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 use std::ops::Deref;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -12,8 +13,8 @@ use oncelog::{Appended, Error, ErrorKind, SentMany, Ticket};
 use crate::bin::throw_away;
 use crate::call::{Call, Tickets};
 use crate::consumer::Consumer;
-use crate::crossing::{Entries, Rows, Run, Sender, Slot, Topics};
-use crate::errors::{OrThrow, Result, gone, thrown};
+use crate::crossing::{Entries, Rows, Run, Sender, Slot, Topics, heads};
+use crate::errors::{Kind, OrThrow, Result, gone, thrown};
 use crate::layout;
 use crate::open_log::OpenLog;
 use crate::queue::{Done, Queue};
@@ -64,28 +65,63 @@ impl ProducerSender {
         &self.memory
     }
 
-    /// Sends what goes without waiting, or with `wait` everything, and answers how many bytes that were.
-    pub fn cross(&self, bytes: &[u8], wait: bool) -> Result<u32> {
+    /// Sends what goes without waiting, or with `wait` everything, and answers how many bytes that were. Whatever goes
+    /// wrong, what was sent before is settled, and the rest is refused: nobody waits for ever.
+    pub fn cross(&self, bytes: &[u8], wait: bool) -> u32 {
+        let (mut promises, mut crossed) = (Vec::new(), 0);
+        let takes = AssertUnwindSafe(|| self.take_in(bytes, wait, &mut promises, &mut crossed));
+        let taken = catch_unwind(takes).unwrap_or_else(|_| {
+            let text = "the engine panicked while it took records in; this is a bug in oncelog, report it";
+            Err(Error::new(ErrorKind::Panic, text))
+        });
+        self.settle(promises);
+        if let Err(error) = taken {
+            self.refuse(&bytes[crossed..], &error);
+            crossed = bytes.len();
+        }
+        // The caller's length was of 32 bits.
+        crossed as u32
+    }
+
+    /// `crossed` counts the bytes that are sent or refused.
+    fn take_in(&self, bytes: &[u8], wait: bool, promises: &mut Promises, crossed: &mut usize) -> oncelog::Result<()> {
+        let bug = |error: napi::Error<Kind>| Error::new(ErrorKind::Internal, error.reason.clone());
         let mut entries = Entries::new(bytes);
-        let mut promises = Vec::new();
-        let mut left = 0;
-        while let Some(mut run) = entries.run()? {
-            let topic = self.topics.name(run.topic)?;
+        while let Some(mut run) = entries.run().map_err(bug)? {
+            let topic = self.topics.name(run.topic).map_err(bug)?;
             if run.has(layout::MANY) {
                 self.send_call(&mut run, &topic, wait);
             } else if run.has(layout::ANSWER) {
-                self.send(&mut run, &topic, wait, &mut promises);
+                self.send(&mut run, &topic, wait, promises);
             } else {
                 self.post(&mut run.rows, &topic, wait);
             }
-            left = run.rows.bytes();
+            let left = run.rows.bytes();
+            *crossed = bytes.len() - entries.left() - left;
             if left > 0 {
                 break;
             }
         }
-        self.settle(promises);
-        // The caller's length was of 32 bits.
-        Ok((bytes.len() - entries.left() - left) as u32)
+        Ok(())
+    }
+
+    /// Tells whoever waits for these entries that they were refused.
+    fn refuse(&self, bytes: &[u8], error: &Error) {
+        let mut begun = self.begun.borrow_mut().take();
+        let mut told = None;
+        for head in heads(bytes) {
+            if !head.has(layout::MANY) {
+                let done = if head.has(layout::ANSWER) { Done::Failed } else { Done::Refused };
+                let who = if head.has(layout::ANSWER) { head.who } else { self.refusals };
+                self.queue.push(done(who, error.clone()));
+            } else if told != Some(head.who) {
+                told = Some(head.who);
+                begun.take().unwrap_or_else(|| Call::new(head.who, self.queue.clone())).ends(Some(error.clone()));
+            }
+            if head.has(layout::MORE) {
+                *self.skipping.borrow_mut() = Some(error.clone());
+            }
+        }
     }
 
     /// Sends some of the records, those that go without waiting; with `wait` the first that would wait does, and goes.
@@ -140,7 +176,8 @@ impl ProducerSender {
 
     /// Sends the records of one call, or of as much of it as is here.
     fn send_call(&self, run: &mut Run<'_, '_>, topic: &str, wait: bool) {
-        let call = self.begun.borrow_mut().take().unwrap_or_else(|| Call::new(run.who, self.queue.clone()));
+        let begun = || Call::new(run.who, self.queue.clone());
+        let call = self.begun.borrow_mut().get_or_insert_with(begun).clone();
         let mut refused = self.skipping.borrow_mut().take();
         while run.rows.len() > 0 && refused.is_none() {
             let (sent, ticket, error) = self.send_some(&mut run.rows, topic, wait);
@@ -148,10 +185,10 @@ impl ProducerSender {
             if sent > 0 {
                 call.part(ticket);
             } else if refused.is_none() {
-                *self.begun.borrow_mut() = Some(call);
                 return;
             }
         }
+        *self.begun.borrow_mut() = None;
         run.rows.leave(usize::MAX);
         if run.has(layout::MORE) {
             self.skipping.borrow_mut().clone_from(&refused);

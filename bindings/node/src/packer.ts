@@ -53,6 +53,8 @@ export class Packer {
   needed = 0;
   /** Nothing goes in any more: the memory waits to cross. */
   sealed = false;
+  /** Where the last entry begins. */
+  #last = 0;
   readonly #words: Uint32Array;
   readonly #floats: Float64Array;
   readonly #wholes: BigUint64Array;
@@ -131,6 +133,7 @@ export class Packer {
     words[head + 1] = flags;
     words[head + 2] = topic;
     words[head + 3] = who;
+    this.#last = start;
     this.at = end;
     return true;
   }
@@ -159,9 +162,9 @@ export class Packer {
     return this;
   }
 
-  /** Adds flags to the entry that begins the memory. */
+  /** Adds flags to the last entry, which crosses last. */
   mark(flags: number): void {
-    this.#words[1] |= flags;
+    this.#words[(this.#last >> 2) + 1] |= flags;
   }
 
   /** Who waits for an answer to what has not crossed. */

@@ -1,7 +1,14 @@
 import assert from "node:assert/strict";
+import { createRequire } from "node:module";
 import { test } from "node:test";
 import { Producer } from "../dist/index.mjs";
-import { code, log, values } from "./helpers.mjs";
+import { code, directory, log, values } from "./helpers.mjs";
+
+const require = createRequire(import.meta.url);
+const { hub } = require("../dist/hub.js");
+const { ANSWER, MANY, MORE } = require("../dist/layout.js");
+const { native } = require("../dist/native.js");
+const { Packer } = require("../dist/packer.js");
 
 /** Three letters that say of their length what a caller made them say. */
 function liars() {
@@ -113,6 +120,68 @@ test("a date, a getter or an iterator that sends as well loses no record", async
   await transaction.commit();
   await producer.flush();
   assert.deepEqual((await values(engine)).sort(), expected.sort());
+});
+
+/** A producer of the native half, whose entries are packed and crossed by the test. */
+async function nativeProducer(t) {
+  const path = directory(t);
+  const opens = (who) => hub.native.open(who, path, { durability: "os" }, undefined);
+  const engine = await hub.wait(opens, (who) => hub.native.takeEngine(who));
+  t.after(() => hub.wait((who) => engine.close(who)));
+  await hub.wait((who) => engine.createTopic(who, "t", { partitions: 1 }));
+  const refusals = [];
+  const listener = { heard: () => refusals.push(hub.error(listening).code) };
+  const listening = hub.listen(listener);
+  const take = (who) => hub.native.takeProducer(who, engine, new Uint8Array(8), listening);
+  const producer = await hub.wait((who) => engine.producer(who, {}), take);
+  return { engine, producer, topic: producer.topic("t"), refusals };
+}
+
+/** A number to pack, and the promise of its answer. */
+function expect() {
+  let who;
+  const answer = new Promise((resolve, reject) => {
+    who = hub.expect(resolve, reject, (who) => hub.native.takeMany(who));
+  });
+  return { who, answer };
+}
+
+const codes = async (all) => (await Promise.allSettled(all)).map(({ reason }) => reason?.code);
+
+test("when packed records cannot be read, those before are sent and those behind are refused", async (t) => {
+  const { producer, topic, refusals } = await nativeProducer(t);
+  const packer = new Packer(10_000);
+  const all = [];
+  const send = (flags, to = topic) => {
+    const { who, answer } = expect();
+    all.push(answer);
+    packer.pack({ value: "x" }, to, flags, who);
+  };
+  send(ANSWER);
+  send(MANY);
+  send(ANSWER, 77);
+  send(ANSWER);
+  send(MANY);
+  packer.pack({ value: "x" }, topic, 0, 0);
+  assert.equal(native.cross(producer.slot, packer.bytes, 0, packer.at, false), packer.at);
+  assert.deepEqual(await codes(all), [undefined, undefined, "Internal", "Internal", "Internal"]);
+  assert.deepEqual(refusals, ["Internal"]);
+});
+
+test("what is refused in the second half of a piece keeps the next piece of the call from being sent", async (t) => {
+  const { engine, producer, topic } = await nativeProducer(t);
+  const [first, second] = [new Packer(10_000), new Packer(10_000)];
+  const calls = [expect(), expect()];
+  first.pack({ value: "has crossed" }, topic, MANY, calls[0].who);
+  const half = first.at;
+  first.pack({ value: "x", partition: 9 }, topic, MANY, calls[0].who);
+  first.mark(MORE);
+  second.pack({ value: "x" }, topic, MANY, calls[1].who);
+  native.cross(producer.slot, first.bytes, half, first.at, false);
+  native.cross(producer.slot, second.bytes, 0, second.at, false);
+  const refused = "UnknownTopicOrPartition";
+  assert.deepEqual(await codes(calls.map(({ answer }) => answer)), [refused, refused]);
+  assert.equal(engine.partition("t", 0).bounds().end, 0n);
 });
 
 test("who waits for records that cannot cross at all is told so", async () => {
