@@ -47,7 +47,7 @@ use crate::types::{
 /// ```
 #[derive(Clone)]
 pub struct Engine {
-    open: Arc<Open>,
+    pub(super) open: Arc<Open>,
 }
 
 /// Shared by all handles; the last one that goes closes the log.
@@ -440,20 +440,6 @@ impl Engine {
     pub fn flush_ticket(&self) -> Result<Ticket<()>> {
         let inner = &self.open.inner;
         inner.flush().map(|promise| promise.ticket(inner))
-    }
-
-    /// True if an append or commit of so many bytes would not wait for room right now: for event loops, which come
-    /// again later if it would: the engine makes the room meanwhile. In a forked child, whose writes answer `Forked`,
-    /// it means nothing.
-    pub fn has_room(&self, bytes: usize) -> bool {
-        self.open.inner.has_room(bytes)
-    }
-
-    /// Waits until an append of so many bytes would find room, or answers why it never would, as `Full`. Hidden, since
-    /// it is for bindings whose one thread must not wait: they ask on another one what is wrong when nothing moves.
-    #[doc(hidden)]
-    pub fn await_room(&self, bytes: usize) -> Result<()> {
-        self.open.inner.await_room(bytes)
     }
 
     /// Does the background work that is due, for engines opened with `threads(false)`: batches whose linger has passed,

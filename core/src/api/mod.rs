@@ -12,6 +12,7 @@ mod pending;
 mod positions;
 mod producer;
 mod reader;
+mod room;
 mod router;
 mod sender;
 mod spares;

@@ -36,6 +36,7 @@ pub use transacting::{Doomed, Transacting};
 pub use transactions::{Deciding, Streamed};
 
 use std::sync::{Arc, OnceLock, Weak};
+use std::time::Duration;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::batch::BATCH_HEADER;
@@ -242,6 +243,13 @@ impl Inner {
         self.journal.enter(records_len(bytes.max(BATCH_HEADER))).map(drop)
     }
 
+    /// Waits at most so long for a write or a flush that such a frame has to wait for. False: it still has to.
+    pub fn room_within(&self, bytes: usize, timeout: Duration) -> Result<bool> {
+        let timeout = u64::try_from(timeout.as_nanos()).unwrap_or(u64::MAX);
+        let deadline = self.machine().clock.monotonic().saturating_add(timeout);
+        self.journal.room_within(records_len(bytes.max(BATCH_HEADER)), deadline)
+    }
+
     /// What a look at a topic is good for: as long as this stays the same, so does the answer.
     #[inline]
     pub fn topic_changes(&self) -> u64 {
@@ -300,7 +308,7 @@ impl Inner {
     }
 
     /// Refuses a transaction's timeout that is out of range; `None` in, 0 out: for ever.
-    pub fn check_timeout(&self, timeout: std::time::Duration) -> Result<u32> {
+    pub fn check_timeout(&self, timeout: Duration) -> Result<u32> {
         let most = self.settings.transaction_timeout_max_ms;
         match u32::try_from(timeout.as_millis()) {
             Ok(ms) if ms > 0 && u64::from(ms) <= most => Ok(ms),

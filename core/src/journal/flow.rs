@@ -420,7 +420,7 @@ impl<F: Fold> Journal<F> {
     }
 
     /// Takes the segments off the list of those to flush that are sealed and durable to their last frame.
-    fn settle(&self, durable: Lsn) {
+    pub(super) fn settle(&self, durable: Lsn) {
         let settled = self.core.lock().settle(durable);
         if !settled.is_empty() {
             self.head_due.store(true, Ordering::Relaxed);

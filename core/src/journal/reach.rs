@@ -1,5 +1,7 @@
 //! Keeping a promise: whoever waits for a frame leads the write and the flush that it needs, or waits for who does.
 
+use super::core::NoRoom;
+use super::reserve::Claim;
 use super::{Fold, Journal};
 use crate::error::Result;
 use crate::io::bugs::{Bug, planted};
@@ -41,6 +43,44 @@ impl<F: Fold> Journal<F> {
     pub fn keep(&self, lsn: Lsn, level: Durability, deadline: Option<u64>) -> Result<bool> {
         let level = if planted(Bug::AckBeforeFlush) { level.min(Durability::Os) } else { level };
         self.reach(lsn, level, deadline)
+    }
+
+    /// Waits for a write, a flush, or a segment that somebody makes, if that is what room for a frame of `len` bytes is
+    /// missing for. True: whoever comes now finds room, or hears what else is missing. False: the deadline passed.
+    pub fn room_within(&self, len: usize, deadline: u64) -> Result<bool> {
+        loop {
+            let seen = self.progress.seen();
+            self.check()?;
+            let (missing, last, oldest) = {
+                let mut core = self.core.lock();
+                self.check_door(false)?;
+                let missing = match core.room(len, Claim::Growth, &mut false) {
+                    Ok(()) => return Ok(true),
+                    // The file that is made for it helps nothing before the older one is flushed.
+                    Err(NoRoom::Spare(_)) if core.unsynced.len() >= 2 => NoRoom::Unsynced,
+                    Err(missing) => missing,
+                };
+                let last = core.next_lsn - 1;
+                (missing, last, core.unsynced.first().and_then(|u| u.sealed_at).unwrap_or(last))
+            };
+            let (lsn, level) = match missing {
+                NoRoom::Group => (last, Durability::Os),
+                NoRoom::Unsynced => (oldest, Durability::Disk),
+                NoRoom::Spare(_) if self.prepare.take().is_some() => return Ok(true),
+                NoRoom::Spare(_) => {
+                    if !self.machine.park.park(&self.progress, seen, Some(deadline)) {
+                        return Ok(false);
+                    }
+                    continue;
+                }
+            };
+            if !self.reach(lsn, level, Some(deadline))? {
+                return Ok(false);
+            }
+            if missing == NoRoom::Unsynced {
+                self.settle(oldest);
+            }
+        }
     }
 
     /// Waits until a frame has met its level; leads the write and the flush if nobody does. False: the deadline passed.

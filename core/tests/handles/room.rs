@@ -121,3 +121,22 @@ fn room_for_more_than_a_segment_holds_is_made_for_who_comes_again() {
     }
     assert!(engine.metrics().disk_used < 1 << 20);
 }
+
+#[test]
+fn who_waits_for_room_before_a_call_finds_it_and_hears_nothing_of_what_the_call_itself_would() {
+    let engine = crowded(&World::new(3));
+    let producer = engine.producer(ProducerOptions::new().batch_bytes(0)).unwrap();
+    let value = [7; 1 << 10];
+    let mut waited = 0;
+    for _ in 0..400 {
+        if producer.try_send("t", Record::new(&value)).unwrap().is_none() {
+            waited += 1;
+            assert!(engine.room_within(16 << 10, Duration::from_secs(1)).unwrap());
+            drop(producer.send("t", Record::new(&value)).unwrap());
+        }
+    }
+    assert!(waited > 0, "the log was never full");
+    assert!(engine.room_within(1 << 30, Duration::ZERO).unwrap(), "to wait helps nothing, so the call may come");
+    engine.close().unwrap();
+    assert_eq!(engine.room_within(1, Duration::ZERO).unwrap_err().kind(), ErrorKind::Closed);
+}
