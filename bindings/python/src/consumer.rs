@@ -150,6 +150,12 @@ impl Consumer {
         Ok(())
     }
 
+    /// The same for who may raise nothing.
+    pub fn forget_quietly(&self, py: Python<'_>) {
+        let ahead = self.ahead.take_if_whole(py).and_then(|mut ahead| ahead.take());
+        drop(ahead);
+    }
+
     /// The next record of a loop, from what was polled.
     #[inline]
     fn next_polled<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, Record>>> {

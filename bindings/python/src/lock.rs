@@ -47,6 +47,19 @@ impl<T: Send> Lock<T> {
         }
     }
 
+    /// As `take`, for who may raise nothing: none where a forked child would wait for ever.
+    pub fn take_if_whole(&self, py: Python<'_>) -> Option<MutexGuard<'_, T>> {
+        loop {
+            if let Some(guard) = self.inner.try_lock() {
+                return Some(guard);
+            }
+            if self.is_forked() {
+                return None;
+            }
+            py.detach(|| drop(self.inner.lock()));
+        }
+    }
+
     /// Takes the lock if it is free.
     #[inline]
     pub fn try_take(&self) -> Option<MutexGuard<'_, T>> {
@@ -58,9 +71,14 @@ impl<T: Send> Lock<T> {
         self.inner.lock()
     }
 
+    /// A child inherited this by a fork.
+    pub fn is_forked(&self) -> bool {
+        self.process != std::process::id()
+    }
+
     /// The error of a child that inherited this by a fork.
     pub fn check_process(&self) -> PyResult<()> {
-        if self.process == std::process::id() {
+        if !self.is_forked() {
             return Ok(());
         }
         let text = "this process was forked after the log was opened; open the log again in the child";

@@ -183,12 +183,16 @@ impl Transaction {
 impl Drop for Transaction {
     /// A transaction that is let go aborts: its consumer goes back, further than what a loop has not handed out. Where
     /// it streams a decision goes to the log, which may wait for room, and nobody else may be kept waiting meanwhile.
+    ///
+    /// An exception may be on its way, which is not ours and must stay: no error is made in here, for that would run
+    /// Python code.
     fn drop(&mut self) {
         Python::try_attach(|py| {
             // Held by nobody: this is the last reference.
-            let Ok(transaction) = self.take(py) else { return };
+            let state = self.state.try_take().map(|mut state| std::mem::replace(&mut *state, State::Ended));
+            let Some(State::Open(transaction)) = state else { return };
             if let Some(consumer) = &self.consumer {
-                let _ = consumer.get().forget(py);
+                consumer.get().forget_quietly(py);
             }
             py.detach(|| drop(transaction));
         });

@@ -194,3 +194,31 @@ def test_a_transaction_larger_than_its_buffer_goes_on_and_is_committed_whole(eng
         with pytest.raises(oncelog.RecordTooLargeError):
             transaction.send("out", bytes(2_000_000))
     assert end(engine) == 100
+
+
+def test_a_transaction_that_goes_while_an_exception_is_on_its_way_leaves_that_alone(engine: oncelog.Engine) -> None:
+    producer = engine.transactional_producer("x")
+
+    def ended() -> oncelog.Transaction:
+        transaction = producer.begin_transaction()
+        transaction.abort()
+        return transaction
+
+    # Nothing but the call holds the transaction, so it goes when the exception is set.
+    for call in (
+        lambda: ended().send("out", b"x"),
+        lambda: ended().send_many("out", [b"x"]),
+        lambda: ended().send_position(1),
+        lambda: ended().commit(),
+        lambda: ended().abort(),
+    ):
+        with pytest.raises(oncelog.InvalidTransactionStateError):
+            call()
+    with pytest.raises(TypeError, match="encode the text first"):
+        ended().send("out", "text")  # type: ignore[arg-type]
+    # An open one aborts, and says what was wrong.
+    with pytest.raises(TypeError, match="encode the text first"):
+        producer.begin_transaction().send("out", "text")  # type: ignore[arg-type]
+    with pytest.raises(oncelog.UnknownTopicOrPartitionError):
+        producer.begin_transaction_for(engine.consumer("in", group="g")).send("none", b"x")
+    assert end(engine) == 0
