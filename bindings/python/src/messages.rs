@@ -3,7 +3,7 @@
 //! The engine's threads never take the interpreter lock, so a message waits here until the next call that has it.
 
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use oncelog::io::fork;
 use oncelog::io::sync::Mutex;
@@ -23,6 +23,8 @@ struct Message {
     text: String,
 }
 
+/// How many gave way since messages were handed over last.
+static DROPPED: AtomicU64 = AtomicU64::new(0);
 static WAITING: AtomicBool = AtomicBool::new(false);
 static MESSAGES: [Mutex<VecDeque<Message>>; GENERATIONS] = [const { Mutex::new(VecDeque::new()) }; GENERATIONS];
 static LOGGER: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
@@ -47,6 +49,7 @@ impl Log for Queue {
         let mut messages = messages().lock();
         if messages.len() == KEPT {
             messages.pop_front();
+            DROPPED.fetch_add(1, Ordering::Relaxed);
         }
         messages.push_back(Message { process: std::process::id(), level, text: message.to_owned() });
         WAITING.store(true, Ordering::Release);
@@ -63,15 +66,19 @@ pub fn deliver(py: Python<'_>) {
 
 #[cold]
 fn deliver_all(py: Python<'_>) {
-    let messages = {
+    let (messages, dropped) = {
         // Tried only: whoever holds it comes here again. Given back before any handler runs: it may open or close a
         // log, which has something to tell, and a slow one must not hold up the engine's thread.
         let Some(mut waiting) = messages().try_lock() else { return };
         WAITING.store(false, Ordering::Relaxed);
-        std::mem::take(&mut *waiting)
+        (std::mem::take(&mut *waiting), DROPPED.swap(0, Ordering::Relaxed))
     };
     let own = std::process::id();
-    for message in messages.into_iter().filter(|message| message.process == own) {
+    let lost = (dropped > 0).then(|| {
+        let text = format!("older messages gave way, for no call came that could hand them over, dropped={dropped}");
+        Message { process: own, level: 30, text }
+    });
+    for message in lost.into_iter().chain(messages).filter(|message| message.process == own) {
         if let Err(error) = tell(py, &message) {
             // A handler of the application failed, not the call that happens to deliver.
             error.write_unraisable(py, None);

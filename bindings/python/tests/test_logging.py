@@ -6,6 +6,7 @@ import contextlib
 import logging
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -145,3 +146,18 @@ def test_nothing_is_printed_unless_asked_for(script: Callable[..., subprocess.Co
         """
     )
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+def test_messages_that_gave_way_are_counted(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level("DEBUG", logger="oncelog"):
+        engine = oncelog.open(tmp_path / "log", durability="memory")
+        caplog.clear()
+        for number in range(1500):
+            # A fence is told, and in asyncio's form nothing hands it over.
+            engine._transactional_producer("x")
+            if number % 10 == 0:
+                # The engine tells on a thread of its own, and counts what comes faster than that.
+                time.sleep(0.005)
+        engine.close()
+    told = [record.getMessage() for record in caplog.records]
+    assert len(told) == 1001 and "gave way" in told[0] and "dropped=" in told[0], (len(told), told[:3])
