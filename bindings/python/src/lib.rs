@@ -36,6 +36,7 @@ mod walk;
 /// The engine of the `oncelog` package: use the names of `oncelog`, not of this module.
 #[pymodule(gil_used = false)]
 fn _oncelog(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    alone::check_interpreter(module.py())?;
     module.add("VERSION", env!("CARGO_PKG_VERSION"))?;
     module.add_function(wrap_pyfunction!(open::open, module)?)?;
     module.add_function(wrap_pyfunction!(errors::kind_of_kafka_code, module)?)?;

@@ -127,3 +127,39 @@ os.kill(os.getpid(), 9)
     assert done.returncode == (9 if sys.platform == "win32" else -9)
     with oncelog.open(tmp_path / "log") as engine:
         assert engine.partition("t", 0).read(0).values()[:1] == [b"v"]
+
+
+def test_another_interpreter_of_the_process_is_refused(script: Script) -> None:
+    done = script(
+        """
+import sys
+if sys.version_info >= (3, 13):
+    import _interpreters as interpreters
+else:
+    import _xxsubinterpreters as interpreters
+inside = '''
+try:
+    import oncelog
+except ImportError as error:
+    print("refused" if "main interpreter" in str(error) else error, flush=True)
+else:
+    print("loaded", flush=True)
+'''
+def run():
+    other = interpreters.create()
+    getattr(interpreters, "run_string")(other, inside)
+    interpreters.destroy(other)
+run()
+import oncelog
+engine = oncelog.open("log")
+engine.create_topic("t")
+run()
+print(engine.producer().send("t", b"v").result().offset)
+try:
+    engine.create_topic("t")
+except oncelog.Error:
+    print("caught")
+"""
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == "refused\nrefused\n0\ncaught\n"
