@@ -50,6 +50,10 @@ pub fn copy<'py>(object: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyBytes>> {
         let name = object.get_type().name().map(|name| name.to_string()).unwrap_or_default();
         PyTypeError::new_err(format!("bytes, another object with a buffer, or None is needed, not {name}"))
     })?;
+    if view.getattr("format")?.extract::<Option<String>>()?.is_some_and(|format| format.contains('O')) {
+        let text = "bytes are needed, not references to Python objects, which mean nothing once they are written";
+        return Err(PyTypeError::new_err(text));
+    }
     Ok(view.call_method0("tobytes")?.cast_into::<PyBytes>()?)
 }
 

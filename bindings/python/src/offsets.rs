@@ -1,6 +1,7 @@
 //! Names of partitions, and offsets by partition, as Python callers give them.
 
 use oncelog::{OffsetAndMetadata, Offsets, TopicPartition};
+use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyInt};
 
@@ -39,7 +40,14 @@ impl<'a, 'py> FromPyObject<'a, 'py> for At {
 pub fn offsets(object: &Bound<'_, PyAny>) -> PyResult<Offsets> {
     let items = match object.cast::<PyDict>() {
         Ok(dict) => dict.items().into_any(),
-        Err(_) => object.call_method0("items")?,
+        Err(_) => match object.getattr_opt("items")? {
+            Some(items) => items.call0()?,
+            None => {
+                let name = object.get_type().name()?;
+                let text = format!("offsets are a mapping from partitions, (topic, number), to offsets, not {name}");
+                return Err(PyTypeError::new_err(text));
+            }
+        },
     };
     items
         .try_iter()?

@@ -8,7 +8,7 @@ use pyo3::sync::PyOnceLock;
 
 use crate::arguments::Number;
 use crate::engine::Engine;
-use crate::errors::{self, Raise};
+use crate::errors::{self, Raise, refused};
 use crate::messages::{Queue, deliver};
 use crate::options;
 
@@ -45,7 +45,7 @@ static OPENED: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
 #[expect(clippy::too_many_arguments, reason = "keyword arguments")]
 pub fn open<'py>(
     py: Python<'py>,
-    dir: PathBuf,
+    dir: &Bound<'_, PyAny>,
     durability: &str,
     read_only: bool,
     segment_bytes: Option<Number<u64>>,
@@ -81,6 +81,10 @@ pub fn open<'py>(
         options = options.transaction_timeout_max(options::duration("transaction_timeout_max", most)?);
     }
     errors::prepare(py)?;
+    let dir: PathBuf = py.import("os")?.call_method1("fsdecode", (dir,))?.extract()?;
+    if dir.as_os_str().as_encoded_bytes().contains(&0) {
+        return Err(refused("a path has no zero bytes; name the directory"));
+    }
     let opened = py.detach(|| options.log(Arc::new(Queue)).open(dir)).raise();
     deliver(py);
     let engine = Bound::new(py, Engine::new(opened?))?;

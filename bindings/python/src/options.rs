@@ -85,6 +85,8 @@ pub fn status_word(status: TransactionStatus) -> Option<&'static str> {
 
 /// A time in seconds.
 pub fn duration(option: &str, seconds: f64) -> PyResult<Duration> {
-    Duration::try_from_secs_f64(seconds)
-        .map_err(|_| refused(format!("a time must be seconds, 0 or more, {option}={seconds}")))
+    Duration::try_from_secs_f64(seconds).map_err(|_| {
+        let text = if seconds.is_nan() || seconds < 0.0 { "seconds, 0 or more" } else { "less than 1.8e19 seconds" };
+        refused(format!("a time must be {text}, {option}={seconds}"))
+    })
 }

@@ -151,8 +151,8 @@ pub fn opening<'py>(py: Python<'py>, opening: &oncelog::Opening) -> PyResult<Bou
 }
 
 /// Where an append went.
-#[pyclass(frozen, eq, get_all, module = "oncelog")]
-#[derive(PartialEq, Eq)]
+#[pyclass(frozen, eq, hash, get_all, module = "oncelog")]
+#[derive(PartialEq, Eq, Hash)]
 pub struct Appended {
     /// The partition's number in its topic.
     partition: u32,
@@ -183,6 +183,17 @@ impl Appended {
     #[getter]
     fn offset(&self) -> u64 {
         self.first
+    }
+
+    #[new]
+    fn new(partition: u32, first: u64, last: u64, timestamp: i64, duplicate: bool, lsn: u64, incarnation: u64) -> Self {
+        Self { partition, first, last, timestamp, duplicate, lsn, incarnation }
+    }
+
+    /// So that it can be pickled and copied, as the named tuples can.
+    fn __getnewargs__(&self) -> (u32, u64, u64, i64, bool, u64, u64) {
+        let Self { partition, first, last, timestamp, duplicate, lsn, incarnation } = *self;
+        (partition, first, last, timestamp, duplicate, lsn, incarnation)
     }
 
     fn __repr__(&self) -> String {

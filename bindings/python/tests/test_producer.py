@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import array
+import copy
 import mmap
+import pickle
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -257,3 +259,11 @@ def test_a_with_block_that_raises_flushes_and_raises_its_own_error(oncelog_engin
         raise ZeroDivisionError
     with pytest.raises(oncelog.ClosedError), producer:
         pass
+
+
+def test_where_a_record_went_is_a_value_like_any_other(oncelog_engine: oncelog.Engine, topic: str) -> None:
+    tickets = [oncelog_engine.producer().send(topic, b"v") for _ in range(2)]
+    first, second = (ticket.result() for ticket in tickets)
+    for copied in (pickle.loads(pickle.dumps(first)), copy.copy(first), copy.deepcopy(first)):
+        assert copied == first and hash(copied) == hash(first) and repr(copied) == repr(first)
+    assert len({first, second, tickets[0].result()}) == 2
