@@ -18,7 +18,7 @@ use crate::offsets::{self, Name};
 use crate::records::{Record, Records};
 use crate::ticket::{Ticket, through};
 use crate::values;
-use crate::wait::{Patience, wait};
+use crate::wait::{CLOSES, Patience, room, wait};
 use crate::walk::{Seen, Walk};
 
 /// Reads assigned partitions, each from what its group has committed, else by its start rule. One thread polls at a
@@ -321,6 +321,7 @@ impl Consumer {
     /// Writes nothing if nothing has moved.
     #[pyo3(signature = (offsets=None))]
     fn commit(&self, py: Python<'_>, offsets: Option<&Bound<'_, PyAny>>) -> PyResult<()> {
+        room(py, self.engine.get().core(), CLOSES)?;
         self._commit(py, offsets)?.wait(py).map(drop)
     }
 
@@ -341,7 +342,7 @@ impl Consumer {
     /// Commits any offsets of the group: per partition the offset to read next, or an `OffsetAndMetadata`.
     fn commit_offsets(&self, py: Python<'_>, offsets: &Bound<'_, PyAny>) -> PyResult<()> {
         let given = offsets::offsets(offsets)?;
-        through(py, || self.core.commit_offsets_ticket(&given))
+        through(py, self.engine.get().core(), || self.core.commit_offsets_ticket(&given))
     }
 
     /// Goes back to what is committed, in all assigned partitions; where nothing is, to the start rule.

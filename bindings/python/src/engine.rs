@@ -13,9 +13,10 @@ use crate::options;
 use crate::partition::Partition;
 use crate::producer::Producer;
 use crate::raw::Holder;
-use crate::ticket::{Ticket, through};
+use crate::ticket::{Ticket, through, waited};
 use crate::transaction::TransactionalProducer;
 use crate::values;
+use crate::wait::{CLOSES, room};
 
 /// An open log. Made by `oncelog.open`; may be used from any number of threads.
 ///
@@ -30,11 +31,17 @@ use crate::values;
 pub struct Engine {
     /// Taken out only to be dropped.
     core: Option<oncelog::Engine>,
+    threads: bool,
 }
 
 impl Engine {
-    pub fn new(core: oncelog::Engine) -> Self {
-        Self { core: Some(core) }
+    pub fn new(core: oncelog::Engine, threads: bool) -> Self {
+        Self { core: Some(core), threads }
+    }
+
+    /// Somebody does the work that nobody waits for.
+    pub fn has_threads(&self) -> bool {
+        self.threads
     }
 
     pub fn core(&self) -> &oncelog::Engine {
@@ -84,7 +91,7 @@ impl Engine {
         timestamp_type: &str,
     ) -> PyResult<()> {
         let options = topic_options(partitions, durability, timestamp_type)?;
-        through(py, || self.core().create_topic_ticket(name, options))
+        through(py, self.core(), || self.core().create_topic_ticket(name, options))
     }
 
     #[pyo3(
@@ -105,7 +112,7 @@ impl Engine {
 
     /// Deletes a topic with its records and with what groups have committed for it. Final when this returns.
     fn delete_topic(&self, py: Python<'_>, name: &str) -> PyResult<()> {
-        through(py, || self.core().delete_topic_ticket(name))
+        through(py, self.core(), || self.core().delete_topic_ticket(name))
     }
 
     fn _delete_topic(&self, py: Python<'_>, name: &str) -> PyResult<Ticket> {
@@ -114,7 +121,7 @@ impl Engine {
 
     /// Raises the number of a topic's partitions to `total`. Keys may go to other partitions from here on.
     fn add_partitions(&self, py: Python<'_>, topic: &str, total: Number<u32>) -> PyResult<()> {
-        through(py, || self.core().add_partitions_ticket(topic, total.0))
+        through(py, self.core(), || self.core().add_partitions_ticket(topic, total.0))
     }
 
     fn _add_partitions(&self, py: Python<'_>, topic: &str, total: Number<u32>) -> PyResult<Ticket> {
@@ -147,6 +154,7 @@ impl Engine {
         durability: Option<&str>,
         compression: &str,
     ) -> PyResult<Bound<'py, Producer>> {
+        room(slf.py(), slf.get().core(), CLOSES)?;
         let ticket = Self::_producer(slf, name, batch_bytes, linger, durability, compression)?;
         Ok(ticket.wait(slf.py())?.cast_into::<Producer>()?)
     }
@@ -189,6 +197,7 @@ impl Engine {
         transaction_buffer: Option<Number<usize>>,
         transaction_timeout: Option<f64>,
     ) -> PyResult<Bound<'py, TransactionalProducer>> {
+        room(slf.py(), slf.get().core(), CLOSES)?;
         let (buffer, timeout) = (transaction_buffer, transaction_timeout);
         let ticket = Self::_transactional_producer(slf, transactional_id, durability, compression, buffer, timeout)?;
         Ok(ticket.wait(slf.py())?.cast_into::<TransactionalProducer>()?)
@@ -217,7 +226,7 @@ impl Engine {
 
     /// Forgets a named producer or transactional id: its position, its epoch, its decisions.
     fn delete_producer(&self, py: Python<'_>, name: &str) -> PyResult<()> {
-        through(py, || self.core().delete_producer_ticket(name))
+        through(py, self.core(), || self.core().delete_producer_ticket(name))
     }
 
     fn _delete_producer(&self, py: Python<'_>, name: &str) -> PyResult<Ticket> {
@@ -293,6 +302,7 @@ impl Engine {
         timeout: f64,
         current: Option<Holder>,
     ) -> PyResult<Bound<'py, PyAny>> {
+        room(py, self.core(), CLOSES)?;
         self._init_producer(py, transactional_id, timeout, current)?.wait(py)
     }
 
@@ -323,6 +333,7 @@ impl Engine {
         group: &Bound<'_, PyTuple>,
         offsets: &Bound<'_, PyAny>,
     ) -> PyResult<()> {
+        room(py, self.core(), CLOSES)?;
         self._send_offsets(py, identity, group, offsets)?.wait(py).map(drop)
     }
 
@@ -347,6 +358,7 @@ impl Engine {
     /// transaction, and for one whose transaction was aborted meanwhile, by its timeout or by `abort_transaction`;
     /// UnknownTransactionalIdError for an identity without a transactional id.
     fn end_transaction<'py>(&self, py: Python<'py>, identity: Holder, outcome: &str) -> PyResult<Bound<'py, PyAny>> {
+        room(py, self.core(), CLOSES)?;
         self._end_transaction(py, identity, outcome)?.wait(py)
     }
 
@@ -361,7 +373,7 @@ impl Engine {
     ///
     /// Raises InvalidTransactionStateError if it is not open: it was committed, is committing, or was never begun.
     fn abort_transaction(&self, py: Python<'_>, number: Number<u64>) -> PyResult<()> {
-        through(py, || self.core().abort_transaction_ticket(number.0))
+        through(py, self.core(), || self.core().abort_transaction_ticket(number.0))
     }
 
     fn _abort_transaction(&self, py: Python<'_>, number: Number<u64>) -> PyResult<Ticket> {
@@ -389,7 +401,7 @@ impl Engine {
 
     /// Waits until everything up to a frame survives a power cut; `Appended.lsn` and `Committed.lsn` name frames.
     fn wait_durable(&self, py: Python<'_>, lsn: Number<u64>) -> PyResult<()> {
-        through(py, || self.core().wait_durable_ticket(lsn.0))
+        waited(py, || self.core().wait_durable_ticket(lsn.0))
     }
 
     fn _wait_durable(&self, py: Python<'_>, lsn: Number<u64>) -> PyResult<Ticket> {
@@ -398,7 +410,7 @@ impl Engine {
 
     /// Waits until everything sent before the call survives a power cut.
     fn flush(&self, py: Python<'_>) -> PyResult<()> {
-        through(py, || self.core().flush_ticket())
+        through(py, self.core(), || self.core().flush_ticket())
     }
 
     fn _flush(&self, py: Python<'_>) -> PyResult<Ticket> {

@@ -57,6 +57,14 @@ pub struct Rows<'a> {
     positions: Option<Column<'a, u64>>,
 }
 
+impl Rows<'_> {
+    /// Bytes of all values and keys.
+    pub fn bytes(&self) -> usize {
+        let sum = |column: &Column<'_, &[u8]>| column.clone().flatten().map(|bytes| bytes.len()).sum::<usize>();
+        sum(&self.values) + self.keys.as_ref().map_or(0, sum)
+    }
+}
+
 impl<'a> Iterator for Rows<'a> {
     type Item = Record<'a>;
 

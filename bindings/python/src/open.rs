@@ -87,7 +87,7 @@ pub fn open<'py>(
     }
     let opened = py.detach(|| options.log(Arc::new(Queue)).open(dir)).raise();
     deliver(py);
-    let engine = Bound::new(py, Engine::new(opened?))?;
+    let engine = Bound::new(py, Engine::new(opened?, threads))?;
     OPENED.import(py, "oncelog._exit", "opened")?.call1((&engine,))?;
     Ok(engine)
 }

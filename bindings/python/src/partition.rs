@@ -12,6 +12,7 @@ use crate::raw::ReadFrom;
 use crate::records::Records;
 use crate::ticket::Ticket;
 use crate::values;
+use crate::wait::{BATCH, room};
 
 /// A handle to one partition: append batches, read records. May be used from any number of threads.
 ///
@@ -28,12 +29,12 @@ use crate::values;
 pub struct Partition {
     /// Before the engine, which is to go last.
     core: oncelog::Partition,
-    _engine: Py<Engine>,
+    engine: Py<Engine>,
 }
 
 impl Partition {
     pub fn new(core: oncelog::Partition, engine: &Bound<'_, Engine>) -> Self {
-        Self { core, _engine: engine.clone().unbind() }
+        Self { core, engine: engine.clone().unbind() }
     }
 }
 
@@ -46,7 +47,9 @@ impl Partition {
         let mut options = AppendOptions::new();
         options.durability = options::own_durability(durability)?;
         let batch = batch.get().finished(py)?;
-        py.detach(|| self.core.append_with(&batch, options)).raise().map(Ticket::of)
+        room(py, self.engine.get().core(), BATCH)?;
+        let ticket = py.detach(|| self.core.append_with(&batch, options)).raise()?;
+        Ok(Ticket::of(ticket).shown(self.engine.get()))
     }
 
     /// Reads from an offset on, up to about `max_bytes` (1 MiB) as they lie in the log, and as many that compressed

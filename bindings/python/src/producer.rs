@@ -10,7 +10,7 @@ use crate::engine::Engine;
 use crate::errors::Raise;
 use crate::many::Given;
 use crate::ticket::{Ticket, through};
-use crate::wait::outlast;
+use crate::wait::{BATCH, CLOSES, outlast, room, room_soon};
 
 /// Sends records to topics. Threads may share one; each partition's records keep the order of the sends.
 ///
@@ -37,20 +37,20 @@ pub struct Producer {
     /// A ticket that is given out again while nobody else holds it, as `zip` does with its tuples: most are dropped at
     /// once, and to make and free an object costs as much as to write the record.
     spare: Py<Ticket>,
-    _engine: Py<Engine>,
+    engine: Py<Engine>,
 }
 
 impl Producer {
     pub fn new(py: Python<'_>, core: Arc<oncelog::Producer>, engine: Py<Engine>) -> PyResult<Self> {
-        let process = std::process::id();
-        Ok(Self { core, process, spare: Py::new(py, Ticket::spare(process))?, _engine: engine })
+        let (process, attended) = (std::process::id(), engine.get().has_threads());
+        Ok(Self { core, process, spare: Py::new(py, Ticket::spare(process, attended))?, engine })
     }
 
     #[inline]
     fn ticket<'py>(&self, py: Python<'py>, ticket: oncelog::Ticket<oncelog::Appended>) -> PyResult<Bound<'py, Ticket>> {
         match Ticket::again(&self.spare, py, ticket) {
             Ok(again) => Ok(again),
-            Err(ticket) => Bound::new(py, Ticket::of_record(self.process, ticket)),
+            Err(ticket) => Bound::new(py, self.made(ticket)),
         }
     }
 
@@ -66,9 +66,18 @@ impl Producer {
     ) -> PyResult<Bound<'py, Ticket>> {
         let sent = match refused {
             Some(error) => Err(error),
-            None => py.detach(|| self.core.send(topic, record)),
+            None => {
+                let bytes = record.value.map_or(0, <[u8]>::len) + record.key.map_or(0, <[u8]>::len);
+                room(py, self.engine.get().core(), bytes.saturating_add(CLOSES).min(BATCH))?;
+                py.detach(|| self.core.send(topic, record))
+            }
         };
-        Bound::new(py, Ticket::of_record(self.process, outlast(py, sent)?))
+        Bound::new(py, self.made(outlast(py, sent)?))
+    }
+
+    #[inline]
+    fn made(&self, ticket: oncelog::Ticket<oncelog::Appended>) -> Ticket {
+        Ticket::of_record(self.process, ticket, self.engine.get().has_threads())
     }
 }
 
@@ -169,14 +178,17 @@ impl Producer {
         positions: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<Ticket> {
         let given = Given { values, keys, headers, partition: number(partition), timestamps_ms, positions };
-        let sent = given.records(|records| py.detach(|| self.core.send_many(topic, records)))?;
+        let sent = given.records(|records| {
+            room(py, self.engine.get().core(), records.bytes().saturating_add(CLOSES).min(BATCH))?;
+            Ok::<_, PyErr>(py.detach(|| self.core.send_many(topic, records)))
+        })??;
         let ticket = outlast(py, sent)?;
-        Ok(Ticket::of(ticket))
+        Ok(Ticket::of(ticket).shown(self.engine.get()))
     }
 
     /// Waits until everything sent before has met its level. Raises what any of it was refused for.
     fn flush(&self, py: Python<'_>) -> PyResult<()> {
-        through(py, || self.core.flush_ticket())
+        through(py, self.engine.get().core(), || self.core.flush_ticket())
     }
 
     /// `with engine.producer() as producer:` flushes at the end, also when the body raised.
@@ -194,6 +206,16 @@ impl Producer {
         let flushed = self.flush(py);
         // What the body raised says more than what followed from it.
         if kind.is_none() { flushed } else { Ok(()) }
+    }
+
+    /// True if a send finds room right now, and so do as many as one batch holds.
+    fn _has_room(&self) -> bool {
+        self.engine.get().core().has_room(BATCH)
+    }
+
+    /// Waits a moment for that; true if it helps nothing to wait longer.
+    fn _await_room(&self, py: Python<'_>) -> PyResult<bool> {
+        room_soon(py, self.engine.get().core())
     }
 
     fn _flush(&self, py: Python<'_>) -> PyResult<Ticket> {

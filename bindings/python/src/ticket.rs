@@ -19,7 +19,7 @@ use crate::offsets;
 use crate::producer::Producer;
 use crate::transaction::TransactionalProducer;
 use crate::values::{self, Appended};
-use crate::wait::{Patience, wait};
+use crate::wait::{CLOSES, Patience, room, wait};
 
 static AWAIT: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
 
@@ -142,6 +142,8 @@ struct SlotState {
     answer: Option<oncelog::Result<Answer>>,
     /// Others that wait for the same.
     calls: Vec<Call>,
+    /// Nobody waits any more who would bring an answer.
+    left: bool,
 }
 
 impl Slot {
@@ -155,12 +157,17 @@ impl Slot {
         calls.iter().for_each(Call::done);
     }
 
+    /// Waits until the answer is there, or whoever waited for it went away, which makes room for another.
     fn wait_for(&self, timeout: Duration) -> Option<oncelog::Result<Answer>> {
         let mut state = self.state.lock();
-        if state.answer.is_none() {
+        if state.answer.is_none() && !state.left {
             (state, _) = self.filled.wait_for(state, timeout);
         }
         state.answer.clone()
+    }
+
+    fn look(&self) -> Option<oncelog::Result<Answer>> {
+        self.state.lock().answer.clone()
     }
 
     fn call(&self, call: Call) {
@@ -172,25 +179,58 @@ impl Slot {
         drop(state);
         call.done();
     }
+
+    /// Who waited goes away without an answer: one of the event loops that came meanwhile, if any has.
+    fn leave(&self) -> Option<Call> {
+        let mut state = self.state.lock();
+        let call = state.calls.pop();
+        state.left = call.is_none();
+        drop(state);
+        self.filled.notify_all();
+        call
+    }
 }
 
 enum State {
     /// The ticket of one record lies here itself: there are as many as there are records.
     Record(oncelog::Ticket<oncelog::Appended>),
     Other(Box<dyn Work>),
-    /// An event loop waits for it.
-    Watched(Arc<Slot>),
+    /// An event loop waits for it, or a thread does, which has taken the ticket out: no lock is held meanwhile, and
+    /// all others wait here, each as long as it likes.
+    Awaited(Arc<Slot>),
     Done(oncelog::Result<Answer>),
 }
 
+/// What a caller finds that is ready to wait.
+enum Found {
+    Answer(oncelog::Result<Answer>),
+    /// To wait for what others wait for.
+    Awaited(Arc<Slot>),
+    /// To wait for by itself; all others wait at the slot.
+    Lead(State, Arc<Slot>),
+}
+
 impl State {
-    /// Waits a while; the answer if it is there then.
+    fn find(&mut self) -> Found {
+        match self {
+            State::Done(answer) => Found::Answer(answer.clone()),
+            State::Awaited(slot) => Found::Awaited(slot.clone()),
+            State::Record(_) | State::Other(_) => match self.look() {
+                Some(answer) => Found::Answer(answer),
+                None => {
+                    let slot = Arc::<Slot>::default();
+                    Found::Lead(std::mem::replace(self, State::Awaited(slot.clone())), slot)
+                }
+            },
+        }
+    }
+
+    /// Waits a while, taken out of its lock; the answer if it is there then.
     fn wait_for(&mut self, timeout: Duration) -> Option<oncelog::Result<Answer>> {
         let found = match self {
             State::Record(ticket) => Work::wait_for(ticket, timeout),
             State::Other(ticket) => ticket.wait_for(timeout),
-            State::Watched(slot) => return slot.wait_for(timeout),
-            State::Done(answer) => return Some(answer.clone()),
+            State::Awaited(_) | State::Done(_) => return self.look(),
         };
         self.keep(found)
     }
@@ -200,7 +240,8 @@ impl State {
         let found = match self {
             State::Record(ticket) => Work::look(ticket),
             State::Other(ticket) => ticket.look(),
-            State::Watched(_) | State::Done(_) => return self.wait_for(Duration::ZERO),
+            State::Awaited(slot) => return slot.look(),
+            State::Done(answer) => return Some(answer.clone()),
         };
         self.keep(found)
     }
@@ -215,22 +256,27 @@ impl State {
         match self {
             State::Record(ticket) => Work::settle(ticket),
             State::Other(ticket) => ticket.settle(),
-            State::Watched(_) | State::Done(_) => {}
+            State::Awaited(_) | State::Done(_) => {}
         }
     }
 
     fn watch(&mut self, call: Call) {
         match self {
-            State::Watched(slot) => slot.call(call),
+            State::Awaited(slot) => slot.call(call),
             State::Done(_) => call.done(),
             _ => {
                 let slot = Arc::<Slot>::default();
-                match std::mem::replace(self, State::Watched(slot.clone())) {
-                    State::Record(ticket) => Work::watch(Box::new(ticket), slot, call),
-                    State::Other(ticket) => ticket.watch(slot, call),
-                    State::Watched(_) | State::Done(_) => {}
-                }
+                std::mem::replace(self, State::Awaited(slot.clone())).leave_to(slot, call);
             }
+        }
+    }
+
+    /// The engine puts the answer into the slot, where all wait.
+    fn leave_to(self, slot: Arc<Slot>, call: Call) {
+        match self {
+            State::Record(ticket) => Work::watch(Box::new(ticket), slot, call),
+            State::Other(ticket) => ticket.watch(slot, call),
+            State::Awaited(_) | State::Done(_) => {}
         }
     }
 }
@@ -249,18 +295,20 @@ pub struct Ticket {
     state: Lock<State>,
     /// What an answer that is a handle belongs to.
     engine: Option<Py<Engine>>,
+    /// Somebody completes what an event loop awaits.
+    attended: bool,
 }
 
 impl Ticket {
     /// The ticket of one record, made in this process.
     #[inline]
-    pub fn of_record(process: u32, ticket: oncelog::Ticket<oncelog::Appended>) -> Self {
-        Self { state: Lock::of(process, State::Record(ticket)), engine: None }
+    pub fn of_record(process: u32, ticket: oncelog::Ticket<oncelog::Appended>, attended: bool) -> Self {
+        Self { state: Lock::of(process, State::Record(ticket)), engine: None, attended }
     }
 
     /// A ticket that a producer keeps, with nothing in it yet.
-    pub fn spare(process: u32) -> Self {
-        Self { state: Lock::of(process, State::Done(Ok(Answer::Nothing))), engine: None }
+    pub fn spare(process: u32, attended: bool) -> Self {
+        Self { state: Lock::of(process, State::Done(Ok(Answer::Nothing))), engine: None, attended }
     }
 
     /// Puts the ticket of another record into `spare`, if nobody but its owner holds that.
@@ -284,7 +332,12 @@ impl Ticket {
     where
         T: Into<Answer> + Send + 'static,
     {
-        Self { state: Lock::new(State::Other(Box::new(ticket))), engine: None }
+        Self { state: Lock::new(State::Other(Box::new(ticket))), engine: None, attended: true }
+    }
+
+    /// A ticket that users see, of an engine that may have no threads.
+    pub fn shown(self, engine: &Engine) -> Self {
+        Self { attended: engine.has_threads(), ..self }
     }
 
     pub fn of_handle<T>(ticket: oncelog::Ticket<T>, engine: &Bound<'_, Engine>) -> Self
@@ -324,6 +377,31 @@ impl Ticket {
         Ok(())
     }
 
+    /// Waits a while for the answer. One thread waits for the ticket itself, the others for that one.
+    fn wait_for(&self, timeout: Duration) -> Option<oncelog::Result<Answer>> {
+        let found = self.state.take_detached().find();
+        let (mut taken, slot) = match found {
+            Found::Answer(answer) => return Some(answer),
+            Found::Awaited(slot) => return slot.wait_for(timeout),
+            Found::Lead(taken, slot) => (taken, slot),
+        };
+        let answer = taken.wait_for(timeout);
+        let mut state = self.state.take_detached();
+        match &answer {
+            Some(answer) => {
+                *state = taken;
+                drop(state);
+                slot.put(answer.clone());
+            }
+            // Under the lock: nobody comes to the slot behind the look at who is there.
+            None => match slot.leave() {
+                Some(call) => taken.leave_to(slot, call),
+                None => *state = taken,
+            },
+        }
+        answer
+    }
+
     /// Has an event loop told when the answer is there.
     pub fn watch(&self, py: Python<'_>, call: Call) -> PyResult<()> {
         self.state.check_process()?;
@@ -347,14 +425,20 @@ impl Ticket {
     fn result<'py>(&self, py: Python<'py>, timeout: Option<f64>) -> PyResult<Bound<'py, PyAny>> {
         let patience = Patience::of(timeout)?;
         self.state.check_process()?;
-        let found = wait(py, patience, |slice| self.state.take_detached().wait_for(slice).transpose())?;
+        let found = wait(py, patience, |slice| self.wait_for(slice).transpose())?;
         deliver(py);
         let text = "the write is still on its way; ask for the result again";
         self.give(py, found.ok_or_else(|| misplaced(ErrorKind::TimedOut, text))?)
     }
 
-    /// Waits in an event loop. Cancelled, the write goes on and the ticket stays good.
+    /// Waits in an event loop. Cancelled, the write goes on and the ticket stays good. Raises StateError for an engine
+    /// opened with threads=False.
     fn __await__<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
+        if !slf.get().attended {
+            let text = "the engine has no threads, so nobody would complete what is awaited; call result(), or open \
+                        the log without threads=False";
+            return Err(misplaced(ErrorKind::InvalidState, text));
+        }
         AWAIT.import(slf.py(), "oncelog._loop", "awaited")?.call1((slf,))
     }
 
@@ -373,8 +457,18 @@ impl Ticket {
     }
 }
 
-/// Makes a ticket with the interpreter lock given up, since a full log makes it wait, and waits for it.
-pub fn through(py: Python<'_>, make: impl FnOnce() -> oncelog::Result<oncelog::Ticket<()>> + Send) -> PyResult<()> {
+/// Makes a ticket of something that is written, as soon as the log has room for it, and waits for it.
+pub fn through(
+    py: Python<'_>,
+    engine: &oncelog::Engine,
+    make: impl FnOnce() -> oncelog::Result<oncelog::Ticket<()>> + Send,
+) -> PyResult<()> {
+    room(py, engine, CLOSES)?;
+    waited(py, make)
+}
+
+/// Makes a ticket with the interpreter lock given up, and waits for it.
+pub fn waited(py: Python<'_>, make: impl FnOnce() -> oncelog::Result<oncelog::Ticket<()>> + Send) -> PyResult<()> {
     let done =
         py.detach(make).raise().and_then(|mut ticket| wait(py, Patience::ENDLESS, |slice| ticket.wait_for(slice)));
     deliver(py);

@@ -1,6 +1,7 @@
 //! Transactions, and the producer that begins them.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use oncelog::{Error, ErrorKind, GroupMetadata, Record};
 use pyo3::prelude::*;
@@ -13,7 +14,7 @@ use crate::lock::Lock;
 use crate::many::Given;
 use crate::offsets;
 use crate::ticket::Ticket;
-use crate::wait::outlast;
+use crate::wait::{BATCH, Patience, outlast, room, room_soon, wait};
 
 /// Begins transactions, one at a time, under a transactional id. Opening the id fenced its older holder.
 ///
@@ -38,26 +39,63 @@ impl TransactionalProducer {
     pub fn new(core: Arc<oncelog::TransactionalProducer>, engine: Py<Engine>) -> Self {
         Self { core, engine }
     }
+
+    /// Begins if that waits for nothing; none while the refusal is not safe yet.
+    fn try_begin(&self, py: Python<'_>, consumer: Option<&Bound<'_, Consumer>>) -> PyResult<Option<Transaction>> {
+        if let Some(consumer) = consumer {
+            consumer.get().give_back(py)?;
+        }
+        let core = consumer.map(|consumer| consumer.get().core());
+        let begun = py.detach(|| self.core.try_begin(core));
+        Ok(outlast(py, begun)?.map(|begun| self.begun(py, begun, consumer)))
+    }
+
+    /// Begins. A refusal is told when it is safe: Ctrl-C is heard until then.
+    fn begin(&self, py: Python<'_>, consumer: Option<&Bound<'_, Consumer>>) -> PyResult<Transaction> {
+        if let Some(begun) = self.try_begin(py, consumer)? {
+            return Ok(begun);
+        }
+        let (core, engine) = (consumer.map(|consumer| consumer.get().core()), self.engine.get());
+        let begun = wait(py, Patience::ENDLESS, |slice| {
+            if !engine.has_threads() {
+                // Nobody else has that flushed.
+                engine.core().drive()?;
+            }
+            std::thread::sleep(slice.min(ASK_AGAIN));
+            self.core.try_begin(core)
+        })?;
+        begun.map(|begun| self.begun(py, begun, consumer)).ok_or_else(|| exception(&ended()))
+    }
+
+    fn begun(&self, py: Python<'_>, core: oncelog::Transaction, consumer: Option<&Bound<'_, Consumer>>) -> Transaction {
+        Transaction::new(core, consumer.map(|consumer| consumer.clone().unbind()), self.engine.clone_ref(py))
+    }
 }
+
+/// How often is asked whether a refusal is safe.
+const ASK_AGAIN: Duration = Duration::from_millis(2);
 
 #[pymethods]
 impl TransactionalProducer {
     /// Begins a transaction. Nothing of it is seen at "read_committed" before the commit.
     ///
-    /// Raises InvalidTransactionStateError while another one of this producer is open; ProducerFencedError.
+    /// Raises InvalidTransactionStateError while another one of this producer is open; ProducerFencedError, once that
+    /// is safe: until then it waits.
     fn begin_transaction(&self, py: Python<'_>) -> PyResult<Transaction> {
-        let core = self.core.begin_transaction().raise()?;
-        Ok(Transaction::new(core, None, self.engine.clone_ref(py)))
+        self.begin(py, None)
     }
 
     /// Begins a transaction bound to a consumer: begin it before you poll. The commit sends the consumer's positions
     /// with it; an abort puts the consumer back to where it stands now. Raises UnstableOffsetsError, which passes,
     /// while a raw transaction is open that will commit offsets of its group where it has no position yet.
     fn begin_transaction_for(&self, consumer: &Bound<'_, Consumer>) -> PyResult<Transaction> {
-        let py = consumer.py();
-        consumer.get().give_back(py)?;
-        let core = self.core.begin_transaction_for(consumer.get().core()).raise()?;
-        Ok(Transaction::new(core, Some(consumer.clone().unbind()), self.engine.clone_ref(py)))
+        self.begin(consumer.py(), Some(consumer))
+    }
+
+    /// The same for who must not wait: None while a refusal is not safe yet.
+    #[pyo3(signature = (consumer=None))]
+    fn _try_begin(&self, py: Python<'_>, consumer: Option<&Bound<'_, Consumer>>) -> PyResult<Option<Transaction>> {
+        self.try_begin(py, consumer)
     }
 
     /// The position last sent with `Transaction.send_position` in a transaction that has met its level.
@@ -96,7 +134,7 @@ pub struct Transaction {
     state: Lock<State>,
     number: u64,
     consumer: Option<Py<Consumer>>,
-    _engine: Py<Engine>,
+    engine: Py<Engine>,
 }
 
 enum State {
@@ -114,7 +152,7 @@ fn ended() -> Error {
 impl Transaction {
     fn new(core: oncelog::Transaction, consumer: Option<Py<Consumer>>, engine: Py<Engine>) -> Self {
         let number = core.number();
-        Self { state: Lock::new(State::Open(Box::new(core))), number, consumer, _engine: engine }
+        Self { state: Lock::new(State::Open(Box::new(core))), number, consumer, engine }
     }
 
     /// Uses the open transaction. What goes wrong is raised when the lock is free again, for that is Python's work.
@@ -156,6 +194,7 @@ impl Transaction {
     /// Sends a record for which others go to the log first.
     #[cold]
     fn stream(&self, py: Python<'_>, topic: &str, record: Record<'_>) -> PyResult<()> {
+        room(py, self.engine.get().core(), BATCH)?;
         self.detached(py, |transaction| transaction.send(topic, record))
     }
 
@@ -168,13 +207,14 @@ impl Transaction {
         if let Some(ticket) = placed {
             return Ok(ticket);
         }
+        room(py, self.engine.get().core(), BATCH)?;
         if let Some(consumer) = &self.consumer {
             // What a loop over the consumer has not handed out was not read.
             consumer.get().give_back(py)?;
         }
         let transaction = self.take(py)?;
         let ticket = py.detach(|| transaction.commit_ticket()).raise()?;
-        let ticket = Py::new(py, Ticket::of(ticket))?;
+        let ticket = Py::new(py, Ticket::of(ticket).shown(self.engine.get()))?;
         *self.state.take(py)? = State::Placed(ticket.clone_ref(py));
         Ok(ticket)
     }
@@ -326,6 +366,16 @@ impl Transaction {
             consumer.get().forget(py)?;
         }
         py.detach(|| transaction.abort()).raise()
+    }
+
+    /// True if a send that streams, or an abort, finds room right now.
+    fn _has_room(&self) -> bool {
+        self.engine.get().core().has_room(BATCH)
+    }
+
+    /// Waits a moment for that; true if it helps nothing to wait longer.
+    fn _await_room(&self, py: Python<'_>) -> PyResult<bool> {
+        room_soon(py, self.engine.get().core())
     }
 
     fn __enter__(slf: Bound<'_, Self>) -> Bound<'_, Self> {

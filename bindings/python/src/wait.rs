@@ -73,6 +73,28 @@ impl Patience {
     }
 }
 
+/// Room for what closes batches, or decides something.
+pub const CLOSES: usize = 64 << 10;
+/// Room for as much as one batch, or a piece of a transaction, may have.
+pub const BATCH: usize = 1 << 20;
+
+/// Waits until a call that writes so many bytes need not wait for a full log; an exception from a signal handler ends
+/// the wait, and nothing was written then. What the log refuses is left to the call to say.
+pub fn room(py: Python<'_>, engine: &oncelog::Engine, bytes: usize) -> PyResult<()> {
+    let found = wait(py, Patience::ENDLESS, |slice| match engine.room_within(bytes, slice) {
+        Ok(false) => Ok(None),
+        Ok(true) | Err(_) => Ok(Some(())),
+    });
+    found.map(drop)
+}
+
+/// Waits a moment for room for a batch, for event loops, which do it in another thread. True: to wait longer helps
+/// nothing.
+pub fn room_soon(py: Python<'_>, engine: &oncelog::Engine) -> PyResult<bool> {
+    let found = py.detach(|| engine.room_within(BATCH, SLICE));
+    outlast(py, found)
+}
+
 /// Calls `step` with a time that it may wait until it has an answer; `None` when patience is over. An exception from a
 /// signal handler ends the wait.
 pub fn wait<T: Send>(

@@ -444,9 +444,8 @@ def test_the_names_are_the_same() -> None:
         there, here = getattr(oncelog.aio, name), getattr(oncelog, name)
         if isinstance(there, type):
             public = {attribute for attribute in dir(here) if not attribute.startswith("_")} - {"drive"}
-            extra = {"commit_ticket", "is_open"} if name == "Transaction" else set()
             offered = {attribute for attribute in dir(there) if not attribute.startswith("_")}
-            assert public - extra - {"send", "try_send", "send_many"} <= offered, name
+            assert public - {"send", "try_send", "send_many"} <= offered, name
 
 
 def test_the_loop_goes_on_while_a_groups_place_waits_for_a_flush(

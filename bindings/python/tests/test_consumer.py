@@ -160,3 +160,15 @@ def test_a_deleted_topic_ends_the_reading(engine: oncelog.Engine) -> None:
     with pytest.raises(oncelog.UnknownTopicOrPartitionError):
         for _ in range(30):
             next(consumer)
+
+
+def test_offsets_are_named_by_pairs_and_by_names_side_by_side(oncelog_engine: oncelog.Engine) -> None:
+    oncelog_engine.create_topic("two", partitions=2)
+    oncelog_engine.producer().send_many("two", [b"v"] * 5, partition=0).result()
+    consumer = oncelog_engine.consumer("two", group="g")
+    named = oncelog.TopicPartition("two", 1)
+    consumer.commit({("two", 0): 5, named: oncelog.OffsetAndMetadata(0, "m")})
+    consumer.commit(consumer.positions())
+    alone: dict[oncelog.TopicPartition, int] = {named: 0}
+    consumer.commit_offsets(alone)
+    assert (consumer.committed(("two", 0)), consumer.committed(named)) == (5, 0)

@@ -182,3 +182,29 @@ print("fine")
 """,
         env=slow_disk,
     )
+
+
+def test_a_begin_that_waits_for_its_refusal_is_interrupted(script: Script, slow_disk: dict[str, str]) -> None:
+    check(
+        script,
+        """
+holder = engine.transactional_producer("x")
+open("slow", "w").close()
+newer = threading.Thread(target=lambda: engine.transactional_producer("x"))
+newer.start()
+await_flush()
+try:
+    during(holder.begin_transaction)
+except KeyboardInterrupt:
+    pass
+else:
+    sys.exit("not interrupted")
+os.remove("slow")
+newer.join()
+try:
+    holder.begin_transaction()
+except oncelog.ProducerFencedError:
+    print("fine")
+""",
+        env=slow_disk,
+    )

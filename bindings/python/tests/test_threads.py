@@ -252,3 +252,59 @@ def test_commits_of_another_thread_lose_nothing(oncelog_engine: oncelog.Engine, 
         committer.join()
         sys.setswitchinterval(interval)
     assert seen == list(range(count))
+
+
+def test_a_time_out_is_kept_while_many_wait_for_the_same_ticket(
+    script: Callable[..., subprocess.CompletedProcess[str]], slow_disk: dict[str, str]
+) -> None:
+    done = script(
+        """
+import asyncio, os, threading, time
+import oncelog
+engine = oncelog.open("log")
+engine.create_topic("t")
+producer = engine.producer()
+open("slow", "w").close()
+threading.Thread(target=lambda: producer.send("t", b"leads").result(), daemon=True).start()
+while not os.path.exists("flushing"):
+    time.sleep(0.001)
+ticket = producer.send("t", b"v")
+answers = []
+threads = [threading.Thread(target=lambda: answers.append(ticket.result().offset)) for _ in range(32)]
+for thread in threads:
+    thread.start()
+
+def briefly():
+    begun = time.monotonic()
+    try:
+        ticket.result(timeout=0.01)
+    except TimeoutError:
+        return time.monotonic() - begun
+    raise AssertionError("there is an answer")
+
+async def in_a_loop():
+    begun = time.monotonic()
+    try:
+        async with asyncio.timeout(0.01):
+            await ticket
+    except TimeoutError:
+        return time.monotonic() - begun
+    raise AssertionError("there is an answer")
+
+# The best of some, for others use the processor too.
+assert min(briefly() for _ in range(5)) < 0.5
+assert min(asyncio.run(in_a_loop()) for _ in range(5)) < 0.5
+os.remove("slow")
+
+async def at_last():
+    return (await ticket).offset
+
+assert asyncio.run(at_last()) == 1
+for thread in threads:
+    thread.join()
+assert answers == [1] * 32, answers
+print("fine")
+""",
+        env=slow_disk,
+    )
+    assert (done.returncode, done.stdout) == (0, "fine\n"), done.stderr

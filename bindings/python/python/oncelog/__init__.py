@@ -28,7 +28,9 @@ Caveats first:
 - One process writes a directory at a time. A child made by fork must open the log itself; every handle that it
   inherited answers `ForkedError`.
 - Records keep the memory of the whole read they came from. Keep `record.value`, which is a copy, not the record.
-- Calls that wait give the interpreter lock up and hear Ctrl-C. An interrupted wait takes nothing back.
+- Calls that wait give the interpreter lock up and hear Ctrl-C, but for the one that writes, flushes or makes a file
+  itself, and for `close`. An interrupted wait takes nothing back.
+- The main interpreter alone loads this package: a subinterpreter, as mod_wsgi makes them, gets ImportError.
 """
 
 import logging

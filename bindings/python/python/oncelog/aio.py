@@ -22,10 +22,12 @@ ticket can be awaited again and says what became of it.
 
 What does not wait for the disk is no coroutine: `send` itself, which answers the ticket to await, and reading, which
 takes records from memory or from the operating system's cache. When the engine's buffers are full, 8 MiB ahead of the
-disk, `send` waits for room and the loop with it: await a ticket now and then. So does the `send` of a transaction that
-has outgrown its buffer and streams.
+disk, `send` waits for room and the loop with it, and so do `send_many`, `append`, a commit, and the `send` of a
+transaction that has outgrown its buffer and streams. `await producer.drained()`, or `transaction.drained()`, waits for
+room instead, in a thread of the loop's executor if there is none: once for each MiB is enough.
 
-Engines opened here have threads: without them nobody would complete what is awaited.
+Engines opened here have threads: without them nobody would complete what is awaited, and a ticket of such an engine
+refuses it.
 """
 
 from __future__ import annotations
@@ -112,7 +114,7 @@ def _close_unwanted(opening: asyncio.Future[_oncelog.Engine]) -> None:
 
 
 def open(  # noqa: A001
-    dir: str | PathLike[str],  # noqa: A002
+    dir: str | bytes | PathLike[str] | PathLike[bytes],  # noqa: A002
     *,
     durability: _Durability = "disk",
     read_only: bool = False,
@@ -359,6 +361,11 @@ class Producer:
         self.try_send = producer.try_send
         self.send_many = producer.send_many
 
+    async def drained(self) -> None:
+        """Waits until the log has room for a batch, 1 MiB: what is sent behind it, up to so much, does not hold the
+        loop."""
+        await _drained(self._core)
+
     async def flush(self) -> None:
         """Waits until everything sent before has met its level."""
         await self._core._flush()
@@ -389,12 +396,23 @@ class TransactionalProducer:
         self._core = producer
 
     def begin_transaction(self) -> Transaction:
-        """Begins a transaction: `async with` commits it, or aborts it if an exception leaves the block."""
-        return Transaction(self._core.begin_transaction())
+        """Begins a transaction: `async with` commits it, or aborts it if an exception leaves the block.
+
+        Waits for nothing, so it raises BusyError while the refusal that it would raise is not safe on the disk yet:
+        come again in a moment.
+        """
+        return self._begin(None)
 
     def begin_transaction_for(self, consumer: Consumer) -> Transaction:
-        """Begins a transaction that commits the consumer's positions; begin it before you poll."""
-        return Transaction(self._core.begin_transaction_for(consumer._core))
+        """Begins a transaction that commits the consumer's positions; begin it before you poll. Raises BusyError as
+        `begin_transaction` does."""
+        return self._begin(consumer._core)
+
+    def _begin(self, consumer: _oncelog.Consumer | None) -> Transaction:
+        begun = self._core._try_begin(consumer)
+        if begun is None:
+            raise _busy("why no transaction can begin is not safe on the disk yet; come again in a moment")
+        return Transaction(begun)
 
     @property
     def position(self) -> int | None:
@@ -409,6 +427,10 @@ class Transaction:
         self._core = transaction
         self.send = transaction.send
         self.send_many = transaction.send_many
+
+    async def drained(self) -> None:
+        """As `Producer.drained`, for a transaction that streams."""
+        await _drained(self._core)
 
     def send_offsets(
         self, group: GroupMetadata, offsets: _OffsetsArgument
@@ -425,12 +447,26 @@ class Transaction:
         """The transaction's number: it names this transaction for ever."""
         return self._core.number
 
+    @property
+    def is_open(self) -> bool:
+        """True until it is committed or aborted."""
+        return self._core.is_open
+
+    def commit_ticket(self) -> Ticket[Committed]:
+        """Commits without waiting: await the ticket to know that it is safe."""
+        return self._core.commit_ticket()
+
     async def commit(self) -> Committed:
         """Commits. Cancelled, it is committed all the same: call it again to learn when it is safe."""
         return await self._core.commit_ticket()
 
     async def abort(self) -> None:
-        """Aborts: no reader at "read_committed" ever sees anything of it."""
+        """Aborts, when the log has room for the decision: no reader at "read_committed" ever sees anything of it."""
+        await self._abort()
+
+    async def _abort(self) -> None:
+        with suppress(Error):
+            await _drained(self._core)
         self._core.abort()
 
     async def __aenter__(self) -> Self:
@@ -444,7 +480,7 @@ class Transaction:
         if kind is None:
             await self.commit()
         else:
-            self._core.abort()
+            await self._abort()
 
 
 class Consumer:
@@ -462,7 +498,7 @@ class Consumer:
     @contextmanager
     def _turn(self) -> Generator[None]:
         if self._polling:
-            raise _busy()
+            raise _busy("another task is polling this consumer; give each task a consumer of its own")
         self._polling = True
         try:
             yield
@@ -476,6 +512,8 @@ class Consumer:
         """
         deadline = _deadline(timeout)
         with self._turn():
+            # The loop's other tasks get their turn, and a cancellation its moment, however much there is to read.
+            await asyncio.sleep(0)
             while True:
                 await self._settle()
                 records = self._core.poll(0)
@@ -557,6 +595,20 @@ class Consumer:
         return self._core.group_metadata()
 
 
+# How long a log may have no room for another reason than writes and flushes on their way: then a call is to hear which.
+_PATIENCE = 2.0
+
+
+async def _drained(core: _oncelog.Producer | _oncelog.Transaction) -> None:
+    begun = time.monotonic()
+    while not core._has_room():
+        # Waiting for the disk is a thread's work.
+        useless = await asyncio.get_running_loop().run_in_executor(None, core._await_room)
+        if useless and time.monotonic() - begun > _PATIENCE:
+            return
+        await asyncio.sleep(0.001)
+
+
 def _deadline(timeout: float | None) -> float | None:
     return None if timeout is None else time.monotonic() + timeout
 
@@ -565,7 +617,7 @@ def _left(deadline: float | None) -> float | None:
     return None if deadline is None else deadline - time.monotonic()
 
 
-def _busy() -> BusyError:
-    error = BusyError("another task is polling this consumer; give each task a consumer of its own")
+def _busy(text: str) -> BusyError:
+    error = BusyError(text)
     error.code, error.name, error.kafka_code, error.retriable = 14, "Busy", 51, True
     return error
