@@ -173,8 +173,7 @@ impl Batches {
             Err(refused) => {
                 self.behind = self.behind.max(refused.lsn);
                 if refused.lsn > 0 {
-                    // Whoever may not wait comes again until it is flushed, so that is not put off.
-                    context.waits.enlist(refused.lsn, Durability::Disk, Box::new(drop));
+                    context.waits.want(refused.lsn);
                 }
                 self.refused = self.refused.take().or_else(|| Some(refused.clone()));
             }

@@ -115,8 +115,7 @@ impl TransactionalProducer {
         if let Some(error) = refused.given(&*self.holder.waits) {
             return Err(error);
         }
-        // Nobody else may want that flushed.
-        self.holder.waits.enlist(refused.lsn, Durability::Disk, Box::new(drop));
+        self.holder.waits.want(refused.lsn);
         Ok(None)
     }
 
@@ -311,6 +310,7 @@ mod tests {
             (self.0.load(Ordering::SeqCst) >= lsn).then_some(Ok(()))
         }
         fn enlist(&self, _: Lsn, _: Durability, _: Call) {}
+        fn want(&self, _: Lsn) {}
         fn attend(&self) {}
         fn check(&self) -> Result<()> {
             Ok(())

@@ -194,6 +194,9 @@ impl Waits for Shown {
         let show_first = move |reached: Result<()>| call(reached.map(|()| showing.show()));
         self.journal().enlist(lsn, level, Box::new(show_first));
     }
+    fn want(&self, lsn: Lsn) {
+        self.journal().want(lsn);
+    }
     fn attend(&self) {
         self.journal().call_back_if_shut();
     }

@@ -288,6 +288,11 @@ impl<F: Fold> Core<F> {
         settled
     }
 
+    /// The frame up to which must be flushed before the journal may roll again: the last one of the older segment.
+    pub fn due_before_roll(&self) -> Lsn {
+        self.unsynced.first().and_then(|u| u.sealed_at).unwrap_or(self.next_lsn - 1)
+    }
+
     /// True if the next segment should be made now: before this one is three quarters full it must be there.
     pub fn wants_spare(&self) -> bool {
         self.spare.is_none() && self.position > self.segment.header.size / 2

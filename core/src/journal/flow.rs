@@ -245,8 +245,7 @@ impl<F: Fold> Journal<F> {
                 let message = "there is no room right now; wait for what was sent before, then send again";
                 return Err(Error::new(ErrorKind::Busy, message));
             }
-            let last = core.next_lsn - 1;
-            let oldest = core.unsynced.first().and_then(|u| u.sealed_at).unwrap_or(last);
+            let (last, oldest) = (core.next_lsn - 1, core.due_before_roll());
             drop(core);
             if late {
                 self.counters.late_rolls.fetch_add(1, Ordering::Relaxed);
@@ -453,6 +452,18 @@ impl<F: Fold> Journal<F> {
             self.segments.flusher_bell.happen();
         }
         self.bell.happen();
+    }
+
+    /// Has the flusher, or the next `drive`, flush up to a frame that nobody waits for. Asking again adds nothing.
+    pub fn want(&self, lsn: Lsn) {
+        if self.check_process().is_err() {
+            return;
+        }
+        {
+            let mut core = self.core.lock();
+            core.wanted = core.wanted.max(lsn);
+        }
+        self.segments.flusher_bell.happen();
     }
 
     /// Follows `enlist`, once no lock is held. The close sets the flag first and empties the list then: one of the two

@@ -60,8 +60,7 @@ impl<F: Fold> Journal<F> {
                     Err(NoRoom::Spare(_)) if core.unsynced.len() >= 2 => NoRoom::Unsynced,
                     Err(missing) => missing,
                 };
-                let last = core.next_lsn - 1;
-                (missing, last, core.unsynced.first().and_then(|u| u.sealed_at).unwrap_or(last))
+                (missing, core.next_lsn - 1, core.due_before_roll())
             };
             let (lsn, level) = match missing {
                 NoRoom::Group => (last, Durability::Os),

@@ -22,6 +22,8 @@ pub trait Waits: Send + Sync {
     /// Has it called back on the keeper or in `drive`, in the order of these calls as far as frames and levels go.
     /// Calls nothing itself, so that it may be asked under a lock; `attend` follows when that is free.
     fn enlist(&self, lsn: Lsn, level: Durability, call: Call);
+    /// Has the frame flushed although nobody waits for it: whoever may not wait comes again until it is.
+    fn want(&self, lsn: Lsn);
     /// Calls back itself if nobody else will any more, because the log is closed. To be asked without locks.
     fn attend(&self);
     /// Refuses in a forked child, where nobody calls back.
@@ -41,6 +43,9 @@ impl<F: Fold> Waits for Journal<F> {
     }
     fn enlist(&self, lsn: Lsn, level: Durability, call: Call) {
         Journal::enlist(self, lsn, level, call);
+    }
+    fn want(&self, lsn: Lsn) {
+        Journal::want(self, lsn);
     }
     fn attend(&self) {
         self.call_back_if_shut();

@@ -11,7 +11,7 @@ use crate::format::decision::Ended;
 use crate::format::record::Record;
 use crate::limits::BATCH_MAX;
 use crate::partition::Partition;
-use crate::types::{Durability, Timestamp};
+use crate::types::Timestamp;
 
 /// Memory is taken for a transaction's buffer in pieces of this size.
 const MEMORY_PIECE: usize = 64 << 10;
@@ -75,8 +75,7 @@ impl Transaction {
         if let Some(error) = refused.given(&*self.holder.waits) {
             return error;
         }
-        // Whoever may not wait comes again until it is flushed, so that is not put off.
-        self.holder.waits.enlist(refused.lsn, Durability::Disk, Box::new(drop));
+        self.holder.waits.want(refused.lsn);
         self.refused = Some(refused);
         busy()
     }
