@@ -198,6 +198,19 @@ fn roll() {
     engine.close().unwrap();
 }
 
+/// One makes the room that is missing, and others ask whether somebody does: nobody who asks holds up who makes it.
+fn room() {
+    let (_world, engine) = begin(options().threads(false));
+    let large = 100 << 10;
+    let asks = {
+        let engine = engine.clone();
+        thread::spawn(move || while !engine.room_within(large, Duration::ZERO).unwrap() {})
+    };
+    engine.await_room(large).unwrap();
+    asks.join().unwrap();
+    assert!(engine.has_room(large));
+}
+
 /// A close beside an append, a ticket that is waited for, one that calls back, and another close: an append is refused
 /// or kept, what was placed before is kept, and whoever asked for an answer gets one.
 fn close() {
@@ -436,6 +449,11 @@ fn who_gives_a_baton_up_leaves_nobody_waiting() {
 #[test]
 fn appenders_that_roll_never_stall() {
     tell(roll);
+}
+
+#[test]
+fn who_asks_for_room_holds_up_nobody_who_makes_it() {
+    tell(room);
 }
 
 #[test]

@@ -65,7 +65,7 @@ impl<F: Fold> Journal<F> {
             let (lsn, level) = match missing {
                 NoRoom::Group => (last, Durability::Os),
                 NoRoom::Unsynced => (oldest, Durability::Disk),
-                NoRoom::Spare(_) if self.prepare.take().is_some() => return Ok(true),
+                NoRoom::Spare(_) if self.nobody_prepares() => return Ok(true),
                 NoRoom::Spare(_) => {
                     if !self.machine.park.park(&self.progress, seen, Some(deadline)) {
                         return Ok(false);
@@ -80,6 +80,16 @@ impl<F: Fold> Journal<F> {
                 self.settle(oldest);
             }
         }
+    }
+
+    /// True if nobody is making a segment right now.
+    fn nobody_prepares(&self) -> bool {
+        let free = self.prepare.take().is_some();
+        if free {
+            // Whoever came to make one meanwhile found the baton taken, and waits.
+            self.progress.happen();
+        }
+        free
     }
 
     /// Waits until a frame has met its level; leads the write and the flush if nobody does. False: the deadline passed.
