@@ -160,3 +160,20 @@ fn a_producer_closes_its_oldest_batches_past_its_memory_and_keeps_little_once_it
     assert!((0..300).all(|p| log.engine.partition("t", p).unwrap().bounds().end == 1));
     assert!(log.more() <= 16, "{} MiB", log.more());
 }
+
+#[test]
+fn batches_that_grow_side_by_side_are_closed_past_the_producers_memory() {
+    // All are begun long before any is large.
+    let log = Log::open(300, 8 << 20);
+    let options = ProducerOptions::new().linger(Duration::from_secs(600)).batch_bytes(1 << 20);
+    let producer = log.engine.producer(options).unwrap();
+    let value = vec![1; 10_000];
+    for n in 0..60 {
+        for p in 0..300 {
+            producer.send("t", Record::new(&value).partition(p)).unwrap().detach();
+        }
+        assert!(log.more() <= 2 * (PRODUCER_MEMORY >> 20) + 32, "{} MiB after {n} rounds", log.more());
+    }
+    producer.flush().unwrap();
+    assert!((0..300).all(|p| log.engine.partition("t", p).unwrap().bounds().end == 60));
+}

@@ -63,6 +63,10 @@ impl Batches {
         effects: &mut Effects,
     ) -> Result<Seat> {
         let instance = partition.instance();
+        if self.bytes > PRODUCER_MEMORY {
+            self.close_oldest(context, effects);
+            effects.check_room()?;
+        }
         if let Some(open) = self.open.get_mut(&instance)
             && let before = open.builder.size()
             && open.builder.try_push(record, timestamp, context.batch_bytes)?.is_ok()
@@ -76,9 +80,6 @@ impl Batches {
             return Ok(seat);
         }
         self.close_one(context, instance, effects);
-        if self.bytes > PRODUCER_MEMORY {
-            self.close_oldest(context, effects);
-        }
         effects.check_room()?;
         self.begin(context, partition, record, timestamp, effects)
     }
