@@ -153,6 +153,10 @@ impl File for DiskFile {
         Ok(self.file.metadata()?.len())
     }
 
+    fn begin_sync(&self, position: u64, length: u64) -> io::Result<()> {
+        native::begin_sync(&self.file, position, length)
+    }
+
     fn data_from(&self, position: u64) -> u64 {
         native::data_from(&self.file, position)
     }
@@ -269,6 +273,21 @@ mod tests {
         assert!(bytes[..4096].iter().all(|&b| b == 7) && bytes[4096..].iter().all(|&b| b == 0));
         file.write_at(b"x", 700_000).unwrap();
         assert!(file.data_from(0) == 0 && file.data_from(100_000) <= 700_000, "data is never stepped over");
+    }
+
+    #[test]
+    fn the_device_may_begin_with_a_range_before_the_flush_and_with_one_that_nothing_was_written_to() {
+        let (_directory, disk) = disk(true);
+        let file = disk.create("a", 1 << 20).unwrap();
+        file.write_at(&[7; 8192], 4096).unwrap();
+        file.begin_sync(4096, 16_384).unwrap();
+        file.begin_sync(1 << 21, 4096).unwrap();
+        assert!(cfg!(not(target_os = "linux")) || file.begin_sync(u64::MAX, 1).is_err());
+        file.write_at(&[8; 4096], 4096).unwrap();
+        file.sync().unwrap();
+        let mut bytes = [0; 8192];
+        file.read_at(&mut bytes, 4096).unwrap();
+        assert!(bytes[..4096] == [8; 4096] && bytes[4096..] == [7; 4096]);
     }
 
     #[cfg(any(target_os = "linux", target_os = "android"))]

@@ -71,6 +71,11 @@ pub trait File: Send + Sync + 'static {
     fn write_at(&self, bytes: &[u8], position: u64) -> io::Result<()>;
     /// Flushes the content to the device (fdatasync). A failure is final: it must never be tried again.
     fn sync(&self) -> io::Result<()>;
+    /// Has the device begin with a range that was written, without waiting: the flush to come is shorter then. A
+    /// failure is one of the flush.
+    fn begin_sync(&self, _position: u64, _length: u64) -> io::Result<()> {
+        Ok(())
+    }
     /// The file's length in bytes.
     fn len(&self) -> io::Result<u64>;
     /// True if the file has no bytes.

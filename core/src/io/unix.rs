@@ -188,6 +188,25 @@ pub fn data_end(_file: &fs::File, _from: u64, to: u64) -> u64 {
     to
 }
 
+/// Begins to write a range to the device. Nothing is waited for, so no failure is taken from the flush that follows.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+pub fn begin_sync(file: &fs::File, position: u64, length: u64) -> io::Result<()> {
+    let too_far = |_| io::Error::from_raw_os_error(libc::EFBIG);
+    let position = libc::off64_t::try_from(position).map_err(too_far)?;
+    let length = libc::off64_t::try_from(length).map_err(too_far)?;
+    // SAFETY: plain numbers about a file that is open.
+    let answer = unsafe { libc::sync_file_range(file.as_raw_fd(), position, length, libc::SYNC_FILE_RANGE_WRITE) };
+    match check(answer) {
+        Err(error) if is_unsupported(&error) => Ok(()),
+        other => other,
+    }
+}
+
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+pub fn begin_sync(_file: &fs::File, _position: u64, _length: u64) -> io::Result<()> {
+    Ok(())
+}
+
 /// Frees the blocks of a range, if the file system can.
 #[cfg(any(target_os = "linux", target_os = "android"))]
 pub fn punch(file: &fs::File, position: u64, length: u64) -> io::Result<()> {

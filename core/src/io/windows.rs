@@ -208,6 +208,10 @@ pub fn data_from(_file: &fs::File, position: u64) -> u64 {
     position
 }
 
+pub fn begin_sync(_file: &fs::File, _position: u64, _length: u64) -> io::Result<()> {
+    Ok(())
+}
+
 pub fn data_end(_file: &fs::File, _from: u64, to: u64) -> u64 {
     to
 }

@@ -25,6 +25,8 @@ use crate::types::{Incarnation, Lsn};
 
 /// Bytes of a mark: a frame without content.
 const MARK: u64 = FRAME_HEADER as u64;
+/// The device begins with the copy of a tail whenever so much more of it is written.
+const BEGIN_BYTES: u64 = 1 << 20;
 /// So many bytes may be folded again and again.
 const FEW_BYTES: u64 = 16 << 10;
 
@@ -267,6 +269,8 @@ impl<F: Fold> Recovery<F> {
         let mut mark = Vec::new();
         frame::encode(&mut mark, Kind::Mark, 0, &[], &[]);
         let mut reader = TailReader::new(&self.found);
+        let mut begun = core.position;
+        let io = |e| Error::with_source(ErrorKind::Io, "recovery could not write; open again", e);
         for tail in &self.walked.tail {
             // A checkpoint's parts name each other by place, so a copy would be of no use: a mark keeps the number.
             let bytes = if tail.kind == Kind::Checkpoint as u8 { &mark } else { reader.read(tail)? };
@@ -274,8 +278,12 @@ impl<F: Fold> Recovery<F> {
             restore.notes(Placed { lsn: tail.lsn, place }, &whole(bytes), notes);
             core.next_lsn = tail.lsn + 1;
             if core.group.bytes as u64 >= ZERO_PIECE {
-                write_out(core)
-                    .map_err(|e| Error::with_source(ErrorKind::Io, "recovery could not write; open again", e))?;
+                write_out(core).map_err(io)?;
+            }
+            // The device writes while the rest is read. What still waits in the group comes with the next piece.
+            if core.position - begun >= BEGIN_BYTES {
+                core.segment.file.begin_sync(begun, core.position - begun).map_err(io)?;
+                begun = core.position;
             }
         }
         core.next_lsn = self.walked.last_lsn + 1;
