@@ -35,10 +35,23 @@ elif ! find_clang || ! command -v c++ >/dev/null; then
     exit 1
 fi
 
+# Chronicle Queue is a Java program: built where Java and Maven are, else its rows say that it was left out.
+build_chronicle() {
+    to=../../target/compare/chronicle
+    rm -rf "$to" && mkdir -p "$to" && to=$(cd "$to" && pwd)
+    for tool in java javac mvn; do
+        command -v $tool >/dev/null || { say "left out: Chronicle Queue, which needs $tool" && return; }
+    done
+    mvn -q -B -f chronicle/pom.xml org.apache.maven.plugins:maven-dependency-plugin:3.6.1:copy-dependencies \
+        -DoutputDirectory="$to/lib" && javac -nowarn -cp "$to/lib/*" -d "$to" chronicle/Chronicle.java \
+        || say "left out: Chronicle Queue, which could not be built"
+}
+
 if [ "${1:-}" = lint ]; then
     cargo fmt --check
     exec cargo clippy --locked --release $features -- -D warnings
 fi
 
+build_chronicle
 cargo build --quiet --locked --release $features
 exec ../../target/compare/release/oncelog-compare

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
-use crate::engines::{ENGINES, walrus};
+use crate::engines::{ENGINES, chronicle, walrus};
 use crate::machine;
 use crate::measure::{FIGURE, Job};
 use crate::store::{Engine, Result};
@@ -143,8 +143,14 @@ fn large(base: &Path, sizes: &Sizes) -> Result<Vec<Table>> {
 }
 
 fn start(job: Job, engine: &Engine, dir: &Path) -> Result<Child> {
-    let mut command = Command::new(std::env::current_exe()?);
-    command.args(["--job", &job.name(), engine.name]).arg(dir);
+    let mut command = match chronicle::command(job, dir) {
+        Some(command) if engine.name == chronicle::ENGINE.name => command,
+        _ => {
+            let mut command = Command::new(std::env::current_exe()?);
+            command.args(["--job", &job.name(), engine.name]).arg(dir);
+            command
+        }
+    };
     command.env(walrus::DIRECTORY, dir).env(walrus::QUIET, "1");
     Ok(command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn()?)
 }

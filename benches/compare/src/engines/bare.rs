@@ -73,7 +73,6 @@ struct Group {
 
 fn lacks(workload: Workload) -> Option<&'static str> {
     match workload {
-        Workload::AppendMemory => Some("a system call per append: see bare mapping"),
         Workload::ScanAborted | Workload::Reopen | Workload::ReopenKilled => Some("no engine"),
         _ => None,
     }

@@ -2,6 +2,7 @@
 
 mod bare;
 mod bare_map;
+pub mod chronicle;
 mod commitlog;
 mod fjall;
 mod lmdb;
@@ -33,6 +34,7 @@ pub const ENGINES: &[Engine] = &[
     commitlog::ENGINE,
     okaywal::ENGINE,
     walrus::ENGINE,
+    chronicle::ENGINE,
 ];
 
 /// The row of RocksDB where it was not compiled.
