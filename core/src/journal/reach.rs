@@ -7,6 +7,9 @@ use crate::error::Result;
 use crate::io::bugs::{Bug, planted};
 use crate::types::{Durability, Lsn};
 
+/// So often who waits for a write gives way to other threads before it sleeps.
+const TURNS: u32 = 3;
+
 impl<F: Fold> Journal<F> {
     /// Whether a frame has met its level; an error if it never will.
     #[inline]
@@ -120,6 +123,11 @@ impl<F: Fold> Journal<F> {
                     let seen = self.progress.seen();
                     self.machine.park.spin(&mut || self.progress.seen() != seen);
                 }
+                continue;
+            }
+            // With more threads than processors whoever writes may be waiting for this one, as are those who are about
+            // to place: a turn for them costs less than to sleep and be woken.
+            if (0..TURNS).any(|_| self.machine.park.give_way() && self.progress.seen() != seen) {
                 continue;
             }
             if !self.machine.park.park(&self.progress, seen, deadline) {
