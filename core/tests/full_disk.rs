@@ -109,7 +109,9 @@ fn fill_and_go_on(engine: &Engine, identity: Identity) -> Left {
     full(refused, "a small append");
     full(engine.create_topic("more", TopicOptions::new()), "a new topic");
     full(engine.init_producer(Some("another"), Duration::from_secs(60), None), "a new name");
+    let known = engine.metrics().duplicates;
     assert!(raw(engine, identity, 0).unwrap().duplicate, "what is here already needs no room");
+    assert_eq!(engine.metrics().duplicates, known + 1);
     full(raw(engine, identity, 1), "a new raw batch");
 
     // From the reserve: a fence, a commit with records and offsets, plain offsets, a deletion.

@@ -101,6 +101,7 @@ impl Inner {
     fn without_room(&self, error: Error, instance: Instance, batch: &BatchHeader, level: Durability) -> Result<Placed> {
         match self.journal.look(|state, _| state.check_batch(instance, batch)) {
             Ok(Verdict::Duplicate { first, last, timestamp, lsn }) if error.kind() == ErrorKind::Full => {
+                self.duplicate_met();
                 let incarnation = self.incarnation;
                 Ok(Placed { lsn, level, first, last, timestamp, duplicate: true, incarnation })
             }
