@@ -232,9 +232,10 @@ impl Inner {
         Ok(Promise::durable(self.journal.look(|_, last| last), ()))
     }
 
-    /// True if a frame with so many bytes of records would be placed without waiting.
+    /// True if a frame with so many bytes of records would be placed without waiting, or refused whatever room there is.
     pub fn has_room(&self, bytes: usize) -> bool {
-        !self.is_forked() && self.journal.has_room(records_len(bytes.max(BATCH_HEADER)))
+        let refused = || self.check_writable().and_then(|()| self.journal.check()).is_err();
+        !self.is_forked() && (refused() || self.journal.has_room(records_len(bytes.max(BATCH_HEADER))))
     }
 
     /// Waits until there is.
@@ -245,6 +246,7 @@ impl Inner {
 
     /// Waits at most so long for a write or a flush that such a frame has to wait for. False: it still has to.
     pub fn room_within(&self, bytes: usize, timeout: Duration) -> Result<bool> {
+        self.check_writable()?;
         let timeout = u64::try_from(timeout.as_nanos()).unwrap_or(u64::MAX);
         let deadline = self.machine().clock.monotonic().saturating_add(timeout);
         self.journal.room_within(records_len(bytes.max(BATCH_HEADER)), deadline)

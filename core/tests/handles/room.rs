@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use oncelog::sim::World;
+use oncelog::sim::{Call, Fault, World};
 use oncelog::{Engine, ErrorKind, ProducerOptions, ReadOptions, Record, TopicOptions};
 
 /// Small segments and no keeper: the second roll finds no room before somebody flushes.
@@ -139,4 +139,25 @@ fn who_waits_for_room_before_a_call_finds_it_and_hears_nothing_of_what_the_call_
     assert!(engine.room_within(1 << 30, Duration::ZERO).unwrap(), "to wait helps nothing, so the call may come");
     engine.close().unwrap();
     assert_eq!(engine.room_within(1, Duration::ZERO).unwrap_err().kind(), ErrorKind::Closed);
+}
+
+#[test]
+fn a_log_that_takes_nothing_any_more_keeps_nobody_waiting_for_room() {
+    let world = World::new(6);
+    let engine = crowded(&world);
+    let producer = engine.producer(ProducerOptions::new().batch_bytes(0)).unwrap();
+    while producer.try_send("t", Record::new(&[7; 1 << 10])).unwrap().is_some() {}
+    let large = 16 << 10;
+    assert!(!engine.has_room(large));
+    world.fail(Call::Sync, 0, Fault::Eio, true);
+    assert_eq!(engine.flush().unwrap_err().kind(), ErrorKind::Indeterminate);
+    assert!(engine.has_room(large), "an append answers at once");
+    let refused = producer.try_send("t", Record::new(b"x")).unwrap().unwrap();
+    assert_eq!(refused.wait().unwrap_err().kind(), ErrorKind::Poisoned);
+    assert_eq!(engine.room_within(large, Duration::ZERO).unwrap_err().kind(), ErrorKind::Poisoned);
+    let _ = engine.close();
+    assert!(engine.has_room(large));
+    let reading = Engine::options().threads(false).read_only(true).open_on(world.machine()).unwrap();
+    assert!(reading.has_room(1 << 20));
+    assert_eq!(reading.room_within(1 << 20, Duration::ZERO).unwrap_err().kind(), ErrorKind::ReadOnly);
 }
