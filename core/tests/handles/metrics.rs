@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use oncelog::{
-    Batch, ConsumerOptions, Durability, Engine, ErrorKind, Identity, ProducerOptions, Record, TopicOptions,
+    Batch, ConsumerOptions, Durability, Engine, ErrorKind, Identity, Isolation, ProducerOptions, Record, TopicOptions,
     TopicPartition,
 };
 
@@ -127,6 +127,23 @@ fn lag_is_told_for_each_group_and_partition_as_long_as_a_consumer_is_open() {
     assert!(text.contains(line), "{text}");
     drop((fast, slow, twin));
     assert!(engine.metrics().lags.is_empty());
+}
+
+#[test]
+fn the_lag_that_is_told_is_that_to_the_end_which_the_consumer_sees() {
+    let (_dir, engine) = engine(&[("t", 1)]);
+    let place = TopicPartition::new("t", 0);
+    engine.producer(ProducerOptions::new()).unwrap().send("t", Record::new(b"x")).unwrap().wait().unwrap();
+    let producer = engine.transactional_producer("tp", ProducerOptions::new().transaction_buffer(0)).unwrap();
+    let mut transaction = producer.begin_transaction().unwrap();
+    transaction.send_many("t", [Record::new(b"undecided"); 3]).unwrap();
+    engine.flush().unwrap();
+    for (isolation, behind) in [(Isolation::ReadCommitted, 1), (Isolation::ReadUncommitted, 4)] {
+        let consumer = engine.consumer(ConsumerOptions::new().group("g").isolation(isolation)).unwrap();
+        consumer.assign(std::slice::from_ref(&place)).unwrap();
+        assert_eq!(consumer.lag(&place).unwrap(), behind);
+        assert_eq!(engine.metrics().lags[0].lag, behind, "{isolation:?}");
+    }
 }
 
 #[test]

@@ -8,7 +8,8 @@ impl Lagging for Reader {
     fn lags(&self, add: &mut dyn FnMut(&TopicPartition, Offset, u64)) {
         for assigned in &self.state.lock().assigned {
             if let Some(position) = assigned.position {
-                add(&assigned.name, position, assigned.partition.bounds().stable.saturating_sub(position));
+                let end = assigned.partition.visible(self.options.isolation);
+                add(&assigned.name, position, end.saturating_sub(position));
             }
         }
     }
