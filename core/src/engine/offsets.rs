@@ -89,20 +89,24 @@ impl Inner {
     /// it committed nothing are left out. `stable`: refused while an open transaction will commit another offset.
     pub fn committed(&self, group: &str, names: &[TopicPartition], stable: bool) -> Result<Promise<Offsets>> {
         let ids: Vec<TopicId> = names.iter().map(|name| self.committed_in(name)).collect::<Result<_>>()?;
-        let (found, depends_on) = self.journal.look(|state, last| {
-            let (mut found, mut depends_on) = (Offsets::new(), 0);
+        let mut committed = Vec::with_capacity(names.len());
+        let depends_on = self.journal.look(|state, last| {
+            let mut depends_on = 0;
             for (name, id) in names.iter().zip(ids) {
                 let pending = stable && state.is_pending(group, id, name.partition);
                 if pending && !planted(Bug::PendingNotWaitedFor) {
                     return Err(unstable(group, name));
                 }
-                let committed = state.committed(group, id, name.partition);
+                let entry = state.committed(group, id, name.partition);
                 // "Nothing yet" depends on what may have removed it, so on everything noted.
-                depends_on = depends_on.max(committed.map_or(last, |committed| committed.lsn));
-                found.extend(committed.map(|committed| (name.clone(), committed.value())));
+                depends_on = depends_on.max(entry.map_or(last, |entry| entry.lsn));
+                committed.push(entry.cloned());
             }
-            Ok((found, depends_on))
+            Ok(depends_on)
         })?;
+        // Without the lock, for what is copied here is as much as the caller asks for.
+        let found = names.iter().zip(&committed);
+        let found: Offsets = found.filter_map(|(name, entry)| Some((name.clone(), entry.as_ref()?.value()))).collect();
         // Opened for reading, there is nobody who flushes.
         Ok(if self.refused.is_some() { Promise::kept(found) } else { Promise::durable(depends_on, found) })
     }
