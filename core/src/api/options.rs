@@ -247,7 +247,8 @@ pub struct ConsumerOptions {
     /// Where it begins if nothing is committed.
     pub start: Start,
     /// Most bytes of one poll as they lie in the log, and most that its compressed batches unpack to, but for the last
-    /// of them; the first batch is given whole even if it is larger.
+    /// of them; the first batch is given whole even if it is larger. Of one partition 32 MiB of either are the most,
+    /// whatever this says.
     pub max_bytes: usize,
     /// Most records of one poll.
     pub max_records: u64,
@@ -302,7 +303,7 @@ impl ConsumerOptions {
 #[non_exhaustive]
 pub struct ReadOptions {
     /// Most bytes of one read as they lie in the log, and most that its compressed batches unpack to, but for the last
-    /// of them; the first batch is given whole even if it is larger.
+    /// of them; the first batch is given whole even if it is larger. 32 MiB of either are the most, whatever this says.
     pub max_bytes: usize,
     /// Which records are seen.
     pub isolation: Isolation,

@@ -65,7 +65,7 @@ impl Partition {
         if let Some(rest) = rest {
             records.begin_in(rest);
         }
-        records.unpack_up_to(most.unpacked.max(1), Timestamp::MIN);
+        records.unpack_up_to(most.unpacked.clamp(1, READ_MAX), Timestamp::MIN);
         Ok(records)
     }
 }

@@ -116,7 +116,8 @@ impl Records {
         self.count() == 0
     }
 
-    /// Bytes held, those of hidden records included.
+    /// Bytes held as they lie in the log, those of hidden records included. What compressed batches unpacked to comes on
+    /// top.
     pub fn bytes(&self) -> usize {
         self.shares.iter().flat_map(|share| &share.stretches).map(|stretch| stretch.bytes.len()).sum()
     }

@@ -18,9 +18,13 @@ const BESIDE: usize = 200_000;
 
 /// A log of batches that pack to next to nothing, in so many partitions.
 fn packed(dir: &std::path::Path, partitions: u32) -> Engine {
+    packed_of(dir, partitions, VALUE)
+}
+
+fn packed_of(dir: &std::path::Path, partitions: u32, value: usize) -> Engine {
     let engine = Engine::options().threads(false).durability(Durability::Os).open(dir).unwrap();
     engine.create_topic("t", TopicOptions::new().partitions(partitions)).unwrap();
-    let value = vec![0; VALUE];
+    let value = vec![0; value];
     for number in 0..u64::from(partitions) * BATCHES {
         let mut batch = Batch::builder();
         batch.compression(Compression::Zstd);
@@ -59,6 +63,21 @@ fn a_read_holds_no_more_unpacked_bytes_than_it_may_and_the_rest_is_for_the_next(
         }
         let each = (most as u64).div_ceil(VALUE as u64);
         assert_eq!((at, reads), (BATCHES, BATCHES.div_ceil(each)), "most {most}");
+    }
+}
+
+#[test]
+fn a_read_of_everything_holds_what_any_read_may_hold_at_most() {
+    let dir = tempfile::tempdir().unwrap();
+    let large = 1_000_000;
+    let engine = packed_of(dir.path(), 1, large);
+    let consumer = engine.consumer(ConsumerOptions::new().max_bytes(usize::MAX)).unwrap();
+    consumer.assign(&[TopicPartition::new("t", 0)]).unwrap();
+    let polled = bounded((32 << 20) + large + BESIDE, || consumer.poll(Duration::ZERO).unwrap());
+    let options = ReadOptions::new().max_bytes(usize::MAX);
+    let read = bounded((32 << 20) + large + BESIDE, || partition(&engine, 0).read(0, options).unwrap());
+    for records in [polled, read] {
+        assert_eq!((records.count(), records.next_offset("t", 0)), (34, Some(34)));
     }
 }
 
