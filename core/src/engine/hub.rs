@@ -261,13 +261,14 @@ impl Fold for Hub {
 
     fn written(&self, notes: &mut Vec<Note>) {
         let mut unflushed = None;
-        let (batches, mut records) = (notes.len() as u64, 0);
+        let (mut batches, mut records) = (0, 0);
         let mut rest = notes.as_mut_slice();
         while let Some(partition) = rest.first_mut().and_then(|first| first.partition.take()) {
             let same = rest.iter().position(|note| note.partition.is_some()).unwrap_or(rest.len());
             let (stretch, others) = rest.split_at_mut(same);
-            let kept = stretch.iter().map(|note| &note.written).filter(|written| !written.what.is_decision());
-            records += kept.map(|written| written.end - written.run.first_offset).sum::<u64>();
+            for written in stretch.iter().map(|note| &note.written).filter(|written| !written.what.is_decision()) {
+                (batches, records) = (batches + 1, records + written.end - written.run.first_offset);
+            }
             for some in stretch.chunks(STRETCH) {
                 partition.written(some.iter().map(|note| note.written));
             }

@@ -94,6 +94,7 @@ fn an_abort_by_number_beside_the_first_record_ends_a_transaction_once() {
         committed += u64::from(commits);
     }
     let metrics = engine.metrics();
+    assert_eq!(metrics.appends, metrics.records, "a decision is no batch");
     let counted = [metrics.transactions_open, metrics.transactions_committed, metrics.transactions_aborted];
     assert_eq!(counted, [0, committed, rounds - committed]);
     assert!(engine.describe_transactions().unwrap().is_empty());
