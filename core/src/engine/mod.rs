@@ -232,7 +232,8 @@ impl Inner {
         Ok(Promise::durable(self.journal.look(|_, last| last), ()))
     }
 
-    /// True if a frame with so many bytes of records would be placed without waiting, or refused whatever room there is.
+    /// True if a frame with so many bytes of records would be placed without waiting, or refused whatever room there
+    /// is.
     pub fn has_room(&self, bytes: usize) -> bool {
         let refused = || self.check_writable().and_then(|()| self.journal.check()).is_err();
         !self.is_forked() && (refused() || self.journal.has_room(records_len(bytes.max(BATCH_HEADER))))

@@ -116,8 +116,8 @@ impl Records {
         self.count() == 0
     }
 
-    /// Bytes held as they lie in the log, those of hidden records included. What compressed batches unpacked to comes on
-    /// top.
+    /// Bytes held as they lie in the log, those of hidden records included. What compressed batches unpacked to comes
+    /// on top.
     pub fn bytes(&self) -> usize {
         self.shares.iter().flat_map(|share| &share.stretches).map(|stretch| stretch.bytes.len()).sum()
     }
