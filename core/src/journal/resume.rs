@@ -280,10 +280,11 @@ impl<F: Fold> Recovery<F> {
             if core.group.bytes as u64 >= ZERO_PIECE {
                 write_out(core).map_err(io)?;
             }
-            // The device writes while the rest is read. What still waits in the group comes with the next piece.
-            if core.position - begun >= BEGIN_BYTES {
-                core.segment.file.begin_sync(begun, core.position - begun).map_err(io)?;
-                begun = core.position;
+            // The device writes while the rest is read.
+            let written = core.position - core.group.bytes as u64;
+            if written >= begun + BEGIN_BYTES {
+                core.segment.file.begin_sync(begun, written - begun).map_err(io)?;
+                begun = written;
             }
         }
         core.next_lsn = self.walked.last_lsn + 1;
