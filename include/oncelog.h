@@ -1348,16 +1348,18 @@ oncelog_error_t *oncelog_partition_read(const oncelog_partition_t *partition,
 
 /*
  * The offset of the first record, by offsets, whose timestamp is `timestamp` or later, in milliseconds since 1970;
- * `known` is false, and `out` 0, if there is none yet. As Kafka's ListOffsets (KIP-79) at read_committed: only what
- * lies below the last stable offset counts, aborted or not. Little is decoded. Where timestamps do not follow the
- * offsets, records behind the one found may be older.
+ * `known` is false, and `out` 0, if there is none yet. As Kafka's ListOffsets (KIP-79), with an isolation,
+ * `ONCELOG_ISOLATION_*`: at read_committed, the default, only what lies below the last stable offset counts, at
+ * read_uncommitted what is undecided too; what was aborted counts at both. Little is decoded. Where timestamps do not
+ * follow the offsets, records behind the one found may be older.
  *
- * Errors: INVALID_ARGUMENT for a negative timestamp; CORRUPT if records are damaged that come into question; as
- * `oncelog_partition_read`.
+ * Errors: INVALID_ARGUMENT for a negative timestamp or an unknown isolation; CORRUPT if records are damaged that come
+ * into question; as `oncelog_partition_read`.
  */
 ONCELOG_MUST_USE
 oncelog_error_t *oncelog_partition_offset_at(const oncelog_partition_t *partition,
                                              int64_t timestamp,
+                                             uint32_t isolation,
                                              uint64_t *out,
                                              bool *known);
 
@@ -1370,6 +1372,7 @@ oncelog_error_t *oncelog_partition_offset_at(const oncelog_partition_t *partitio
  */
 ONCELOG_MUST_USE
 oncelog_error_t *oncelog_partition_max_timestamp(const oncelog_partition_t *partition,
+                                                 uint32_t isolation,
                                                  uint64_t *offset,
                                                  int64_t *timestamp,
                                                  bool *known);

@@ -41,7 +41,7 @@ int main(int count, char **arguments)
     /* Not from the beginning: from the first event of a time. */
     uint64_t first;
     bool known;
-    check(oncelog_partition_offset_at(events, 1500, &first, &known));
+    check(oncelog_partition_offset_at(events, 1500, ONCELOG_DEFAULT, &first, &known));
     oncelog_place_t place = print(events, first, NULL);
     char kept[80];
     snprintf(kept, sizeof kept, "%" PRIu64 " %" PRIu64 " %" PRIu64, place.incarnation, place.lsn, place.offset);

@@ -7,6 +7,7 @@ use engine::io::sync::Mutex;
 use engine::{Appended, Batch, BatchBuilder, ErrorKind, Partition, Ticket};
 
 use crate::call::{Answer, Caller, call, tell};
+use crate::choices;
 use crate::engine_handle::oncelog_engine_t;
 use crate::error::{self, Fault, oncelog_error_t};
 use crate::handle::{end, find, handle, make};
@@ -199,23 +200,25 @@ pub extern "C" fn oncelog_partition_read(
 }
 
 /// The offset of the first record, by offsets, whose timestamp is `timestamp` or later, in milliseconds since 1970;
-/// `known` is false, and `out` 0, if there is none yet. As Kafka's ListOffsets (KIP-79) at read_committed: only what
-/// lies below the last stable offset counts, aborted or not. Little is decoded. Where timestamps do not follow the
-/// offsets, records behind the one found may be older.
+/// `known` is false, and `out` 0, if there is none yet. As Kafka's ListOffsets (KIP-79), with an isolation,
+/// `ONCELOG_ISOLATION_*`: at read_committed, the default, only what lies below the last stable offset counts, at
+/// read_uncommitted what is undecided too; what was aborted counts at both. Little is decoded. Where timestamps do not
+/// follow the offsets, records behind the one found may be older.
 ///
-/// Errors: INVALID_ARGUMENT for a negative timestamp; CORRUPT if records are damaged that come into question; as
-/// `oncelog_partition_read`.
+/// Errors: INVALID_ARGUMENT for a negative timestamp or an unknown isolation; CORRUPT if records are damaged that come
+/// into question; as `oncelog_partition_read`.
 #[unsafe(no_mangle)]
 #[must_use]
 pub extern "C" fn oncelog_partition_offset_at(
     partition: *const oncelog_partition_t,
     timestamp: i64,
+    isolation: u32,
     out: *mut u64,
     known: *mut bool,
 ) -> *mut oncelog_error_t {
     call(|c| {
         let (opened, out, known) = (find(partition)?, c.out(out, "out")?, c.out(known, "known")?);
-        tell(out, known, opened.partition.offset_at(timestamp)?);
+        tell(out, known, opened.partition.offset_at_with(timestamp, choices::isolation(isolation)?)?);
         Ok(())
     })
 }
@@ -229,6 +232,7 @@ pub extern "C" fn oncelog_partition_offset_at(
 #[must_use]
 pub extern "C" fn oncelog_partition_max_timestamp(
     partition: *const oncelog_partition_t,
+    isolation: u32,
     offset: *mut u64,
     timestamp: *mut i64,
     known: *mut bool,
@@ -236,7 +240,7 @@ pub extern "C" fn oncelog_partition_max_timestamp(
     call(|c| {
         let (opened, offset) = (find(partition)?, c.out(offset, "offset")?);
         let (timestamp, known) = (c.out(timestamp, "timestamp")?, c.out(known, "known")?);
-        let found = opened.partition.max_timestamp()?;
+        let found = opened.partition.max_timestamp_with(choices::isolation(isolation)?)?;
         let (at, time) = found.unwrap_or_default();
         offset.set(at);
         timestamp.set(time);

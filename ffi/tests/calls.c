@@ -109,9 +109,13 @@ void call_partition(struct source *source, struct shared *shared)
         break;
     case 6: seen(source, oncelog_partition_bounds(PICK(PARTITION), below(source, 8) ? &bounds : NULL)); break;
     case 7:
-        seen(source, oncelog_partition_offset_at(PICK(PARTITION), (int64_t)below(source, 1000) - 9, &offset, &known));
+        seen(source, oncelog_partition_offset_at(PICK(PARTITION), (int64_t)below(source, 1000) - 9,
+                                                 (uint32_t)below(source, 4), &offset, &known));
         break;
-    case 8: seen(source, oncelog_partition_max_timestamp(PICK(PARTITION), &offset, &timestamp, &known)); break;
+    case 8:
+        seen(source, oncelog_partition_max_timestamp(PICK(PARTITION), (uint32_t)below(source, 4), &offset, &timestamp,
+                                                     &known));
+        break;
     default: RARELY(oncelog_partition_free(PICK(PARTITION))); break;
     }
 }

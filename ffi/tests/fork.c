@@ -12,8 +12,8 @@ static void raw_calls_answer_forked(const oncelog_engine_t *engine, const oncelo
     int64_t timestamp = 0;
     uint32_t status = 0;
     bool known = false;
-    FAILS(FORKED, oncelog_partition_offset_at(partition, 0, &offset, &known));
-    FAILS(FORKED, oncelog_partition_max_timestamp(partition, &offset, &timestamp, &known));
+    FAILS(FORKED, oncelog_partition_offset_at(partition, 0, ONCELOG_DEFAULT, &offset, &known));
+    FAILS(FORKED, oncelog_partition_max_timestamp(partition, ONCELOG_DEFAULT, &offset, &timestamp, &known));
     FAILS(FORKED, oncelog_init_producer(engine, "raw", 1000, NULL, &identity));
     FAILS(FORKED, oncelog_init_producer_ticket(engine, "raw", 1000, NULL, &ticket));
     FAILS(FORKED, oncelog_send_offsets(engine, &identity, &group, NULL, 0));

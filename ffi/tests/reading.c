@@ -36,6 +36,18 @@ static uint64_t polled(const oncelog_engine_t *engine, uint32_t isolation)
     return count;
 }
 
+/* The latest time is that of this offset; only the record behind the first has one above 0. */
+static void found_in_time(const oncelog_partition_t *partition, uint32_t isolation, uint64_t latest)
+{
+    uint64_t offset = 9;
+    int64_t timestamp = 9;
+    bool known = false;
+    OK(oncelog_partition_max_timestamp(partition, isolation, &offset, &timestamp, &known));
+    CHECK(known && offset == latest);
+    OK(oncelog_partition_offset_at(partition, 1, isolation, &offset, &known));
+    CHECK(known == (latest > 0) && offset == latest);
+}
+
 static void a_transaction_that_streams_is_seen_at_read_uncommitted_alone(void)
 {
     enum { DIRTY = ONCELOG_ISOLATION_READ_UNCOMMITTED, CLEAN = ONCELOG_ISOLATION_READ_COMMITTED };
@@ -47,13 +59,18 @@ static void a_transaction_that_streams_is_seen_at_read_uncommitted_alone(void)
     oncelog_partition_t *partition = NULL;
     oncelog_record_t record = text_record("v");
     OK(oncelog_partition_open(engine, "t", 0, &partition));
+    record.fields |= ONCELOG_RECORD_TIMESTAMP;
     OK(oncelog_partition_append(partition, &record, 1, NULL, NULL));
+    record.timestamp = 5;
     OK(oncelog_transactional_producer_open(engine, "id", &options, &producer));
     OK(oncelog_begin_transaction(producer, &transaction));
     OK(oncelog_transaction_send(transaction, "t", &record));
     OK(oncelog_flush(engine)); /* what streams is seen when it has met its topic's level, like all else */
     CHECK(seen(partition, DIRTY) == 2 && polled(engine, DIRTY) == 2);
     CHECK(seen(partition, CLEAN) == 1 && seen(partition, 0) == 1 && polled(engine, CLEAN) == 1);
+    found_in_time(partition, DIRTY, 1);
+    found_in_time(partition, CLEAN, 0);
+    FAILS(INVALID_ARGUMENT, oncelog_partition_offset_at(partition, 0, 3, &(uint64_t){0}, &(bool){false}));
     OK(oncelog_transaction_abort(transaction));
     OK(oncelog_begin_transaction(producer, &transaction));
     OK(oncelog_transaction_send(transaction, "t", &record));
@@ -100,27 +117,27 @@ static void records_are_found_by_their_time(void)
     int64_t timestamp = 9;
     bool known = true;
     OK(oncelog_partition_open(engine, "t", 0, &partition));
-    OK(oncelog_partition_offset_at(partition, 0, &offset, &known));
+    OK(oncelog_partition_offset_at(partition, 0, ONCELOG_DEFAULT, &offset, &known));
     CHECK(!known && offset == 0);
-    OK(oncelog_partition_max_timestamp(partition, &offset, &timestamp, &known));
+    OK(oncelog_partition_max_timestamp(partition, ONCELOG_DEFAULT, &offset, &timestamp, &known));
     CHECK(!known && offset == 0 && timestamp == 0);
     for (int i = 0; i < 3; i++) {
         records[i].fields = ONCELOG_RECORD_TIMESTAMP;
         records[i].timestamp = i == 1 ? 3000 : 1000 * (i + 1);
     }
     OK(oncelog_partition_append(partition, records, 3, NULL, NULL));
-    OK(oncelog_partition_offset_at(partition, 1001, &offset, &known));
+    OK(oncelog_partition_offset_at(partition, 1001, ONCELOG_DEFAULT, &offset, &known));
     CHECK(known && offset == 1);
-    OK(oncelog_partition_offset_at(partition, 3001, &offset, &known));
+    OK(oncelog_partition_offset_at(partition, 3001, ONCELOG_DEFAULT, &offset, &known));
     CHECK(!known && offset == 0);
-    OK(oncelog_partition_max_timestamp(partition, &offset, &timestamp, &known));
+    OK(oncelog_partition_max_timestamp(partition, ONCELOG_DEFAULT, &offset, &timestamp, &known));
     CHECK(known && offset == 1 && timestamp == 3000);
-    FAILS(INVALID_ARGUMENT, oncelog_partition_offset_at(partition, -1, &offset, &known));
-    FAILS(INVALID_ARGUMENT, oncelog_partition_offset_at(partition, 0, &offset, NULL));
-    FAILS(INVALID_ARGUMENT, oncelog_partition_max_timestamp(partition, &offset, NULL, &known));
+    FAILS(INVALID_ARGUMENT, oncelog_partition_offset_at(partition, -1, ONCELOG_DEFAULT, &offset, &known));
+    FAILS(INVALID_ARGUMENT, oncelog_partition_offset_at(partition, 0, ONCELOG_DEFAULT, &offset, NULL));
+    FAILS(INVALID_ARGUMENT, oncelog_partition_max_timestamp(partition, ONCELOG_DEFAULT, &offset, NULL, &known));
     OK(oncelog_engine_close(engine));
-    FAILS(CLOSED, oncelog_partition_offset_at(partition, 0, &offset, &known));
-    FAILS(CLOSED, oncelog_partition_max_timestamp(partition, &offset, &timestamp, &known));
+    FAILS(CLOSED, oncelog_partition_offset_at(partition, 0, ONCELOG_DEFAULT, &offset, &known));
+    FAILS(CLOSED, oncelog_partition_max_timestamp(partition, ONCELOG_DEFAULT, &offset, &timestamp, &known));
     OK(oncelog_partition_free(partition));
     drop_directory(directory);
 }

@@ -81,16 +81,18 @@ public:
     }
 
     /// The offset of the first record, by offsets, whose timestamp is `timestamp` or later, in milliseconds since 1970;
-    /// none if there is none yet. As Kafka's ListOffsets (KIP-79) at ReadCommitted: only what lies below the last
-    /// stable offset counts, aborted or not. Little is decoded. Where timestamps do not follow the offsets, records
-    /// behind the one found may be older.
+    /// none if there is none yet. As Kafka's ListOffsets (KIP-79), with an isolation: at ReadCommitted only what lies
+    /// below the last stable offset counts, at ReadUncommitted what is undecided too; what was aborted counts at both.
+    /// Little is decoded. Where timestamps do not follow the offsets, records behind the one found may be older.
     ///
     /// Errors: InvalidArgument for a negative timestamp; Corrupt if records are damaged that come into question; as
     /// read().
-    Result<std::optional<std::uint64_t>> offset_at(std::int64_t timestamp) const {
+    Result<std::optional<std::uint64_t>> offset_at(
+        std::int64_t timestamp, Isolation isolation = Isolation::ReadCommitted) const {
         std::uint64_t offset = 0;
         bool known = false;
-        auto *error = oncelog_partition_offset_at(c_.get(), timestamp, &offset, &known);
+        auto *error = oncelog_partition_offset_at(
+            c_.get(), timestamp, static_cast<std::uint32_t>(isolation), &offset, &known);
         return detail::answer(error, [&] { return known ? std::optional(offset) : std::nullopt; });
     }
 
@@ -98,10 +100,11 @@ public:
     /// As Kafka's ListOffsets for the greatest timestamp (KIP-734), bounded as offset_at().
     ///
     /// Errors: as offset_at().
-    Result<std::optional<TimestampedOffset>> max_timestamp() const {
+    Result<std::optional<TimestampedOffset>> max_timestamp(Isolation isolation = Isolation::ReadCommitted) const {
         TimestampedOffset found = {};
         bool known = false;
-        auto *error = oncelog_partition_max_timestamp(c_.get(), &found.offset, &found.timestamp, &known);
+        auto *error = oncelog_partition_max_timestamp(
+            c_.get(), static_cast<std::uint32_t>(isolation), &found.offset, &found.timestamp, &known);
         return detail::answer(error, [&] { return known ? std::optional(found) : std::nullopt; });
     }
 

@@ -14,7 +14,7 @@ use crate::errors::{OrThrow, Result};
 use crate::open_log::OpenLog;
 use crate::options::{AppendChoice, ReadChoice};
 use crate::queue::{Done, Queue};
-use crate::words::durability;
+use crate::words::{durability, isolation};
 
 /// A partition.
 #[napi]
@@ -67,15 +67,17 @@ impl Partition {
 
     /// The offset of the first record of a time or later.
     #[napi(catch_unwind)]
-    pub fn offset_at(&self, timestamp: f64) -> Result<Option<BigInt>> {
+    pub fn offset_at(&self, timestamp: f64, seen: Option<String>) -> Result<Option<BigInt>> {
+        let isolation = isolation(seen.as_deref())?.unwrap_or_default();
         // The facade takes whole milliseconds only.
-        Ok(self.partition.offset_at(timestamp as i64).or_throw()?.map(Into::into))
+        Ok(self.partition.offset_at_with(timestamp as i64, isolation).or_throw()?.map(Into::into))
     }
 
     /// The greatest timestamp, and the first record that has it.
     #[napi(catch_unwind)]
-    pub fn max_timestamp(&self) -> Result<Option<TimeRow>> {
-        let found = self.partition.max_timestamp().or_throw()?;
+    pub fn max_timestamp(&self, seen: Option<String>) -> Result<Option<TimeRow>> {
+        let isolation = isolation(seen.as_deref())?.unwrap_or_default();
+        let found = self.partition.max_timestamp_with(isolation).or_throw()?;
         // Milliseconds stay far below 2^53.
         Ok(found.map(|(offset, timestamp)| TimeRow { offset: offset.into(), timestamp: timestamp as f64 }))
     }

@@ -94,8 +94,8 @@ export interface NativePartition {
   append(who: number, bytes: Uint8Array, choice?: NativeAppend): void;
   appendBatch(who: number, bytes: Uint8Array, durability?: string): void;
   read(offset: bigint, choice?: { maxBytes?: number; isolation?: string; from?: NativePlace }): ArrayBuffer;
-  offsetAt(timestamp: number): bigint | null;
-  maxTimestamp(): { offset: bigint; timestamp: number } | null;
+  offsetAt(timestamp: number, isolation?: string): bigint | null;
+  maxTimestamp(isolation?: string): { offset: bigint; timestamp: number } | null;
   producers(): NativeActiveProducer[];
   bounds(): NativeBounds;
 }

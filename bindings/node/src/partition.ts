@@ -11,8 +11,8 @@ import { makerOf, Records } from "./records.js";
 import type { Room } from "./room.js";
 import { turnDue, wasRead } from "./turn.js";
 import type {
-  ActiveProducer, Appended, Bounds, Bytes, Compression, Durability, IdentityInput, Offsets, ReadOptions, RecordInput,
-  Waiting, Whole,
+  ActiveProducer, Appended, Bounds, Bytes, Compression, Durability, IdentityInput, Isolation, Offsets, ReadOptions,
+  RecordInput, Waiting, Whole,
 } from "./types.js";
 
 /** How to append. */
@@ -121,22 +121,26 @@ export class Partition {
 
   /**
    * The offset of the first record, by offsets, whose timestamp is that time or later; null if there is none yet. As
-   * Kafka's ListOffsets under read_committed: only what lies below the last stable offset counts, aborted or not.
-   * Little is decoded. Where timestamps do not follow the offsets, records behind the one found may be older.
+   * Kafka's ListOffsets: at read_committed only what lies below the last stable offset counts, at read_uncommitted what
+   * is undecided too; what was aborted counts at both. Little is decoded. Where timestamps do not follow the offsets,
+   * records behind the one found may be older.
    *
    * @param timestamp - Whole milliseconds since 1970, 0 or more, or a Date.
    */
-  async offsetAt(timestamp: number | Date): Promise<bigint | null> {
-    const time = milliseconds(timestamp);
-    return run(() => this.#native.offsetAt(time));
+  async offsetAt(timestamp: number | Date, options?: { isolation?: Isolation }): Promise<bigint | null> {
+    const { isolation } = given(options, "the options of offsetAt");
+    const [time, seen] = [milliseconds(timestamp), maybeText(isolation, "isolation")];
+    return run(() => this.#native.offsetAt(time, seen));
   }
 
   /**
    * The greatest timestamp there is, in milliseconds, and the offset of the first record that has it; null while no
    * record has one. Bounded as `offsetAt`.
    */
-  async maxTimestamp(): Promise<{ offset: bigint; timestamp: number } | null> {
-    return run(() => this.#native.maxTimestamp());
+  async maxTimestamp(options?: { isolation?: Isolation }): Promise<{ offset: bigint; timestamp: number } | null> {
+    const { isolation } = given(options, "the options of maxTimestamp");
+    const seen = maybeText(isolation, "isolation");
+    return run(() => this.#native.maxTimestamp(seen));
   }
 
   /**

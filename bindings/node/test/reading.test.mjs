@@ -25,7 +25,7 @@ test("records are found by their time", async (t) => {
   await assert.rejects(partition.maxTimestamp(), code("Closed"));
 });
 
-test("times count below the stable offset, as Kafka has it", async (t) => {
+test("times count below the stable offset, or below the end for who reads what is undecided", async (t) => {
   const { engine } = await log(t);
   const partition = engine.partition("t", 0);
   const transactional = await engine.transactionalProducer("x", { transactionBuffer: 0 });
@@ -33,6 +33,13 @@ test("times count below the stable offset, as Kafka has it", async (t) => {
   transaction.send("t", { value: "x", timestamp: 5_000 });
   await engine.flush();
   assert.deepEqual([await partition.offsetAt(0), await partition.maxTimestamp()], [null, null]);
+  const dirty = { isolation: "read_uncommitted" };
+  assert.equal(await partition.offsetAt(0, dirty), 0n);
+  assert.deepEqual(await partition.maxTimestamp(dirty), { offset: 0n, timestamp: 5_000 });
+  for (const isolation of ["dirty", 1, null]) {
+    await assert.rejects(partition.offsetAt(0, { isolation }), code("InvalidArgument"), String(isolation));
+    await assert.rejects(partition.maxTimestamp({ isolation }), code("InvalidArgument"), String(isolation));
+  }
   await transaction.commit();
   assert.deepEqual([await partition.offsetAt(0), await partition.maxTimestamp()], [0n, { offset: 0n, timestamp: 5_000 }]);
 });

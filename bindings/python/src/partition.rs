@@ -76,20 +76,25 @@ impl Partition {
     }
 
     /// The offset of the first record, by offsets, whose timestamp is `timestamp_ms` or later; None if there is none
-    /// yet. Only what lies below the last stable offset counts, aborted or not. Where timestamps do not follow the
-    /// offsets, records behind the one found may be older.
+    /// yet. At "read_committed" only what lies below the last stable offset counts, at "read_uncommitted" what is
+    /// undecided too; what was aborted counts at both. Where timestamps do not follow the offsets, records behind the
+    /// one found may be older.
     ///
     /// Raises ArgumentError for a negative timestamp; CorruptError if records are damaged that come into question.
-    fn offset_at(&self, py: Python<'_>, timestamp_ms: Number<i64>) -> PyResult<Option<u64>> {
-        py.detach(|| self.core.offset_at(timestamp_ms.0)).raise()
+    #[pyo3(signature = (timestamp_ms, *, isolation="read_committed"))]
+    fn offset_at(&self, py: Python<'_>, timestamp_ms: Number<i64>, isolation: &str) -> PyResult<Option<u64>> {
+        let isolation = options::isolation(isolation)?;
+        py.detach(|| self.core.offset_at_with(timestamp_ms.0, isolation)).raise()
     }
 
     /// The greatest timestamp there is, with the offset of the first record that has it; None while no record has one.
-    /// Only what lies below the last stable offset counts, aborted or not.
+    /// Which records count is as for `offset_at`.
     ///
     /// Raises CorruptError if records are damaged that come into question.
-    fn max_timestamp<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
-        let found = py.detach(|| self.core.max_timestamp()).raise()?;
+    #[pyo3(signature = (*, isolation="read_committed"))]
+    fn max_timestamp<'py>(&self, py: Python<'py>, isolation: &str) -> PyResult<Option<Bound<'py, PyAny>>> {
+        let isolation = options::isolation(isolation)?;
+        let found = py.detach(|| self.core.max_timestamp_with(isolation)).raise()?;
         found.map(|(offset, timestamp)| values::offset_and_timestamp(py, offset, timestamp)).transpose()
     }
 

@@ -130,7 +130,8 @@ impl Records {
         Columns::of(py, self)
     }
 
-    /// Bytes held, those of hidden records included.
+    /// Bytes held as they lie in the log, those of hidden records included. What compressed batches unpacked to comes
+    /// on top.
     #[getter]
     fn nbytes(&self) -> usize {
         self.core.bytes()

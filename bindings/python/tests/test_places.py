@@ -121,12 +121,18 @@ def test_records_are_found_by_their_time(oncelog_engine: oncelog.Engine, topic: 
             events.offset_at(nothing)
 
 
-def test_what_is_not_stable_is_not_found(oncelog_engine: oncelog.Engine, topic: str) -> None:
+def test_what_is_not_stable_is_found_at_read_uncommitted_only(oncelog_engine: oncelog.Engine, topic: str) -> None:
     events = oncelog_engine.partition(topic, 0)
     with oncelog_engine.transactional_producer("x", transaction_buffer=0).begin_transaction() as transaction:
         transaction.send(topic, b"v", timestamp_ms=5)
         oncelog_engine.flush()
         assert events.bounds().end == 1 and events.offset_at(0) is None and events.max_timestamp() is None
+        assert events.offset_at(0, isolation="read_uncommitted") == 0
+        assert events.max_timestamp(isolation="read_uncommitted") == (0, 5)
+        wrong: Any = "dirty"
+        for call in (lambda: events.offset_at(0, isolation=wrong), lambda: events.max_timestamp(isolation=wrong)):
+            with pytest.raises(oncelog.ArgumentError):
+                call()
     assert events.offset_at(0) == 0 and events.max_timestamp() == (0, 5)
 
 

@@ -10,7 +10,7 @@ use crate::format::batch::{Batch, BatchBuilder};
 use crate::io::clock::wall_ms;
 use crate::journal::Ticket;
 use crate::partition::{self, Most, Records};
-use crate::types::{ActiveProducer, Appended, Bounds, Offset, Timestamp};
+use crate::types::{ActiveProducer, Appended, Bounds, Isolation, Offset, Timestamp};
 
 impl BatchBuilder {
     /// The time for records that carry none, as producers read it: milliseconds since 1970; -1, no time at all, where a
@@ -162,11 +162,36 @@ impl Partition {
     /// # Errors
     /// `InvalidArgument` for a negative timestamp; `Corrupt` if records are damaged that come into question; as `read`.
     pub fn offset_at(&self, timestamp: Timestamp) -> Result<Option<Offset>> {
+        self.offset_at_with(timestamp, Isolation::ReadCommitted)
+    }
+
+    /// The same for readers of that isolation: at read_uncommitted, as in Kafka, what is undecided counts too, up to
+    /// the end.
+    ///
+    /// ```
+    /// # let dir = tempfile::tempdir().unwrap();
+    /// use oncelog::{Engine, Isolation, ProducerOptions, Record, TopicOptions};
+    /// let engine = Engine::open(dir.path())?;
+    /// engine.create_topic("events", TopicOptions::new())?;
+    /// let events = engine.partition("events", 0)?;
+    /// let producer = engine.transactional_producer("p", ProducerOptions::new().transaction_buffer(0))?;
+    /// let mut transaction = producer.begin_transaction()?;
+    /// transaction.send("events", Record::new(b"in the log, not decided").timestamp(5))?;
+    /// engine.flush()?;
+    /// assert_eq!(events.offset_at(5)?, None);
+    /// assert_eq!(events.offset_at_with(5, Isolation::ReadUncommitted)?, Some(0));
+    /// assert_eq!(events.max_timestamp_with(Isolation::ReadUncommitted)?, Some((0, 5)));
+    /// # Ok::<(), oncelog::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As `offset_at`.
+    pub fn offset_at_with(&self, timestamp: Timestamp, isolation: Isolation) -> Result<Option<Offset>> {
         if timestamp < 0 {
             let text = "a time to look up is in milliseconds since 1970; give 0 for the first record that has one";
             return Err(Error::new(ErrorKind::InvalidArgument, format!("{text}, timestamp={timestamp}")));
         }
-        self.open.inner.offset_at(&self.partition, timestamp)
+        self.open.inner.offset_at(&self.partition, timestamp, isolation)
     }
 
     /// The greatest timestamp there is, in milliseconds, and the offset of the first record that has it; `None` while
@@ -175,7 +200,15 @@ impl Partition {
     /// # Errors
     /// As `offset_at`.
     pub fn max_timestamp(&self) -> Result<Option<(Offset, Timestamp)>> {
-        self.open.inner.max_timestamp(&self.partition)
+        self.max_timestamp_with(Isolation::ReadCommitted)
+    }
+
+    /// The same for readers of that isolation, bounded as `offset_at_with`.
+    ///
+    /// # Errors
+    /// As `offset_at`.
+    pub fn max_timestamp_with(&self, isolation: Isolation) -> Result<Option<(Offset, Timestamp)>> {
+        self.open.inner.max_timestamp(&self.partition, isolation)
     }
 
     /// The producers that are active here, in the order of their ids: whoever's last batches are remembered,

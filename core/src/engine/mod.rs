@@ -366,17 +366,22 @@ impl Inner {
     }
 
     /// Offset of the first record with such a timestamp or a greater one.
-    pub fn offset_at(&self, partition: &Partition, timestamp: Timestamp) -> Result<Option<Offset>> {
+    pub fn offset_at(
+        &self,
+        partition: &Partition,
+        timestamp: Timestamp,
+        isolation: Isolation,
+    ) -> Result<Option<Offset>> {
         self.check_open()?;
         self.write_for(partition)?;
-        partition.offset_at(self.journal.segments(), &self.footers, timestamp)
+        partition.offset_at(self.journal.segments(), &self.footers, timestamp, isolation)
     }
 
     /// The greatest timestamp, and offset of the first record that has it.
-    pub fn max_timestamp(&self, partition: &Partition) -> Result<Option<(Offset, Timestamp)>> {
+    pub fn max_timestamp(&self, partition: &Partition, isolation: Isolation) -> Result<Option<(Offset, Timestamp)>> {
         self.check_open()?;
         self.write_for(partition)?;
-        partition.max_timestamp(self.journal.segments(), &self.footers)
+        partition.max_timestamp(self.journal.segments(), &self.footers, isolation)
     }
 
     /// A transaction's number, never given before.

@@ -12,7 +12,7 @@ use crate::types::{Bounds, Isolation, Offset, Timestamp};
 
 /// Bytes of one read while a stretch is searched.
 const READ: usize = 256 << 10;
-/// As in Kafka, what was aborted is found too; what is undecided lies behind the end of the search.
+/// As in Kafka, what was aborted is found too; what is undecided lies behind the end of a search that leaves it out.
 const ISOLATION: Isolation = Isolation::ReadUncommitted;
 
 /// What live segments say to a question about times.
@@ -45,17 +45,19 @@ pub(super) fn greatest(len: usize, run: impl Fn(usize) -> Run, end: Offset, seen
 }
 
 impl Partition {
-    /// The offset of the first record with such a timestamp or a greater one, of those that can be seen and are
-    /// decided.
+    /// The offset of the first record with such a timestamp or a greater one, below the end that a reader of that
+    /// isolation sees.
     ///
     /// # Errors
     /// As `read`; `Corrupt` if records are damaged that may be the ones.
-    pub fn offset_at(&self, segments: &Segments, footers: &Footers, timestamp: Timestamp) -> Result<Option<Offset>> {
-        let Bounds { start, stable, .. } = self.bounds();
-        if self.is_deleted() {
-            return Err(self.gone());
-        }
-        let search = Search { partition: self, segments, footers, start, end: stable };
+    pub fn offset_at(
+        &self,
+        segments: &Segments,
+        footers: &Footers,
+        timestamp: Timestamp,
+        isolation: Isolation,
+    ) -> Result<Option<Offset>> {
+        let search = Search::new(self, segments, footers, isolation)?;
         // The live runs first: what is settled after this look is found by its offsets all the same.
         let live = self.live_at_time(timestamp);
         let below = live.below.min(footers.unsettled());
@@ -76,23 +78,24 @@ impl Partition {
         Ok(None)
     }
 
-    /// The greatest timestamp, and the first record that has it, of those that can be seen and are decided. `None` if
-    /// no record has a timestamp.
+    /// The greatest timestamp, and the first record that has it, below the end that a reader of that isolation sees.
+    /// `None` if no record has a timestamp.
     ///
     /// # Errors
     /// As `offset_at`.
-    pub fn max_timestamp(&self, segments: &Segments, footers: &Footers) -> Result<Option<(Offset, Timestamp)>> {
-        let Bounds { start, stable, .. } = self.bounds();
-        if self.is_deleted() {
-            return Err(self.gone());
-        }
-        let search = Search { partition: self, segments, footers, start, end: stable };
-        let live = self.live_greatest(stable);
+    pub fn max_timestamp(
+        &self,
+        segments: &Segments,
+        footers: &Footers,
+        isolation: Isolation,
+    ) -> Result<Option<(Offset, Timestamp)>> {
+        let search = Search::new(self, segments, footers, isolation)?;
+        let live = self.live_greatest(search.end);
         let below = live.below.min(footers.unsettled());
         let mut found = Vec::new();
         let mut number = segments.after(0);
         while let Some(settled) = number.filter(|number| *number < below) {
-            found.extend(footers.greatest_time(segments, self.instance(), settled, stable)?);
+            found.extend(footers.greatest_time(segments, self.instance(), settled, search.end)?);
             number = segments.after(settled);
         }
         found.extend(live.segments);
@@ -104,7 +107,7 @@ impl Partition {
         if greatest < 0 {
             return Ok(None);
         }
-        Ok(self.offset_at(segments, footers, greatest)?.map(|offset| (offset, greatest)))
+        Ok(self.offset_at(segments, footers, greatest, isolation)?.map(|offset| (offset, greatest)))
     }
 }
 
@@ -117,7 +120,24 @@ struct Search<'a> {
     end: Offset,
 }
 
-impl Search<'_> {
+impl<'a> Search<'a> {
+    fn new(
+        partition: &'a Partition,
+        segments: &'a Segments,
+        footers: &'a Footers,
+        isolation: Isolation,
+    ) -> Result<Self> {
+        let Bounds { start, stable, end } = partition.bounds();
+        if partition.is_deleted() {
+            return Err(partition.gone());
+        }
+        let end = match isolation {
+            Isolation::ReadCommitted => stable,
+            Isolation::ReadUncommitted => end,
+        };
+        Ok(Self { partition, segments, footers, start, end })
+    }
+
     /// The first record of a range with such a timestamp or a greater one. Only batches that have one are decoded.
     fn first(&self, within: Range<Offset>, timestamp: Timestamp) -> Result<Option<Offset>> {
         let mut at = within.start.max(self.start);

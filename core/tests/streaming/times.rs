@@ -1,4 +1,5 @@
-//! Look-ups by time while transactions are open: they end at the stable offset, in settled segments as in live ones.
+//! Look-ups by time while transactions are open: they end at the stable offset, or at the end for readers who see what
+//! is undecided, in settled segments as in live ones.
 
 use oncelog::sim::{Rng, World};
 use oncelog::{
@@ -30,6 +31,9 @@ fn the_greatest_time_is_that_of_decided_records_when_their_segment_is_settled() 
     (0..50).for_each(|_| assert!(engine.drive().is_ok()));
     assert!(engine.metrics().segments > 3);
     assert_eq!(partition.max_timestamp().unwrap(), Some((0, 5)), "settled");
+    assert_eq!(partition.max_timestamp_with(Isolation::ReadUncommitted).unwrap(), Some((2, 200)));
+    assert_eq!(partition.offset_at(6).unwrap(), None);
+    assert_eq!(partition.offset_at_with(6, Isolation::ReadUncommitted).unwrap(), Some(1));
     transaction.commit().unwrap();
     assert_eq!(partition.max_timestamp().unwrap(), Some((2, 200)), "decided");
 }
@@ -117,17 +121,21 @@ impl Model {
         }
     }
 
-    /// What look-ups must answer, by reading everything below the stable offset, aborted or not.
+    /// What look-ups must answer, by reading everything below the end that a reader sees, aborted or not.
     fn check(&mut self, case: &str) {
         let partition = self.partition();
-        let decided = times(&partition, partition.bounds().stable);
-        let first = |timestamp| decided.iter().find(|(_, at)| *at >= timestamp).map(|(offset, _)| *offset);
-        let greatest = decided.iter().map(|(_, at)| *at).max().filter(|greatest| *greatest >= 0);
-        let expected = greatest.and_then(|greatest| Some((first(greatest)?, greatest)));
-        assert_eq!(partition.max_timestamp().unwrap(), expected, "{case}, the greatest");
-        for _ in 0..10 {
-            let timestamp = self.rng.below(self.clock.unsigned_abs() + 6_000).cast_signed();
-            assert_eq!(partition.offset_at(timestamp).unwrap(), first(timestamp), "{case}, at {timestamp}");
+        let bounds = partition.bounds();
+        for (isolation, end) in [(Isolation::ReadCommitted, bounds.stable), (Isolation::ReadUncommitted, bounds.end)] {
+            let seen = times(&partition, end);
+            let first = |timestamp| seen.iter().find(|(_, at)| *at >= timestamp).map(|(offset, _)| *offset);
+            let greatest = seen.iter().map(|(_, at)| *at).max().filter(|greatest| *greatest >= 0);
+            let expected = greatest.and_then(|greatest| Some((first(greatest)?, greatest)));
+            assert_eq!(partition.max_timestamp_with(isolation).unwrap(), expected, "{case} {isolation:?}");
+            for _ in 0..10 {
+                let timestamp = self.rng.below(self.clock.unsigned_abs() + 6_000).cast_signed();
+                let found = partition.offset_at_with(timestamp, isolation).unwrap();
+                assert_eq!(found, first(timestamp), "{case} {isolation:?}, at {timestamp}");
+            }
         }
     }
 }
@@ -146,7 +154,7 @@ fn times(partition: &Partition, end: Offset) -> Vec<(Offset, Timestamp)> {
 }
 
 #[test]
-fn look_ups_by_time_answer_what_a_scan_up_to_the_stable_offset_answers() {
+fn look_ups_by_time_answer_what_a_scan_answers_up_to_the_end_that_a_reader_sees() {
     let mut segments = 0;
     for seed in 1..=SEEDS {
         let mut model = Model::new(seed);

@@ -13,7 +13,7 @@ static std::size_t seen(const Partition &partition, const ReadOptions &options =
 TEST("a transaction that streams is seen at ReadUncommitted alone, by reads and by polls") {
     Log log;
     Partition partition = OK(log.engine.partition("t", 0));
-    OK(partition.append(Record("before")));
+    OK(partition.append(Record("before").timestamp(0)));
     auto producer = OK(log.engine.transactional_producer("id", ProducerOptions().transaction_buffer(1)));
     Transaction transaction = OK(producer.begin_transaction());
     OK(transaction.send("t", Record("open")));
@@ -25,7 +25,10 @@ TEST("a transaction that streams is seen at ReadUncommitted alone, by reads and 
         OK(consumer.assign({{"t", 0}}));
         CHECK(OK(OK(consumer.poll(0ms)).count()) == expected);
         CHECK(OK(consumer.lag({"t", 0})) == 0);
+        CHECK(SOME(OK(partition.max_timestamp(isolation))).offset == expected - 1);
+        CHECK(OK(partition.offset_at(1, isolation)).has_value() == (expected == 2));
     }
+    FAILS(partition.offset_at(0, static_cast<Isolation>(3)), InvalidArgument);
     OK(transaction.abort());
     CHECK(seen(partition) == 1);
 }

@@ -60,6 +60,7 @@ same<TopicInfo["timestampType"], "create" | "append">(true);
 const partition = engine.partition("t", 0);
 same<Awaited<ReturnType<typeof partition.offsetAt>>, bigint | null>(true);
 console.log(await partition.offsetAt(new Date()), (await partition.maxTimestamp())?.timestamp);
+console.log(await partition.offsetAt(0, { isolation: "read_uncommitted" }));
 const place: Place | undefined = records.nextPlace("t", 0);
 if (place !== undefined) await partition.read(place.offset, { from: place, isolation: "read_uncommitted" });
 await partition.read(1, { from: { incarnation: 1, lsn: 2n, offset: 1 } });

@@ -324,13 +324,13 @@ class Partition:
         """Reads from an offset or a place on: what is visible now."""
         return self._core.read(offset, max_bytes=max_bytes, isolation=isolation)
 
-    def offset_at(self, timestamp_ms: int) -> int | None:
+    def offset_at(self, timestamp_ms: int, *, isolation: _Isolation = "read_committed") -> int | None:
         """The offset of the first record whose timestamp is `timestamp_ms` or later; `None` if there is none yet."""
-        return self._core.offset_at(timestamp_ms)
+        return self._core.offset_at(timestamp_ms, isolation=isolation)
 
-    def max_timestamp(self) -> OffsetAndTimestamp | None:
+    def max_timestamp(self, *, isolation: _Isolation = "read_committed") -> OffsetAndTimestamp | None:
         """The greatest timestamp there is, with the offset of the first record that has it."""
-        return self._core.max_timestamp()
+        return self._core.max_timestamp(isolation=isolation)
 
     def producers(self) -> list[ActiveProducer]:
         """The producers that are active here, in the order of their ids."""

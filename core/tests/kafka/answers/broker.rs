@@ -335,11 +335,11 @@ impl Broker {
             -2 | -4 => bounds.start,
             // The parts of a partition that lie in another storage: there are none.
             -5 | -6 => return Ok("NONE -1".to_owned()),
-            -3 => match partition.max_timestamp()? {
+            -3 => match partition.max_timestamp_with(isolation(input))? {
                 Some((offset, _)) => offset,
                 None => return Ok("NONE -1".to_owned()),
             },
-            timestamp => match partition.offset_at(timestamp)? {
+            timestamp => match partition.offset_at_with(timestamp, isolation(input))? {
                 Some(offset) => offset,
                 None => return Ok("NONE -1".to_owned()),
             },
