@@ -1,4 +1,5 @@
-//! What an open log keeps in memory for its producers: bounded while they gather, and little once they have sent.
+//! What an open log keeps in memory: for its producers, bounded while they gather and little once they have sent; and
+//! for itself, however much goes through it.
 #![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
 #![allow(unsafe_code, reason = "an allocator that counts")]
 
@@ -9,8 +10,8 @@ use std::time::Duration;
 
 use oncelog::limits::PRODUCER_MEMORY;
 use oncelog::{
-    Compression, Durability, Engine, ErrorKind, GroupMetadata, OffsetAndMetadata, Offsets, ProducerOptions, Record,
-    TopicOptions, TopicPartition, Transaction,
+    Compression, ConsumerOptions, Durability, Engine, ErrorKind, GroupMetadata, OffsetAndMetadata, Offsets,
+    ProducerOptions, Record, TopicOptions, TopicPartition, Transaction,
 };
 
 /// Counts the bytes that are allocated.
@@ -176,4 +177,29 @@ fn batches_that_grow_side_by_side_are_closed_past_the_producers_memory() {
     }
     producer.flush().unwrap();
     assert!((0..300).all(|p| log.engine.partition("t", p).unwrap().bounds().end == 60));
+}
+
+#[test]
+fn memory_stays_flat_while_a_quarter_of_a_gigabyte_is_written_and_scanned() {
+    let log = Log::open(2, 8 << 20);
+    let options = ProducerOptions::new().linger(Duration::from_secs(600)).batch_bytes(1 << 20);
+    let producer = log.engine.producer(options).unwrap();
+    let records = vec![vec![7; 1_000]; 1_000];
+    for n in 0..256 {
+        let given = records.iter().map(|value| Record::new(value).partition(n % 2));
+        producer.send_many("t", given).unwrap().detach();
+        // Two groups of the journal, each at most a little over 8 MiB, and the producer's buffers.
+        assert!(log.more() <= 24, "{} MiB at {n}", log.more());
+    }
+    producer.flush().unwrap();
+    let consumer = log.engine.consumer(ConsumerOptions::new()).unwrap();
+    consumer.assign(&[0, 1].map(|number| TopicPartition::new("t", number))).unwrap();
+    let mut seen = 0;
+    while seen < 256_000 {
+        seen += consumer.poll(Duration::from_secs(60)).unwrap().iter().filter(|record| record.is_ok()).count();
+        assert!(log.more() <= 24, "{} MiB at {seen}", log.more());
+    }
+    log.engine.flush().unwrap();
+    drop((producer, consumer));
+    assert!(log.more() <= 16, "{} MiB", log.more());
 }
