@@ -118,9 +118,19 @@ impl Engine {
         Ok(())
     }
 
+    /// False if something that is gathered would have to wait for room, and `who` hears nothing.
     #[napi(catch_unwind)]
-    pub fn flush(&self, who: u32) {
-        self.done(who, self.log.flush_ticket());
+    pub fn flush(&self, who: u32) -> Result<bool> {
+        let ticket = self.log.try_flush().or_throw()?;
+        Ok(ticket.map(|ticket| self.done(who, Ok(ticket))).is_some())
+    }
+
+    /// Closes what producers have gathered, on a thread of its own; `who` hears when that is done.
+    #[napi(catch_unwind)]
+    pub fn close_gathered(&self, who: u32) -> Result<()> {
+        let log = self.log.clone();
+        let close = move || log.flush_ticket().map(|_| Done::Nothing(who));
+        run_apart("oncelog-gathered", &self.queue, who, close).or_throw()
     }
 
     /// Closes the log on a thread of its own.

@@ -248,11 +248,12 @@ impl Producer {
         Ok(self.sender()?.topics.add(name))
     }
 
+    /// False if something that is gathered would have to wait for room, and `who` hears nothing.
     #[napi(catch_unwind)]
-    pub fn flush(&self, who: u32) -> Result<()> {
+    pub fn flush(&self, who: u32) -> Result<bool> {
         let sender = self.sender()?;
-        sender.queue.watch(who, sender.producer.flush_ticket(), move |()| Done::Nothing(who));
-        Ok(())
+        let ticket = sender.producer.try_flush().or_throw()?;
+        Ok(ticket.map(|ticket| sender.queue.watch(who, Ok(ticket), move |()| Done::Nothing(who))).is_some())
     }
 
     #[napi(catch_unwind)]

@@ -9,7 +9,7 @@ import { LINE } from "./layout.js";
 import type { NativeEngine } from "./native.js";
 import { Partition } from "./partition.js";
 import { Producer } from "./producer.js";
-import { CLOSES, Room } from "./room.js";
+import { Room } from "./room.js";
 import { crossAll } from "./schedule.js";
 import { TransactionalProducer } from "./transaction.js";
 import type {
@@ -232,8 +232,7 @@ export class Engine {
   async #flush(): Promise<void> {
     crossAll(false);
     await this.#room.empty();
-    await this.#room.until(CLOSES);
-    return hub.wait((who) => this.#native.flush(who));
+    return this.#room.flush((who) => this.#native.flush(who));
   }
 
   /** What opening found and did: a tail cut, frames copied, damage. Nothing is cut or lost without a word here. */

@@ -53,7 +53,7 @@ export interface NativeSender {
   topic(name: string): number;
 }
 export interface NativeProducer extends NativeSender {
-  flush(who: number): void;
+  flush(who: number): boolean;
   position(): bigint | null;
   close(): void;
 }
@@ -107,7 +107,8 @@ export interface NativeEngine {
   addPartitions(who: number, topic: string, total: number): void;
   deleteProducer(who: number, name: string): void;
   waitDurable(who: number, lsn: bigint): void;
-  flush(who: number): void;
+  flush(who: number): boolean;
+  closeGathered(who: number): void;
   close(who: number): void;
   topics(): { name: string; id: string; partitions: number; durability?: string; timestampType: string }[];
   partition(topic: string, number: number): NativePartition;

@@ -128,8 +128,7 @@ export class Producer {
 
   async #flush(): Promise<void> {
     await this.#empty();
-    await this.#room.until(CROSS_AT);
-    await hub.wait<void>((who) => this.#native.flush(who));
+    await this.#room.flush((who) => this.#native.flush(who));
     if (this.#refused !== undefined) this.#throwRefused();
   }
 

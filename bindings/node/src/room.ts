@@ -1,3 +1,4 @@
+import { toError } from "./errors.js";
 import { hub } from "./hub.js";
 import type { NativeEngine } from "./native.js";
 import { waiting, type Packs } from "./schedule.js";
@@ -73,6 +74,8 @@ export class Room {
   #moved = 0;
   /** Kept when the engine is through with waiting for room, while it does. */
   #asking: Promise<boolean> | undefined;
+  /** Kept when the engine is through with closing what is gathered, while it does. */
+  #closing: Promise<void> | undefined;
   /** It knows why there is no room, and nothing has moved meanwhile. */
   #hopeless = false;
 
@@ -112,6 +115,26 @@ export class Room {
     while (!this.has(bytes)) {
       if (performance.now() - begun > PATIENCE_MS && (await this.#ask(bytes))) return;
       await new Promise<void>((resolve) => setTimeout(resolve, ASK_AGAIN_MS));
+    }
+  }
+
+  /**
+   * Waits for the answer of a flush that `start` makes: false, if something that producers have gathered has to wait
+   * for room. Then that is closed on a thread of its own, and `start` called again.
+   */
+  flush(start: (who: number) => boolean): Promise<void> {
+    return new Promise<void>((resolve, reject) => {
+      const who = hub.expect(resolve as (value: unknown) => void, reject, undefined);
+      const flushes = () => start(who);
+      void this.#closeUntil(flushes).catch((thrown: unknown) => hub.refuse(who, toError(thrown)));
+    });
+  }
+
+  async #closeUntil(flushes: () => boolean): Promise<void> {
+    const through = () => (this.#closing = undefined);
+    while (!flushes()) {
+      this.#closing ??= hub.wait<void>((who) => this.#native.closeGathered(who)).finally(through);
+      await this.#closing;
     }
   }
 

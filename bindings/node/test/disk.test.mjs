@@ -44,6 +44,10 @@ test("no call holds JavaScript while the disk stands still, however long that is
   assert.equal(await run(t, "ahead.mjs"), "0 8 true true\n");
 });
 
-test("a full disk is told to a transaction that is ahead of it, and the next one goes on", elsewhere, async (t) => {
-  assert.equal(await run(t, "no_space.mjs"), "Full,Full,aborted,Full,forgotten x\n");
+test("no flush holds JavaScript while far more is gathered than the log has room for, nor does a name's position", elsewhere, async (t) => {
+  assert.equal(await run(t, "gathered.mjs"), "0,true,1 4 9 25\n");
+});
+
+test("a full disk is told to a transaction that is ahead of it and to a flush, and the next one goes on", elsewhere, async (t) => {
+  assert.equal(await run(t, "no_space.mjs"), "Full,Full,aborted,Full,forgotten,Full x\n");
 });

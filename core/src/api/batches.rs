@@ -155,8 +155,11 @@ impl Batches {
     }
 
     fn close_one(&mut self, context: &Context, instance: Instance, effects: &mut Effects) {
+        let Some(bytes) = self.open.get(&instance).map(|open| open.builder.size()) else { return };
+        if effects.waits_for(context, bytes) {
+            return;
+        }
         let Some(mut open) = self.open.remove(&instance) else { return };
-        let bytes = open.builder.size();
         let framed = open.builder.compression(context.compression).finish();
         let placed = context.engine.append(&open.partition, framed, context.durability, effects.may_wait());
         if effects.held_up(&placed) {

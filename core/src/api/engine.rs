@@ -442,6 +442,14 @@ impl Engine {
         inner.flush().map(|promise| promise.ticket(inner))
     }
 
+    /// The same, but closes only what needs no waiting for room: `None` if something is left. Hidden, since it is for
+    /// bindings whose one thread must never wait: they have it closed on another one and come again.
+    #[doc(hidden)]
+    pub fn try_flush(&self) -> Result<Option<Ticket<()>>> {
+        let inner = &self.open.inner;
+        Ok(inner.flush_now()?.map(|promise| promise.ticket(inner)))
+    }
+
     /// Does the background work that is due, for engines opened with `threads(false)`: batches whose linger has passed,
     /// flushes, callbacks. Harmless otherwise.
     pub fn drive(&self) -> Result<()> {

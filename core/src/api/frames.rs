@@ -9,6 +9,7 @@ use super::sender::{Added, Context, Effects};
 use crate::engine::{Gathered, Judged, Refused};
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::record::Record;
+use crate::io::sync::Mutex;
 use crate::journal::Seat;
 use crate::limits::TRANSACTION_BUFFER;
 use crate::partition::Partition;
@@ -21,7 +22,12 @@ pub(super) struct Frames {
     gather: Gather,
     /// Set while the gather is not empty.
     open: Option<Open>,
-    positions: Positions,
+    /// Under a lock of their own, since closing may wait and how far the positions are is asked meanwhile.
+    positions: Arc<Mutex<Positions>>,
+    /// What they said when the last frame was placed: the position it holds with its number, and the strongest level
+    /// that any frame waited for.
+    last: Option<(u64, Lsn)>,
+    strongest: Option<Durability>,
     /// Why this holder may place nothing more.
     finished: Option<Refused>,
 }
@@ -34,21 +40,22 @@ struct Open {
 
 impl Frames {
     pub(super) fn new(name: String, identity: Identity, reached: Option<u64>) -> Self {
-        let (gather, positions) = (Gather::default(), Positions::new(reached));
-        Self { name, identity, gather, open: None, positions, finished: None }
+        let positions = Positions::new(reached);
+        let (last, strongest) = (positions.last(), positions.strongest());
+        let (gather, positions) = (Gather::default(), Arc::new(Mutex::new(positions)));
+        Self { name, identity, gather, open: None, positions, last, strongest, finished: None }
     }
 
     pub(super) fn holds(&self, instance: Instance) -> bool {
         self.gather.holds(instance)
     }
-    /// The last position that has met its level.
-    pub(super) fn reached(&mut self, context: &Context) -> Option<u64> {
-        self.positions.reached(&*context.waits)
+    /// How far they are is known there, whoever closes a frame meanwhile.
+    pub(super) fn positions(&self) -> &Arc<Mutex<Positions>> {
+        &self.positions
     }
     /// What a flush waits for, and what it answers then.
     pub(super) fn flushed(&self) -> (Option<(Lsn, Durability)>, Judged<()>) {
-        let last = self.positions.last().map(|(_, lsn)| lsn);
-        (last.zip(self.positions.strongest()), self.check())
+        (self.last.map(|(_, lsn)| lsn).zip(self.strongest), self.check())
     }
     /// Answers why this holder is finished, if it is.
     pub(super) fn check(&self) -> Judged<()> {
@@ -72,8 +79,8 @@ impl Frames {
         asked: Durability,
         effects: &mut Effects,
     ) -> Option<Added> {
-        let level = self.positions.strongest().map_or(asked, |strongest| strongest.max(asked));
-        if let Some((placed, lsn)) = self.positions.last()
+        let level = self.strongest.map_or(asked, |strongest| strongest.max(asked));
+        if let Some((placed, lsn)) = self.last
             && position <= placed
         {
             context.engine.duplicate_met();
@@ -124,17 +131,20 @@ impl Frames {
         }
     }
 
-    /// Closes the frame if its time has come; answers when it comes otherwise.
+    /// Closes the frame if its time has come; answers when it comes otherwise, or when it came if there was no room.
     pub(super) fn close_due(&mut self, context: &Context, now: u64, effects: &mut Effects) -> Option<u64> {
         let deadline = self.open.as_ref()?.deadline;
         if deadline > now {
             return Some(deadline);
         }
         self.close(context, effects);
-        None
+        self.open.as_ref().map(|open| open.deadline)
     }
 
     fn close(&mut self, context: &Context, effects: &mut Effects) {
+        if effects.waits_for(context, self.gather.bytes()) {
+            return;
+        }
         let Some(open) = self.open.take() else { return };
         let placed = context.engine.append_gathered(Gathered {
             producer: (self.identity.producer_id, self.identity.epoch),
@@ -151,7 +161,7 @@ impl Frames {
         }
         self.gather.clear();
         match &placed {
-            Ok(placed) => self.positions.place(open.position, placed.lsn, placed.level, &*context.waits),
+            Ok(placed) => self.place(context, open.position, placed.lsn, placed.level),
             Err(Refused { lsn, error }) => self.finished = Some(Refused { lsn: *lsn, error: self.finish(error) }),
         }
         effects.close(
@@ -164,6 +174,13 @@ impl Frames {
                 duplicate: placed.duplicate,
             }),
         );
+    }
+
+    /// A frame with this position has its place.
+    fn place(&mut self, context: &Context, position: u64, lsn: Lsn, level: Durability) {
+        let mut positions = self.positions.lock();
+        positions.place(position, lsn, level, &*context.waits);
+        (self.last, self.strongest) = (positions.last(), positions.strongest());
     }
 
     /// A refused frame ends this holder: whatever came behind it would get ahead of what it held, and the position

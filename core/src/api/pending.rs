@@ -123,7 +123,7 @@ impl Later<Appended> for Pending {
     }
     fn hasten(&self) -> bool {
         // Without its producer it is closed.
-        self.outcome.get().is_some() || self.sender.upgrade().is_none_or(|sender| sender.close_now(self))
+        self.outcome.get().is_some() || self.sender.upgrade().is_none_or(|sender| sender.hasten(self))
     }
     fn placed(&self, seat: &Seat) -> Option<Promise<Appended>> {
         self.outcome().map(|outcome| answer(seat, outcome))

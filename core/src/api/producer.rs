@@ -8,6 +8,7 @@ use super::engine::Open;
 use super::frames::Frames;
 use super::options::ProducerOptions;
 use super::pending::{Many, lost};
+use super::positions::Positions;
 use super::router::Router;
 use super::sender::{Added, Context, Effects, Kind, Sender, State};
 use crate::engine::Refused;
@@ -47,6 +48,8 @@ use crate::types::{Appended, Durability};
 pub struct Producer {
     open: Arc<Open>,
     sender: Arc<Sender>,
+    /// Of a named one.
+    positions: Option<Arc<Mutex<Positions>>>,
 }
 
 /// How far `Producer::try_send_many` came.
@@ -79,6 +82,10 @@ impl Producer {
 
     fn with(open: Arc<Open>, options: &ProducerOptions, kind: Kind) -> Self {
         let engine = &open.inner;
+        let positions = match &kind {
+            Kind::Plain(_) => None,
+            Kind::Named(frames) => Some(frames.positions().clone()),
+        };
         let sender = Arc::new_cyclic(|sender| {
             let context = Context {
                 engine: engine.clone(),
@@ -93,7 +100,7 @@ impl Producer {
         });
         let weak: std::sync::Weak<Sender> = Arc::downgrade(&sender);
         engine.on_linger(weak);
-        Producer { open, sender }
+        Producer { open, sender, positions }
     }
 
     /// Sends a record. Its ticket is done when the record has met the level of the options, else of the topic; waiting
@@ -260,7 +267,19 @@ impl Producer {
     pub fn flush_ticket(&self) -> Result<Ticket<()>> {
         self.sender.context.engine.check_open()?;
         self.sender.close_due(u64::MAX);
-        let (last, refused) = match &mut self.sender.state.lock().kind {
+        Ok(self.flushed(&mut self.sender.state.lock()))
+    }
+
+    /// The same, but closes only what needs no waiting for room: `None` if something is left. Hidden, since it is for
+    /// bindings whose one thread must never wait: they have it closed on another one and come again.
+    #[doc(hidden)]
+    pub fn try_flush(&self) -> Result<Option<Ticket<()>>> {
+        self.sender.context.engine.check_open()?;
+        Ok(self.sender.state_closed().map(|mut state| self.flushed(&mut state)))
+    }
+
+    fn flushed(&self, state: &mut State) -> Ticket<()> {
+        let (last, refused) = match &mut state.kind {
             Kind::Plain(batches) => batches.flushed(),
             Kind::Named(frames) => frames.flushed(),
         };
@@ -271,7 +290,7 @@ impl Producer {
             Err(refused) if refused.lsn == 0 => Promise { lsn, level, answer: Err(refused.error) },
             Err(refused) => Refused { lsn: refused.lsn.max(lsn), ..refused }.promise(),
         };
-        Ok(promise.ticket(&self.open.inner))
+        promise.ticket(&self.open.inner)
     }
 
     /// The position of a named producer: everything sent up to it has met its level, and nothing beyond it is promised.
@@ -280,10 +299,7 @@ impl Producer {
         if self.sender.context.engine.is_forked() {
             return None;
         }
-        match &mut self.sender.state.lock().kind {
-            Kind::Plain(_) => None,
-            Kind::Named(frames) => frames.reached(&self.sender.context),
-        }
+        self.positions.as_ref()?.lock().reached(&*self.sender.context.waits)
     }
 }
 

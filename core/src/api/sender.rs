@@ -66,6 +66,15 @@ impl Effects {
         busy
     }
 
+    /// True if a batch of so many bytes has no room and is not even compressed, since it stays open: who may not wait
+    /// comes again and again.
+    #[inline]
+    pub(super) fn waits_for(&mut self, context: &Context, bytes: usize) -> bool {
+        let waits = self.impatient && context.compression != Compression::None && !context.engine.has_room(bytes);
+        self.held_up |= waits;
+        waits
+    }
+
     /// Refuses a record behind a batch that has no room for it and could not be placed.
     pub(super) fn check_room(&self) -> Result<()> {
         match self.held_up {
@@ -211,6 +220,14 @@ impl Sender {
         state
     }
 
+    /// The lock of a producer that has nothing gathered any more: for who may not wait, `None` if closing it would have
+    /// to.
+    pub(super) fn state_closed(&self) -> Option<MutexGuard<'_, State>> {
+        let left = self.close_due_in(self.lock_now()?, u64::MAX, Effects::impatient());
+        // Whoever locks it meanwhile finds nothing to close.
+        left.is_none().then(|| self.lock_now())?
+    }
+
     /// Closes the batch of some tickets and answers where it went.
     pub(super) fn close(&self, pending: &Pending) -> Judged<Arc<Outcome>> {
         self.close_in(self.state.lock(), pending, Effects::default());
@@ -218,7 +235,7 @@ impl Sender {
     }
 
     /// The same for who may not wait for it: false if that would have to.
-    pub(super) fn close_now(&self, pending: &Pending) -> bool {
+    pub(super) fn hasten(&self, pending: &Pending) -> bool {
         let Some(state) = self.lock_now() else { return false };
         self.close_in(state, pending, Effects::impatient());
         pending.outcome().is_some()
@@ -235,11 +252,10 @@ impl Sender {
 
     /// Closes what is due at `now`; answers when the next is.
     pub(super) fn close_due(&self, now: u64) -> Option<u64> {
-        self.close_due_in(self.state.lock(), now)
+        self.close_due_in(self.state.lock(), now, Effects::default())
     }
 
-    fn close_due_in(&self, mut state: MutexGuard<'_, State>, now: u64) -> Option<u64> {
-        let mut effects = Effects::default();
+    fn close_due_in(&self, mut state: MutexGuard<'_, State>, now: u64, mut effects: Effects) -> Option<u64> {
         let next = match &mut state.kind {
             Kind::Plain(batches) => batches.close_due(&self.context, now, &mut effects),
             Kind::Named(frames) => frames.close_due(&self.context, now, &mut effects),
@@ -257,9 +273,13 @@ impl Lingering for Sender {
             return self.close_due(now);
         }
         match self.state.try_lock() {
-            Some(state) => self.close_due_in(state, now),
+            Some(state) => self.close_due_in(state, now, Effects::default()),
             None => Some(now.saturating_add(1_000_000)),
         }
+    }
+
+    fn close_now(&self) -> bool {
+        self.state_closed().is_some()
     }
 }
 

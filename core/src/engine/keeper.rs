@@ -16,6 +16,8 @@ const LOOK_AGAIN: u64 = 1_000_000;
 pub trait Lingering: Send + Sync {
     /// Closes what is due at `now` (monotonic nanoseconds; `u64::MAX` closes all) and says when the next is due.
     fn linger(&self, now: u64) -> Option<u64>;
+    /// Closes everything if that takes no waiting; false if it would have to.
+    fn close_now(&self) -> bool;
 }
 
 fn spawn(name: &str, run: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>> {
@@ -149,8 +151,16 @@ impl Inner {
     }
 
     pub(super) fn linger(&self, now: u64) -> Option<u64> {
-        // The list is copied: closing a gathering appends, and no lock is held across that.
-        let all: Vec<_> = self.lingering.lock().iter().filter_map(Weak::upgrade).collect();
-        all.iter().filter_map(|l| l.linger(now)).min()
+        self.gathering().iter().filter_map(|l| l.linger(now)).min()
+    }
+
+    /// Closes what is gathered if that takes no waiting; false if some of it would have to.
+    pub(super) fn close_gathered_now(&self) -> bool {
+        self.gathering().iter().filter(|l| !l.close_now()).count() == 0
+    }
+
+    /// The list is copied: closing a gathering appends, and no lock is held across that.
+    fn gathering(&self) -> Vec<Arc<dyn Lingering>> {
+        self.lingering.lock().iter().filter_map(Weak::upgrade).collect()
     }
 }

@@ -232,6 +232,12 @@ impl Inner {
         Ok(Promise::durable(self.journal.look(|_, last| last), ()))
     }
 
+    /// The same for who may not wait for room; `None` if something that is gathered has to.
+    pub fn flush_now(&self) -> Result<Option<Promise<()>>> {
+        self.check_writable()?;
+        Ok(self.close_gathered_now().then(|| Promise::durable(self.journal.look(|_, last| last), ())))
+    }
+
     /// True if a frame with so many bytes of records would be placed without waiting, or refused whatever room there
     /// is.
     pub fn has_room(&self, bytes: usize) -> bool {

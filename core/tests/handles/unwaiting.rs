@@ -3,8 +3,8 @@
 
 use oncelog::sim::World;
 use oncelog::{
-    AppendOptions, Batch, Durability, Engine, ErrorKind, Isolation, ProducerOptions, ReadOptions, Record, TopicOptions,
-    Transaction, TransactionalProducer,
+    AppendOptions, Batch, Compression, Durability, Engine, ErrorKind, Isolation, ProducerOptions, ReadOptions, Record,
+    TopicOptions, Transaction, TransactionalProducer,
 };
 
 use crate::LONG;
@@ -158,4 +158,63 @@ fn a_ticket_closes_its_batch_where_there_is_room_and_leaves_it_open_where_there_
         assert!(ticket.hasten());
         assert!(ticket.lsn() > small.lsn());
     }
+}
+
+#[test]
+fn a_flush_that_may_not_wait_leaves_open_what_finds_no_room_and_is_asked_again() {
+    for (name, compression) in [(None, Compression::None), (Some("n"), Compression::None), (None, Compression::Lz4)] {
+        let (_world, engine) = begin(10);
+        let options = ProducerOptions::new().linger(LONG).batch_bytes(200_000).compression(compression);
+        let options = name.map_or(options.clone(), |name| options.name(name));
+        let producer = engine.producer(options).unwrap();
+        let record = |value| {
+            let record = Record::new(value).partition(0);
+            if name.is_some() { record.position(value.len() as u64) } else { record }
+        };
+        producer.send("t", record(b"x")).unwrap().detach();
+        producer.try_flush().unwrap().expect("there is room").wait().unwrap();
+        let large: Vec<u8> = (0..100_000_u64).map(|n| (n * n % 251) as u8).collect();
+        let mut ticket = producer.send("t", record(&large)).unwrap();
+        for _ in 0..3 {
+            assert!(producer.try_flush().unwrap().is_none(), "more than a segment holds");
+            assert!(engine.try_flush().unwrap().is_none());
+        }
+        assert!(ticket.try_wait().unwrap().is_none());
+        engine.await_room(large.len() + 1_000).unwrap();
+        engine.try_flush().unwrap().expect("there is room").wait().unwrap();
+        assert!(ticket.try_wait().unwrap().is_some(), "the flush has closed it");
+        producer.try_flush().unwrap().expect("nothing is gathered").wait().unwrap();
+        assert_eq!(producer.position(), name.map(|_| 100_000));
+        engine.close().unwrap();
+        assert_eq!(producer.try_flush().map(drop).unwrap_err().kind(), ErrorKind::Closed);
+        assert_eq!(engine.try_flush().map(drop).unwrap_err().kind(), ErrorKind::Closed);
+    }
+}
+
+#[test]
+fn a_flush_that_may_not_wait_answers_what_a_batch_was_refused_for() {
+    let (world, engine) = begin(11);
+    let producer = engine.producer(ProducerOptions::new().linger(LONG).batch_bytes(200_000)).unwrap();
+    let used = world.files().values().map(|image| image.len() as u64).sum();
+    world.set_capacity(Some(used));
+    producer.send("t", Record::new(&[0; 100_000])).unwrap().detach();
+    assert!(producer.try_flush().unwrap().is_none(), "nobody has asked the disk");
+    engine.flush().unwrap();
+    let flushed = producer.try_flush().unwrap().expect("it is closed");
+    assert_eq!(flushed.wait().unwrap_err().kind(), ErrorKind::Full);
+}
+
+#[test]
+fn where_a_name_stands_is_told_while_its_producer_is_busy_and_a_flush_does_not_wait_for_it() {
+    let (_world, engine) = begin(12);
+    let producer = engine.producer(ProducerOptions::new().name("n")).unwrap();
+    producer.send("t", Record::new(b"x").position(7)).unwrap().wait().unwrap();
+    let mut seen = None;
+    // Whoever walks the records of a call has the producer busy with it.
+    let record = std::iter::once_with(|| {
+        seen = Some((producer.position(), producer.try_flush().unwrap().is_none()));
+        Record::new(b"y").position(8)
+    });
+    producer.send_many("t", record).unwrap().wait().unwrap();
+    assert_eq!((seen, producer.position()), (Some((Some(7), true)), Some(8)));
 }

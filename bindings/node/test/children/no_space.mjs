@@ -1,4 +1,5 @@
-// The disk is full while a transaction is far ahead: it hears so, and so does its commit; the next one goes on.
+// The disk is full while a transaction is far ahead: it hears so, and so does its commit; the next one goes on. So does
+// a flush of more than there is room for.
 import { rmSync, writeFileSync, writeSync } from "node:fs";
 import { open } from "../../dist/index.mjs";
 
@@ -15,6 +16,10 @@ for (const waits of ["drained", "commit"]) {
   if (waits === "drained") await transaction.commit().catch(hear);
   heard.push(await engine.transactionStatus(transaction.number));
 }
+const plain = await engine.producer({ batchBytes: 1 << 20, lingerMs: 3_600_000 });
+for (let i = 0; i < 4; i++) plain.post("t", { value: Buffer.alloc(900_000) });
+await plain.flush().catch(hear);
+await plain.flush();
 rmSync("full");
 const transaction = producer.beginTransaction();
 for (let i = 0; i < 20_000; i++) transaction.send("t", { value: "x" });
