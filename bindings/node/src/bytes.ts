@@ -29,17 +29,18 @@ const data = {
   byteLength: born<number>(DATA, "byteLength"),
 };
 
-/** The length of what `field` answers. */
-export function lengthOf(field: string | Uint8Array): number {
-  return typeof field === "string" ? field.length : byteLength.call(field);
-}
-
-/** Text as it is, anything else as its bytes. */
+/** Text as it is, anything else as its bytes, which `lengthOf` finds there or gone. */
 export function field(value: Bytes, what: string): string | Uint8Array {
   if (typeof value === "string") return value;
-  const view = kindOf.call(value) === "Uint8Array" ? (value as Uint8Array) : viewOf(value, what);
-  mustBeThere(view, what);
-  return view;
+  return kindOf.call(value) === "Uint8Array" ? (value as Uint8Array) : viewOf(value, what);
+}
+
+/** The length of what `field` answers. To ask is a call: once for each field is enough. */
+export function lengthOf(field: string | Uint8Array, what: string): number {
+  if (typeof field === "string") return field.length;
+  const length = byteLength.call(field);
+  if (length === 0) mustBeThere(field, what);
+  return length;
 }
 
 function viewOf(value: unknown, what: string): Uint8Array {
@@ -58,8 +59,7 @@ function viewOf(value: unknown, what: string): Uint8Array {
 }
 
 /** Tells an empty view from one whose memory is gone, which has no length either. */
-export function mustBeThere(view: Uint8Array, what: string): void {
-  if (byteLength.call(view) > 0) return;
+function mustBeThere(view: Uint8Array, what: string): void {
   try {
     typed.keys.call(view);
   } catch {

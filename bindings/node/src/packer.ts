@@ -1,6 +1,6 @@
 import { Buffer } from "node:buffer";
 import { milliseconds, shown, text, whole } from "./arguments.js";
-import { field, lengthOf, mustBeThere } from "./bytes.js";
+import { field, lengthOf } from "./bytes.js";
 import { invalid, OncelogError } from "./errors.js";
 import { ANSWER, ENTRY_HEAD, KEY, MANY, NULL, PARTITION, POSITION, TIMESTAMP, VALUE_FLAG } from "./layout.js";
 import type { HeaderInput, RecordInput } from "./types.js";
@@ -30,13 +30,9 @@ function headersOf(headers: Iterable<HeaderInput>): Named[] {
     if (value === undefined) throw invalid("a header has no value; say null if that is meant");
     const bytesOrText = value === null ? null : field(value, "a header's value");
     named.push({ key: text(key, "a header's key"), value: bytesOrText });
-    bytes += 8 + key.length + (bytesOrText === null ? 0 : lengthOf(bytesOrText));
+    bytes += 8 + key.length + (bytesOrText === null ? 0 : lengthOf(bytesOrText, "a header's value"));
     // However many there are to come.
     if (bytes > ENTRY_MAX) throw tooLarge(bytes);
-  }
-  // Code of the caller has run since they were looked at.
-  for (const { value } of named) {
-    if (value !== null && typeof value !== "string") mustBeThere(value, "a header's value");
   }
   return named;
 }
@@ -44,6 +40,7 @@ function headersOf(headers: Iterable<HeaderInput>): Named[] {
 /** Packs records into one piece of memory, as native/layout.rs draws them. */
 export class Packer {
   readonly bytes: Buffer;
+  readonly #capacity: number;
   /** Bytes filled. */
   at = 0;
   /** Bytes of them that have crossed. */
@@ -62,6 +59,7 @@ export class Packer {
   constructor(capacity: number) {
     const memory = new ArrayBuffer((capacity + 7) & ~7);
     this.bytes = Buffer.from(memory);
+    this.#capacity = memory.byteLength;
     this.#words = new Uint32Array(memory);
     this.#floats = new Float64Array(memory);
     this.#wholes = new BigUint64Array(memory);
@@ -80,8 +78,12 @@ export class Packer {
     const valueField = value === null ? null : field(value, "value");
     const time = timestamp === null || timestamp === undefined ? null : milliseconds(timestamp);
 
-    const needed = ENTRY_HEAD + 24 + room(keyField) + room(valueField) + headersRoom(headerFields);
-    if (this.sealed || this.at + needed > this.bytes.length) {
+    // No code of the caller runs from here on; another thread can only have a shared buffer grow, which counts as it is.
+    const keyLength = keyField === null ? 0 : lengthOf(keyField, "key");
+    const valueLength = valueField === null ? 0 : lengthOf(valueField, "value");
+    const fields = room(keyField, keyLength) + room(valueField, valueLength);
+    const needed = ENTRY_HEAD + 24 + fields + (headerFields === null ? 0 : headersRoom(headerFields));
+    if (this.sealed || this.at + needed > this.#capacity) {
       this.needed = needed;
       if (needed > ENTRY_MAX) throw tooLarge(needed);
       this.left = { key: keyField, value: valueField, headers: headerFields, timestamp: time, partition, position };
@@ -111,13 +113,13 @@ export class Packer {
     }
     if (keyField !== null) {
       const from = at;
-      at = this.#put(keyField, at);
+      at = this.#put(keyField, at, keyLength);
       words[head + 4] = at - from;
       flags |= KEY;
     }
     if (valueField !== null) {
       const from = at;
-      at = this.#put(valueField, at);
+      at = this.#put(valueField, at, valueLength);
       words[head + 5] = at - from;
       flags |= VALUE_FLAG;
     }
@@ -189,9 +191,8 @@ export class Packer {
     }
   }
 
-  #put(field: string | Uint8Array, at: number): number {
+  #put(field: string | Uint8Array, at: number, length: number): number {
     if (typeof field === "string") return this.#text(field, at);
-    const length = lengthOf(field);
     this.bytes.set(field, at);
     return at + length;
   }
@@ -211,7 +212,7 @@ export class Packer {
   #header({ key, value }: Named, at: number): number {
     // Where a header begins is no multiple of 4.
     const named = this.#text(key, at + 8);
-    const end = value === null ? named : this.#put(value, named);
+    const end = value === null ? named : this.#put(value, named, lengthOf(value, "a header's value"));
     this.#number(named - at - 8, at);
     this.#number(value === null ? NULL : end - named, at + 4);
     return end;
@@ -225,14 +226,14 @@ export class Packer {
 
 const LITTLE = new Uint8Array(new Uint32Array([1]).buffer)[0] === 1;
 
-/** The most bytes that a field takes. */
-function room(field: string | Uint8Array | null): number {
-  return field === null ? 0 : typeof field === "string" ? 3 * field.length : lengthOf(field);
+/** The most bytes that a field of this length takes. */
+function room(field: string | Uint8Array | null, length: number): number {
+  return typeof field === "string" ? 3 * length : length;
 }
 
-function headersRoom(headers: Named[] | null): number {
-  if (headers === null) return 0;
-  return headers.reduce((sum, { key, value }) => sum + 8 + 3 * key.length + room(value), 0);
+function headersRoom(headers: Named[]): number {
+  const most = (value: Named["value"]) => (value === null ? 0 : room(value, lengthOf(value, "a header's value")));
+  return headers.reduce((sum, { key, value }) => sum + 8 + 3 * key.length + most(value), 0);
 }
 
 export function tooLarge(bytes: number): OncelogError {

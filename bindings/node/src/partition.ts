@@ -207,7 +207,7 @@ function copyOf(batch: Exclude<Bytes, string>): Uint8Array {
     throw invalid(`a batch must be a Buffer, another view, or a buffer; got ${shown(batch)}`);
   }
   const bytes = field(batch, "a batch");
-  const length = lengthOf(bytes);
+  const length = lengthOf(bytes, "a batch");
   // However large it is.
   if (length > ENTRY_MAX) throw tooLarge(length);
   const copy = new Uint8Array(length);
