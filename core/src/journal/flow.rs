@@ -207,21 +207,6 @@ impl<F: Fold> Journal<F> {
         self.enter_by(len, claim, false, wait)
     }
 
-    /// True if a frame of `len` bytes would find room right now. If the next segment is missing for it, the flusher
-    /// makes one: who asks comes again.
-    pub fn has_room(&self, len: usize) -> bool {
-        let mut core = self.core.lock();
-        let room = core.room(len, Claim::Growth, &mut false);
-        if let Err(NoRoom::Spare(bytes)) = room
-            && len <= FRAME_MAX
-            && core.spare_needed < bytes
-        {
-            core.spare_needed = bytes;
-            self.segments.flusher_bell.happen();
-        }
-        room.is_ok()
-    }
-
     /// The same for the journal's own frames, which still come when callers are shut out.
     pub(super) fn enter_inside(&self, len: usize, claim: Claim) -> Result<Guard<'_, F>> {
         self.enter_by(len, claim, true, true)
@@ -242,6 +227,7 @@ impl<F: Fold> Journal<F> {
                 Err(missing) => missing,
             };
             if !wait {
+                self.make_room_later(&mut core, missing);
                 let message = "there is no room right now; wait for what was sent before, then send again";
                 return Err(Error::new(ErrorKind::Busy, message));
             }

@@ -1,10 +1,11 @@
 //! Keeping a promise: whoever waits for a frame leads the write and the flush that it needs, or waits for who does.
 
-use super::core::NoRoom;
+use super::core::{Core, NoRoom};
 use super::reserve::Claim;
 use super::{Fold, Journal};
 use crate::error::Result;
 use crate::io::bugs::{Bug, planted};
+use crate::limits::FRAME_MAX;
 use crate::types::{Durability, Lsn};
 
 /// So often who waits for a write gives way to other threads before it sleeps.
@@ -46,6 +47,32 @@ impl<F: Fold> Journal<F> {
     pub fn keep(&self, lsn: Lsn, level: Durability, deadline: Option<u64>) -> Result<bool> {
         let level = if planted(Bug::AckBeforeFlush) { level.min(Durability::Os) } else { level };
         self.reach(lsn, level, deadline)
+    }
+
+    /// True if a frame of `len` bytes would find room right now. If not the room is made: who asks comes again.
+    pub fn has_room(&self, len: usize) -> bool {
+        let mut core = self.core.lock();
+        let room = core.room(len, Claim::Growth, &mut false);
+        if let Err(missing) = room
+            && len <= FRAME_MAX
+        {
+            self.make_room_later(&mut core, missing);
+        }
+        room.is_ok()
+    }
+
+    /// For who may not wait: has the flusher do what others would do themselves before they look again.
+    pub(super) fn make_room_later(&self, core: &mut Core<F>, missing: NoRoom) {
+        let (needed, wanted) = (core.spare_needed, core.wanted);
+        match missing {
+            // The keeper was woken to write it.
+            NoRoom::Group => {}
+            NoRoom::Spare(bytes) => core.spare_needed = needed.max(bytes),
+            NoRoom::Unsynced => core.wanted = wanted.max(core.due_before_roll()),
+        }
+        if (core.spare_needed, core.wanted) != (needed, wanted) {
+            self.segments.flusher_bell.happen();
+        }
     }
 
     /// Waits for a write, a flush, or a segment that somebody makes, if that is what room for a frame of `len` bytes is

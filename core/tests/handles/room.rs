@@ -161,3 +161,25 @@ fn a_log_that_takes_nothing_any_more_keeps_nobody_waiting_for_room() {
     assert!(reading.has_room(1 << 20));
     assert_eq!(reading.room_within(1 << 20, Duration::ZERO).unwrap_err().kind(), ErrorKind::ReadOnly);
 }
+
+#[test]
+fn the_room_that_a_send_did_not_find_is_made_for_who_comes_again() {
+    for named in [false, true] {
+        let engine = crowded(&World::new(6));
+        let options = ProducerOptions::new().batch_bytes(0);
+        let producer = engine.producer(if named { options.name("n") } else { options }).unwrap();
+        // More than a segment holds, and much more than the next one.
+        let value = vec![7; 300 << 10];
+        for n in 0..5 {
+            let record = if named { Record::new(&value).position(n) } else { Record::new(&value) };
+            let mut rounds = 0;
+            while producer.try_send("t", record).unwrap().is_none() {
+                rounds += 1;
+                assert!(rounds < 4, "record {n}: nobody made room");
+                engine.drive().unwrap();
+            }
+        }
+        producer.flush().unwrap();
+        assert_eq!(engine.partition("t", 0).unwrap().bounds().end, 5);
+    }
+}
