@@ -10,6 +10,7 @@ use oncelog::{
 };
 
 use crate::errors::{Result, refused};
+use crate::layout;
 
 /// A number of 64 bits. The facade refuses others before; this is what keeps a mistake there from being cut short.
 pub fn number(value: &BigInt) -> Result<u64> {
@@ -189,27 +190,18 @@ impl From<ActiveProducer> for ProducerRow {
     }
 }
 
-/// Writes the answers of many, as `layout` draws them: most are in a row in few batches.
-pub fn many_cells(answers: &[Appended]) -> Vec<u8> {
-    let mut cells = Vec::new();
-    for run in answers.chunk_by(in_a_row) {
-        let Some(Appended { partition, first, timestamp, duplicate, lsn, incarnation, .. }) = run.first() else {
-            break;
-        };
+/// Writes the answers of many, as `layout` draws them: of records side by side the first one's, with their number.
+pub fn many_cells(runs: &[(Appended, u32)]) -> Vec<u8> {
+    let mut cells = Vec::with_capacity(runs.len() * layout::MANY_CELLS as usize * 8);
+    for (Appended { partition, first, timestamp, duplicate, lsn, incarnation, .. }, count) in runs {
         cells.extend_from_slice(&f64::from(*partition).to_ne_bytes());
         cells.extend_from_slice(&f64::from(u8::from(*duplicate)).to_ne_bytes());
         cells.extend_from_slice(&Offset::to_ne_bytes(*first));
-        // Milliseconds stay far below 2^53, and so does what memory can hold.
+        // Milliseconds stay far below 2^53.
         cells.extend_from_slice(&(*timestamp as f64).to_ne_bytes());
         cells.extend_from_slice(&lsn.to_ne_bytes());
         cells.extend_from_slice(&incarnation.to_ne_bytes());
-        cells.extend_from_slice(&(run.len() as f64).to_ne_bytes());
+        cells.extend_from_slice(&f64::from(*count).to_ne_bytes());
     }
     cells
-}
-
-/// True if `next` lies right behind `one` and is the same otherwise. Duplicates have no place.
-fn in_a_row(one: &Appended, next: &Appended) -> bool {
-    let same = |a: &Appended| (a.partition, a.duplicate, a.timestamp, a.lsn, a.incarnation);
-    same(one) == same(next) && next.first == if one.duplicate { one.first } else { one.first + 1 }
 }

@@ -10,7 +10,7 @@ use crate::queue::{Done, Queue, Value};
 pub enum Tickets {
     None,
     One(Ticket<Appended>),
-    Many(Ticket<Vec<Appended>>),
+    Many(Ticket<Vec<(Appended, u32)>>),
 }
 
 /// One call.
@@ -21,7 +21,8 @@ pub struct Call {
 }
 
 struct Parts {
-    answers: Vec<Vec<Appended>>,
+    /// Of records side by side the first one's, with their number.
+    answers: Vec<Vec<(Appended, u32)>>,
     /// Parts that are not through, and one more until the last is sent.
     missing: usize,
     failed: Option<Error>,
@@ -45,7 +46,7 @@ impl Call {
             Tickets::None => call.heard(number, Ok(Vec::new())),
             Tickets::One(ticket) => {
                 ticket.hasten();
-                ticket.on_done(move |answer| call.heard(number, answer.map(|appended| vec![appended])));
+                ticket.on_done(move |answer| call.heard(number, answer.map(|appended| vec![(appended, 1)])));
             }
             Tickets::Many(ticket) => {
                 ticket.hasten();
@@ -60,7 +61,7 @@ impl Call {
         self.one_less();
     }
 
-    fn heard(&self, number: usize, answer: Result<Vec<Appended>>) {
+    fn heard(&self, number: usize, answer: Result<Vec<(Appended, u32)>>) {
         self.change(|parts| match answer {
             Ok(answers) => parts.answers[number] = answers,
             Err(error) => parts.failed = parts.failed.take().or(Some(error)),

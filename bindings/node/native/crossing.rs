@@ -8,7 +8,7 @@ use napi::bindgen_prelude::{Uint8Array, Uint32Array};
 use napi_derive::napi;
 use oncelog::{Header, Record};
 
-use crate::errors::{Result, gone, refused, thrown};
+use crate::errors::{Kind, Result, gone, refused, thrown};
 use crate::layout;
 use crate::producer::ProducerSender;
 use crate::transaction::TransactionSender;
@@ -175,9 +175,9 @@ impl<'a> Entries<'a> {
         let kind = |head: &Head| (head.flags & (layout::MANY | layout::ANSWER), head.topic, head.who);
         let (mut count, mut flags) = (1, first.flags);
         while first.flags & layout::ANSWER == 0
-            && Head::read(self.rest).is_some_and(|head| kind(&head) == kind(&first))
-            && let Some(head) = self.step()?
+            && let Some(head) = Head::read(self.rest).filter(|head| kind(head) == kind(&first))
         {
+            self.pass(&head)?;
             count += 1;
             flags |= head.flags;
         }
@@ -186,18 +186,24 @@ impl<'a> Entries<'a> {
         Ok(Some(Run { topic, who, flags, rows: Rows { count, bytes, headers: &self.headers } }))
     }
 
-    /// Goes behind the next entry; an error if the bytes are not what `layout` draws.
+    /// Goes behind the next entry, if there is one.
     fn step(&mut self) -> Result<Option<Head>> {
         if self.rest.is_empty() {
             return Ok(None);
         }
-        self.look()
-            .map(Some)
-            .ok_or_else(|| refused("packed records are cut short; this is a bug in oncelog, report it"))
+        let head = Head::read(self.rest).ok_or_else(cut_short)?;
+        self.pass(&head)?;
+        Ok(Some(head))
     }
 
-    fn look(&mut self) -> Option<Head> {
-        let head = Head::read(self.rest)?;
+    /// Goes behind the next entry, which begins with `head`; an error if the bytes are not what `layout` draws.
+    #[inline]
+    fn pass(&mut self, head: &Head) -> Result<()> {
+        self.look(head).ok_or_else(cut_short)
+    }
+
+    #[inline]
+    fn look(&mut self, head: &Head) -> Option<()> {
         let (entry, rest) = self.rest.split_at_checked(head.size as usize)?;
         let fields = entry.get(layout::ENTRY_HEAD as usize..)?;
         let (_, mut behind) = head.fields(fields)?;
@@ -208,8 +214,13 @@ impl<'a> Entries<'a> {
             self.headers.push(Header { key, value });
         }
         self.rest = rest;
-        Some(head)
+        Some(())
     }
+}
+
+#[cold]
+fn cut_short() -> napi::Error<Kind> {
+    refused("packed records are cut short; this is a bug in oncelog, report it")
 }
 
 impl Rows<'_, '_> {

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use napi::bindgen_prelude::{BigInt, Uint8Array};
 use napi_derive::napi;
-use oncelog::{Appended, Error, ErrorKind, SentMany, Ticket};
+use oncelog::{Appended, Error, ErrorKind, Ticket};
 
 use crate::bin::throw_away;
 use crate::call::{Call, Tickets};
@@ -134,10 +134,10 @@ impl ProducerSender {
         let (sent, tickets, refused) = if rows.len() == 1 && !wait {
             one(self.producer.try_send(topic, first))
         } else {
-            match self.producer.try_send_many(topic, rows.clone()) {
+            match self.producer.try_send_runs(topic, rows.clone()) {
                 Err(error) => (0, Tickets::None, Some(error)),
-                Ok(SentMany { sent: 0, refused: None, .. }) if wait => one(self.producer.send(topic, first).map(Some)),
-                Ok(SentMany { sent, ticket, refused, .. }) => (sent, Tickets::Many(ticket), refused),
+                Ok((0, _, None)) if wait => one(self.producer.send(topic, first).map(Some)),
+                Ok((sent, ticket, refused)) => (sent, Tickets::Many(ticket), refused),
             }
         };
         rows.leave(sent);

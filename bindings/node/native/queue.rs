@@ -40,7 +40,8 @@ pub enum Value {
     Engine(Engine),
     Producer(Producer),
     Transactional(TransactionalProducer),
-    Many(Vec<Appended>),
+    /// Of records side by side the first one's answer, with their number.
+    Many(Vec<(Appended, u32)>),
     Identity(Identity),
     Status(TransactionStatus),
     Offset(Option<u64>),

@@ -137,6 +137,35 @@ impl Later<Appended> for Pending {
     }
 }
 
+/// How the answers to the records of one call are given.
+pub(super) trait Answers: Send + 'static {
+    /// None yet of so many records, which lie in so many runs.
+    fn none(records: usize, runs: usize) -> Self;
+    /// Answers so many more records that lie side by side; `first` is the answer to the first of them.
+    fn add(&mut self, first: Appended, count: u32);
+}
+
+/// One by one.
+impl Answers for Vec<Appended> {
+    fn none(records: usize, _: usize) -> Self {
+        Vec::with_capacity(records)
+    }
+    fn add(&mut self, first: Appended, count: u32) {
+        let offset = |n: u32| if first.duplicate { first.first } else { first.first + u64::from(n) };
+        self.extend((0..count).map(|n| Appended { first: offset(n), last: offset(n), ..first.clone() }));
+    }
+}
+
+/// By runs.
+impl Answers for Vec<(Appended, u32)> {
+    fn none(_: usize, runs: usize) -> Self {
+        Vec::with_capacity(runs)
+    }
+    fn add(&mut self, first: Appended, count: u32) {
+        self.push((first, count));
+    }
+}
+
 /// Records sent by one call: a run of them with seats side by side in one batch, or one whose answer is known.
 pub(super) enum Item {
     /// The first one's seat, and how many there are.
@@ -198,25 +227,24 @@ impl Many {
         })
     }
 
-    fn answer(&self) -> Promise<Vec<Appended>> {
+    fn answer<A: Answers>(&self) -> Promise<A> {
         self.judged().unwrap_or_else(Refused::promise)
     }
 
     /// The answers, in the order of the records, and the frame that all of them wait for at most; or the first refusal.
-    fn judged(&self) -> Judged<Promise<Vec<Appended>>> {
+    fn judged<A: Answers>(&self) -> Judged<Promise<A>> {
         let (mut lsn, mut most) = (0, Durability::Memory);
-        let mut answers = Vec::with_capacity(self.records);
+        let mut answers = A::none(self.records, self.items.len());
         for item in &self.items {
             match item {
                 Item::Run { pending, first, count } => {
                     let outcome = pending.settled()?;
                     (lsn, most) = (outcome.lsn.max(lsn), level(first, &outcome).max(most));
-                    let seats = (0..*count).map(|n| Seat { index: first.index + n, ..*first });
-                    answers.extend(seats.map(|seat| appended(&seat, &outcome)));
+                    answers.add(appended(first, &outcome), *count);
                 }
                 Item::Known(appended, known) => {
                     (lsn, most) = (appended.lsn.max(lsn), most.max(*known));
-                    answers.push(appended.clone());
+                    answers.add(appended.clone(), 1);
                 }
                 Item::Refused(refused) => return Err(refused.clone()),
             }
@@ -225,8 +253,8 @@ impl Many {
     }
 }
 
-impl Later<Vec<Appended>> for Many {
-    fn place(&self, _: &Seat) -> Promise<Vec<Appended>> {
+impl<A: Answers> Later<A> for Many {
+    fn place(&self, _: &Seat) -> Promise<A> {
         match self.batches().try_for_each(|pending| pending.settle().map(drop)) {
             Ok(()) => self.answer(),
             Err(refused) => refused.promise(),
@@ -235,10 +263,10 @@ impl Later<Vec<Appended>> for Many {
     fn hasten(&self) -> bool {
         self.batches().all(|pending| pending.hasten())
     }
-    fn placed(&self, _: &Seat) -> Option<Promise<Vec<Appended>>> {
+    fn placed(&self, _: &Seat) -> Option<Promise<A>> {
         self.batches().all(|pending| pending.outcome().is_some()).then(|| self.answer())
     }
-    fn when_placed(self: Arc<Self>, _: Seat, call: PlacedCall<Vec<Appended>>) {
+    fn when_placed(self: Arc<Self>, _: Seat, call: PlacedCall<A>) {
         let many = self.clone();
         match self.batches().find(|pending| pending.outcome().is_none()) {
             Some(open) => open.when_closed(Box::new(move || many.when_placed(Seat::default(), call))),

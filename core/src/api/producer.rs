@@ -7,7 +7,7 @@ use super::batches::Batches;
 use super::engine::Open;
 use super::frames::Frames;
 use super::options::ProducerOptions;
-use super::pending::{Many, lost};
+use super::pending::{Answers, Many, lost};
 use super::positions::Positions;
 use super::router::Router;
 use super::sender::{Added, Context, Effects, Kind, Sender, State};
@@ -183,9 +183,8 @@ impl Producer {
         records: impl IntoIterator<Item: Borrow<Record<'a>>>,
     ) -> Result<Ticket<Vec<Appended>>> {
         self.sender.context.engine.check_writable()?;
-        let SentMany { ticket, refused, .. } =
-            self.send_all(self.sender.state_to_send(), topic, records, Effects::default());
-        refused.map_or(Ok(ticket), Err)
+        let (many, refused) = self.send_all(self.sender.state_to_send(), topic, records, Effects::default());
+        refused.map_or_else(|| Ok(self.ticket_of(many)), Err)
     }
 
     /// Sends records in order until one would have to wait, or is refused; says how far it came. As `try_send`, nothing
@@ -202,11 +201,36 @@ impl Producer {
         topic: &str,
         records: impl IntoIterator<Item: Borrow<Record<'a>>>,
     ) -> Result<SentMany> {
+        let (many, refused) = self.send_all_now(topic, records)?;
+        Ok(SentMany { sent: many.records(), ticket: self.ticket_of(many), refused })
+    }
+
+    /// As `try_send_many`: how many were sent, their answers, and why the next one was refused. Of records that lie
+    /// side by side only the first one's answer is made, with their number: the others have the offsets behind it, and
+    /// of duplicates no place. Hidden, since it is for bindings that hand the answers on packed.
+    ///
+    /// # Errors
+    /// As `try_send_many`.
+    #[doc(hidden)]
+    #[allow(clippy::type_complexity, reason = "one caller takes it apart at once")]
+    pub fn try_send_runs<'a>(
+        &self,
+        topic: &str,
+        records: impl IntoIterator<Item: Borrow<Record<'a>>>,
+    ) -> Result<(usize, Ticket<Vec<(Appended, u32)>>, Option<Error>)> {
+        let (many, refused) = self.send_all_now(topic, records)?;
+        Ok((many.records(), self.ticket_of(many), refused))
+    }
+
+    fn send_all_now<'a>(
+        &self,
+        topic: &str,
+        records: impl IntoIterator<Item: Borrow<Record<'a>>>,
+    ) -> Result<(Many, Option<Error>)> {
         self.sender.context.engine.check_writable()?;
-        let effects = Effects::impatient();
         match self.sender.state_now() {
-            Some(state) => Ok(self.send_all(state, topic, records, effects)),
-            None => Ok(SentMany { sent: 0, ticket: self.ticket_of(self.many()), refused: None }),
+            Some(state) => Ok(self.send_all(state, topic, records, Effects::impatient())),
+            None => Ok((self.many(), None)),
         }
     }
 
@@ -216,7 +240,7 @@ impl Producer {
         topic: &str,
         records: impl IntoIterator<Item: Borrow<Record<'a>>>,
         mut effects: Effects,
-    ) -> SentMany {
+    ) -> (Many, Option<Error>) {
         let mut many = self.many();
         let mut refused = None;
         let State { router, kind } = &mut *state;
@@ -240,14 +264,14 @@ impl Producer {
         }
         drop(state);
         effects.run(&self.sender.context);
-        SentMany { sent: many.records(), ticket: self.ticket_of(many), refused }
+        (many, refused)
     }
 
     fn many(&self) -> Many {
         Many::new(self.sender.context.waits.clone())
     }
 
-    fn ticket_of(&self, many: Many) -> Ticket<Vec<Appended>> {
+    fn ticket_of<A: Answers>(&self, many: Many) -> Ticket<A> {
         Ticket::later(Arc::new(many), Seat::default())
     }
 

@@ -3,8 +3,8 @@
 
 use oncelog::sim::World;
 use oncelog::{
-    AppendOptions, Batch, Compression, Durability, Engine, ErrorKind, Isolation, ProducerOptions, ReadOptions, Record,
-    TopicOptions, Transaction, TransactionalProducer,
+    AppendOptions, Appended, Batch, Compression, Durability, Engine, ErrorKind, Isolation, ProducerOptions,
+    ReadOptions, Record, TopicOptions, Transaction, TransactionalProducer,
 };
 
 use crate::LONG;
@@ -217,4 +217,32 @@ fn where_a_name_stands_is_told_while_its_producer_is_busy_and_a_flush_does_not_w
     });
     producer.send_many("t", record).unwrap().wait().unwrap();
     assert_eq!((seen, producer.position()), (Some((Some(7), true)), Some(8)));
+}
+
+#[test]
+fn answers_by_runs_say_what_the_answers_one_by_one_say() {
+    for name in [None, Some("n")] {
+        // Two logs that go the same way.
+        let [(_one, one), (_other, other)] = [begin(13), begin(13)];
+        let producer = |engine: &Engine| {
+            let options = ProducerOptions::new().batch_bytes(5_000);
+            engine.producer(name.map_or(options.clone(), |name| options.name(name))).unwrap()
+        };
+        let (one, other) = (producer(&one), producer(&other));
+        let made: Vec<Vec<u8>> = (0..40).map(value).collect();
+        let record = |n: usize| {
+            let record = Record::new(&made[n]).partition(n as u32 / 7 % 2).timestamp(n as i64 / 2);
+            // Every third position of the name is new.
+            if name.is_some() { record.position(n as u64 / 3) } else { record }
+        };
+        let many = one.try_send_many("u", (0..40).map(record)).unwrap();
+        let (sent, runs, refused) = other.try_send_runs("u", (0..40).map(record)).unwrap();
+        assert!((many.sent, sent, many.refused.is_none(), refused.is_none()) == (40, 40, true, true));
+        let mut answers = Vec::new();
+        for (first, count) in runs.wait().unwrap() {
+            let offset = |n: u32| if first.duplicate { first.first } else { first.first + u64::from(n) };
+            answers.extend((0..count).map(|n| Appended { first: offset(n), last: offset(n), ..first.clone() }));
+        }
+        assert_eq!(answers, many.ticket.wait().unwrap(), "name {name:?}");
+    }
 }
