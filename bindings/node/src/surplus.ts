@@ -34,9 +34,14 @@ export class Surplus implements Waits {
     return this.empty && this.refused === undefined;
   }
 
-  /** Refuses another record where too much waits, or one was refused. */
-  mustTakeMore(): void {
+  /** Refuses everything once a record was refused. */
+  mustGoOn(): void {
     if (this.refused !== undefined) throw this.refused.error;
+  }
+
+  /** Refuses another record where too much waits, too. */
+  mustTakeMore(): void {
+    this.mustGoOn();
     this.#backlog.mustTakeMore();
   }
 
@@ -83,7 +88,7 @@ export class Surplus implements Waits {
   /** Waits until nothing waits, and tells why a record was refused. */
   async drained(): Promise<void> {
     while (!this.empty) await new Promise<void>((resolve) => this.#backlog.whenGone(resolve));
-    if (this.refused !== undefined) throw this.refused.error;
+    this.mustGoOn();
   }
 
   /** Has `commit` called when nothing waits, at once if that is now. */

@@ -85,6 +85,8 @@ export class Transaction {
   readonly #room: Room;
   readonly #consumer: Consumer<Offsets> | undefined;
   readonly #topics = new Map<string, number>();
+  #lastTopic: string | undefined;
+  #lastNumber = 0;
   /** Most bytes that it sends to the log at once. */
   readonly #buffer: number;
   /** Bytes that were sent. */
@@ -114,8 +116,7 @@ export class Transaction {
    */
   send(topic: string, record: RecordInput): boolean {
     this.#check();
-    this.#add(topic, record);
-    return this.#mayGoOn;
+    return this.#add(topic, record);
   }
 
   /**
@@ -125,14 +126,15 @@ export class Transaction {
   sendMany(topic: string, records: Iterable<RecordInput>): boolean {
     this.#check();
     const before = this.#bytes;
+    let mayGoOn = this.#surplus === undefined || this.#surplus.empty;
     for (const record of iterable(records, "records")) {
       // Code of the caller runs between the records: each crosses before the next is asked for.
       this.#check();
-      this.#add(topic, record);
+      mayGoOn = this.#add(topic, record);
       // What never ends would go on into the log until the transaction times out.
       if (this.#bytes - before > BACKLOG_MAX) throw tooMany(this.#bytes - before);
     }
-    return this.#mayGoOn;
+    return mayGoOn;
   }
 
   /**
@@ -145,28 +147,26 @@ export class Transaction {
     if (this.#surplus !== undefined) await until(this.#surplus.drained(), signal);
   }
 
-  get #mayGoOn(): boolean {
-    return this.#surplus === undefined || this.#surplus.empty;
-  }
-
-  #add(topic: string, record: RecordInput): void {
+  /** Answers whether more may go on. */
+  #add(topic: string, record: RecordInput): boolean {
     this.#surplus?.mustTakeMore();
     const packer = this.#pack(topic, record);
-    const { bytes, at } = packer;
+    const { at } = packer;
     packer.at = 0;
     // What waits stays in front, also of a record that was begun before it.
-    if (!this.#mayGoOn || !this.#crosses(packer, at)) {
+    const goes = (this.#surplus === undefined || this.#surplus.empty) && this.#crosses(packer, at);
+    if (!goes) {
       this.#check();
       this.#surplus ??= new Surplus(this.#native, this.#room);
-      this.#surplus.add(bytes.subarray(0, at));
+      this.#surplus.add(packer.bytes.subarray(0, at));
     }
     this.#bytes += at;
+    return goes;
   }
 
   /** Answers where the record is. Code of the caller may run in here, and send as well. */
   #pack(topic: string, record: RecordInput): Packer {
-    let number = this.#topics.get(text(topic, "topic"));
-    if (number === undefined) this.#topics.set(topic, (number = run(() => this.#native.topic(topic))));
+    const number = topic === this.#lastTopic ? this.#lastNumber : this.#topic(topic);
     scratch.at = 0;
     if (scratch.pack(record, number, 0, 0)) return scratch;
     const { left, needed } = scratch;
@@ -174,6 +174,14 @@ export class Transaction {
     const large = new Packer(needed);
     large.pack(left!, number, 0, 0);
     return large;
+  }
+
+  #topic(topic: string): number {
+    const known = this.#topics.get(text(topic, "topic"));
+    const number = known ?? run(() => this.#native.topic(topic));
+    if (known === undefined) this.#topics.set(topic, number);
+    [this.#lastTopic, this.#lastNumber] = [topic, number];
+    return number;
   }
 
   /** False: the record has to wait for room. */
@@ -194,6 +202,7 @@ export class Transaction {
     const group = groupOf(metadata);
     const rows = positions(offsets);
     this.#check();
+    this.#surplus?.mustGoOn();
     run(() => this.#native.sendOffsets(group, rows));
   }
 
@@ -201,6 +210,7 @@ export class Transaction {
   sendPosition(position: Whole): void {
     const to = whole(position, "position");
     this.#check();
+    this.#surplus?.mustGoOn();
     run(() => this.#native.sendPosition(to));
   }
 

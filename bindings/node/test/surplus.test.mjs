@@ -80,6 +80,9 @@ test("a refused record that had waited dooms its transaction, and everybody hear
       await assert.rejects(transaction.drained(), refused);
       assert.throws(() => transaction.send("t", { value: "x" }), refused);
       assert.throws(() => transaction.sendMany("t", [{ value: "x" }]), refused);
+      const offsets = [{ topic: "t", partition: 0, offset: 0 }];
+      assert.throws(() => transaction.sendOffsets({ group: "g" }, offsets), refused);
+      assert.throws(() => transaction.sendPosition(1), refused);
       await assert.rejects(transaction.drained(), refused);
     }
     await assert.rejects(transaction.commit(), refused);
