@@ -41,6 +41,8 @@ export class Producer {
   #scheduled = false;
   #open = true;
   #closing: Promise<void> | undefined;
+  /** Flushes that have no answer yet: with the native half gone they would have none. */
+  readonly #flushes = new Set<Promise<void>>();
   readonly #backlog = new Backlog();
   /** Why the first posted record was refused of which nobody has heard. */
   #refused: unknown;
@@ -126,7 +128,15 @@ export class Producer {
     await until(this.#flush(), signal);
   }
 
-  async #flush(): Promise<void> {
+  #flush(): Promise<void> {
+    const flush = this.#flushAll();
+    this.#flushes.add(flush);
+    const through = () => this.#flushes.delete(flush);
+    flush.then(through, through);
+    return flush;
+  }
+
+  async #flushAll(): Promise<void> {
     await this.#empty();
     await this.#room.flush((who) => this.#native.flush(who));
     if (this.#refused !== undefined) this.#throwRefused();
@@ -161,6 +171,7 @@ export class Producer {
       // The engine's close has flushed already.
       if (!(error instanceof OncelogError && error.code === "Closed")) throw error;
     } finally {
+      await Promise.allSettled(this.#flushes);
       this.#native.close();
     }
   }

@@ -191,3 +191,18 @@ test("who waits for records that cannot cross at all is told so", async () => {
   await assert.rejects(producer.send("t", { value: "x" }), code("Closed"));
   await assert.rejects(producer.sendMany("t", [{ value: "x" }]), code("Closed"));
 });
+
+test("a close waits for the flushes that began before it, whichever is answered first", async () => {
+  let closed = false;
+  const gone = { slot: 2 ** 31, topic: () => 0, close: () => (closed = true) };
+  const answer = [];
+  const producer = new Producer(() => gone, { flush: () => new Promise((resolve) => answer.push(resolve)) });
+  const [flushes, closes] = [producer.flush(), producer.close()];
+  await new Promise(setImmediate);
+  answer[1]();
+  await new Promise(setImmediate);
+  assert.equal(closed, false, "the first flush could not be answered any more");
+  answer[0]();
+  await Promise.all([flushes, closes]);
+  assert.equal(closed, true);
+});
