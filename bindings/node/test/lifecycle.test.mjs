@@ -52,6 +52,7 @@ for (const [way, status, expected] of [
 
 for (const [what, how] of [
   ["records that wait for room", "are written before the process ends"],
+  ["promises that wait for room", "have their records written before the process ends"],
   ["a commit that waits for room", "is made before the process ends"],
   ["a transaction that waits for room", "goes with the process unless it commits"],
 ]) {
@@ -92,6 +93,34 @@ test("a worker that is terminated in the middle of everything leaves a whole log
   assert.ok(found.length > 0);
   assert.ok(found.every((value) => ["sent", "posted", "committed"].includes(value)));
 });
+
+for (const exits of [false, true]) {
+  const ends = exits ? "that calls process.exit writes what waits for room" : "that is terminated leaves what has gone in";
+  test(`a worker ${ends}, in order, and harms nothing`, async (t) => {
+    for (let round = 0; round < 5; round++) {
+      const dir = directory(t);
+      const worker = new Worker(child("waiting"), { workerData: { dir, exits } });
+      const ended = once(worker, "exit");
+      if (!exits) {
+        assert.deepEqual(await once(worker, "message"), ["waiting"]);
+        await new Promise((resolve) => setTimeout(resolve, 3 * round));
+        await worker.terminate();
+      }
+      const [status] = await ended;
+      const engine = await open(dir);
+      const numbers = (await values(engine)).map((value) => parseInt(value));
+      const counts = [0, 1, 2].map((number) => Number(engine.partition("t", number).bounds().stable));
+      const { cut, damage } = engine.opening();
+      await engine.close();
+      assert.deepEqual([cut, damage], [null, []]);
+      // What is left is that of the one transaction that was to commit: all of it, or nothing.
+      const rows = [...counts.map((count) => numbers.splice(0, count)), numbers];
+      for (const row of rows) assert.deepEqual(row, Array.from(row.keys()));
+      assert.ok([0, 3000].includes(numbers.length), `${numbers.length} records of the transaction`);
+      if (exits) assert.deepEqual(rows.map(({ length }) => length), [status, 3000, 500, 3000]);
+    }
+  });
+}
 
 test("a worker terminated before it has finished loading or opening does no harm", async (t) => {
   const dir = directory(t);

@@ -45,6 +45,19 @@ const ways = {
       process.exit(7);
     });
   },
+  "with promises that wait for room": () => {
+    const value = Buffer.alloc(1000);
+    let sent = 1;
+    while (producer.post("t", { value })) sent++;
+    for (let i = 0; i < 500; i++, sent++) producer.send("t", { value });
+    producer.sendMany("t", Array(3000).fill({ value }));
+    producer.flush();
+    engine.createTopic("u");
+    setImmediate(() => {
+      console.log(sent + 3000);
+      process.exit(7);
+    });
+  },
   "with a transaction that waits for room": (commits = false) => {
     const transaction = transactional.beginTransaction();
     const value = Buffer.alloc(1000);
