@@ -203,3 +203,17 @@ fn memory_stays_flat_while_a_quarter_of_a_gigabyte_is_written_and_scanned() {
     drop((producer, consumer));
     assert!(log.more() <= 16, "{} MiB", log.more());
 }
+
+#[test]
+fn a_transaction_of_one_small_record_in_each_of_many_partitions_takes_some_and_leaves_little() {
+    let log = Log::open(20_000, 64 << 20);
+    let producer = log.engine.transactional_producer("tp", ProducerOptions::new()).unwrap();
+    for _ in 0..3 {
+        let mut wide = producer.begin_transaction().unwrap();
+        let fits = (0..20_000).take_while(|p| wide.try_send("t", Record::new(b"x").partition(*p)).unwrap()).count();
+        assert!((10_000..20_000).contains(&fits), "{fits} fit the buffer of 1 MiB");
+        assert!(log.more() <= 8, "{} MiB for {fits} partitions", log.more());
+        wide.abort().unwrap();
+        assert!(log.more() <= 1, "{} MiB are left", log.more());
+    }
+}

@@ -13,6 +13,9 @@ use crate::limits::BATCH_MAX;
 use crate::partition::Partition;
 use crate::types::{Compression, Identity, Instance, Timestamp};
 
+/// As many partitions as are kept room for between two transactions.
+const KEPT: usize = 1_000;
+
 /// The partitions of a small topic, numbered one after the other, do not get in each other's way.
 const RECENT: usize = 8;
 
@@ -174,6 +177,8 @@ impl Gather {
         self.recent = Default::default();
         self.bytes = 0;
         self.slots.drain(..).for_each(|(_, builder)| self.spares.give(builder));
+        self.slots.shrink_to(KEPT);
+        self.index.shrink_to(KEPT);
     }
 }
 

@@ -11,8 +11,10 @@ use crate::limits::BATCH_MAX;
 use crate::types::{Compression, Identity, Timestamp};
 
 const RECORDS_AT: usize = FRAME_HEADER + BATCH_HEADER;
-/// What the buffer starts with: a few small records.
-const FIRST_ROOM: usize = 1024;
+/// What the buffer starts with, for one small record: there may be a batch for each of many partitions.
+const FIRST_ROOM: usize = 256;
+/// And what it has next.
+const SECOND_ROOM: usize = 1024;
 
 /// Builds batches; nothing is allocated per record, and nothing per batch once the buffer has grown.
 ///
@@ -256,7 +258,8 @@ impl BatchBuilder {
 
     #[cold]
     fn grow(&mut self, end: usize) {
-        let room = end.max(self.buf.len() * 2).clamp(FIRST_ROOM, FRAME_HEADER + BATCH_MAX);
+        let more = if self.buf.len() == FIRST_ROOM { SECOND_ROOM } else { self.buf.len() * 2 };
+        let room = end.max(more).clamp(FIRST_ROOM, FRAME_HEADER + BATCH_MAX);
         self.buf.resize(room, 0);
     }
 }
