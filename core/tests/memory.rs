@@ -180,6 +180,18 @@ fn batches_that_grow_side_by_side_are_closed_past_the_producers_memory() {
 }
 
 #[test]
+fn an_idle_engine_takes_little() {
+    let _one = ONE.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+    let dir = tempfile::tempdir().unwrap();
+    let before = LIVE.load(Ordering::Relaxed);
+    let engine = Engine::open(dir.path()).unwrap();
+    engine.create_topic("t", TopicOptions::new()).unwrap();
+    engine.flush().unwrap();
+    let more = LIVE.load(Ordering::Relaxed).saturating_sub(before);
+    assert!(more < 1 << 20, "{more} bytes");
+}
+
+#[test]
 fn memory_stays_flat_while_a_quarter_of_a_gigabyte_is_written_and_scanned() {
     let log = Log::open(2, 8 << 20);
     let options = ProducerOptions::new().linger(Duration::from_secs(600)).batch_bytes(1 << 20);
