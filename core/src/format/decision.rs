@@ -7,6 +7,8 @@
 //! body: the offsets block
 //! ```
 
+use std::ops::Deref;
+
 use super::bytes::{get_u16, get_u32, get_u64, put_u16, put_u32, put_u64};
 use crate::limits::COUNT_MAX;
 
@@ -74,10 +76,10 @@ pub struct Span {
     pub end: u64,
 }
 
-/// The head of a decision frame.
+/// What a decision says.
 #[derive(Clone, Copy, Debug)]
 #[allow(missing_docs)]
-pub struct DecisionHead<'a> {
+pub struct Decided {
     /// Id and epoch that the transaction's batches carry.
     pub producer: (i64, i16),
     pub ended: Ended,
@@ -87,7 +89,20 @@ pub struct DecisionHead<'a> {
     pub position: Option<u64>,
     /// Id and epoch that the name's holder uses from here on.
     pub next: (i64, i16),
+}
+
+/// The head of a decision frame: what it says, and the spans.
+#[derive(Clone, Copy, Debug)]
+pub struct DecisionHead<'a> {
+    decided: Decided,
     table: &'a [u8],
+}
+
+impl Deref for DecisionHead<'_> {
+    type Target = Decided;
+    fn deref(&self) -> &Decided {
+        &self.decided
+    }
 }
 
 impl<'a> DecisionHead<'a> {
@@ -108,15 +123,15 @@ impl<'a> DecisionHead<'a> {
             2 => Ended::Abort,
             _ => return None,
         };
-        Some(DecisionHead {
+        let decided = Decided {
             producer: (get_u64(head, 0) as i64, get_u16(head, 8) as i16),
             ended,
             cause: Cause::of(head[42])?,
             number: get_u64(head, 16),
             position: (head[11] & HAS_POSITION != 0).then(|| get_u64(head, 24)),
             next: (get_u64(head, 32) as i64, get_u16(head, 40) as i16),
-            table,
-        })
+        };
+        Some(DecisionHead { decided, table })
     }
 
     /// The spans, by instance.
@@ -127,18 +142,6 @@ impl<'a> DecisionHead<'a> {
             end: get_u64(entry, 16),
         })
     }
-}
-
-/// What a decision says, to be written.
-#[derive(Clone, Copy, Debug)]
-#[allow(missing_docs)]
-pub struct Decided {
-    pub producer: (i64, i16),
-    pub ended: Ended,
-    pub cause: Cause,
-    pub number: u64,
-    pub position: Option<u64>,
-    pub next: (i64, i16),
 }
 
 impl Decided {
