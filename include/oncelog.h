@@ -1797,6 +1797,19 @@ oncelog_error_t *oncelog_transaction_send(oncelog_transaction_t *transaction,
                                           const oncelog_record_t *record);
 
 /*
+ * Adds a record if that takes nothing but memory; `sent` tells. False: what the transaction holds would have to go to
+ * the log first, which may wait for room; nothing happened. For callers that hold what others wait for: they let go of
+ * it and call `oncelog_transaction_send`.
+ *
+ * Errors: as `oncelog_transaction_send`.
+ */
+ONCELOG_MUST_USE
+oncelog_error_t *oncelog_transaction_try_send(oncelog_transaction_t *transaction,
+                                              const char *topic,
+                                              const oncelog_record_t *record,
+                                              bool *sent);
+
+/*
  * Adds records in order, those without a time with that of the call. The topic is looked up once.
  *
  * Errors: as `oncelog_transaction_send`. The records before the refused one are in the transaction; a malformed

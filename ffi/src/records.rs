@@ -37,6 +37,8 @@ struct Walk {
     headers: Vec<Headers<'static>>,
     /// How many of them this walk has passed: one that begins again finds those that it met before.
     passed: usize,
+    /// The topic that the walk is in, and its name as C wants it.
+    here: (&'static str, *const c_char),
     /// Names met so far, as C wants them.
     topics: Vec<(&'static str, CString)>,
     /// Met behind views that were given out first.
@@ -59,7 +61,7 @@ impl Walkable {
         let count = usize::try_from(records.count()).unwrap_or(VIEWS).min(VIEWS);
         let views = vec![EMPTY; count].into_boxed_slice();
         let (iter, headers, topics) = (borrowed.iter(), Vec::new(), Vec::new());
-        let walk = Walk { all: borrowed, iter, views, headers, passed: 0, topics, error: None };
+        let walk = Walk { all: borrowed, iter, views, headers, passed: 0, here: ("", null()), topics, error: None };
         Self { walk: RwLock::new(walk), records }
     }
 }
@@ -83,17 +85,18 @@ impl Walk {
         if let Some(error) = self.error.take() {
             return Err(error.into());
         }
-        let Self { iter, views, headers, passed, topics, error, .. } = self;
-        let (mut name, mut topic) = ("", null::<c_char>());
+        let Self { iter, views, headers, passed, here, topics, error, .. } = self;
         let mut count = 0;
-        for view in &mut *views {
+        while count < views.len() {
+            let topic = here.1;
+            count += iter.fill(&mut views[count..], |record| view_of(&record, topic, headers, passed));
+            let Some(view) = views.get_mut(count) else { break };
             match iter.next() {
                 Some(Ok(record)) => {
-                    if !std::ptr::eq(name, record.topic()) || topic.is_null() {
-                        name = record.topic();
-                        topic = known_topic(topics, name);
+                    if !std::ptr::eq(here.0, record.topic()) {
+                        *here = (record.topic(), known_topic(topics, record.topic()));
                     }
-                    *view = view_of(&record, topic, headers, passed);
+                    *view = view_of(&record, here.1, headers, passed);
                     count += 1;
                 }
                 Some(Err(found)) if count == 0 => return Err(found.into()),

@@ -75,6 +75,33 @@ pub extern "C" fn oncelog_transaction_send(
     })
 }
 
+/// Adds a record if that takes nothing but memory; `sent` tells. False: what the transaction holds would have to go to
+/// the log first, which may wait for room; nothing happened. For callers that hold what others wait for: they let go of
+/// it and call `oncelog_transaction_send`.
+///
+/// Errors: as `oncelog_transaction_send`.
+#[unsafe(no_mangle)]
+#[must_use]
+pub extern "C" fn oncelog_transaction_try_send(
+    transaction: *mut oncelog_transaction_t,
+    topic: *const c_char,
+    record: *const oncelog_record_t,
+    sent: *mut bool,
+) -> *mut oncelog_error_t {
+    call(|c| {
+        let (topic, record, sent) = (c.text(topic, "topic")?, c.one(record, "record")?, c.out(sent, "sent")?);
+        let mut is_sent = false;
+        with(transaction, |open| {
+            record::each(c, &[record], |record| {
+                is_sent = open.try_send(topic, *record)?;
+                Ok(())
+            })
+        })?;
+        sent.set(is_sent);
+        Ok(())
+    })
+}
+
 /// Adds records in order, those without a time with that of the call. The topic is looked up once.
 ///
 /// Errors: as `oncelog_transaction_send`. The records before the refused one are in the transaction; a malformed

@@ -169,6 +169,7 @@ void call_transaction(struct source *source, struct shared *shared)
     void *made = NULL;
     size_t count = make_records(source, records, headers);
     uint64_t number;
+    bool known;
     options.transaction_timeout_ms = below(source, 60);
     switch (below(source, 12)) {
     case 0:
@@ -186,6 +187,11 @@ void call_transaction(struct source *source, struct shared *shared)
         share(source, shared, TRANSACTION, made);
         return;
     case 4:
+        if (count > 0 && below(source, 2))
+            seen(source, oncelog_transaction_send(PICK(TRANSACTION), name(source), records));
+        else if (count > 0)
+            seen(source, oncelog_transaction_try_send(PICK(TRANSACTION), name(source), records, &known));
+        break;
     case 5: seen(source, oncelog_transaction_send_many(PICK(TRANSACTION), name(source), records, count)); break;
     case 6: seen(source, oncelog_transaction_send_offsets(PICK(TRANSACTION), &group, &offset, below(source, 2))); break;
     case 7: seen(source, oncelog_transaction_send_position(PICK(TRANSACTION), below(source, 1000))); break;

@@ -226,6 +226,37 @@ static void a_transaction_that_outgrows_its_buffer_goes_on(void)
     drop_directory(directory);
 }
 
+static void a_record_can_be_added_if_that_takes_nothing_but_memory(void)
+{
+    char *directory = new_directory();
+    oncelog_engine_t *engine = open_with_topic(directory, 1);
+    oncelog_transactional_producer_t *producer = NULL;
+    oncelog_transaction_t *transaction = NULL;
+    char *large = calloc(1, 600000);
+    oncelog_record_t record = {.value = large, .value_size = 600000};
+    bool sent = false;
+    CHECK(large != NULL);
+    OK(oncelog_transactional_producer_open(engine, "id", NULL, &producer));
+    OK(oncelog_begin_transaction(producer, &transaction));
+    OK(oncelog_transaction_try_send(transaction, "t", &record, &sent));
+    CHECK(sent);
+    OK(oncelog_transaction_try_send(transaction, "t", &record, &sent)); /* past the buffer of 1 MiB */
+    CHECK(!sent && streaming(engine) == 0);
+    sent = true;
+    FAILS(UNKNOWN_TOPIC_OR_PARTITION, oncelog_transaction_try_send(transaction, "missing", &record, &sent));
+    FAILS(INVALID_ARGUMENT, oncelog_transaction_try_send(transaction, "t", &record, NULL));
+    CHECK(sent); /* as it was */
+    OK(oncelog_transaction_send(transaction, "t", &record));
+    CHECK(streaming(engine) == 1);
+    OK(oncelog_transaction_commit(transaction, NULL));
+    CHECK(end_of(engine, "t") == 2);
+    FAILS(CLOSED, oncelog_transaction_try_send(transaction, "t", &record, &sent));
+    OK(oncelog_transactional_producer_free(producer));
+    OK(oncelog_engine_close(engine));
+    free(large);
+    drop_directory(directory);
+}
+
 static void a_transaction_that_finds_no_memory_streams(void)
 {
     char *directory = new_directory();
@@ -283,6 +314,7 @@ int main(void)
     offsets_and_positions_of_any_kind_are_sent();
     a_newer_holder_of_an_id_fences_the_older();
     a_transaction_that_outgrows_its_buffer_goes_on();
+    a_record_can_be_added_if_that_takes_nothing_but_memory();
     a_transaction_that_finds_no_memory_streams();
     a_transaction_that_streams_too_long_is_aborted();
     return 0;

@@ -36,6 +36,17 @@ public:
         return detail::answer(oncelog_transaction_send(c_.get(), topic.c(), &record.c()));
     }
 
+    /// Adds a record if that takes nothing but memory; false if what the transaction holds would have to go to the log
+    /// first, which may wait for room: nothing happened. For callers that hold what others wait for: they let go of it
+    /// and call send().
+    ///
+    /// Errors: as send().
+    Result<bool> try_send(Text topic, const Record &record) {
+        bool sent = false;
+        auto *error = oncelog_transaction_try_send(c_.get(), topic.c(), &record.c(), &sent);
+        return detail::answer(error, [&] { return sent; });
+    }
+
     /// Adds records in order, those without a time with that of the call. The topic is looked up once.
     ///
     /// Errors: as send(). The records before the refused one are in the transaction; a malformed argument is found

@@ -65,6 +65,9 @@ fn refused(verb: &str, dir: &Path, cause: io::Error) -> Error {
         io::ErrorKind::NotADirectory | io::ErrorKind::AlreadyExists => {
             (ErrorKind::InvalidArgument, "a log is a directory; give the path of one, or of none yet")
         }
+        io::ErrorKind::InvalidInput => {
+            (ErrorKind::InvalidArgument, "give a path that the system takes: no zero byte in it")
+        }
         io::ErrorKind::PermissionDenied => (ErrorKind::Io, "give this user the right to it"),
         io::ErrorKind::ReadOnlyFilesystem => (ErrorKind::Io, "the file system is read-only; open the log for reading"),
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => (ErrorKind::Full, "free some space"),
@@ -103,5 +106,16 @@ mod tests {
             assert_eq!(error.kind(), ErrorKind::InvalidArgument, "{error}");
         }
         assert_eq!(fs::read(&path).unwrap(), b"precious");
+    }
+
+    #[test]
+    fn a_path_with_a_zero_byte_is_refused_as_an_argument() {
+        let root = tempfile::tempdir().unwrap();
+        for (create, read_only) in [(true, false), (false, false), (false, true)] {
+            let error = Machine::system(&root.path().join("a\0b"), create, read_only, true).err().unwrap();
+            assert_eq!(error.kind(), ErrorKind::InvalidArgument, "{error}");
+            assert!(error.message().contains("zero byte"), "{error}");
+        }
+        assert_eq!(fs::read_dir(root.path()).unwrap().count(), 0);
     }
 }

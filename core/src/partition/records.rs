@@ -290,6 +290,24 @@ impl<'a> RecordsIter<'a> {
         self
     }
 
+    /// Fills places with what `next` would answer, as far as the batch goes that the walk is in; says how many. All are
+    /// of the partition of the record that `next` answered last. Hidden, since it is for bindings that fill arrays: the
+    /// walk's place is looked up once for all of them.
+    #[doc(hidden)]
+    #[inline]
+    pub fn fill<T>(&mut self, places: &mut [T], mut make: impl FnMut(RecordView<'a>) -> T) -> usize {
+        let Some(share) = self.share else { return 0 };
+        let mut batch = self.batch.clone();
+        let mut count = 0;
+        for place in places {
+            let Some(record) = batch.plain() else { break };
+            *place = make(RecordView { share, record });
+            count += 1;
+        }
+        self.batch = batch;
+        count
+    }
+
     /// The next record, whatever it is like and wherever it lies.
     #[inline(never)]
     fn find(&mut self) -> Option<Result<RecordView<'a>>> {

@@ -81,8 +81,33 @@ impl Witness for Present {
     }
 }
 
-/// The offsets that were given, and how many errors.
+/// The offsets that were given, and the errors.
 fn walk(records: &Records) -> (Vec<u64>, Vec<String>) {
+    let walked = step(records);
+    for places in 1..4 {
+        assert_eq!(fill(records, places), walked, "by {places}");
+    }
+    walked
+}
+
+/// The same walk, by arrays.
+fn fill(records: &Records, places: usize) -> (Vec<u64>, Vec<String>) {
+    let (mut iter, mut errors) = (records.iter(), Vec::new());
+    let (mut places, mut offsets) = (vec![0; places], Vec::new());
+    loop {
+        let count = iter.fill(&mut places, |record| record.offset());
+        offsets.extend(&places[..count]);
+        if count < places.len() {
+            match iter.next() {
+                Some(Ok(record)) => offsets.push(record.offset()),
+                Some(Err(error)) => errors.push(error.message().to_owned()),
+                None => return (offsets, errors),
+            }
+        }
+    }
+}
+
+fn step(records: &Records) -> (Vec<u64>, Vec<String>) {
     let (mut offsets, mut errors) = (Vec::new(), Vec::new());
     for record in records {
         match record {

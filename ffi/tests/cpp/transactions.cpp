@@ -114,6 +114,19 @@ TEST("sends that are refused leave the transaction as it was") {
     CHECK(values(log.engine, "t") == "good");
 }
 
+TEST("a record is added if that takes nothing but memory") {
+    Log log;
+    TransactionalProducer producer = OK(log.engine.transactional_producer("id"));
+    Transaction transaction = OK(producer.begin_transaction());
+    std::string large(600'000, 'x');
+    CHECK(OK(transaction.try_send("t", Record(large))));
+    CHECK(!OK(transaction.try_send("t", Record(large))) && OK(log.engine.describe_transactions()).empty());
+    FAILS(transaction.try_send("missing", Record("x")), UnknownTopicOrPartition);
+    OK(transaction.send("t", Record(large)));
+    OK(transaction.commit());
+    CHECK(OK(OK(log.engine.partition("t", 0)).bounds()).end == 2);
+}
+
 TEST("offsets are committed with the records, or not at all") {
     Log log;
     OK(OK(log.engine.partition("t", 0)).append({Record("a"), Record("b")}));
