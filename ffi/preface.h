@@ -18,8 +18,8 @@
  *     the parent has closed it; other logs at any time, whatever the parent's threads were doing at the fork. What was
  *     read before (oncelog_records_t) may still be read. Do not fork in a signal handler, nor by a raw clone().
  *   - A write that is acknowledged survives a power cut, unless the engine, its topic, the producer or the append asks
- *     for level os, which survives the death of the process. INDETERMINATE says that nobody knows: a write or flush
- *     failed under the call. Close the log, open it again, and look.
+ *     for less: level os survives the death of the process, level memory does not. INDETERMINATE says that nobody
+ *     knows: a write or flush failed under the call. Close the log, open it again, and look.
  *   - A transaction that is not committed is never seen at read_committed: abort it, free it, close the log, or die.
  *   - Sealed segments are read through memory mappings. Should a device fail under one, the system may send SIGBUS (on
  *     Windows raise EXCEPTION_IN_PAGE_ERROR): open with .mappings = ONCELOG_NO to have an error instead. The library

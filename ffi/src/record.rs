@@ -39,8 +39,9 @@ fn record<'c>(caller: &'c Caller, given: &oncelog_record_t, headers: &'c [Header
 /// Gives each record to `take`. Allocates for headers alone.
 #[inline(always)]
 pub fn each(caller: &Caller, records: &[oncelog_record_t], mut take: impl FnMut(&Record<'_>) -> Answer) -> Answer {
+    let mut headers = Vec::new();
     for given in records {
-        let mut headers = Vec::new();
+        headers.clear();
         if given.header_count > 0 {
             push_headers(caller, given, &mut headers)?;
         }

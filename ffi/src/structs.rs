@@ -210,7 +210,8 @@ pub struct oncelog_offset_t {
     pub fields: u32,
     /// The offset to read next.
     pub offset: u64,
-    /// Free text, at most 4,096 characters, counted in UTF-16 as Kafka counts them; NULL is the same as "".
+    /// Free text, at most 4,096 characters, counted in UTF-16 as Kafka counts them; NULL is the same as "". What another
+    /// language stored with a NUL in it is told up to there.
     pub metadata: *const c_char,
     /// The leader epoch of the last record read, for callers that keep one.
     pub leader_epoch: i32,
@@ -235,11 +236,13 @@ pub fn given_offsets(caller: &Caller, offsets: *const oncelog_offset_t, count: u
 
 /// Refuses what a later version may give a meaning to.
 pub fn check_fields(what: &str, fields: u32, known: u32) -> Answer {
-    if fields & !known == 0 {
-        return Ok(());
-    }
+    if fields & !known == 0 { Ok(()) } else { Err(unknown_fields(what, fields, known)) }
+}
+
+#[cold]
+fn unknown_fields(what: &str, fields: u32, known: u32) -> Fault {
     let text = "sets bits in fields that this version does not know; zero the struct first";
-    Err(Fault::new(ErrorKind::InvalidArgument, format!("{what} {text}, fields={fields:#x} known={known:#x}")))
+    Fault::new(ErrorKind::InvalidArgument, format!("{what} {text}, fields={fields:#x} known={known:#x}"))
 }
 
 /// A raw producer's identity, for callers that keep sequences themselves.

@@ -257,7 +257,8 @@ struct Offset {
     TopicPartition partition;
     /// The offset to read next.
     std::uint64_t offset = 0;
-    /// Free text, at most 4,096 characters, counted in UTF-16 as Kafka counts them.
+    /// Free text, at most 4,096 characters, counted in UTF-16 as Kafka counts them. What another language stored with a
+    /// NUL in it is told up to there.
     std::string metadata = {};
     /// The leader epoch of the last record read, for callers that keep one.
     std::optional<std::int32_t> leader_epoch = {};
