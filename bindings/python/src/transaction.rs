@@ -274,6 +274,39 @@ impl Transaction {
         }
     }
 
+    /// Adds a record if that takes nothing but memory. False: what the transaction holds would have to go to the log
+    /// first, which may wait for room; nothing happened. For those who must not wait, as an event loop of one's own:
+    /// they have another thread `send`.
+    ///
+    /// >>> with oncelog.open("trips.log") as engine:
+    /// ...     engine.create_topic("legs")
+    /// ...     with engine.transactional_producer("trips").begin_transaction() as trip:
+    /// ...         trip.try_send("legs", bytes(600_000)), trip.try_send("legs", bytes(600_000))
+    /// (True, False)
+    ///
+    /// Arguments and errors as those of `send`.
+    #[pyo3(signature = (topic, value, *, key=None, headers=None, partition=None, timestamp_ms=None))]
+    #[expect(clippy::too_many_arguments, reason = "keyword arguments")]
+    fn try_send(
+        &self,
+        py: Python<'_>,
+        topic: &str,
+        value: Option<Data<'_, '_>>,
+        key: Option<Data<'_, '_>>,
+        headers: Option<&Bound<'_, PyAny>>,
+        partition: Option<Number<u32>>,
+        timestamp_ms: Option<Number<i64>>,
+    ) -> PyResult<bool> {
+        let headers = Headers::of(headers)?;
+        let headers = headers.borrowed();
+        let mut record = Record::default().headers(&headers);
+        record.value = value.as_ref().map(Data::bytes);
+        record.key = key.as_ref().map(Data::bytes);
+        record.partition = number(partition);
+        record.timestamp = number(timestamp_ms);
+        self.with(py, |transaction| transaction.try_send(topic, record))
+    }
+
     /// Adds records in order.
     ///
     /// >>> with oncelog.open("trips.log") as engine:

@@ -196,6 +196,22 @@ def test_a_transaction_larger_than_its_buffer_goes_on_and_is_committed_whole(eng
     assert end(engine) == 100
 
 
+def test_a_record_is_added_if_that_takes_nothing_but_memory(engine: oncelog.Engine) -> None:
+    large = bytes(600_000)
+    with engine.transactional_producer("id").begin_transaction() as transaction:
+        assert transaction.try_send("out", large, key=b"k", headers={"h": b"x"}, partition=0, timestamp_ms=17)
+        assert not transaction.try_send("out", large)
+        assert engine.describe_transactions() == []
+        with pytest.raises(oncelog.UnknownTopicOrPartitionError):
+            transaction.try_send("nowhere", b"")
+        transaction.send("out", large)
+        assert len(engine.describe_transactions()) == 1
+    record, other = engine.partition("out", 0).read(0)[0], engine.partition("out", 0).bounds().end
+    assert (record.key, record.timestamp, record.headers, other) == (b"k", 17, (("h", b"x"),), 2)
+    with pytest.raises(oncelog.InvalidTransactionStateError):
+        transaction.try_send("out", b"")
+
+
 def test_a_transaction_that_goes_while_an_exception_is_on_its_way_leaves_that_alone(engine: oncelog.Engine) -> None:
     producer = engine.transactional_producer("x")
 

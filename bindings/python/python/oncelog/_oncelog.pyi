@@ -289,6 +289,16 @@ class Transaction:
         partition: int | None = None,
         timestamp_ms: int | None = None,
     ) -> None: ...
+    def try_send(
+        self,
+        topic: str,
+        value: Buffer | None,
+        *,
+        key: Buffer | None = None,
+        headers: _HeadersArgument | None = None,
+        partition: int | None = None,
+        timestamp_ms: int | None = None,
+    ) -> bool: ...
     def send_many(
         self,
         topic: str,

@@ -426,6 +426,7 @@ class Transaction:
     def __init__(self, transaction: _oncelog.Transaction) -> None:
         self._core = transaction
         self.send = transaction.send
+        self.try_send = transaction.try_send
         self.send_many = transaction.send_many
 
     async def drained(self) -> None:
