@@ -289,11 +289,11 @@ impl TransactionalProducer {
     pub fn begin(&self, consumer: Option<&Consumer>) -> Result<Transaction> {
         let open = self.open.borrow();
         let (producer, log) = open.as_ref().ok_or_else(|| thrown(&gone()))?;
-        let transaction = match consumer {
-            None => producer.try_begin(None),
-            Some(consumer) => producer.try_begin(Some(&*consumer.core()?)),
+        let begun = match consumer {
+            None => producer.begin_ticket(None),
+            Some(consumer) => producer.begin_ticket(Some(&*consumer.core()?)),
         };
-        let transaction = transaction.or_throw()?.ok_or_else(|| {
+        let transaction = begun.and_then(|mut begun| begun.try_wait()).or_throw()?.ok_or_else(|| {
             let text = "why nothing may begin here is not on the device yet; begin again to hear it";
             thrown(&Error::new(ErrorKind::Busy, text))
         })?;

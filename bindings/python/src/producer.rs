@@ -31,8 +31,8 @@ use crate::wait::{BATCH, CLOSES, outlast, room, room_soon};
 /// >>> engine.close()
 #[pyclass(frozen, module = "oncelog")]
 pub struct Producer {
-    /// Before the engine, which is to go last.
-    core: Arc<oncelog::Producer>,
+    /// Taken out only to be dropped.
+    core: Option<Arc<oncelog::Producer>>,
     process: u32,
     /// A ticket that is given out again while nobody else holds it, as `zip` does with its tuples: most are dropped at
     /// once, and to make and free an object costs as much as to write the record.
@@ -43,7 +43,13 @@ pub struct Producer {
 impl Producer {
     pub fn new(py: Python<'_>, core: Arc<oncelog::Producer>, engine: Py<Engine>) -> PyResult<Self> {
         let (process, attended) = (std::process::id(), engine.get().has_threads());
-        Ok(Self { core, process, spare: Py::new(py, Ticket::spare(process, attended))?, engine })
+        Ok(Self { core: Some(core), process, spare: Py::new(py, Ticket::spare(process, attended))?, engine })
+    }
+
+    #[inline]
+    fn core(&self) -> &oncelog::Producer {
+        // Never empty while anybody can call.
+        self.core.as_ref().unwrap_or_else(|| unreachable!("a dropped producer is called"))
     }
 
     #[inline]
@@ -69,7 +75,7 @@ impl Producer {
             None => {
                 let bytes = record.value.map_or(0, <[u8]>::len) + record.key.map_or(0, <[u8]>::len);
                 room(py, self.engine.get().core(), bytes.saturating_add(CLOSES).min(BATCH))?;
-                py.detach(|| self.core.send(topic, record))
+                py.detach(|| self.core().send(topic, record))
             }
         };
         Bound::new(py, self.made(outlast(py, sent)?))
@@ -78,6 +84,18 @@ impl Producer {
     #[inline]
     fn made(&self, ticket: oncelog::Ticket<oncelog::Appended>) -> Ticket {
         Ticket::of_record(self.process, ticket, self.engine.get().has_threads())
+    }
+}
+
+impl Drop for Producer {
+    /// What is gathered goes to the log when a producer goes, which may wait for room: nobody else may be kept waiting
+    /// meanwhile.
+    fn drop(&mut self) {
+        let mut core = self.core.take();
+        Python::try_attach(|py| {
+            let core = core.take();
+            py.detach(|| drop(core));
+        });
     }
 }
 
@@ -112,7 +130,7 @@ impl Producer {
         let headers = headers.as_ref().map(Headers::borrowed);
         let numbers = (number(partition), number(timestamp_ms), number(position));
         let record = record(&value, &key, numbers).headers(headers.as_deref().unwrap_or_default());
-        match self.core.try_send(topic, record) {
+        match self.core().try_send(topic, record) {
             Ok(Some(ticket)) => self.ticket(py, ticket),
             other => self.send_otherwise(py, topic, record, other.err()),
         }
@@ -152,7 +170,7 @@ impl Producer {
         let headers = headers.as_ref().map(Headers::borrowed);
         let numbers = (number(partition), number(timestamp_ms), number(position));
         let record = record(&value, &key, numbers).headers(headers.as_deref().unwrap_or_default());
-        let sent = outlast(py, self.core.try_send(topic, record))?;
+        let sent = outlast(py, self.core().try_send(topic, record))?;
         sent.map(|ticket| self.ticket(py, ticket)).transpose()
     }
 
@@ -180,7 +198,7 @@ impl Producer {
         let given = Given { values, keys, headers, partition: number(partition), timestamps_ms, positions };
         let sent = given.records(|records| {
             room(py, self.engine.get().core(), records.bytes().saturating_add(CLOSES).min(BATCH))?;
-            Ok::<_, PyErr>(py.detach(|| self.core.send_many(topic, records)))
+            Ok::<_, PyErr>(py.detach(|| self.core().send_many(topic, records)))
         })??;
         let ticket = outlast(py, sent)?;
         Ok(Ticket::of(ticket).shown(self.engine.get()))
@@ -188,7 +206,7 @@ impl Producer {
 
     /// Waits until everything sent before has met its level. Raises what any of it was refused for.
     fn flush(&self, py: Python<'_>) -> PyResult<()> {
-        through(py, self.engine.get().core(), || self.core.flush_ticket())
+        through(py, self.engine.get().core(), || self.core().flush_ticket())
     }
 
     /// `with engine.producer() as producer:` flushes at the end, also when the body raised.
@@ -219,14 +237,14 @@ impl Producer {
     }
 
     fn _flush(&self, py: Python<'_>) -> PyResult<Ticket> {
-        py.detach(|| self.core.flush_ticket()).raise().map(Ticket::of)
+        py.detach(|| self.core().flush_ticket()).raise().map(Ticket::of)
     }
 
     /// The position of a named producer: everything sent up to it has met its level, and nothing beyond it is promised.
     /// None before the first, and without a name.
     #[getter]
     fn position(&self, py: Python<'_>) -> Option<u64> {
-        py.detach(|| self.core.position())
+        py.detach(|| self.core().position())
     }
 }
 

@@ -1,7 +1,6 @@
 //! Transactions, and the producer that begins them.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use oncelog::{Error, ErrorKind, GroupMetadata, Record};
 use pyo3::prelude::*;
@@ -40,30 +39,33 @@ impl TransactionalProducer {
         Self { core, engine }
     }
 
-    /// Begins if that waits for nothing; none while the refusal is not safe yet.
-    fn try_begin(&self, py: Python<'_>, consumer: Option<&Bound<'_, Consumer>>) -> PyResult<Option<Transaction>> {
+    /// What becomes of a begin: the transaction at once, or a refusal when that is safe.
+    fn begin_ticket(
+        &self,
+        py: Python<'_>,
+        consumer: Option<&Bound<'_, Consumer>>,
+    ) -> PyResult<oncelog::Ticket<oncelog::Transaction>> {
         if let Some(consumer) = consumer {
             consumer.get().give_back(py)?;
         }
         let core = consumer.map(|consumer| consumer.get().core());
-        let begun = py.detach(|| self.core.try_begin(core));
+        let begun = py.detach(|| self.core.begin_ticket(core));
+        outlast(py, begun)
+    }
+
+    /// Begins if that waits for nothing; none while the refusal is not safe yet.
+    fn try_begin(&self, py: Python<'_>, consumer: Option<&Bound<'_, Consumer>>) -> PyResult<Option<Transaction>> {
+        let begun = self.begin_ticket(py, consumer)?.try_wait();
         Ok(outlast(py, begun)?.map(|begun| self.begun(py, begun, consumer)))
     }
 
     /// Begins. A refusal is told when it is safe: Ctrl-C is heard until then.
     fn begin(&self, py: Python<'_>, consumer: Option<&Bound<'_, Consumer>>) -> PyResult<Transaction> {
-        if let Some(begun) = self.try_begin(py, consumer)? {
-            return Ok(begun);
-        }
-        let (core, engine) = (consumer.map(|consumer| consumer.get().core()), self.engine.get());
-        let begun = wait(py, Patience::ENDLESS, |slice| {
-            if !engine.has_threads() {
-                // Nobody else has that flushed.
-                engine.core().drive()?;
-            }
-            std::thread::sleep(slice.min(ASK_AGAIN));
-            self.core.try_begin(core)
-        })?;
+        let mut ticket = self.begin_ticket(py, consumer)?;
+        let begun = match ticket.try_wait() {
+            Ok(None) => wait(py, Patience::ENDLESS, |slice| ticket.wait_for(slice))?,
+            begun => outlast(py, begun)?,
+        };
         begun.map(|begun| self.begun(py, begun, consumer)).ok_or_else(|| exception(&ended()))
     }
 
@@ -71,9 +73,6 @@ impl TransactionalProducer {
         Transaction::new(core, consumer.map(|consumer| consumer.clone().unbind()), self.engine.clone_ref(py))
     }
 }
-
-/// How often is asked whether a refusal is safe.
-const ASK_AGAIN: Duration = Duration::from_millis(2);
 
 #[pymethods]
 impl TransactionalProducer {

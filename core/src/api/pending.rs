@@ -125,6 +125,9 @@ impl Later<Appended> for Pending {
         // Without its producer it is closed.
         self.outcome.get().is_some() || self.sender.upgrade().is_none_or(|sender| sender.hasten(self))
     }
+    fn hasten_by(&self, deadline: u64) -> bool {
+        self.hasten() || self.sender.upgrade().is_none_or(|sender| sender.room_by(deadline))
+    }
     fn placed(&self, seat: &Seat) -> Option<Promise<Appended>> {
         self.outcome().map(|outcome| answer(seat, outcome))
     }
@@ -262,6 +265,9 @@ impl<A: Answers> Later<A> for Many {
     }
     fn hasten(&self) -> bool {
         self.batches().all(|pending| pending.hasten())
+    }
+    fn hasten_by(&self, deadline: u64) -> bool {
+        self.batches().all(|pending| pending.hasten_by(deadline))
     }
     fn placed(&self, _: &Seat) -> Option<Promise<A>> {
         self.batches().all(|pending| pending.outcome().is_some()).then(|| self.answer())

@@ -11,6 +11,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::format::record::Record;
 use crate::io::sync::{Mutex, MutexGuard};
 use crate::journal::{Seat, Waits};
+use crate::limits::BATCH_MAX;
 use crate::types::{Appended, Compression, Durability, Instance, Lsn, Timestamp};
 
 /// What never changes for a producer.
@@ -239,6 +240,12 @@ impl Sender {
         let Some(state) = self.lock_now() else { return false };
         self.close_in(state, pending, Effects::impatient());
         pending.outcome().is_some()
+    }
+
+    /// Waits until there is room to close a batch, or no use in waiting; false if the deadline (monotonic nanoseconds)
+    /// passes before.
+    pub(super) fn room_by(&self, deadline: u64) -> bool {
+        self.context.engine.room_by(BATCH_MAX, deadline).unwrap_or(true)
     }
 
     fn close_in(&self, mut state: MutexGuard<'_, State>, pending: &Pending, mut effects: Effects) {

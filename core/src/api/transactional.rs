@@ -100,23 +100,25 @@ impl TransactionalProducer {
         self.begin(Some(consumer))
     }
 
-    /// Begins one if that takes no waiting; `None` if it would be refused and the disk must confirm why first: nothing
-    /// was begun. For callers that hold what others wait for, as an event loop: they come again.
+    /// Begins one, or answers a ticket that says why not once the disk has confirmed that: a ticket that has its
+    /// transaction has it at once. Hidden, since it is for bindings that must hear something else while a refusal is
+    /// waited for, or must not wait for it.
     ///
     /// # Errors
     /// As `begin_transaction`, and as `begin_transaction_for` with a consumer.
     #[doc(hidden)]
-    pub fn try_begin(&self, consumer: Option<&Consumer>) -> Result<Option<Transaction>> {
-        self.open.inner.check_writable()?;
+    pub fn begin_ticket(&self, consumer: Option<&Consumer>) -> Result<Ticket<Transaction>> {
+        let (engine, waits) = (&self.open.inner, &self.holder.waits);
+        engine.check_writable()?;
         let refused = match self.judged(consumer) {
-            Ok(begun) => return Ok(Some(begun)),
+            Ok(begun) => return Ok(Ticket::ready(waits.clone(), Ok(begun))),
             Err(refused) => refused,
         };
-        if let Some(error) = refused.given(&*self.holder.waits) {
+        if let Some(error) = refused.given(&**waits) {
             return Err(error);
         }
-        self.holder.waits.want(refused.lsn);
-        Ok(None)
+        waits.want(refused.lsn);
+        Ok(refused.promise().ticket(engine))
     }
 
     fn begin(&self, consumer: Option<&Consumer>) -> Result<Transaction> {

@@ -255,7 +255,11 @@ impl Inner {
     pub fn room_within(&self, bytes: usize, timeout: Duration) -> Result<bool> {
         self.check_writable()?;
         let timeout = u64::try_from(timeout.as_nanos()).unwrap_or(u64::MAX);
-        let deadline = self.machine().clock.monotonic().saturating_add(timeout);
+        self.room_by(bytes, self.machine().clock.monotonic().saturating_add(timeout))
+    }
+
+    /// The same until a time of the monotonic clock, nanoseconds.
+    pub fn room_by(&self, bytes: usize, deadline: u64) -> Result<bool> {
         self.journal.room_within(records_len(bytes.max(BATCH_HEADER)), deadline)
     }
 

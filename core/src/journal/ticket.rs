@@ -91,6 +91,9 @@ pub trait Later<T>: Send + Sync {
     fn place(&self, seat: &Seat) -> Promise<T>;
     /// Closes what is being gathered if that need not wait; false if it would have to.
     fn hasten(&self) -> bool;
+    /// The same for who may wait until then (monotonic nanoseconds): false if it still would have to. True as well if
+    /// waiting helps nothing: to place it says why.
+    fn hasten_by(&self, deadline: u64) -> bool;
     /// What is answered, if it is placed or refused; closes nothing.
     fn placed(&self, seat: &Seat) -> Option<Promise<T>>;
     /// Calls back when it is placed or refused, at once if it is already; closes nothing. The call runs under locks:
@@ -179,13 +182,22 @@ impl<T> Ticket<T> {
         self.take()
     }
 
-    /// Waits at most `timeout`. `None`: not there yet, the ticket stays good.
+    /// Waits at most `timeout`, for room in the log too. `None`: not there yet, the ticket stays good.
     pub fn wait_for(&mut self, timeout: Duration) -> Result<Option<T>> {
+        let timeout = u64::try_from(timeout.as_nanos()).unwrap_or(u64::MAX);
+        let mut deadline = None;
+        if let State::Later(later, _) = &self.state {
+            let waits = later.waits();
+            waits.check()?;
+            let by = *deadline.insert(waits.now().saturating_add(timeout));
+            if !later.hasten_by(by) {
+                return Ok(None);
+            }
+        }
         self.settle()?;
         if let State::Placed { waits, lsn, level, .. } = &self.state {
-            let timeout = u64::try_from(timeout.as_nanos()).unwrap_or(u64::MAX);
-            let deadline = waits.now().saturating_add(timeout);
-            if !waits.wait(*lsn, *level, Some(deadline))? {
+            let by = deadline.unwrap_or_else(|| waits.now().saturating_add(timeout));
+            if !waits.wait(*lsn, *level, Some(by))? {
                 return Ok(None);
             }
         }

@@ -87,17 +87,17 @@ fn a_transaction_of_a_fenced_holder_is_not_begun_and_refused_once_the_fence_is_s
         let old = engine.transactional_producer("tp", ProducerOptions::new()).unwrap();
         engine.transactional_producer_ticket("tp", ProducerOptions::new()).unwrap().detach();
         for _ in 0..3 {
-            assert!(old.try_begin(None).unwrap().is_none(), "a power cut could still take the fence");
+            assert!(old.begin_ticket(None).unwrap().try_wait().unwrap().is_none(), "a power cut could still take the fence");
         }
         let expected = flush(&world, &engine, fails, ErrorKind::ProducerFenced);
-        let refused = kind(old.try_begin(None));
+        let refused = kind(old.begin_ticket(None));
         assert!(refused == expected || fails && refused == Some(ErrorKind::Poisoned), "{refused:?}");
         assert!(kind(old.begin_transaction()).is_some());
     }
     let (_world, engine) = begin();
     let producer = engine.transactional_producer("tp", ProducerOptions::new()).unwrap();
-    let begun = producer.try_begin(None).unwrap().expect("nothing is in the way");
-    assert_eq!(kind(producer.try_begin(None)), Some(ErrorKind::InvalidTransactionState));
+    let begun = producer.begin_ticket(None).unwrap().wait().expect("nothing is in the way");
+    assert_eq!(kind(producer.begin_ticket(None)), Some(ErrorKind::InvalidTransactionState));
     begun.commit().unwrap();
 }
 
