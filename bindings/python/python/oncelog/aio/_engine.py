@@ -1,0 +1,330 @@
+"""Opening a log, and what is done with it as a whole."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+from collections.abc import Generator
+from os import PathLike
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
+
+from .. import _oncelog
+from .._oncelog import Appended, Backlog, Batch, Records, Ticket
+from .._types import (
+    ActiveProducer,
+    Bounds,
+    GroupMetadata,
+    Identity,
+    Metrics,
+    OffsetAndTimestamp,
+    Opening,
+    OpenTransaction,
+    Place,
+    TopicInfo,
+)
+from ._consumers import Consumer
+from ._producers import Producer, TransactionalProducer
+from ._room import BATCH, CLOSES, Room
+
+if TYPE_CHECKING:
+    from .._oncelog import (
+        _Compression,
+        _Durability,
+        _Isolation,
+        _Name,
+        _OffsetsArgument,
+        _Outcome,
+        _Start,
+        _TimestampType,
+        _TransactionStatus,
+        _Visibility,
+    )
+
+
+class _Opening:
+    """`await open(dir)` answers an engine; `async with open(dir) as engine` closes it as well."""
+
+    def __init__(self, start: functools.partial[_oncelog.Engine]) -> None:
+        self._start = start
+        self._engine: Engine | None = None
+
+    async def _open(self) -> Engine:
+        opening = asyncio.get_running_loop().run_in_executor(None, self._start)
+        try:
+            return Engine(await asyncio.shield(opening))
+        except asyncio.CancelledError:
+            # It cannot be stopped half way: nobody wants it any more, so it is closed as soon as it is open.
+            opening.add_done_callback(_close_unwanted)
+            raise
+
+    def __await__(self) -> Generator[Any, None, Engine]:
+        return self._open().__await__()
+
+    async def __aenter__(self) -> Engine:
+        self._engine = await self._open()
+        return self._engine
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._engine is not None:
+            await self._engine.close()
+
+
+def _close_unwanted(opening: asyncio.Future[_oncelog.Engine]) -> None:
+    if not opening.cancelled() and opening.exception() is None:
+        opening.result().close()
+
+
+def open(  # noqa: A001
+    dir: str | bytes | PathLike[str] | PathLike[bytes],  # noqa: A002
+    *,
+    durability: _Durability = "disk",
+    read_only: bool = False,
+    segment_bytes: int | None = None,
+    create: bool = True,
+    mappings: bool = True,
+    accept_loss: bool = False,
+    flush_interval: float | None = None,
+    visibility: _Visibility = "level",
+    keep_raw_transactions: bool = False,
+    transaction_memory: int | None = None,
+    transaction_timeout_max: float | None = None,
+) -> _Opening:
+    """Opens the log in a directory: `await` it, or use it in `async with`. Options as in `oncelog.open`."""
+    start = functools.partial(
+        _oncelog.open,
+        dir,
+        durability=durability,
+        read_only=read_only,
+        segment_bytes=segment_bytes,
+        create=create,
+        mappings=mappings,
+        accept_loss=accept_loss,
+        flush_interval=flush_interval,
+        visibility=visibility,
+        keep_raw_transactions=keep_raw_transactions,
+        transaction_memory=transaction_memory,
+        transaction_timeout_max=transaction_timeout_max,
+    )
+    return _Opening(start)
+
+
+class Engine:
+    """An open log. See `oncelog.Engine`."""
+
+    def __init__(self, engine: _oncelog.Engine) -> None:
+        self._core = engine
+        self._room = Room(engine)
+
+    async def create_topic(
+        self,
+        name: str,
+        *,
+        partitions: int = 1,
+        durability: _Durability | None = None,
+        timestamp_type: _TimestampType = "create",
+    ) -> None:
+        """Creates a topic. It survives a power cut when this returns."""
+        await self._room.until(CLOSES)
+        await self._core._create_topic(
+            name, partitions=partitions, durability=durability, timestamp_type=timestamp_type
+        )
+
+    async def delete_topic(self, name: str) -> None:
+        """Deletes a topic with its records and with what groups have committed for it."""
+        await self._room.until(CLOSES)
+        await self._core._delete_topic(name)
+
+    async def add_partitions(self, topic: str, total: int) -> None:
+        """Raises the number of a topic's partitions to `total`."""
+        await self._room.until(CLOSES)
+        await self._core._add_partitions(topic, total)
+
+    def topics(self) -> list[TopicInfo]:
+        """All topics, by name."""
+        return self._core.topics()
+
+    def partition(self, topic: str, partition: int) -> Partition:
+        """A handle to one partition."""
+        return Partition(self._core.partition(topic, partition), self._room.line())
+
+    async def producer(
+        self,
+        *,
+        name: str | None = None,
+        batch_bytes: int | None = None,
+        linger: float | None = None,
+        durability: _Durability | None = None,
+        compression: _Compression = "none",
+    ) -> Producer:
+        """A producer. With a name it fences the name's former holder, durably, before this returns."""
+        if name is not None:
+            await self._room.until(CLOSES)
+        ticket = self._core._producer(
+            name=name, batch_bytes=batch_bytes, linger=linger, durability=durability, compression=compression
+        )
+        return Producer(await ticket, self._room)
+
+    async def transactional_producer(
+        self,
+        transactional_id: str,
+        *,
+        durability: _Durability | None = None,
+        compression: _Compression = "none",
+        transaction_buffer: int | None = None,
+        transaction_timeout: float | None = None,
+    ) -> TransactionalProducer:
+        """A producer whose records become visible in transactions. Fences the id's former holder."""
+        await self._room.until(CLOSES)
+        ticket = self._core._transactional_producer(
+            transactional_id,
+            durability=durability,
+            compression=compression,
+            transaction_buffer=transaction_buffer,
+            transaction_timeout=transaction_timeout,
+        )
+        return TransactionalProducer(await ticket, self._room, transaction_buffer)
+
+    async def delete_producer(self, name: str) -> None:
+        """Forgets a named producer or transactional id."""
+        await self._room.until(CLOSES)
+        await self._core._delete_producer(name)
+
+    def consumer(
+        self,
+        *topics: str | _Name,
+        group: str | None = None,
+        isolation: _Isolation = "read_committed",
+        start: _Start = "earliest",
+        max_bytes: int | None = None,
+        max_records: int | None = None,
+        timeout: float | None = None,
+    ) -> Consumer:
+        """A consumer of topics, or of single partitions as pairs of topic and number. See `oncelog.Engine.consumer`."""
+        core = self._core.consumer(
+            *topics,
+            group=group,
+            isolation=isolation,
+            start=start,
+            max_bytes=max_bytes,
+            max_records=max_records,
+            timeout=timeout,
+        )
+        return Consumer(core, timeout, self._room)
+
+    async def init_producer(
+        self, transactional_id: str | None = None, *, timeout: float = 60.0, current: Identity | None = None
+    ) -> Identity:
+        """An identity for raw batches. With a transactional id older holders are fenced, durably, before this returns.
+        """
+        await self._room.until(CLOSES)
+        return await self._core._init_producer(transactional_id, timeout=timeout, current=current)
+
+    async def send_offsets(self, identity: Identity, group: GroupMetadata, offsets: _OffsetsArgument) -> None:
+        """Adds offsets to the transaction of a raw identity."""
+        await self._room.until(CLOSES)
+        await self._core._send_offsets(identity, group, offsets)
+
+    async def end_transaction(self, identity: Identity, outcome: _Outcome) -> Identity:
+        """Ends the transaction of a raw identity; answers the identity of its next one."""
+        await self._room.until(CLOSES)
+        return await self._core._end_transaction(identity, outcome)
+
+    async def abort_transaction(self, number: int) -> None:
+        """Aborts a transaction by its number, whoever owns it."""
+        await self._room.until(CLOSES)
+        await self._core._abort_transaction(number)
+
+    async def transaction_status(self, number: int) -> _TransactionStatus:
+        """How a transaction stands. What is answered survives a power cut."""
+        return await self._core._transaction_status(number)
+
+    def describe_transactions(self) -> list[OpenTransaction]:
+        """The transactions that have something in the log and are not decided, in the order in which they began."""
+        return self._core.describe_transactions()
+
+    async def wait_durable(self, lsn: int) -> None:
+        """Waits until everything up to a frame survives a power cut."""
+        await self._core._wait_durable(lsn)
+
+    async def flush(self) -> None:
+        """Waits until everything sent before the call survives a power cut."""
+        # The keeper may have a producer while it waits for room itself.
+        await self._room.until(BATCH)
+        await self._core._flush()
+
+    def has_room(self, bytes: int) -> bool:
+        """Whether an append or commit of so many bytes would not wait for room right now."""
+        return self._core.has_room(bytes)
+
+    @property
+    def opening(self) -> Opening:
+        """What opening found and did."""
+        return self._core.opening
+
+    def metrics(self) -> Metrics:
+        """How the log stands and what it has done since it was opened: a snapshot. See `oncelog.Engine.metrics`."""
+        return self._core.metrics()
+
+    def openmetrics(self) -> str:
+        """The metrics in the OpenMetrics text format 1.0, which Prometheus reads."""
+        return self._core.openmetrics()
+
+    async def close(self) -> None:
+        """Closes the log for all handles, when what was sent is in it. It is closed even if this is cancelled."""
+        loop = asyncio.get_running_loop()
+        await asyncio.shield(loop.run_in_executor(None, self._room.close))
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+
+class Partition:
+    """A handle to one partition. See `oncelog.Partition`."""
+
+    def __init__(self, partition: _oncelog.Partition, line: Backlog) -> None:
+        self._core = partition
+        self._line = line
+
+    def append(self, batch: Batch, *, durability: _Durability | None = None) -> Ticket[Appended]:
+        """Appends a batch, when there is room for it. Await the ticket to know that it is safe, or why it was refused."""
+        return self._core._append(self._line, batch, durability=durability)
+
+    def read(
+        self, offset: int | Place, *, max_bytes: int | None = None, isolation: _Isolation = "read_committed"
+    ) -> Records:
+        """Reads from an offset or a place on: what is visible now."""
+        return self._core.read(offset, max_bytes=max_bytes, isolation=isolation)
+
+    def offset_at(self, timestamp_ms: int, *, isolation: _Isolation = "read_committed") -> int | None:
+        """The offset of the first record whose timestamp is `timestamp_ms` or later; `None` if there is none yet."""
+        return self._core.offset_at(timestamp_ms, isolation=isolation)
+
+    def max_timestamp(self, *, isolation: _Isolation = "read_committed") -> OffsetAndTimestamp | None:
+        """The greatest timestamp there is, with the offset of the first record that has it."""
+        return self._core.max_timestamp(isolation=isolation)
+
+    def producers(self) -> list[ActiveProducer]:
+        """The producers that are active here, in the order of their ids."""
+        return self._core.producers()
+
+    def bounds(self) -> Bounds:
+        """The first offset, the last stable one and the end."""
+        return self._core.bounds()
+
+    @property
+    def topic(self) -> str:
+        """The topic's name."""
+        return self._core.topic
+
+    @property
+    def number(self) -> int:
+        """The partition's number in its topic."""
+        return self._core.number
