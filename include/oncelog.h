@@ -1449,10 +1449,11 @@ ONCELOG_MUST_USE oncelog_error_t *oncelog_records_rewind(oncelog_records_t *reco
 
 /*
  * The headers of a record, in the order they were sent: fills the caller's array, which must have room for
- * `view->header_count`. They live until `oncelog_records_free`.
+ * `view->header_count`. They live until `oncelog_records_free`. Names are UTF-8, but for those of batches that a Kafka
+ * client made, which may have any bytes and are answered as they are.
  *
- * Errors: INVALID_ARGUMENT if `capacity` is too small, or the view is none of these records; INVALID_RECORD if a name
- * is not UTF-8; BUSY while another thread is in `oncelog_records_next` or `oncelog_records_rewind`.
+ * Errors: INVALID_ARGUMENT if `capacity` is too small, or the view is none of these records; BUSY while another thread
+ * is in `oncelog_records_next` or `oncelog_records_rewind`.
  */
 ONCELOG_MUST_USE
 oncelog_error_t *oncelog_records_headers(const oncelog_records_t *records,

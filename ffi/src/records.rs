@@ -5,7 +5,7 @@ use std::ffi::{CString, c_char};
 use std::ptr::null;
 
 use engine::io::sync::RwLock;
-use engine::{Error, ErrorKind, Header, Headers, Place, RecordView, Records, RecordsIter};
+use engine::{Error, ErrorKind, Headers, Place, RecordView, Records, RecordsIter};
 
 use crate::call::{Answer, call, tell};
 use crate::error::{self, Fault, oncelog_error_t};
@@ -124,18 +124,16 @@ impl Walk {
             let text = "this view is none of these records'; give one that oncelog_records_next answered";
             return Err(Fault::new(ErrorKind::InvalidArgument, text));
         };
-        // Nothing may be written before it is known that all can be.
-        headers.clone().try_for_each(|header| header.map(drop))?;
         Ok(headers.clone())
     }
 }
 
-fn header_of(header: Header<'_>) -> oncelog_header_view_t {
+fn header_of((key, value): (&[u8], Option<&[u8]>)) -> oncelog_header_view_t {
     oncelog_header_view_t {
-        key: header.key.as_ptr().cast(),
-        key_size: header.key.len(),
-        value: header.value.map_or(null(), |value| value.as_ptr().cast()),
-        value_size: header.value.map_or(0, <[u8]>::len),
+        key: key.as_ptr().cast(),
+        key_size: key.len(),
+        value: value.map_or(null(), |value| value.as_ptr().cast()),
+        value_size: value.map_or(0, <[u8]>::len),
     }
 }
 
@@ -218,10 +216,11 @@ pub extern "C" fn oncelog_records_rewind(records: *mut oncelog_records_t) -> *mu
 }
 
 /// The headers of a record, in the order they were sent: fills the caller's array, which must have room for
-/// `view->header_count`. They live until `oncelog_records_free`.
+/// `view->header_count`. They live until `oncelog_records_free`. Names are UTF-8, but for those of batches that a Kafka
+/// client made, which may have any bytes and are answered as they are.
 ///
-/// Errors: INVALID_ARGUMENT if `capacity` is too small, or the view is none of these records; INVALID_RECORD if a name
-/// is not UTF-8; BUSY while another thread is in `oncelog_records_next` or `oncelog_records_rewind`.
+/// Errors: INVALID_ARGUMENT if `capacity` is too small, or the view is none of these records; BUSY while another thread
+/// is in `oncelog_records_next` or `oncelog_records_rewind`.
 #[unsafe(no_mangle)]
 #[must_use]
 pub extern "C" fn oncelog_records_headers(
@@ -239,7 +238,7 @@ pub extern "C" fn oncelog_records_headers(
             let text = "there is no room for all headers; give an array for header_count of them";
             return Err(Fault::new(ErrorKind::InvalidArgument, format!("{text}, {values}")));
         }
-        room.fill(headers.filter_map(Result::ok).map(header_of));
+        room.fill(headers.raw().map(header_of));
         Ok(())
     })
 }

@@ -59,12 +59,7 @@ fn filled(records: &Records) -> Packer {
 
 impl Packer {
     fn add(&mut self, record: &RecordView<'_>) {
-        let whole = self.out.len();
-        if let Err(error) = self.row(record) {
-            self.out.truncate(whole);
-            self.fault(&error);
-            return;
-        }
+        self.row(record);
         let goes_on = self.next == record.offset()
             && self.groups.last().is_some_and(|g| g.kind == 0 && g.partition == record.partition())
             && self.topic == record.topic();
@@ -78,11 +73,11 @@ impl Packer {
     }
 
     /// Writes a record's bytes and numbers.
-    fn row(&mut self, record: &RecordView<'_>) -> oncelog::Result<()> {
+    fn row(&mut self, record: &RecordView<'_>) {
         let start = self.out.len();
         self.out.extend_from_slice(record.key().unwrap_or_default());
         self.out.extend_from_slice(record.value().unwrap_or_default());
-        let headers = self.headers(record.headers())?;
+        let headers = self.headers(record.headers());
         let row = self.rows;
         self.rows += 1;
         // Milliseconds stay far below 2^53.
@@ -93,25 +88,24 @@ impl Packer {
         for (n, cell) in cells.into_iter().enumerate() {
             self.put(at + n * 4, &cell.to_ne_bytes());
         }
-        Ok(())
     }
 
     fn put(&mut self, at: usize, bytes: &[u8]) {
         self.out[at..at + bytes.len()].copy_from_slice(bytes);
     }
 
-    fn headers(&mut self, headers: Headers<'_>) -> oncelog::Result<i32> {
+    /// Names go over as bytes: those that a Kafka client wrote may be no text.
+    fn headers(&mut self, headers: Headers<'_>) -> i32 {
         let mut count = 0;
-        for header in headers {
-            let header = header?;
+        for (key, value) in headers.raw() {
             let length = |bytes: &[u8]| (bytes.len() as u32).to_ne_bytes();
-            self.out.extend_from_slice(&length(header.key.as_bytes()));
-            self.out.extend_from_slice(&header.value.map_or(layout::NULL.to_ne_bytes(), length));
-            self.out.extend_from_slice(header.key.as_bytes());
-            self.out.extend_from_slice(header.value.unwrap_or_default());
+            self.out.extend_from_slice(&length(key));
+            self.out.extend_from_slice(&value.map_or(layout::NULL.to_ne_bytes(), length));
+            self.out.extend_from_slice(key);
+            self.out.extend_from_slice(value.unwrap_or_default());
             count += 1;
         }
-        Ok(count)
+        count
     }
 
     fn text(&mut self, text: &str) -> (usize, usize) {

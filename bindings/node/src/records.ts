@@ -202,9 +202,11 @@ function headersOf(bytes: Buffer, at: number, count: number): Header[] {
   for (let n = 0; n < count; n++) {
     const named = at + 8 + number(at);
     const length = number(at + 4);
-    const key = bytes.toString("utf8", at + 8, named);
+    const header: Header = { key: bytes.toString("utf8", at + 8, named), value: null };
+    if (header.key.includes("\ufffd")) header.keyBytes = bytes.subarray(at + 8, named);
     at = length === NULL ? named : named + length;
-    headers.push({ key, value: length === NULL ? null : bytes.subarray(named, at) });
+    if (length !== NULL) header.value = bytes.subarray(named, at);
+    headers.push(header);
   }
   return headers;
 }

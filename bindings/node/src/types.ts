@@ -233,8 +233,11 @@ export interface RecordInput {
 
 /** A header as it was sent. */
 export interface Header {
+  /** The name. What is no UTF-8, in batches that a Kafka client made, is U+FFFD here. */
   key: string;
   value: Buffer | null;
+  /** The bytes of a name in which there is U+FFFD. */
+  keyBytes?: Buffer;
 }
 
 /** A record as it lies in the log. Its Buffers are views of one piece of memory that all records of a poll share. */

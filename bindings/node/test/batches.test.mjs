@@ -65,6 +65,22 @@ test("an encoded batch that is repeated is answered as a duplicate, one out of o
   assert.equal(partition.producers()[0].lastSequence, 1);
 });
 
+test("a header whose name is no text hides nothing of its record, and is there as bytes", async (t) => {
+  const { engine } = await log(t);
+  const partition = engine.partition("t", 0);
+  const batch = Buffer.concat([encoded(["a"]).subarray(0, -1), Buffer.from([4, 2, 0xff, 1, 2, 0x62, 2, 0x78])]);
+  // Two lengths count the headers.
+  batch[11] += 7;
+  batch[61] += 14;
+  batch.writeUInt32BE(sum(batch.subarray(21)), 17);
+  await partition.appendBatch(batch);
+  const [record] = await partition.read(0n);
+  assert.deepEqual(String(record.value), "a");
+  const [first, second] = record.headers;
+  assert.deepEqual([first.key, first.value, [...first.keyBytes]], ["\ufffd", null, [0xff]]);
+  assert.deepEqual([second.key, String(second.value), second.keyBytes], ["b", "x", undefined]);
+});
+
 test("bytes that are no batch are refused, and so is what is no bytes", async (t) => {
   const { engine } = await log(t);
   const partition = engine.partition("t", 0);

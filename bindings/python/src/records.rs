@@ -193,6 +193,13 @@ impl Record {
     }
 }
 
+/// A name that is no text.
+#[cold]
+fn decoded<'py>(py: Python<'py>, name: &[u8]) -> PyResult<Bound<'py, PyString>> {
+    let decoded = PyBytes::new(py, name).call_method1("decode", ("utf-8", "surrogateescape"))?;
+    Ok(decoded.cast_into::<PyString>()?)
+}
+
 #[pymethods]
 impl Record {
     /// The topic's name.
@@ -243,13 +250,16 @@ impl Record {
         self.seen.view().key().map(|_| buffers::key(py, self.seen.share(py))).transpose()
     }
 
-    /// Pairs of name and value in the order they were sent.
+    /// Pairs of name and value in the order they were sent. In batches that a Kafka client made a name may be no UTF-8:
+    /// such bytes are lone surrogates, as in `os.fsdecode`, and `name.encode(errors="surrogateescape")` has them back.
     #[getter]
     fn headers<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
-        let headers = self.seen.view().headers().map(|header| {
-            let header = header.raise()?;
-            let value = header.value.map(|value| PyBytes::new(py, value));
-            (header.key, value).into_pyobject(py)
+        let headers = self.seen.view().headers().raw().map(|(name, value)| {
+            let name = match std::str::from_utf8(name) {
+                Ok(name) => PyString::new(py, name),
+                Err(_) => decoded(py, name)?,
+            };
+            (name, value.map(|value| PyBytes::new(py, value))).into_pyobject(py)
         });
         PyTuple::new(py, headers.collect::<PyResult<Vec<_>>>()?)
     }

@@ -149,3 +149,30 @@ def test_damage_is_told_where_it_lies_and_the_rest_is_read(tmp_path: Path) -> No
         with pytest.raises(oncelog.CorruptError):
             next(consumer)
         assert next(consumer).offset == 2
+
+
+def crc32c(data: bytes) -> int:
+    crc = 0xFFFFFFFF
+    for byte in data:
+        crc ^= byte
+        for _ in range(8):
+            crc = (crc >> 1) ^ (0x82F63B78 if crc & 1 else 0)
+    return crc ^ 0xFFFFFFFF
+
+
+def test_a_header_whose_name_is_no_text_hides_nothing(oncelog_engine: oncelog.Engine, topic: str) -> None:
+    batch = oncelog.Batch()
+    batch.add(b"\xfe", key=b"\xff", headers=[("text", b"1"), ("name", b"2"), ("text", None)])
+    # As Kafka's clients may write it: they check no names.
+    packed = bytearray(bytes(batch)).replace(b"name", b"n\xff\xc3\x28")
+    packed[17:21] = crc32c(bytes(packed[21:])).to_bytes(4, "big")
+    partition = oncelog_engine.partition(topic, 0)
+    partition.append(oncelog.Batch.from_bytes(packed)).result()
+    (record,) = partition.read(0)
+    assert (record.value, record.key) == (b"\xfe", b"\xff")
+    name = record.headers[1][0]
+    assert record.headers == (("text", b"1"), (name, b"2"), ("text", None))
+    assert name.encode(errors="surrogateescape") == b"n\xff\xc3\x28"
+    # What is no text is not sent as if it were.
+    with pytest.raises(UnicodeEncodeError):
+        oncelog_engine.producer().send(topic, b"", headers=record.headers)

@@ -10,6 +10,7 @@ pub mod decision;
 pub mod files;
 pub mod footer;
 pub mod frame;
+pub mod headers;
 pub mod partitioner;
 pub mod record;
 pub mod record_iter;

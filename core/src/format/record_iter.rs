@@ -1,7 +1,8 @@
 //! Reads the records of a batch. Nothing is copied, every length is checked before it is used.
 
 use super::batch::BatchHeader;
-use super::record::Header;
+pub use super::headers::Headers;
+use super::headers::{HeaderBytes, check_headers};
 use super::varint::{self, Bad};
 use crate::error::{Error, ErrorKind, Result};
 use crate::types::{Offset, Timestamp};
@@ -63,51 +64,17 @@ pub struct RecordRef<'a> {
     headers: HeaderBytes<'a>,
 }
 
-/// Headers whose lengths were checked to end exactly with their record.
-#[derive(Clone, Copy, Debug, Default)]
-struct HeaderBytes<'a> {
-    bytes: &'a [u8],
-    count: u32,
-}
-
 impl<'a> RecordRef<'a> {
-    /// The headers in order. An item is an `InvalidRecord` error if its name is not UTF-8, which Kafka lets pass.
+    /// The headers in order. An item is an `InvalidRecord` error if its name is not UTF-8, which Kafka lets pass; see
+    /// `Headers::raw`.
     pub fn headers(&self) -> Headers<'a> {
-        Headers { rest: self.headers }
+        Headers::of(self.headers)
     }
 }
-
-/// The headers of a record, decoded as they are asked for.
-#[derive(Clone, Debug, Default)]
-pub struct Headers<'a> {
-    rest: HeaderBytes<'a>,
-}
-
-impl<'a> Iterator for Headers<'a> {
-    type Item = Result<Header<'a>>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        self.rest.count = self.rest.count.checked_sub(1)?;
-        let mut at = 0;
-        let header = read_header(self.rest.bytes, &mut at);
-        self.rest.bytes = self.rest.bytes.get(at..).unwrap_or_default();
-        Some(match header.map(|(key, value)| (std::str::from_utf8(key), value)) {
-            Ok((Ok(key), value)) => Ok(Header { key, value }),
-            Ok((Err(_), _)) => Err(not_text()),
-            Err(defect) => Err(unreadable(defect, 0)),
-        })
-    }
-
-    fn size_hint(&self) -> (usize, Option<usize>) {
-        (self.rest.count as usize, Some(self.rest.count as usize))
-    }
-}
-
-impl ExactSizeIterator for Headers<'_> {}
 
 /// Reads a length and that many bytes; a negative length is null, as in Kafka.
 #[inline(always)]
-fn read_field<'a>(bytes: &'a [u8], at: &mut usize) -> std::result::Result<Option<&'a [u8]>, Defect> {
+pub(super) fn read_field<'a>(bytes: &'a [u8], at: &mut usize) -> std::result::Result<Option<&'a [u8]>, Defect> {
     let Some(len) = varint::read_size(bytes, at)? else { return Ok(None) };
     // Neither number exceeds 2^31 where usize has 32 bits, so the sum cannot wrap.
     let end = *at + len;
@@ -130,24 +97,6 @@ fn plain_field<'a>(record: &'a [u8], at: &mut usize) -> Option<Option<&'a [u8]>>
 fn plain_headers(record: &[u8], mut at: usize) -> Option<HeaderBytes<'_>> {
     let count = varint::read_i32(record, &mut at).ok()?;
     check_headers(record, at, count).ok()
-}
-
-type RawHeader<'a> = (&'a [u8], Option<&'a [u8]>);
-
-fn read_header<'a>(bytes: &'a [u8], at: &mut usize) -> std::result::Result<RawHeader<'a>, Defect> {
-    let key = read_field(bytes, at)?.ok_or(Defect::HeaderName)?;
-    Ok((key, read_field(bytes, at)?))
-}
-
-/// Walks the headers that start at `at`; they must end exactly with the record.
-fn check_headers(record: &[u8], mut at: usize, count: i32) -> std::result::Result<HeaderBytes<'_>, Defect> {
-    let bytes = &record[at..];
-    // Each header takes two bytes at least, so a count that the bytes cannot hold ends here, not after a long walk.
-    let count = u32::try_from(count).ok().filter(|n| *n as usize <= bytes.len() / 2).ok_or(Defect::HeaderCount)?;
-    for _ in 0..count {
-        read_header(record, &mut at)?;
-    }
-    if at == record.len() { Ok(HeaderBytes { bytes, count }) } else { Err(Defect::Left) }
 }
 
 /// The records of one batch in order.
@@ -271,11 +220,8 @@ impl<'a> RecordIter<'a> {
             plain_field(record, &mut at)?
         };
         let value = plain_field(record, &mut at)?;
-        let headers = if at + 1 == record.len() && record[at] == 0 {
-            HeaderBytes { bytes: &[], count: 0 }
-        } else {
-            plain_headers(record, at)?
-        };
+        let headers =
+            if at + 1 == record.len() && record[at] == 0 { HeaderBytes::default() } else { plain_headers(record, at)? };
         let timestamp = self.append_time.unwrap_or(self.base_timestamp.wrapping_add(i64::from(timestamp_delta)));
         (self.rest, self.last_delta, self.left) = (rest, delta, left);
         Some(RecordRef { offset: (self.base_offset + i64::from(delta)) as u64, timestamp, key, value, headers })
@@ -304,7 +250,7 @@ impl<'a> RecordIter<'a> {
         let key = read_field(record, &mut at)?;
         let value = read_field(record, &mut at)?;
         let headers = match varint::read_i32(record, &mut at)? {
-            0 if at == record.len() => HeaderBytes { bytes: &[], count: 0 },
+            0 if at == record.len() => HeaderBytes::default(),
             count => check_headers(record, at, count)?,
         };
         let timestamp = match self.append_time {
@@ -362,19 +308,14 @@ impl<'a> Iterator for RecordIter<'a> {
 impl std::iter::FusedIterator for RecordIter<'_> {}
 
 #[cold]
-fn unreadable(defect: Defect, index: u32) -> Error {
+pub(super) fn unreadable(defect: Defect, index: u32) -> Error {
     let what = defect.text();
     Error::new(ErrorKind::Corrupt, format!("a record cannot be read: {what}; verify the log, record={index}"))
 }
 
-#[cold]
-fn not_text() -> Error {
-    Error::new(ErrorKind::InvalidRecord, "the name of a header is not utf-8; read the record without its headers")
-}
-
 #[cfg(test)]
 mod tests {
-    use super::super::record::{Record, encode};
+    use super::super::record::{Header, Record, encode};
     use super::*;
 
     const HEADERS: [Header<'static>; 3] = [
@@ -568,15 +509,6 @@ mod tests {
         // Lengths of key and value are -2 and -3.
         let record = RecordIter::new(&header(1, 0), &[12, 0, 0, 0, 3, 5, 0]).next().unwrap().unwrap();
         assert_eq!((record.key, record.value), (None, None));
-    }
-
-    #[test]
-    fn a_header_whose_name_is_not_text_is_an_error_of_its_own() {
-        let body = [24, 0, 0, 0, 1, 1, 4, 2, 0xff, 1, 2, b'b', 1];
-        let mut headers = RecordIter::new(&header(1, 0), &body).next().unwrap().unwrap().headers();
-        assert_eq!(headers.next().unwrap().unwrap_err().kind(), ErrorKind::InvalidRecord);
-        assert_eq!(headers.next().unwrap().unwrap(), Header { key: "b", value: None });
-        assert!(headers.next().is_none());
     }
 
     #[test]
