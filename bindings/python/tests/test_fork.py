@@ -368,3 +368,45 @@ def test_what_a_child_has_sent_is_written_before_it_ends(tmp_path: Path, method:
     assert child.exitcode == 0
     with oncelog.open(tmp_path / "log") as engine:
         assert engine.partition("t", 0).bounds().end == 1
+
+
+def test_a_child_of_an_event_loop_hears_it_from_each_call(script: Script) -> None:
+    done = script(
+        """
+import asyncio, os
+import oncelog
+import oncelog.aio
+
+async def main():
+    async with oncelog.aio.open("log") as engine:
+        await engine.create_topic("t")
+        producer, partition, batch = await engine.producer(), engine.partition("t", 0), oncelog.Batch()
+        batch.add(b"v")
+        transaction = (await engine.transactional_producer("x")).begin_transaction()
+        calls = (
+            lambda: producer.send("t", b"v"),
+            lambda: producer.send_many("t", [b"v"]),
+            lambda: partition.append(batch),
+            lambda: transaction.send("t", b"v"),
+            lambda: transaction.send_many("t", [b"v"]),
+            transaction.commit_ticket,
+        )
+        pid = os.fork()
+        if pid == 0:
+            for number, call in enumerate(calls):
+                try:
+                    call()
+                except oncelog.ForkedError:
+                    continue
+                os._exit(number + 1)
+            os._exit(0)
+        _, status = os.waitpid(pid, 0)
+        assert status == 0, status
+        assert (await producer.send("t", b"v")).offset == 0
+        await transaction.abort()
+    print("fine")
+
+asyncio.run(main())
+"""
+    )
+    assert (done.returncode, done.stdout) == (0, "fine\n"), done.stderr
