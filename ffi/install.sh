@@ -20,8 +20,8 @@ cd "$top"
 # shared; one that is linked with -static has only the other, which does for all.
 private=$(cargo rustc --quiet --release --package oncelog-ffi --lib --crate-type staticlib -- \
     --print native-static-libs 2>&1 | sed -n -e 's/-lgcc_s/-lgcc_eh/g' -e 's/^note: native-static-libs: //p')
-cargo build --release --package oncelog-ffi
-from=${CARGO_TARGET_DIR:-target}/release
+cargo build --profile library --package oncelog-ffi
+from=${CARGO_TARGET_DIR:-target}/library
 
 mkdir -p "$to/include" "$to/lib/pkgconfig"
 cp include/oncelog.h "$to/include/"

@@ -11,7 +11,7 @@ here=$(cd "$(dirname "$0")" && pwd)
 top=$(dirname "$here")
 cd "$top"
 mode=${1:-short}
-libs=${CARGO_TARGET_DIR:-target}/release
+libs=${CARGO_TARGET_DIR:-target}/library
 case $libs in /*) ;; *) libs=$top/$libs ;; esac
 out=$top/target/c
 flags="-std=c11 -D_GNU_SOURCE -Wall -Wextra -Werror -g -Iinclude"
@@ -39,7 +39,7 @@ need() {
 
 # The soname is what programs look for; cargo names the file without it.
 build_library() {
-    cargo build --quiet --release --package oncelog-ffi
+    cargo build --quiet --profile library --package oncelog-ffi
     ln -sf liboncelog.so "$libs/liboncelog.so.0.1"
     mkdir -p "$out"
 }

@@ -8,12 +8,13 @@ top=$(cd "$(dirname "$0")/../.." && pwd)
 cd "$top"
 turns=${1:-9}
 records=${2:-1000000}
-libs=${CARGO_TARGET_DIR:-target}/release
+built=${CARGO_TARGET_DIR:-target}
+libs=$built/library
 case $libs in /*) ;; *) libs=$top/$libs ;; esac
 out=$top/target/c
 mkdir -p "$out"
 cargo build --quiet --release --package oncelog-ffi --example bench
-cargo build --quiet --release --package oncelog-ffi
+cargo build --quiet --profile library --package oncelog-ffi
 ln -sf liboncelog.so "$libs/liboncelog.so.0.1"
 cc -std=c11 -D_GNU_SOURCE -O2 -Wall -Wextra -Iinclude ffi/bench/bench.c -o "$out/bench" \
     "-L$libs" -loncelog "-Wl,-rpath,$libs"
@@ -23,7 +24,7 @@ trap 'rm -rf "$directory"' EXIT
 : >"$directory/figures"
 for turn in $(seq "$turns"); do
     for language in c rust; do
-        case $language in c) program=$out/bench ;; rust) program=$libs/examples/bench ;; esac
+        case $language in c) program=$out/bench ;; rust) program=$built/release/examples/bench ;; esac
         "$program" "$directory/log" 3 "$records" | tail -4 | sed "s/^/$language /" >>"$directory/figures"
         rm -rf "$directory/log"
     done

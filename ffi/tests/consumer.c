@@ -75,6 +75,41 @@ static void a_group_goes_on_where_it_committed(void)
     drop_directory(directory);
 }
 
+static void each_view_names_the_partition_it_is_of_wherever_an_array_ends(void)
+{
+    char *directory = new_directory();
+    oncelog_engine_t *engine = open_with_topic(directory, 4);
+    oncelog_topic_partition_t names[] = {{"t", 0}, {"t", 1}, {"t", 2}, {"t", 3}};
+    const int counts[] = {45, 3, 70, 33};
+    uint64_t next[4] = {0};
+    oncelog_consumer_t *consumer = NULL;
+    oncelog_records_t *records = NULL;
+    const oncelog_record_view_t *views = NULL;
+    size_t count = 0;
+    for (uint32_t i = 0; i < 4; i++)
+        fill(engine, i, counts[i]);
+    OK(oncelog_consumer_open(engine, NULL, &consumer));
+    OK(oncelog_consumer_assign(consumer, names, 4));
+    OK(oncelog_consumer_poll(consumer, 0, &records));
+    for (int walk = 0; walk < 2; walk++) {
+        memset(next, 0, sizeof next);
+        for (;;) {
+            OK(oncelog_records_next(records, &views, &count));
+            if (count == 0)
+                break;
+            for (size_t i = 0; i < count; i++)
+                CHECK(strcmp(views[i].topic, "t") == 0 && views[i].offset == next[views[i].partition]++);
+        }
+        for (uint32_t i = 0; i < 4; i++)
+            CHECK(next[i] == (uint64_t)counts[i]);
+        OK(oncelog_records_rewind(records));
+    }
+    OK(oncelog_records_free(records));
+    OK(oncelog_consumer_free(consumer));
+    OK(oncelog_engine_close(engine));
+    drop_directory(directory);
+}
+
 static void any_offsets_of_a_group_can_be_committed(void)
 {
     char *directory = new_directory();
@@ -317,6 +352,7 @@ int main(void)
 {
     how_far_groups_are_behind_is_told_in_numbers();
     a_group_goes_on_where_it_committed();
+    each_view_names_the_partition_it_is_of_wherever_an_array_ends();
     any_offsets_of_a_group_can_be_committed();
     where_a_group_stands_is_told_without_waiting_and_once_it_is_safe();
     the_start_rule_says_where_to_begin();

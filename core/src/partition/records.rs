@@ -295,13 +295,13 @@ impl<'a> RecordsIter<'a> {
     /// walk's place is looked up once for all of them.
     #[doc(hidden)]
     #[inline]
-    pub fn fill<T>(&mut self, places: &mut [T], mut make: impl FnMut(RecordView<'a>) -> T) -> usize {
+    pub fn fill<T>(&mut self, places: &mut [T], mut show: impl FnMut(&mut T, RecordView<'a>)) -> usize {
         let Some(share) = self.share else { return 0 };
         let mut batch = self.batch.clone();
         let mut count = 0;
         for place in places {
             let Some(record) = batch.plain() else { break };
-            *place = make(RecordView { share, record });
+            show(place, RecordView { share, record });
             count += 1;
         }
         self.batch = batch;

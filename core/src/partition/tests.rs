@@ -95,7 +95,7 @@ fn fill(records: &Records, places: usize) -> (Vec<u64>, Vec<String>) {
     let (mut iter, mut errors) = (records.iter(), Vec::new());
     let (mut places, mut offsets) = (vec![0; places], Vec::new());
     loop {
-        let count = iter.fill(&mut places, |record| record.offset());
+        let count = iter.fill(&mut places, |place, record| *place = record.offset());
         offsets.extend(&places[..count]);
         if count < places.len() {
             match iter.next() {

@@ -9,7 +9,7 @@ set -eu
 here=$(cd "$(dirname "$0")" && pwd)
 top=$(cd "$here/../../.." && pwd)
 cd "$top"
-libs=${CARGO_TARGET_DIR:-target}/release
+libs=${CARGO_TARGET_DIR:-target}/library
 case $libs in /*) ;; *) libs=$top/$libs ;; esac
 out=$top/target/c
 work=$out/cpp
@@ -27,7 +27,7 @@ for tool in c++ $([ "${1:-}" = build ] || echo g++ clang++ cmake pkg-config); do
 done
 [ -z "$missing" ] || { say "missing:$missing; get them from your system's packages (apt-get install$missing)"; exit 1; }
 
-cargo build --quiet --release --package oncelog-ffi
+cargo build --quiet --profile library --package oncelog-ffi
 # The soname is what programs look for; cargo names the file without it.
 ln -sf liboncelog.so "$libs/liboncelog.so.0.1"
 mkdir -p "$work"
