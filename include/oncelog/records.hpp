@@ -20,7 +20,7 @@ namespace oncelog {
 class HeaderView {
 public:
     explicit HeaderView(const oncelog_header_view_t &c) noexcept : c_(c) {}
-    /// The name.
+    /// The name: UTF-8, unless a Kafka client made the batch, whose names may have any bytes.
     std::string_view key() const noexcept { return Bytes(c_.key, c_.key_size).text(); }
     /// The value; null for null.
     Bytes value() const noexcept { return Bytes(c_.value, c_.value_size); }
@@ -101,9 +101,9 @@ public:
     Bytes value() const noexcept { return Bytes(c_.value, c_.value_size); }
     /// How many headers there are.
     std::uint32_t header_count() const noexcept { return c_.header_count; }
-    /// The headers.
+    /// The headers. Names are UTF-8, but for those of batches that a Kafka client made, which may have any bytes.
     ///
-    /// Errors: InvalidRecord if a name is not UTF-8; Busy while another thread goes on in the records.
+    /// Errors: Busy while another thread goes on in the records.
     Result<Headers> headers() const {
         Headers made;
         if (c_.header_count == 0) return made;

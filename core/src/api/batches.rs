@@ -9,6 +9,7 @@ use super::spares::Spares;
 use crate::engine::{Judged, Refused};
 use crate::error::Result;
 use crate::format::batch::BatchBuilder;
+use crate::format::frame::FRAME_HEADER;
 use crate::format::record::Record;
 use crate::journal::Seat;
 use crate::limits::PRODUCER_MEMORY;
@@ -36,6 +37,8 @@ struct Open {
     pending: Arc<Pending>,
     /// Monotonic nanoseconds at which the batch is closed.
     deadline: u64,
+    /// Its bytes, compressed, when it found no room; `None` once it has grown.
+    tried: Option<usize>,
 }
 
 impl Open {
@@ -72,6 +75,7 @@ impl Batches {
             && open.builder.try_push(record, timestamp, context.batch_bytes)?.is_ok()
         {
             self.bytes += open.builder.size() - before;
+            open.tried = None;
             let seat = open.seat(timestamp);
             effects.join(&open.pending);
             if open.builder.size() >= context.batch_bytes {
@@ -101,7 +105,7 @@ impl Batches {
         self.bytes += builder.size();
         let (deadline, pending) = (effects.begin(context), Pending::new(context));
         effects.join(&pending);
-        let open = Open { partition: partition.clone(), builder, pending, deadline };
+        let open = Open { partition: partition.clone(), builder, pending, deadline, tried: None };
         let (seat, full) = (open.seat(timestamp), open.builder.size() >= context.batch_bytes);
         let instance = partition.instance();
         self.open.insert(instance, open);
@@ -155,14 +159,16 @@ impl Batches {
     }
 
     fn close_one(&mut self, context: &Context, instance: Instance, effects: &mut Effects) {
-        let Some(bytes) = self.open.get(&instance).map(|open| open.builder.size()) else { return };
-        if effects.waits_for(context, bytes) {
+        let Some(tried) = self.open.get(&instance).map(|open| open.tried) else { return };
+        if effects.waits_for(context, tried) {
             return;
         }
         let Some(mut open) = self.open.remove(&instance) else { return };
+        let bytes = open.builder.size();
         let framed = open.builder.compression(context.compression).finish();
         let placed = context.engine.append(&open.partition, framed, context.durability, effects.may_wait());
         if effects.held_up(&placed) {
+            open.tried = Some(framed.len() - FRAME_HEADER);
             self.open.insert(instance, open);
             return;
         }

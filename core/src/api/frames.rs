@@ -142,20 +142,23 @@ impl Frames {
     }
 
     fn close(&mut self, context: &Context, effects: &mut Effects) {
-        if effects.waits_for(context, self.gather.bytes()) {
+        if effects.waits_for(context, self.gather.tried()) {
             return;
         }
         let Some(open) = self.open.take() else { return };
+        let parts = self.gather.parts(context.compression);
+        let bytes = parts.iter().map(|part| part.framed.len()).sum();
         let placed = context.engine.append_gathered(Gathered {
             producer: (self.identity.producer_id, self.identity.epoch),
             number: 0,
             position: Some(open.position),
-            parts: &self.gather.parts(context.compression),
+            parts: &parts,
             offsets: &[],
             durability: context.durability,
             wait: effects.may_wait(),
         });
         if effects.held_up(&placed) {
+            self.gather.found_no_room(bytes);
             self.open = Some(open);
             return;
         }

@@ -8,6 +8,7 @@ use super::spares::Spares;
 use crate::engine::{GatheredPart, Judged};
 use crate::error::Result;
 use crate::format::batch::{BatchBuilder, too_large};
+use crate::format::frame::FRAME_HEADER;
 use crate::format::record::Record;
 use crate::limits::BATCH_MAX;
 use crate::partition::Partition;
@@ -27,6 +28,8 @@ pub(super) struct Gather {
     /// Of the partitions that records came for last, by the end of the instance's number: asked before the index.
     recent: [Option<(Instance, usize)>; RECENT],
     bytes: usize,
+    /// What was to be placed came to so many bytes, compressed, when it found no room; `None` once it has grown.
+    tried: Option<usize>,
     spares: Spares,
 }
 
@@ -54,9 +57,13 @@ impl Gather {
     pub(super) fn bytes(&self) -> usize {
         self.bytes
     }
-    /// Bytes of the batch that `stream` hands out next.
-    pub(super) fn next_bytes(&self) -> Option<usize> {
-        self.slots.last().map(|(_, builder)| builder.size())
+    /// Bytes that found no room when they were compressed: not again before there is room for so many.
+    pub(super) fn tried(&self) -> Option<usize> {
+        self.tried
+    }
+    /// All batches together found none, for so many bytes.
+    pub(super) fn found_no_room(&mut self, bytes: usize) {
+        self.tried = Some(bytes);
     }
     /// True if there is a batch for that partition.
     pub(super) fn holds(&self, instance: Instance) -> bool {
@@ -97,7 +104,7 @@ impl Gather {
         let others = self.bytes - builder.size();
         match builder.try_push(record, timestamp, most.own.min(most.all.saturating_sub(others)))? {
             Ok(()) => {
-                self.bytes = others + builder.size();
+                (self.bytes, self.tried) = (others + builder.size(), None);
                 self.recent[instance as usize % RECENT] = Some((instance, slot));
                 Ok(Ok(spot(slot, builder)))
             }
@@ -129,6 +136,7 @@ impl Gather {
             return Err(error);
         }
         let slot = self.slots.len();
+        self.tried = None;
         self.bytes += builder.size();
         let spot = spot(slot, &builder);
         self.index.insert(partition.instance(), slot);
@@ -157,7 +165,9 @@ impl Gather {
         while let Some((partition, builder)) = self.slots.last_mut() {
             // Nobody sends such a batch again, so it needs no sequence.
             builder.producer(identity, -1).transactional(true);
-            let taken = take(GatheredPart { partition, framed: builder.compression(compression).finish() });
+            let framed = builder.compression(compression).finish();
+            let taken = take(GatheredPart { partition, framed });
+            self.tried = taken.is_err().then(|| framed.len() - FRAME_HEADER);
             if taken.is_err() {
                 builder.producer(Identity { producer_id: -1, epoch: -1 }, -1).transactional(false);
                 return taken;
@@ -175,7 +185,7 @@ impl Gather {
     pub(super) fn clear(&mut self) {
         self.index.clear();
         self.recent = Default::default();
-        self.bytes = 0;
+        (self.bytes, self.tried) = (0, None);
         self.slots.drain(..).for_each(|(_, builder)| self.spares.give(builder));
         self.slots.shrink_to(KEPT);
         self.index.shrink_to(KEPT);

@@ -67,11 +67,11 @@ impl Effects {
         busy
     }
 
-    /// True if a batch of so many bytes has no room and is not even compressed, since it stays open: who may not wait
-    /// comes again and again.
+    /// True if what came to so many bytes when it found no room has none now either: who may not wait comes again and
+    /// again, and it is not compressed each time.
     #[inline]
-    pub(super) fn waits_for(&mut self, context: &Context, bytes: usize) -> bool {
-        let waits = self.impatient && context.compression != Compression::None && !context.engine.has_room(bytes);
+    pub(super) fn waits_for(&mut self, context: &Context, tried: Option<usize>) -> bool {
+        let waits = self.impatient && tried.is_some_and(|bytes| !context.engine.has_room(bytes));
         self.held_up |= waits;
         waits
     }

@@ -47,6 +47,7 @@ use crate::io::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use crate::io::sync::thread::{JoinHandle, ThreadId};
 use crate::io::{DirectoryLock, Event, Machine};
 use crate::journal::{Journal, Promise, Report, Waits, closed};
+use crate::limits::FRAME_MAX;
 use crate::partition::{Footers, Most, Partition, Records, Rest};
 use crate::state::{Cut, cut_behind};
 use crate::types::{Durability, Incarnation, Isolation, Lsn, Offset, Place, Timestamp, TransactionNumber, Visibility};
@@ -242,13 +243,14 @@ impl Inner {
     /// is.
     pub fn has_room(&self, bytes: usize) -> bool {
         let refused = || self.check_writable().and_then(|()| self.journal.check()).is_err();
-        !self.is_forked() && (refused() || self.journal.has_room(records_len(bytes.max(BATCH_HEADER))))
+        let len = room_for(bytes);
+        !self.is_forked() && (len > FRAME_MAX || refused() || self.journal.has_room(len))
     }
 
     /// Waits until there is.
     pub fn await_room(&self, bytes: usize) -> Result<()> {
         self.check_writable()?;
-        self.journal.enter(records_len(bytes.max(BATCH_HEADER))).map(drop)
+        self.journal.enter(room_for(bytes)).map(drop)
     }
 
     /// Waits at most so long for a write or a flush that such a frame has to wait for. False: it still has to.
@@ -260,7 +262,7 @@ impl Inner {
 
     /// The same until a time of the monotonic clock, nanoseconds.
     pub fn room_by(&self, bytes: usize, deadline: u64) -> Result<bool> {
-        self.journal.room_within(records_len(bytes.max(BATCH_HEADER)), deadline)
+        self.journal.room_within(room_for(bytes), deadline)
     }
 
     /// What a look at a topic is good for: as long as this stays the same, so does the answer.
@@ -415,4 +417,9 @@ impl Inner {
         out[16..32].fill(0);
         out
     }
+}
+
+/// Bytes of a frame with so many bytes of records; what is too many stays too many.
+fn room_for(bytes: usize) -> usize {
+    records_len(bytes.clamp(BATCH_HEADER, FRAME_MAX))
 }

@@ -65,7 +65,8 @@ fn refused(verb: &str, dir: &Path, cause: io::Error) -> Error {
         io::ErrorKind::NotADirectory | io::ErrorKind::AlreadyExists => {
             (ErrorKind::InvalidArgument, "a log is a directory; give the path of one, or of none yet")
         }
-        io::ErrorKind::InvalidInput => {
+        // What the system itself calls invalid has a number.
+        io::ErrorKind::InvalidInput if cause.raw_os_error().is_none() => {
             (ErrorKind::InvalidArgument, "give a path that the system takes: no zero byte in it")
         }
         io::ErrorKind::PermissionDenied => (ErrorKind::Io, "give this user the right to it"),

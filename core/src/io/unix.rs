@@ -189,7 +189,7 @@ pub fn data_end(_file: &fs::File, _from: u64, to: u64) -> u64 {
 }
 
 /// Begins to write a range to the device. Nothing is waited for, so no failure is taken from the flush that follows.
-#[cfg(any(target_os = "linux", target_os = "android"))]
+#[cfg(target_os = "linux")]
 pub fn begin_sync(file: &fs::File, position: u64, length: u64) -> io::Result<()> {
     let too_far = |_| io::Error::from_raw_os_error(libc::EFBIG);
     let position = libc::off64_t::try_from(position).map_err(too_far)?;
@@ -202,7 +202,7 @@ pub fn begin_sync(file: &fs::File, position: u64, length: u64) -> io::Result<()>
     }
 }
 
-#[cfg(not(any(target_os = "linux", target_os = "android")))]
+#[cfg(not(target_os = "linux"))]
 pub fn begin_sync(_file: &fs::File, _position: u64, _length: u64) -> io::Result<()> {
     Ok(())
 }

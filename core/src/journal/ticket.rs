@@ -182,7 +182,8 @@ impl<T> Ticket<T> {
         self.take()
     }
 
-    /// Waits at most `timeout`, for room in the log too. `None`: not there yet, the ticket stays good.
+    /// Waits at most `timeout`, for room in the log too, but for a write, a flush or a new segment that it makes itself
+    /// since nobody else does. `None`: not there yet, the ticket stays good.
     pub fn wait_for(&mut self, timeout: Duration) -> Result<Option<T>> {
         let timeout = u64::try_from(timeout.as_nanos()).unwrap_or(u64::MAX);
         let mut deadline = None;

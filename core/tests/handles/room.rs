@@ -114,9 +114,10 @@ fn room_for_more_than_a_segment_holds_is_made_for_who_comes_again() {
     assert!(!engine.has_room(large), "the first segments are smaller");
     engine.drive().unwrap();
     assert!(engine.has_room(large));
-    // Nobody can write that, so no file is made for it.
-    for _ in 0..2 {
-        assert!(!engine.has_room(1 << 30));
+    // Nobody can write that: it is refused at once, and no file is made for it.
+    for too_much in [1 << 30, usize::MAX - 100, usize::MAX] {
+        assert!(engine.has_room(too_much));
+        assert_eq!(engine.await_room(too_much).unwrap_err().kind(), ErrorKind::LimitExceeded);
         engine.drive().unwrap();
     }
     assert!(engine.metrics().disk_used < 1 << 20);

@@ -173,7 +173,13 @@ fn a_flush_that_may_not_wait_leaves_open_what_finds_no_room_and_is_asked_again()
         };
         producer.send("t", record(b"x")).unwrap().detach();
         producer.try_flush().unwrap().expect("there is room").wait().unwrap();
-        let large: Vec<u8> = (0..100_000_u64).map(|n| (n * n % 251) as u8).collect();
+        // Nothing that repeats: it takes as much when it is compressed.
+        let mut state = 1_u64;
+        let mut byte = || {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            (state >> 56) as u8
+        };
+        let large: Vec<u8> = (0..100_000).map(|_| byte()).collect();
         let mut ticket = producer.send("t", record(&large)).unwrap();
         for _ in 0..3 {
             assert!(producer.try_flush().unwrap().is_none(), "more than a segment holds");
@@ -188,6 +194,26 @@ fn a_flush_that_may_not_wait_leaves_open_what_finds_no_room_and_is_asked_again()
         engine.close().unwrap();
         assert_eq!(producer.try_flush().map(drop).unwrap_err().kind(), ErrorKind::Closed);
         assert_eq!(engine.try_flush().map(drop).unwrap_err().kind(), ErrorKind::Closed);
+    }
+}
+
+#[test]
+fn what_fits_when_it_is_compressed_is_sent_though_as_it_is_it_would_find_no_room() {
+    for name in [None, Some("n")] {
+        let (world, engine) = begin(12);
+        let options = ProducerOptions::new().linger(LONG).batch_bytes(300_000).compression(Compression::Lz4);
+        let producer = engine.producer(name.map_or(options.clone(), |name| options.name(name))).unwrap();
+        let used = world.files().values().map(|image| image.len() as u64).sum();
+        world.set_capacity(Some(used));
+        for n in 0..10 {
+            let record = Record::new(&[0; 250_000]).partition(0).timestamp(0);
+            let record = if name.is_some() { record.position(n) } else { record };
+            let sent = (0..10).find_map(|_| {
+                engine.drive().unwrap();
+                producer.try_send("t", record).unwrap()
+            });
+            sent.expect("it comes to a thousand bytes").detach();
+        }
     }
 }
 

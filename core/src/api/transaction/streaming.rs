@@ -64,7 +64,7 @@ impl Transaction {
             return Err(self.give(refused));
         }
         // Whoever comes again and again must not compress its batch each time.
-        if self.buffers.gather.next_bytes().is_some_and(|bytes| !self.open.inner.has_room(bytes)) {
+        if self.buffers.gather.tried().is_some_and(|bytes| !self.open.inner.has_room(bytes)) {
             return Err(busy());
         }
         self.stream(false, false).map_err(|refused| self.give(refused))
