@@ -84,7 +84,6 @@ impl Backlog {
         if !this.wake.call1(py, (slf,))?.is_truthy(py)? {
             room(py, this.engine.get().core(), waiting.bytes.min(BATCH))?;
             return match py.detach(|| (waiting.make)(true)) {
-                Some(Err(error)) => Err(exception(&error)),
                 Some(made) => waiting.answer(py, made),
                 None => Ok(()),
             };
