@@ -1,22 +1,22 @@
 //! The open log.
 
-use oncelog::{ConsumerOptions, GroupMetadata, ProducerOptions, TopicOptions};
+use oncelog::{ConsumerOptions, GroupMetadata, ProducerOptions, TopicOptions, TopicPartition};
 use pyo3::prelude::*;
-use pyo3::types::PyTuple;
+use pyo3::types::{PyString, PyTuple};
 
 use crate::arguments::{Number, number};
 use crate::consumer::Consumer;
 use crate::errors::Raise;
 use crate::messages::deliver;
-use crate::offsets;
+use crate::offsets::{self, Name};
 use crate::options;
 use crate::partition::Partition;
 use crate::producer::Producer;
 use crate::raw::Holder;
 use crate::ticket::{Ticket, through, waited};
-use crate::transactional::TransactionalProducer;
+use crate::transaction::TransactionalProducer;
 use crate::values;
-use crate::wait::{CLOSES, room, room_soon};
+use crate::wait::{CLOSES, room};
 
 /// An open log. Made by `oncelog.open`; may be used from any number of threads.
 ///
@@ -423,11 +423,6 @@ impl Engine {
         self.core().has_room(bytes.0)
     }
 
-    /// Waits a moment for that, in another thread than the loop's; true if it helps nothing to wait longer.
-    fn _await_room(&self, py: Python<'_>, bytes: Number<usize>) -> PyResult<bool> {
-        room_soon(py, self.core(), bytes.0)
-    }
-
     /// Does the background work that is due, for engines opened with threads=False. Harmless otherwise.
     fn drive(&self, py: Python<'_>) -> PyResult<()> {
         let driven = py.detach(|| self.core().drive());
@@ -483,4 +478,25 @@ fn topic_options(partitions: Number<u32>, durability: Option<&str>, timestamp_ty
     let mut options = TopicOptions::new().partitions(partitions.0).timestamp_type(whose);
     options.durability = options::own_durability(durability)?;
     Ok(options)
+}
+
+/// The partitions that a caller names: a topic stands for all of its own.
+pub fn partitions_of(engine: &oncelog::Engine, names: &Bound<'_, PyTuple>) -> PyResult<Vec<TopicPartition>> {
+    let mut found = Vec::new();
+    let mut known = None;
+    for name in names.iter() {
+        let Ok(topic) = name.cast::<PyString>() else {
+            found.push(name.extract::<Name>()?.0);
+            continue;
+        };
+        let topic = topic.to_str()?;
+        let topics = match &mut known {
+            Some(topics) => topics,
+            None => known.insert(engine.topics().raise()?),
+        };
+        let count = topics.iter().find(|info| info.name == topic).map_or(1, |info| info.partitions);
+        // A topic that does not exist is refused by the assignment.
+        found.extend((0..count).map(|partition| TopicPartition::new(topic, partition)));
+    }
+    Ok(found)
 }

@@ -49,12 +49,6 @@ pub struct Hub {
     waiting: Lock<HashMap<u64, Waiting>>,
 }
 
-/// A ticket, and the future that wants its answer.
-type Awaited<'py> = (Bound<'py, Ticket>, Bound<'py, PyAny>);
-
-/// So many batches are tried in vain before the rest has to wait for the next turn.
-const LATE: usize = 16;
-
 struct Waiting {
     future: Py<PyAny>,
     ticket: Option<Py<Ticket>>,
@@ -86,25 +80,17 @@ impl Hub {
     }
 
     /// Completes each future with its ticket's answer. The batches that the tickets lie in are closed first, all of
-    /// them, so that what was sent in one turn of the loop is written together. Answers those whose batch could not be
-    /// closed, for want of room in the log, those that were not looked at first: they are to be asked for again.
-    fn watch<'py>(&self, py: Python<'py>, pairs: Vec<Awaited<'py>>) -> PyResult<Vec<Awaited<'py>>> {
-        let (mut closed, mut late) = (Vec::with_capacity(pairs.len()), Vec::new());
-        let mut pairs = pairs.into_iter();
-        while late.len() < LATE
-            && let Some(pair) = pairs.next()
-        {
-            match pair.0.get().hasten(py)? {
-                true => closed.push(pair),
-                false => late.push(pair),
-            }
+    /// them, so that what was sent in one turn of the loop is written together.
+    fn watch(&self, py: Python<'_>, pairs: Vec<(Bound<'_, Ticket>, Bound<'_, PyAny>)>) -> PyResult<()> {
+        for (ticket, _) in &pairs {
+            ticket.get().settle(py)?;
         }
-        for (ticket, future) in closed {
+        for (ticket, future) in pairs {
             let waiting = Waiting { future: future.unbind(), ticket: Some(ticket.clone().unbind()) };
             let call = self.enlist(py, waiting)?;
             ticket.get().watch(py, call)?;
         }
-        Ok(pairs.chain(late).collect())
+        Ok(())
     }
 
     /// Completes the future when a poll of the consumer would answer something; answers what to forget it by.

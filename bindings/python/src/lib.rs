@@ -9,9 +9,7 @@
 use pyo3::prelude::*;
 
 mod alone;
-mod answer;
 mod arguments;
-mod backlog;
 mod batch;
 mod buffers;
 mod columns;
@@ -20,21 +18,17 @@ mod engine;
 mod errors;
 mod hub;
 mod lock;
-mod looped;
 mod many;
 mod messages;
 mod offsets;
 mod open;
 mod options;
-mod owned;
 mod partition;
-mod parts;
 mod producer;
 mod raw;
 mod records;
 mod ticket;
 mod transaction;
-mod transactional;
 mod values;
 mod wait;
 mod walk;
@@ -51,7 +45,7 @@ fn _oncelog(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<partition::Partition>()?;
     module.add_class::<batch::Batch>()?;
     module.add_class::<producer::Producer>()?;
-    module.add_class::<transactional::TransactionalProducer>()?;
+    module.add_class::<transaction::TransactionalProducer>()?;
     module.add_class::<transaction::Transaction>()?;
     module.add_class::<consumer::Consumer>()?;
     module.add_class::<records::Records>()?;
@@ -60,8 +54,5 @@ fn _oncelog(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<columns::Columns>()?;
     module.add_class::<values::Appended>()?;
     module.add_class::<hub::Hub>()?;
-    module.add_class::<backlog::Backlog>()?;
-    module.add_class::<looped::LoopProducer>()?;
-    module.add_class::<looped::LoopTransaction>()?;
     module.add_class::<ticket::Ticket>()
 }

@@ -49,7 +49,6 @@ impl Given<'_, '_> {
 type Column<'a, T> = std::slice::Iter<'a, Option<T>>;
 
 /// The records, made one by one on their way: a list of them would be larger than the nearest cache.
-#[derive(Clone)]
 pub struct Rows<'a> {
     plain: Record<'a>,
     values: Column<'a, &'a [u8]>,
@@ -58,12 +57,7 @@ pub struct Rows<'a> {
     positions: Option<Column<'a, u64>>,
 }
 
-impl<'a> Rows<'a> {
-    /// The headers of each.
-    pub fn headers(&self) -> &'a [Header<'a>] {
-        self.plain.headers
-    }
-
+impl Rows<'_> {
     /// Bytes of all values and keys.
     pub fn bytes(&self) -> usize {
         let sum = |column: &Column<'_, &[u8]>| column.clone().flatten().map(|bytes| bytes.len()).sum::<usize>();

@@ -3,10 +3,9 @@
 use oncelog::{OffsetAndMetadata, Offsets, TopicPartition};
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyInt, PyString, PyTuple};
+use pyo3::types::{PyDict, PyInt};
 
 use crate::arguments::Number;
-use crate::errors::Raise;
 use crate::values;
 
 /// A pair of topic and number.
@@ -66,25 +65,4 @@ pub fn dict<'py>(py: Python<'py>, offsets: &Offsets) -> PyResult<Bound<'py, PyDi
         dict.set_item(values::topic_partition(py, name)?, values::offset_and_metadata(py, at)?)?;
     }
     Ok(dict)
-}
-
-/// The partitions that a caller names: a topic stands for all of its own.
-pub fn partitions_of(engine: &oncelog::Engine, names: &Bound<'_, PyTuple>) -> PyResult<Vec<TopicPartition>> {
-    let mut found = Vec::new();
-    let mut known = None;
-    for name in names.iter() {
-        let Ok(topic) = name.cast::<PyString>() else {
-            found.push(name.extract::<Name>()?.0);
-            continue;
-        };
-        let topic = topic.to_str()?;
-        let topics = match &mut known {
-            Some(topics) => topics,
-            None => known.insert(engine.topics().raise()?),
-        };
-        let count = topics.iter().find(|info| info.name == topic).map_or(1, |info| info.partitions);
-        // A topic that does not exist is refused by the assignment.
-        found.extend((0..count).map(|partition| TopicPartition::new(topic, partition)));
-    }
-    Ok(found)
 }

@@ -4,16 +4,15 @@ use oncelog::{AppendOptions, ReadOptions};
 use pyo3::prelude::*;
 
 use crate::arguments::{Number, number};
-use crate::backlog::{Backlog, Make, Waiting};
 use crate::batch::Batch;
 use crate::engine::Engine;
 use crate::errors::Raise;
 use crate::options;
 use crate::raw::ReadFrom;
 use crate::records::Records;
-use crate::ticket::{State, Ticket};
+use crate::ticket::Ticket;
 use crate::values;
-use crate::wait::{BATCH, CLOSES, room};
+use crate::wait::{BATCH, room};
 
 /// A handle to one partition: append batches, read records. May be used from any number of threads.
 ///
@@ -51,34 +50,6 @@ impl Partition {
         room(py, self.engine.get().core(), BATCH)?;
         let ticket = py.detach(|| self.core.append_with(&batch, options)).raise()?;
         Ok(Ticket::of(ticket).shown(self.engine.get()))
-    }
-
-    /// The same for an event loop: where there is no room the batch waits for some behind those that wait already.
-    #[pyo3(signature = (backlog, batch, *, durability=None))]
-    fn _append(
-        slf: &Bound<'_, Self>,
-        backlog: &Bound<'_, Backlog>,
-        batch: &Bound<'_, Batch>,
-        durability: Option<&str>,
-    ) -> PyResult<Py<Ticket>> {
-        let (py, this) = (slf.py(), slf.get());
-        let mut options = AppendOptions::new();
-        options.durability = options::own_durability(durability)?;
-        let batch = batch.get().finished(py)?;
-        let bytes = batch.as_bytes().len().saturating_add(CLOSES);
-        if backlog.get().has_room(py, bytes) {
-            let ticket = py.detach(|| this.core.append_ticket(&batch, options)).raise()?;
-            return Py::new(py, Ticket::of(ticket));
-        }
-        let (ticket, whose) = (Py::new(py, Ticket::to_come())?, slf.clone().unbind());
-        let make: Make = Box::new(move |wait| {
-            let this = whose.get();
-            (wait || this.engine.get().core().has_room(bytes))
-                .then(|| Ok(State::Other(Box::new(this.core.append_ticket(&batch, options.clone())?))))
-        });
-        let (answers, whose) = (Some(ticket.clone_ref(py)), slf.clone().into_any().unbind());
-        Backlog::defer(backlog, Waiting { bytes, make, ticket: answers, whose })?;
-        Ok(ticket)
     }
 
     /// Reads from an offset on, up to about `max_bytes` (1 MiB) as they lie in the log, and as many that compressed

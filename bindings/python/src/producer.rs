@@ -1,18 +1,16 @@
 //! Sends records.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use oncelog::Record;
 use pyo3::prelude::*;
 
 use crate::arguments::{Data, Headers, Number, number};
-use crate::backlog::throw_away;
 use crate::engine::Engine;
 use crate::errors::Raise;
 use crate::many::Given;
 use crate::ticket::{Ticket, through};
-use crate::wait::{BATCH, CLOSES, outlast, room};
+use crate::wait::{BATCH, CLOSES, outlast, room, room_soon};
 
 /// Sends records to topics. Threads may share one; each partition's records keep the order of the sends.
 ///
@@ -39,43 +37,23 @@ pub struct Producer {
     /// A ticket that is given out again while nobody else holds it, as `zip` does with its tuples: most are dropped at
     /// once, and to make and free an object costs as much as to write the record.
     spare: Py<Ticket>,
-    /// It belongs to an event loop, which must not wait when it goes.
-    looped: AtomicBool,
     engine: Py<Engine>,
 }
 
 impl Producer {
     pub fn new(py: Python<'_>, core: Arc<oncelog::Producer>, engine: Py<Engine>) -> PyResult<Self> {
         let (process, attended) = (std::process::id(), engine.get().has_threads());
-        Ok(Self {
-            core: Some(core),
-            process,
-            spare: Py::new(py, Ticket::spare(process, attended))?,
-            looped: AtomicBool::new(false),
-            engine,
-        })
+        Ok(Self { core: Some(core), process, spare: Py::new(py, Ticket::spare(process, attended))?, engine })
     }
 
     #[inline]
-    pub fn core(&self) -> &Arc<oncelog::Producer> {
+    fn core(&self) -> &oncelog::Producer {
         // Never empty while anybody can call.
         self.core.as_ref().unwrap_or_else(|| unreachable!("a dropped producer is called"))
     }
 
-    pub fn in_loop(&self) {
-        self.looped.store(true, Ordering::Relaxed);
-    }
-
-    pub fn engine(&self) -> &Engine {
-        self.engine.get()
-    }
-
     #[inline]
-    pub fn ticket<'py>(
-        &self,
-        py: Python<'py>,
-        ticket: oncelog::Ticket<oncelog::Appended>,
-    ) -> PyResult<Bound<'py, Ticket>> {
+    fn ticket<'py>(&self, py: Python<'py>, ticket: oncelog::Ticket<oncelog::Appended>) -> PyResult<Bound<'py, Ticket>> {
         match Ticket::again(&self.spare, py, ticket) {
             Ok(again) => Ok(again),
             Err(ticket) => Bound::new(py, self.made(ticket)),
@@ -115,8 +93,8 @@ impl Drop for Producer {
     fn drop(&mut self) {
         let mut core = self.core.take();
         Python::try_attach(|py| {
-            let (core, engine) = (core.take(), self.engine.get().core());
-            py.detach(|| throw_away(engine, self.looped.load(Ordering::Relaxed), core));
+            let core = core.take();
+            py.detach(|| drop(core));
         });
     }
 }
@@ -177,7 +155,7 @@ impl Producer {
         topic, value, *, key=None, headers=None, partition=None, timestamp_ms=None, position=None
     ))]
     #[expect(clippy::too_many_arguments, reason = "keyword arguments")]
-    pub fn try_send<'py>(
+    fn try_send<'py>(
         &self,
         py: Python<'py>,
         topic: &str,
@@ -248,6 +226,16 @@ impl Producer {
         if kind.is_none() { flushed } else { Ok(()) }
     }
 
+    /// True if a send finds room right now, and so do as many as one batch holds.
+    fn _has_room(&self) -> bool {
+        self.engine.get().core().has_room(BATCH)
+    }
+
+    /// Waits a moment for that; true if it helps nothing to wait longer.
+    fn _await_room(&self, py: Python<'_>) -> PyResult<bool> {
+        room_soon(py, self.engine.get().core())
+    }
+
     fn _flush(&self, py: Python<'_>) -> PyResult<Ticket> {
         py.detach(|| self.core().flush_ticket()).raise().map(Ticket::of)
     }
@@ -262,7 +250,7 @@ impl Producer {
 
 /// A record without headers; the numbers are its partition, its timestamp and its position.
 #[inline]
-pub fn record<'a>(
+fn record<'a>(
     value: &'a Option<Data<'_, '_>>,
     key: &'a Option<Data<'_, '_>>,
     numbers: (Option<u32>, Option<i64>, Option<u64>),

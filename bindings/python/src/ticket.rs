@@ -10,7 +10,6 @@ use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyList, PyType};
 
 use crate::alone::alone;
-use crate::answer::Answer;
 use crate::engine::Engine;
 use crate::errors::{Raise, misplaced};
 use crate::hub::Call;
@@ -18,19 +17,100 @@ use crate::lock::Lock;
 use crate::messages::deliver;
 use crate::offsets;
 use crate::producer::Producer;
-use crate::transactional::TransactionalProducer;
+use crate::transaction::TransactionalProducer;
 use crate::values::{self, Appended};
 use crate::wait::{CLOSES, Patience, room, wait};
 
 static AWAIT: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
 
+/// What a ticket answers. Every question gets it, so it can be cloned.
+#[derive(Clone)]
+pub enum Answer {
+    Nothing,
+    Appended(oncelog::Appended),
+    Many(Arc<[oncelog::Appended]>),
+    Committed(oncelog::Committed),
+    Identity(oncelog::Identity),
+    Status(oncelog::TransactionStatus),
+    Offset(Option<u64>),
+    Offsets(Arc<oncelog::Offsets>),
+    Producer(Arc<oncelog::Producer>),
+    Transactional(Arc<oncelog::TransactionalProducer>),
+}
+
+impl From<()> for Answer {
+    fn from((): ()) -> Self {
+        Answer::Nothing
+    }
+}
+
+impl From<oncelog::Appended> for Answer {
+    fn from(appended: oncelog::Appended) -> Self {
+        Answer::Appended(appended)
+    }
+}
+
+impl From<Vec<oncelog::Appended>> for Answer {
+    fn from(many: Vec<oncelog::Appended>) -> Self {
+        Answer::Many(many.into())
+    }
+}
+
+impl From<oncelog::Committed> for Answer {
+    fn from(committed: oncelog::Committed) -> Self {
+        Answer::Committed(committed)
+    }
+}
+
+impl From<oncelog::Identity> for Answer {
+    fn from(identity: oncelog::Identity) -> Self {
+        Answer::Identity(identity)
+    }
+}
+
+impl From<oncelog::TransactionStatus> for Answer {
+    fn from(status: oncelog::TransactionStatus) -> Self {
+        Answer::Status(status)
+    }
+}
+
+impl From<u64> for Answer {
+    fn from(offset: u64) -> Self {
+        Answer::Offset(Some(offset))
+    }
+}
+
+impl From<Option<u64>> for Answer {
+    fn from(offset: Option<u64>) -> Self {
+        Answer::Offset(offset)
+    }
+}
+
+impl From<oncelog::Offsets> for Answer {
+    fn from(offsets: oncelog::Offsets) -> Self {
+        Answer::Offsets(Arc::new(offsets))
+    }
+}
+
+impl From<oncelog::Producer> for Answer {
+    fn from(producer: oncelog::Producer) -> Self {
+        Answer::Producer(Arc::new(producer))
+    }
+}
+
+impl From<oncelog::TransactionalProducer> for Answer {
+    fn from(producer: oncelog::TransactionalProducer) -> Self {
+        Answer::Transactional(Arc::new(producer))
+    }
+}
+
 /// A ticket of the engine, whatever it answers.
-pub trait Work: Send {
+trait Work: Send {
     fn wait_for(&mut self, timeout: Duration) -> oncelog::Result<Option<Answer>>;
     /// The answer if it is there already; waits for nothing.
     fn look(&mut self) -> oncelog::Result<Option<Answer>>;
-    /// Closes the batch that it lies in, as waiting for it would; false if that has to wait for room.
-    fn hasten(&mut self) -> bool;
+    /// Closes the batch that it lies in.
+    fn settle(&mut self);
     /// Leaves the answer in the slot, then says so.
     fn watch(self: Box<Self>, slot: Arc<Slot>, call: Call);
 }
@@ -42,8 +122,8 @@ impl<T: Into<Answer> + Send + 'static> Work for oncelog::Ticket<T> {
     fn look(&mut self) -> oncelog::Result<Option<Answer>> {
         Ok(self.try_wait()?.map(Into::into))
     }
-    fn hasten(&mut self) -> bool {
-        oncelog::Ticket::hasten(self)
+    fn settle(&mut self) {
+        let _ = self.lsn();
     }
     fn watch(self: Box<Self>, slot: Arc<Slot>, call: Call) {
         call.when(*self, move |answer| slot.put(answer.map(Into::into)));
@@ -52,7 +132,7 @@ impl<T: Into<Answer> + Send + 'static> Work for oncelog::Ticket<T> {
 
 /// Where the answer comes to that an event loop waits for.
 #[derive(Default)]
-pub struct Slot {
+struct Slot {
     state: Mutex<SlotState>,
     filled: Condvar,
 }
@@ -75,12 +155,6 @@ impl Slot {
         };
         self.filled.notify_all();
         calls.iter().for_each(Call::done);
-    }
-
-    /// The answer, for a call and all others.
-    pub fn answer(&self, answer: oncelog::Result<Answer>, call: &Call) {
-        self.put(answer);
-        call.done();
     }
 
     /// Waits until the answer is there, or whoever waited for it went away, which makes room for another.
@@ -117,12 +191,12 @@ impl Slot {
     }
 }
 
-pub enum State {
+enum State {
     /// The ticket of one record lies here itself: there are as many as there are records.
     Record(oncelog::Ticket<oncelog::Appended>),
     Other(Box<dyn Work>),
-    /// An event loop waits for it, or a thread does, which has taken the ticket out, or its call is still to be made: no
-    /// lock is held meanwhile, and all others wait here, each as long as it likes.
+    /// An event loop waits for it, or a thread does, which has taken the ticket out: no lock is held meanwhile, and
+    /// all others wait here, each as long as it likes.
     Awaited(Arc<Slot>),
     Done(oncelog::Result<Answer>),
 }
@@ -178,11 +252,11 @@ impl State {
         Some(answer)
     }
 
-    fn hasten(&mut self) -> bool {
+    fn settle(&mut self) {
         match self {
-            State::Record(ticket) => Work::hasten(ticket),
-            State::Other(ticket) => ticket.hasten(),
-            State::Awaited(_) | State::Done(_) => true,
+            State::Record(ticket) => Work::settle(ticket),
+            State::Other(ticket) => ticket.settle(),
+            State::Awaited(_) | State::Done(_) => {}
         }
     }
 
@@ -202,8 +276,7 @@ impl State {
         match self {
             State::Record(ticket) => Work::watch(Box::new(ticket), slot, call),
             State::Other(ticket) => ticket.watch(slot, call),
-            State::Done(answer) => slot.answer(answer, &call),
-            State::Awaited(_) => {}
+            State::Awaited(_) | State::Done(_) => {}
         }
     }
 }
@@ -255,10 +328,6 @@ impl Ticket {
         Ok(spare.bind(py).clone())
     }
 
-    pub fn of_state(state: State, engine: &Engine) -> Self {
-        Self { state: Lock::new(state), engine: None, attended: engine.has_threads() }
-    }
-
     pub fn of<T>(ticket: oncelog::Ticket<T>) -> Self
     where
         T: Into<Answer> + Send + 'static,
@@ -301,34 +370,11 @@ impl Ticket {
         }
     }
 
-    /// A ticket whose call is still to be made.
-    pub fn to_come() -> Self {
-        Self { state: Lock::new(State::Awaited(Arc::default())), engine: None, attended: true }
-    }
-
-    /// Its call was made.
-    pub fn made(&self, py: Python<'_>, made: oncelog::Result<State>) -> PyResult<()> {
+    /// Closes the batch that it lies in, as waiting for it would.
+    pub fn settle(&self, py: Python<'_>) -> PyResult<()> {
         self.state.check_process()?;
-        let mut made = made.unwrap_or_else(|error| State::Done(Err(error)));
-        py.detach(|| {
-            let mut state = self.state.take_detached();
-            let State::Awaited(slot) = &*state else { return };
-            let slot = slot.clone();
-            match slot.leave() {
-                Some(call) => {
-                    made.hasten();
-                    made.leave_to(slot, call);
-                }
-                None => *state = made,
-            }
-        });
+        py.detach(|| self.state.take_detached().settle());
         Ok(())
-    }
-
-    /// Closes the batch that it lies in, as waiting for it would; false if that has to wait.
-    pub fn hasten(&self, py: Python<'_>) -> PyResult<bool> {
-        self.state.check_process()?;
-        Ok(py.detach(|| self.state.take_detached().hasten()))
     }
 
     /// Waits a while for the answer. One thread waits for the ticket itself, the others for that one.

@@ -1,12 +1,11 @@
-//! Transactions.
+//! Transactions, and the producer that begins them.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::Arc;
 
 use oncelog::{Error, ErrorKind, GroupMetadata, Record};
 use pyo3::prelude::*;
 
 use crate::arguments::{Data, Headers, Number, number};
-use crate::backlog::throw_away;
 use crate::consumer::Consumer;
 use crate::engine::Engine;
 use crate::errors::{Raise, exception};
@@ -14,7 +13,96 @@ use crate::lock::Lock;
 use crate::many::Given;
 use crate::offsets;
 use crate::ticket::Ticket;
-use crate::wait::{BATCH, outlast, room};
+use crate::wait::{BATCH, Patience, outlast, room, room_soon, wait};
+
+/// Begins transactions, one at a time, under a transactional id. Opening the id fenced its older holder.
+///
+/// >>> engine = oncelog.open("bank.log")
+/// >>> engine.create_topic("debits")
+/// >>> engine.create_topic("credits")
+/// >>> producer = engine.transactional_producer("transfers")
+/// >>> with producer.begin_transaction() as transfer:     # commits; an exception aborts
+/// ...     transfer.send("debits", b"100", key=b"alice")
+/// ...     transfer.send("credits", b"100", key=b"bob")
+/// >>> [engine.partition(topic, 0).bounds().end for topic in ("debits", "credits")]
+/// [1, 1]
+/// >>> engine.close()
+#[pyclass(frozen, module = "oncelog")]
+pub struct TransactionalProducer {
+    /// Before the engine, which is to go last.
+    core: Arc<oncelog::TransactionalProducer>,
+    engine: Py<Engine>,
+}
+
+impl TransactionalProducer {
+    pub fn new(core: Arc<oncelog::TransactionalProducer>, engine: Py<Engine>) -> Self {
+        Self { core, engine }
+    }
+
+    /// What becomes of a begin: the transaction at once, or a refusal when that is safe.
+    fn begin_ticket(
+        &self,
+        py: Python<'_>,
+        consumer: Option<&Bound<'_, Consumer>>,
+    ) -> PyResult<oncelog::Ticket<oncelog::Transaction>> {
+        if let Some(consumer) = consumer {
+            consumer.get().give_back(py)?;
+        }
+        let core = consumer.map(|consumer| consumer.get().core());
+        let begun = py.detach(|| self.core.begin_ticket(core));
+        outlast(py, begun)
+    }
+
+    /// Begins if that waits for nothing; none while the refusal is not safe yet.
+    fn try_begin(&self, py: Python<'_>, consumer: Option<&Bound<'_, Consumer>>) -> PyResult<Option<Transaction>> {
+        let begun = self.begin_ticket(py, consumer)?.try_wait();
+        Ok(outlast(py, begun)?.map(|begun| self.begun(py, begun, consumer)))
+    }
+
+    /// Begins. A refusal is told when it is safe: Ctrl-C is heard until then.
+    fn begin(&self, py: Python<'_>, consumer: Option<&Bound<'_, Consumer>>) -> PyResult<Transaction> {
+        let mut ticket = self.begin_ticket(py, consumer)?;
+        let begun = match ticket.try_wait() {
+            Ok(None) => wait(py, Patience::ENDLESS, |slice| ticket.wait_for(slice))?,
+            begun => outlast(py, begun)?,
+        };
+        begun.map(|begun| self.begun(py, begun, consumer)).ok_or_else(|| exception(&ended()))
+    }
+
+    fn begun(&self, py: Python<'_>, core: oncelog::Transaction, consumer: Option<&Bound<'_, Consumer>>) -> Transaction {
+        Transaction::new(core, consumer.map(|consumer| consumer.clone().unbind()), self.engine.clone_ref(py))
+    }
+}
+
+#[pymethods]
+impl TransactionalProducer {
+    /// Begins a transaction. Nothing of it is seen at "read_committed" before the commit.
+    ///
+    /// Raises InvalidTransactionStateError while another one of this producer is open; ProducerFencedError, once that
+    /// is safe: until then it waits.
+    fn begin_transaction(&self, py: Python<'_>) -> PyResult<Transaction> {
+        self.begin(py, None)
+    }
+
+    /// Begins a transaction bound to a consumer: begin it before you poll. The commit sends the consumer's positions
+    /// with it; an abort puts the consumer back to where it stands now. Raises UnstableOffsetsError, which passes,
+    /// while a raw transaction is open that will commit offsets of its group where it has no position yet.
+    fn begin_transaction_for(&self, consumer: &Bound<'_, Consumer>) -> PyResult<Transaction> {
+        self.begin(consumer.py(), Some(consumer))
+    }
+
+    /// The same for who must not wait: None while a refusal is not safe yet.
+    #[pyo3(signature = (consumer=None))]
+    fn _try_begin(&self, py: Python<'_>, consumer: Option<&Bound<'_, Consumer>>) -> PyResult<Option<Transaction>> {
+        self.try_begin(py, consumer)
+    }
+
+    /// The position last sent with `Transaction.send_position` in a transaction that has met its level.
+    #[getter]
+    fn position(&self) -> Option<u64> {
+        self.core.position()
+    }
+}
 
 /// Records for any number of topics and offsets of any number of groups that become visible together or not at all.
 ///
@@ -45,37 +133,29 @@ pub struct Transaction {
     state: Lock<State>,
     number: u64,
     consumer: Option<Py<Consumer>>,
-    /// It belongs to an event loop, which must not wait when it goes.
-    looped: AtomicBool,
     engine: Py<Engine>,
 }
 
 enum State {
     Open(Box<oncelog::Transaction>),
-    /// Its commit waits in an event loop, behind what was sent; the ticket is for who asks.
-    Closing(Box<oncelog::Transaction>, Py<Ticket>),
     /// It has its place in the log; the ticket says when it is safe.
     Placed(Py<Ticket>),
     Ended,
 }
 
 #[cold]
-pub fn ended() -> Error {
+fn ended() -> Error {
     Error::new(ErrorKind::InvalidTransactionState, "the transaction has ended; begin another one")
 }
 
 impl Transaction {
-    pub fn new(core: oncelog::Transaction, consumer: Option<Py<Consumer>>, engine: Py<Engine>) -> Self {
+    fn new(core: oncelog::Transaction, consumer: Option<Py<Consumer>>, engine: Py<Engine>) -> Self {
         let number = core.number();
-        Self { state: Lock::new(State::Open(Box::new(core))), number, consumer, looped: AtomicBool::new(false), engine }
+        Self { state: Lock::new(State::Open(Box::new(core))), number, consumer, engine }
     }
 
     /// Uses the open transaction. What goes wrong is raised when the lock is free again, for that is Python's work.
-    pub fn with<T>(
-        &self,
-        py: Python<'_>,
-        f: impl FnOnce(&mut oncelog::Transaction) -> oncelog::Result<T>,
-    ) -> PyResult<T> {
+    fn with<T>(&self, py: Python<'_>, f: impl FnOnce(&mut oncelog::Transaction) -> oncelog::Result<T>) -> PyResult<T> {
         let answer = match &mut *self.state.take(py)? {
             State::Open(transaction) => f(transaction),
             _ => Err(ended()),
@@ -97,7 +177,7 @@ impl Transaction {
 
     /// Uses the open transaction for what may wait. Without the interpreter lock, and the transaction's own is waited
     /// for like any other: whoever ends the transaction meanwhile comes after this or before it.
-    pub fn detached<T: Send>(
+    fn detached<T: Send>(
         &self,
         py: Python<'_>,
         f: impl Send + FnOnce(&mut oncelog::Transaction) -> oncelog::Result<T>,
@@ -117,105 +197,16 @@ impl Transaction {
         self.detached(py, |transaction| transaction.send(topic, record))
     }
 
-    pub fn in_loop(&self) {
-        self.looped.store(true, Ordering::Relaxed);
-    }
-
-    /// Raises if it has ended.
-    pub fn check_open(&self, py: Python<'_>) -> PyResult<()> {
-        self.with(py, |_| Ok(()))
-    }
-
-    /// Uses the transaction, its commit may be waiting already; without the interpreter lock, in the process that began
-    /// it.
-    pub fn step<T>(&self, f: impl FnOnce(&mut oncelog::Transaction) -> oncelog::Result<T>) -> oncelog::Result<T> {
-        match &mut *self.state.take_detached() {
-            State::Open(transaction) | State::Closing(transaction, _) => f(transaction),
-            _ => Err(ended()),
-        }
-    }
-
-    /// The ticket of its commit, once there is one.
-    pub fn ticket(&self, py: Python<'_>) -> PyResult<Option<Py<Ticket>>> {
-        match &*self.state.take(py)? {
-            State::Placed(ticket) | State::Closing(_, ticket) => Ok(Some(ticket.clone_ref(py))),
-            _ => Ok(None),
-        }
-    }
-
-    /// Its commit waits from here on.
-    pub fn close(&self, py: Python<'_>, ticket: &Py<Ticket>) -> PyResult<()> {
-        if let Some(consumer) = &self.consumer {
-            consumer.get().give_back(py)?;
-        }
-        let transaction = self.take(py)?;
-        *self.state.take(py)? = State::Closing(transaction, ticket.clone_ref(py));
-        Ok(())
-    }
-
-    /// It does not, after all.
-    pub fn reopen(&self, py: Python<'_>) {
-        let Some(mut state) = self.state.take_if_whole(py) else { return };
-        let closing = match std::mem::replace(&mut *state, State::Ended) {
-            State::Closing(transaction, ticket) => {
-                *state = State::Open(transaction);
-                Some(ticket)
-            }
-            other => {
-                *state = other;
-                None
-            }
-        };
-        drop(state);
-        drop(closing);
-    }
-
-    /// Makes the commit that waits, if it `may`; one of which a record was refused aborts instead.
-    pub fn commit_closing(
-        &self,
-        refused: Option<Error>,
-        may: impl FnOnce(&oncelog::Engine) -> bool,
-    ) -> Option<oncelog::Result<crate::ticket::State>> {
-        if !may(self.engine.get().core()) {
-            return None;
-        }
-        let transaction = {
-            let mut state = self.state.take_detached();
-            match std::mem::replace(&mut *state, State::Ended) {
-                State::Closing(transaction, ticket) => {
-                    *state = State::Placed(ticket);
-                    transaction
-                }
-                other => {
-                    *state = other;
-                    return Some(Err(ended()));
-                }
-            }
-        };
-        Some(match refused {
-            // That it is aborted is not news for whoever hears why.
-            Some(error) => {
-                let _ = transaction.abort();
-                Err(error)
-            }
-            None => transaction.commit_ticket().map(|ticket| crate::ticket::State::Other(Box::new(ticket))),
-        })
-    }
-
-    /// Gives the transaction its place when there is room for it; the ticket of one that has it.
+    /// Gives the transaction its place; the ticket of one that has it.
     fn place(&self, py: Python<'_>) -> PyResult<Py<Ticket>> {
-        if let Some(ticket) = self.ticket(py)? {
+        let placed = match &*self.state.take(py)? {
+            State::Placed(ticket) => Some(ticket.clone_ref(py)),
+            _ => None,
+        };
+        if let Some(ticket) = placed {
             return Ok(ticket);
         }
         room(py, self.engine.get().core(), BATCH)?;
-        self.place_now(py)
-    }
-
-    /// The same where there is room.
-    pub fn place_now(&self, py: Python<'_>) -> PyResult<Py<Ticket>> {
-        if let Some(ticket) = self.ticket(py)? {
-            return Ok(ticket);
-        }
         if let Some(consumer) = &self.consumer {
             // What a loop over the consumer has not handed out was not read.
             consumer.get().give_back(py)?;
@@ -238,15 +229,11 @@ impl Drop for Transaction {
         Python::try_attach(|py| {
             // Held by nobody: this is the last reference.
             let state = self.state.try_take().map(|mut state| std::mem::replace(&mut *state, State::Ended));
-            let transaction = match state {
-                Some(State::Open(transaction) | State::Closing(transaction, _)) => transaction,
-                _ => return,
-            };
+            let Some(State::Open(transaction)) = state else { return };
             if let Some(consumer) = &self.consumer {
                 consumer.get().forget_quietly(py);
             }
-            let engine = self.engine.get().core();
-            py.detach(|| throw_away(engine, self.looped.load(Ordering::Relaxed), transaction));
+            py.detach(|| drop(transaction));
         });
     }
 }
@@ -411,6 +398,16 @@ impl Transaction {
             consumer.get().forget(py)?;
         }
         py.detach(|| transaction.abort()).raise()
+    }
+
+    /// True if a send that streams, or an abort, finds room right now.
+    fn _has_room(&self) -> bool {
+        self.engine.get().core().has_room(BATCH)
+    }
+
+    /// Waits a moment for that; true if it helps nothing to wait longer.
+    fn _await_room(&self, py: Python<'_>) -> PyResult<bool> {
+        room_soon(py, self.engine.get().core())
     }
 
     fn __enter__(slf: Bound<'_, Self>) -> Bound<'_, Self> {

@@ -88,9 +88,10 @@ pub fn room(py: Python<'_>, engine: &oncelog::Engine, bytes: usize) -> PyResult<
     found.map(drop)
 }
 
-/// Waits a moment for room, for event loops, which do it in another thread. True: to wait longer helps nothing.
-pub fn room_soon(py: Python<'_>, engine: &oncelog::Engine, bytes: usize) -> PyResult<bool> {
-    let found = py.detach(|| engine.room_within(bytes, SLICE));
+/// Waits a moment for room for a batch, for event loops, which do it in another thread. True: to wait longer helps
+/// nothing.
+pub fn room_soon(py: Python<'_>, engine: &oncelog::Engine) -> PyResult<bool> {
+    let found = py.detach(|| engine.room_within(BATCH, SLICE));
     outlast(py, found)
 }
 

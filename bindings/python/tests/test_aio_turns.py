@@ -104,7 +104,7 @@ async def main():
         await asyncio.gather(producer.drained(), transaction.drained())
         open("slow", "w").close()
         for _ in range(1000):
-            if not engine.has_room(1 << 20):
+            if not producer._core._has_room():
                 break
             producer.send("t", bytes(1000))
             await asyncio.sleep(0)

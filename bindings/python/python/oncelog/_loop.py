@@ -16,9 +16,6 @@ from ._oncelog import Consumer, Hub, Ticket
 
 _T = TypeVar("_T")
 
-# How soon is asked again whether a batch finds room; its linger closes it as well.
-_AGAIN = 0.005
-
 
 class LoopHub:
     """What one event loop waits for."""
@@ -27,8 +24,6 @@ class LoopHub:
         # The loop holds the hub through its reader. The hub does not hold the loop, so that both can go.
         self._hub = Hub()
         self._new: list[tuple[Ticket[Any], asyncio.Future[Any]]] = []
-        # Those whose batch finds no room in its log.
-        self._late: list[tuple[Ticket[Any], asyncio.Future[Any]]] = []
         try:
             loop.add_reader(self._hub.fileno(), self._hub.drain)
         except NotImplementedError:
@@ -45,26 +40,14 @@ class LoopHub:
 
     def _watch(self) -> None:
         new, self._new = self._new, []
-        self._ask(new)
-
-    def _watch_late(self) -> None:
-        late, self._late = self._late, []
-        self._ask(late)
-
-    def _ask(self, pairs: list[tuple[Ticket[Any], asyncio.Future[Any]]]) -> None:
         # Whoever was cancelled meanwhile asks for nothing any more.
-        waiting = [(ticket, future) for ticket, future in pairs if not future.done()]
+        waiting = [(ticket, future) for ticket, future in new if not future.done()]
         try:
-            late = self._hub.watch(waiting)
+            self._hub.watch(waiting)
         except BaseException as error:
             for _, future in waiting:
                 if not future.done():
                     future.set_exception(error)
-            return
-        if late:
-            if not self._late:
-                asyncio.get_running_loop().call_later(_AGAIN, self._watch_late)
-            self._late += late
 
     async def ready(self, consumer: Consumer, timeout: float | None) -> None:
         """Waits until a poll of the consumer would answer something, or the time is up."""

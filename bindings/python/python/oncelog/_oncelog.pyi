@@ -1,6 +1,6 @@
 # What the native half offers, for type checkers. Its documentation is in the classes: help(oncelog.Engine).
 from asyncio import Future
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+from collections.abc import Generator, Iterable, Iterator, Mapping
 from os import PathLike
 from types import TracebackType
 from typing import Any, Generic, Literal, Protocol, Self, SupportsIndex, TypeAlias, TypeVar, final, overload
@@ -26,14 +26,11 @@ from ._types import (
 __all__ = [
     "VERSION",
     "Appended",
-    "Backlog",
     "Batch",
     "Columns",
     "Consumer",
     "Engine",
     "Hub",
-    "LoopProducer",
-    "LoopTransaction",
     "Partition",
     "Producer",
     "Record",
@@ -139,7 +136,6 @@ class Engine:
     def wait_durable(self, lsn: int) -> None: ...
     def flush(self) -> None: ...
     def has_room(self, bytes: int) -> bool: ...
-    def _await_room(self, bytes: int) -> bool: ...
     def drive(self) -> None: ...
     @property
     def opening(self) -> Opening: ...
@@ -192,9 +188,6 @@ class Engine:
 @final
 class Partition:
     def append(self, batch: Batch, *, durability: _Durability | None = None) -> Ticket[Appended]: ...
-    def _append(
-        self, backlog: Backlog, batch: Batch, *, durability: _Durability | None = None
-    ) -> Ticket[Appended]: ...
     def read(
         self, offset: int | Place, *, max_bytes: int | None = None, isolation: _Isolation = "read_committed"
     ) -> Records: ...
@@ -273,6 +266,8 @@ class Producer:
         self, kind: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None, /
     ) -> None: ...
     def _flush(self) -> Ticket[None]: ...
+    def _has_room(self) -> bool: ...
+    def _await_room(self) -> bool: ...
 
 @final
 class TransactionalProducer:
@@ -323,6 +318,8 @@ class Transaction:
     def commit(self) -> Committed: ...
     def commit_ticket(self) -> Ticket[Committed]: ...
     def abort(self) -> None: ...
+    def _has_room(self) -> bool: ...
+    def _await_room(self) -> bool: ...
     def __enter__(self) -> Self: ...
     def __exit__(
         self, kind: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None, /
@@ -460,93 +457,11 @@ class Ticket(Generic[_T_co]):
     def __class_getitem__(cls, item: object, /) -> Any: ...
 
 @final
-class Backlog:
-    def __new__(cls, engine: Engine, wake: Callable[[Backlog], bool]) -> Self: ...
-    def go(self, wait: bool) -> bool: ...
-    @property
-    def bytes(self) -> int: ...
-    def clear(self) -> None: ...
-    def __bool__(self) -> bool: ...
-
-@final
-class LoopProducer:
-    def __new__(cls, producer: Producer, backlog: Backlog) -> Self: ...
-    def send(
-        self,
-        topic: str,
-        value: Buffer | None,
-        *,
-        key: Buffer | None = None,
-        headers: _HeadersArgument | None = None,
-        partition: int | None = None,
-        timestamp_ms: int | None = None,
-        position: int | None = None,
-    ) -> Ticket[Appended]: ...
-    def try_send(
-        self,
-        topic: str,
-        value: Buffer | None,
-        *,
-        key: Buffer | None = None,
-        headers: _HeadersArgument | None = None,
-        partition: int | None = None,
-        timestamp_ms: int | None = None,
-        position: int | None = None,
-    ) -> Ticket[Appended] | None: ...
-    def send_many(
-        self,
-        topic: str,
-        values: Iterable[Buffer | None],
-        keys: Iterable[Buffer | None] | None = None,
-        *,
-        headers: _HeadersArgument | None = None,
-        partition: int | None = None,
-        timestamps_ms: Iterable[int | None] | None = None,
-        positions: Iterable[int] | None = None,
-    ) -> Ticket[list[Appended]]: ...
-
-@final
-class LoopTransaction:
-    def __new__(cls, transaction: Transaction, backlog: Backlog, buffer: int) -> Self: ...
-    def check(self) -> None: ...
-    def send(
-        self,
-        topic: str,
-        value: Buffer | None,
-        *,
-        key: Buffer | None = None,
-        headers: _HeadersArgument | None = None,
-        partition: int | None = None,
-        timestamp_ms: int | None = None,
-    ) -> None: ...
-    def try_send(
-        self,
-        topic: str,
-        value: Buffer | None,
-        *,
-        key: Buffer | None = None,
-        headers: _HeadersArgument | None = None,
-        partition: int | None = None,
-        timestamp_ms: int | None = None,
-    ) -> bool: ...
-    def send_many(
-        self,
-        topic: str,
-        values: Iterable[Buffer | None],
-        keys: Iterable[Buffer | None] | None = None,
-        *,
-        headers: _HeadersArgument | None = None,
-        partition: int | None = None,
-        timestamps_ms: Iterable[int | None] | None = None,
-    ) -> None: ...
-    def commit_ticket(self) -> Ticket[Committed]: ...
-
-@final
 class Hub:
     def __new__(cls) -> Self: ...
     def fileno(self) -> int: ...
     def wake(self) -> None: ...
-    def watch(self, pairs: Iterable[tuple[Ticket[Any], Future[Any]]]) -> list[tuple[Ticket[Any], Future[Any]]]: ...
+    def watch(self, pairs: Iterable[tuple[Ticket[Any], Future[Any]]]) -> None: ...
     def watch_consumer(self, consumer: Consumer, future: Future[None]) -> int: ...
     def forget(self, number: int) -> None: ...
     def drain(self) -> None: ...
