@@ -8,8 +8,8 @@ use crate::error::Result;
 impl Engine {
     /// True if an append or commit of so many bytes would not wait for room right now: for event loops, which come
     /// again later if it would: the engine makes the room meanwhile. True as well where it would be refused at once,
-    /// for the log is closed, opened for reading, or failed, or so many bytes are too many. In a forked child, whose writes answer `Forked`, it means
-    /// nothing.
+    /// for the log is closed, opened for reading, or failed, or so many bytes are too many. In a forked child, whose
+    /// writes answer `Forked`, it means nothing.
     pub fn has_room(&self, bytes: usize) -> bool {
         self.open.inner.has_room(bytes)
     }

@@ -87,7 +87,8 @@ fn a_transaction_of_a_fenced_holder_is_not_begun_and_refused_once_the_fence_is_s
         let old = engine.transactional_producer("tp", ProducerOptions::new()).unwrap();
         engine.transactional_producer_ticket("tp", ProducerOptions::new()).unwrap().detach();
         for _ in 0..3 {
-            assert!(old.begin_ticket(None).unwrap().try_wait().unwrap().is_none(), "a power cut could still take the fence");
+            let begun = old.begin_ticket(None).unwrap().try_wait().unwrap();
+            assert!(begun.is_none(), "a power cut could still take the fence");
         }
         let expected = flush(&world, &engine, fails, ErrorKind::ProducerFenced);
         let refused = kind(old.begin_ticket(None));
