@@ -53,6 +53,7 @@ export class Consumer<O extends Offsets = "bigint"> implements AsyncIterable<Rec
   assign(partitions: Iterable<TopicPartition>): void {
     const names = Array.from(iterable(partitions, "partitions"), partitionName);
     this.#check();
+    this.#mustBeStill("assign");
     this.#giveBack();
     run(() => this.native.assign(names));
   }
@@ -177,10 +178,7 @@ export class Consumer<O extends Offsets = "bigint"> implements AsyncIterable<Rec
     const name = partitionName(partition);
     const to = whole(offset, "offset");
     this.#check();
-    if (this.#committing !== undefined) {
-      const text = "the positions are being committed and wait for room in the log; await that commit, then seek";
-      throw new OncelogError("Busy", text);
-    }
+    this.#mustBeStill("seek");
     this.#giveBack();
     run(() => this.native.seek(name.topic, name.partition, to));
   }
@@ -283,6 +281,7 @@ export class Consumer<O extends Offsets = "bigint"> implements AsyncIterable<Rec
   /** Goes back to what is committed, in all assigned partitions; where nothing is, to the start rule. */
   rewind(): void {
     this.#check();
+    this.#mustBeStill("rewind");
     this.#walk = undefined;
     run(() => this.native.rewind());
   }
@@ -304,6 +303,13 @@ export class Consumer<O extends Offsets = "bigint"> implements AsyncIterable<Rec
 
   [Symbol.asyncDispose](): Promise<void> {
     return this.close();
+  }
+
+  /** Positions stay where a commit that waits for room finds them. */
+  #mustBeStill(verb: string): void {
+    if (this.#committing === undefined) return;
+    const text = "the positions are being committed and wait for room in the log; await that commit, then";
+    throw new OncelogError("Busy", `${text} ${verb}`);
   }
 
   #check(): void {

@@ -4,7 +4,6 @@ import {
 } from "./arguments.js";
 import { field, lengthOf } from "./bytes.js";
 import { invalid, run } from "./errors.js";
-import { hub } from "./hub.js";
 import type { NativeAppend, NativePartition } from "./native.js";
 import { ENTRY_MAX, Packer, tooLarge } from "./packer.js";
 import { makerOf, Records } from "./records.js";
@@ -72,8 +71,8 @@ export class Partition {
       if (packer.at > ENTRY_MAX) throw tooLarge(packer.at);
     }
     const bytes = packer.bytes.subarray(0, packer.at);
-    if (!this.#mayAppend(bytes.length)) await this.#room.until(bytes.length);
-    return until(hub.wait<Appended>((who) => this.#native.append(who, bytes, choice)), signal);
+    const appended = (who: number) => this.#native.append(who, bytes, choice);
+    return until(this.#room.call<Appended>(appended, undefined, bytes.length), signal);
   }
 
   /**
@@ -88,13 +87,8 @@ export class Partition {
     const signal = signalOf(options);
     const level = maybeText(given(options, "the options of appendBatch").durability, "durability");
     const bytes = copyOf(batch);
-    if (!this.#mayAppend(bytes.length)) await this.#room.until(bytes.length);
-    return until(hub.wait<Appended>((who) => this.#native.appendBatch(who, bytes, level)), signal);
-  }
-
-  /** True if an append need not wait for room, or cannot wait any more. */
-  #mayAppend(bytes: number): boolean {
-    return this.#room.has(bytes) || hub.leaving !== undefined;
+    const appended = (who: number) => this.#native.appendBatch(who, bytes, level);
+    return until(this.#room.call<Appended>(appended, undefined, bytes.length), signal);
   }
 
   /**

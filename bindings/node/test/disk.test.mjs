@@ -34,10 +34,10 @@ test("JavaScript goes on while a group's place waits for a flush", elsewhere, as
   assert.equal(await run(t, "unflushed.mjs"), "0 1n 1n 1n b b\n");
 });
 
-test("calls that decide something wait for room beside JavaScript, in order", elsewhere, async (t) => {
+test("calls that decide something, and appends, wait for room beside JavaScript, in order", elsewhere, async (t) => {
   const goOn = (said, cwd) => said.startsWith("asked\n") && rmSync(join(cwd, "stuck"), { force: true });
   const said = await run(t, "full.mjs", goOn);
-  assert.equal(said, `asked\n["0","2","2","read"] UnknownTopicOrPartition\n`);
+  assert.equal(said, `asked\n["0","2","2","read"] UnknownTopicOrPartition Busy,Busy,Busy true\n`);
 });
 
 test("no call holds JavaScript while the disk stands still, however long that is", elsewhere, async (t) => {

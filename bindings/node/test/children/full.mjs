@@ -25,12 +25,24 @@ const calls = [
   consumer.commit(), consumer.commitOffsets([{ topic: "gone", partition: 0, offset: 1 }]), transaction.abort(),
 ];
 const next = consumer.poll();
+const moves = [() => consumer.seek(at, 0), () => consumer.rewind(), () => consumer.assign([at])].map((move) => {
+  try {
+    return move() ?? "went";
+  } catch (refusal) {
+    return refusal.code;
+  }
+});
+const t = engine.partition("t", 0);
+const appended = Array.from({ length: 20 }, (_, i) => t.append([{ value: Buffer.alloc(i % 2 ? 10 : 900_000) }]));
 // Whoever hears this lets the disk go on.
 writeSync(1, "asked\n");
 const answers = await Promise.allSettled(calls);
 const refused = answers.flatMap(({ reason }) => (reason === undefined ? [] : [reason.code]));
 const raw = engine.consumer({ topics: ["t"], group: "h" });
 const offsets = [await consumer.committed(at), await raw.committed(at), `${(await next).at(0).value}`];
+const firsts = (await Promise.all(appended)).map(({ first }) => first);
+const inOrder = firsts.every((first, i) => i === 0 || first > firsts[i - 1]);
 await producer.close();
 await engine.close();
-writeSync(1, `${JSON.stringify([engine.metrics().transactionsOpen, ...offsets].map(String))} ${refused}\n`);
+const counts = JSON.stringify([engine.metrics().transactionsOpen, ...offsets].map(String));
+writeSync(1, `${counts} ${refused} ${moves} ${inOrder}\n`);
