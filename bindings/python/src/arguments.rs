@@ -1,6 +1,6 @@
 //! What Python callers hand over: bytes of every kind, numbers, headers.
 
-use oncelog::Header;
+use oncelog::{Header, Record};
 use pyo3::exceptions::{PyOverflowError, PyTypeError};
 use pyo3::prelude::*;
 use pyo3::pybacked::PyBackedStr;
@@ -122,4 +122,18 @@ impl<'py> Headers<'py> {
             .map(|(name, value)| Header { key: name, value: value.as_ref().map(|value| value.as_bytes()) })
             .collect()
     }
+}
+
+/// A record without headers; the numbers are its partition, its timestamp and its position.
+#[inline]
+pub fn record<'a>(
+    value: &'a Option<Data<'_, '_>>,
+    key: &'a Option<Data<'_, '_>>,
+    numbers: (Option<u32>, Option<i64>, Option<u64>),
+) -> Record<'a> {
+    let mut record = Record::default();
+    record.value = value.as_ref().map(Data::bytes);
+    record.key = key.as_ref().map(Data::bytes);
+    (record.partition, record.timestamp, record.position) = numbers;
+    record
 }

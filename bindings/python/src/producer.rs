@@ -5,7 +5,7 @@ use std::sync::Arc;
 use oncelog::Record;
 use pyo3::prelude::*;
 
-use crate::arguments::{Data, Headers, Number, number};
+use crate::arguments::{Data, Headers, Number, number, record};
 use crate::engine::Engine;
 use crate::errors::Raise;
 use crate::many::Given;
@@ -246,18 +246,4 @@ impl Producer {
     fn position(&self, py: Python<'_>) -> Option<u64> {
         py.detach(|| self.core().position())
     }
-}
-
-/// A record without headers; the numbers are its partition, its timestamp and its position.
-#[inline]
-fn record<'a>(
-    value: &'a Option<Data<'_, '_>>,
-    key: &'a Option<Data<'_, '_>>,
-    numbers: (Option<u32>, Option<i64>, Option<u64>),
-) -> Record<'a> {
-    let mut record = Record::default();
-    record.value = value.as_ref().map(Data::bytes);
-    record.key = key.as_ref().map(Data::bytes);
-    (record.partition, record.timestamp, record.position) = numbers;
-    record
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use oncelog::{Error, ErrorKind, GroupMetadata, Record};
 use pyo3::prelude::*;
 
-use crate::arguments::{Data, Headers, Number, number};
+use crate::arguments::{Data, Headers, Number, number, record};
 use crate::consumer::Consumer;
 use crate::engine::Engine;
 use crate::errors::{Raise, exception};
@@ -262,11 +262,7 @@ impl Transaction {
     ) -> PyResult<()> {
         let headers = Headers::of(headers)?;
         let headers = headers.borrowed();
-        let mut record = Record::default().headers(&headers);
-        record.value = value.as_ref().map(Data::bytes);
-        record.key = key.as_ref().map(Data::bytes);
-        record.partition = number(partition);
-        record.timestamp = number(timestamp_ms);
+        let record = record(&value, &key, (number(partition), number(timestamp_ms), None)).headers(&headers);
         match self.with(py, |transaction| transaction.try_send(topic, record))? {
             true => Ok(()),
             false => self.stream(py, topic, record),
@@ -298,11 +294,7 @@ impl Transaction {
     ) -> PyResult<bool> {
         let headers = Headers::of(headers)?;
         let headers = headers.borrowed();
-        let mut record = Record::default().headers(&headers);
-        record.value = value.as_ref().map(Data::bytes);
-        record.key = key.as_ref().map(Data::bytes);
-        record.partition = number(partition);
-        record.timestamp = number(timestamp_ms);
+        let record = record(&value, &key, (number(partition), number(timestamp_ms), None)).headers(&headers);
         self.with(py, |transaction| transaction.try_send(topic, record))
     }
 

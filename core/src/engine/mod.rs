@@ -230,13 +230,18 @@ impl Inner {
     pub fn flush(&self) -> Result<Promise<()>> {
         self.check_writable()?;
         self.linger(u64::MAX);
-        Ok(Promise::durable(self.journal.look(|_, last| last), ()))
+        Ok(self.all_durable())
     }
 
     /// The same for who may not wait for room; `None` if something that is gathered has to.
     pub fn flush_now(&self) -> Result<Option<Promise<()>>> {
         self.check_writable()?;
-        Ok(self.close_gathered_now().then(|| Promise::durable(self.journal.look(|_, last| last), ())))
+        Ok(self.close_gathered_now().then(|| self.all_durable()))
+    }
+
+    /// Kept when everything that is placed is durable.
+    fn all_durable(&self) -> Promise<()> {
+        Promise::durable(self.journal.look(|_, last| last), ())
     }
 
     /// True if a frame with so many bytes of records would be placed without waiting, or refused whatever room there
