@@ -1,5 +1,5 @@
 import { Answers } from "./answers.js";
-import { iterable, mustBeOpen, signalOf, text, until } from "./arguments.js";
+import { iterable, mustBeOpen, signalOf, until } from "./arguments.js";
 import { Backlog, BACKLOG_MAX, tooMany } from "./backlog.js";
 import { crossOwn } from "./desk.js";
 import { closed, OncelogError, run, toError } from "./errors.js";
@@ -9,6 +9,7 @@ import { native, type NativeProducer } from "./native.js";
 import { Packer } from "./packer.js";
 import type { Room } from "./room.js";
 import { soon } from "./schedule.js";
+import { Topics } from "./topics.js";
 import type { Appended, RecordInput, Waiting } from "./types.js";
 
 /** Bytes at which packed records cross without waiting for the end of the task. */
@@ -31,9 +32,7 @@ export class Producer {
   readonly #room: Room;
   readonly #slot: number;
   readonly #refusals: number;
-  readonly #topics = new Map<string, number>();
-  #lastTopic: string | undefined;
-  #lastNumber = 0;
+  readonly #topics: Topics;
   /** Where records are packed mostly: the native half knows this memory. */
   readonly #own: Packer;
   /** Where the next record is packed: there, or in memory for one that is larger. */
@@ -54,6 +53,7 @@ export class Producer {
     this.#packer = this.#own;
     this.#native = take(this.#own.bytes, this.#refusals);
     this.#slot = this.#native.slot;
+    this.#topics = new Topics(this.#native);
     this.#room = room;
   }
 
@@ -87,9 +87,9 @@ export class Producer {
   }
 
   /**
-   * Sends records in order, with one promise for all and an answer for each, which costs nothing until it is looked at. If one is refused, those before it are
-   * sent, those behind it are not, and the promise says why. A record that cannot be taken at all is told before any
-   * is sent. `signal` stops the waiting, never the write.
+   * Sends records in order, with one promise for all and an answer for each, which costs nothing until it is looked at.
+   * If one is refused, those before it are sent, those behind it are not, and the promise says why. A record that
+   * cannot be taken at all is told before any is sent. `signal` stops the waiting, never the write.
    */
   sendMany(topic: string, records: Iterable<RecordInput>, waiting?: Waiting): Promise<Answers> {
     if (waiting !== undefined) return this.#waiting(waiting, () => this.sendMany(topic, records));
@@ -185,18 +185,10 @@ export class Producer {
     return until(call(), signal);
   }
 
-  #topic(topic: string): number {
-    const known = this.#topics.get(text(topic, "topic"));
-    const number = known ?? run(() => this.#native.topic(topic));
-    if (known === undefined) this.#topics.set(topic, number);
-    [this.#lastTopic, this.#lastNumber] = [topic, number];
-    return number;
-  }
-
   #add(topic: string, record: RecordInput, flags: number, who: number): void {
     if (!this.#open) throw closed("producer");
     this.#backlog.mustTakeMore();
-    const number = topic === this.#lastTopic ? this.#lastNumber : this.#topic(topic);
+    const number = this.#topics.number(topic);
     for (let left = record; ; ) {
       // Code of the caller may run in here, and send as well.
       const packer = this.#packer;
@@ -221,7 +213,7 @@ export class Producer {
   #pack(topic: string, records: Iterable<RecordInput>, expect: () => number): Packer[] {
     if (!this.#open) throw closed("producer");
     this.#backlog.mustTakeMore();
-    const number = topic === this.#lastTopic ? this.#lastNumber : this.#topic(topic);
+    const number = this.#topics.number(topic);
     const pieces: Packer[] = [];
     let piece: Packer | undefined;
     let bytes = 0;

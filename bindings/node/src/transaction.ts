@@ -1,4 +1,4 @@
-import { groupOf, iterable, mustBeOpen, positions, shown, signalOf, text, until, whole } from "./arguments.js";
+import { groupOf, iterable, mustBeOpen, positions, shown, signalOf, until, whole } from "./arguments.js";
 import { BACKLOG_MAX, tooMany } from "./backlog.js";
 import { Consumer } from "./consumer.js";
 import { crossOwn, scratch } from "./desk.js";
@@ -8,6 +8,7 @@ import { native, type NativeTransaction, type NativeTransactional } from "./nati
 import { Packer } from "./packer.js";
 import { CLOSES, type Room } from "./room.js";
 import { Surplus } from "./surplus.js";
+import { Topics } from "./topics.js";
 import type { Committed, GroupMetadata, Offsets, Position, RecordInput, Waiting, Whole } from "./types.js";
 
 /** Bytes up to which a transaction is memory unless the options say otherwise. */
@@ -84,9 +85,7 @@ export class Transaction {
   readonly #slot: number;
   readonly #room: Room;
   readonly #consumer: Consumer<Offsets> | undefined;
-  readonly #topics = new Map<string, number>();
-  #lastTopic: string | undefined;
-  #lastNumber = 0;
+  readonly #topics: Topics;
   /** Most bytes that it sends to the log at once. */
   readonly #buffer: number;
   /** Bytes that were sent. */
@@ -101,6 +100,7 @@ export class Transaction {
   constructor(native: NativeTransaction, room: Room, buffer: number, consumer: Consumer<Offsets> | undefined) {
     this.#native = native;
     this.#slot = native.slot;
+    this.#topics = new Topics(native);
     this.number = native.number;
     this.#room = room;
     this.#buffer = buffer;
@@ -166,7 +166,7 @@ export class Transaction {
 
   /** Answers where the record is. Code of the caller may run in here, and send as well. */
   #pack(topic: string, record: RecordInput): Packer {
-    const number = topic === this.#lastTopic ? this.#lastNumber : this.#topic(topic);
+    const number = this.#topics.number(topic);
     scratch.at = 0;
     if (scratch.pack(record, number, 0, 0)) return scratch;
     const { left, needed } = scratch;
@@ -174,14 +174,6 @@ export class Transaction {
     const large = new Packer(needed);
     large.pack(left!, number, 0, 0);
     return large;
-  }
-
-  #topic(topic: string): number {
-    const known = this.#topics.get(text(topic, "topic"));
-    const number = known ?? run(() => this.#native.topic(topic));
-    if (known === undefined) this.#topics.set(topic, number);
-    [this.#lastTopic, this.#lastNumber] = [topic, number];
-    return number;
   }
 
   /** False: the record has to wait for room. */
