@@ -1,4 +1,6 @@
-import { amount, bytesOf, iterable, mustBeOpen, partitionName, positions, signalOf, text, until, whole } from "./arguments.js";
+import {
+  amount, bytesOf, iterable, mustBeOpen, partitionName, positions, signalOf, text, until, whole,
+} from "./arguments.js";
 import { closed, OncelogError, run } from "./errors.js";
 import { hub } from "./hub.js";
 import type { NativeConsumer } from "./native.js";
@@ -71,10 +73,13 @@ export class Consumer<O extends Offsets = "bigint"> implements AsyncIterable<Rec
     while (this.#committing !== undefined) await this.#committing;
     this.#check();
     this.#giveBack();
-    return new Records((await this.#next(timeout, signal)) ?? null, this.#maker);
+    return this.#next(timeout, signal, (memory) => new Records(memory, this.#maker));
   }
 
-  async #next(timeout: number, signal: AbortSignal | undefined): Promise<ArrayBuffer | undefined> {
+  /** What `take` makes of the next records, or of none when the time is up. Nobody looks at positions in between. */
+  async #next<T>(
+    timeout: number, signal: AbortSignal | undefined, take: (memory: ArrayBuffer | null) => T,
+  ): Promise<T> {
     if (this.#polling) {
       throw new OncelogError("Busy", "this consumer is being polled already; give each reader a consumer of its own");
     }
@@ -95,9 +100,9 @@ export class Consumer<O extends Offsets = "bigint"> implements AsyncIterable<Rec
         }
         const memory = run(() => this.native.poll());
         wasRead(memory);
-        if (memory !== null) return memory;
+        if (memory !== null) return take(memory);
         const left = deadline - performance.now();
-        if (left <= 0) return undefined;
+        if (left <= 0) return take(null);
         await this.#untilReady(left, signal);
       }
     } finally {
@@ -162,9 +167,10 @@ export class Consumer<O extends Offsets = "bigint"> implements AsyncIterable<Rec
     this.#walk = undefined;
     try {
       for (;;) {
-        const memory = await this.#next(Infinity, undefined);
-        this.#walk = new Records(memory ?? null, this.#maker)[Symbol.iterator]();
-        const next = this.#walk.next();
+        const next = await this.#next(Infinity, undefined, (memory) => {
+          this.#walk = new Records(memory, this.#maker)[Symbol.iterator]();
+          return this.#walk.next();
+        });
         if (!next.done) return next;
       }
     } catch (error) {

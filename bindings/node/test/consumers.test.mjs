@@ -115,6 +115,23 @@ test("for await gives every record once, over breaks and commits in the middle",
   assert.ok(path);
 });
 
+test("who asks for several records at once is given them in order or refused, and loses none", async (t) => {
+  const { engine } = await filled(t, 5);
+  const consumer = engine.consumer({ topics: ["t"] });
+  const given = consumer[Symbol.asyncIterator]();
+  const seen = [];
+  for (let asked = 0; seen.length < 5 && asked < 1000; asked++) {
+    const answers = await Promise.allSettled([given.next(), given.next(), consumer.poll({ timeoutMs: 0 })]);
+    for (const { value, reason } of answers) {
+      if (reason !== undefined) code("Busy")(reason);
+      else if (Symbol.iterator in value) seen.push(...value);
+      else seen.push(value.value);
+    }
+    assert.equal(await consumer.position(at), BigInt(seen.length));
+  }
+  assert.deepEqual(seen.map(({ offset }) => offset), [0n, 1n, 2n, 3n, 4n]);
+});
+
 test("a body that throws gives the rest back", async (t) => {
   const { engine } = await filled(t, 10);
   const consumer = engine.consumer({ topics: ["t"] });
