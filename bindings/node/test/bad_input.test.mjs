@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { inspect } from "node:util";
 import vm from "node:vm";
-import { open } from "../dist/index.mjs";
+import { OncelogError, open } from "../dist/index.mjs";
 import { code, directory, log, values } from "./helpers.mjs";
 
 const invalid = code("InvalidArgument");
@@ -131,6 +131,15 @@ test("records of wrong kinds are refused by every way of sending, and nothing of
     await assert.rejects(producer.send(topic, { value: "x" }), invalid);
     assert.throws(() => producer.post(topic, { value: "x" }), invalid);
     assert.throws(() => transaction.send(topic, { value: "x" }), invalid);
+  }
+  // A sender that has sent nothing yet has no last topic either.
+  const first = (await engine.transactionalProducer("first")).beginTransaction();
+  for (const topic of notText) {
+    const fresh = await engine.producer();
+    assert.throws(() => fresh.post(topic, { value: "x" }), invalid);
+    await assert.rejects(fresh.send(topic, { value: "x" }), invalid);
+    assert.throws(() => first.send(topic, { value: "x" }), invalid);
+    await fresh.close();
   }
   await assert.rejects(engine.partition("t", 0).append([]), code("InvalidRecord"));
   await assert.rejects(producer.send("t", { value: "x", timestamp: -2 }), (error) => error.name === "OncelogError");
@@ -372,6 +381,17 @@ test("what a getter or an iterator throws reaches the caller as it is", async (t
   await assert.rejects(engine.partition("t", 0).append([record]), mine);
   await producer.flush();
   assert.deepEqual(await values(engine), []);
+});
+
+test("what is refused is shown, whatever it says of itself", async (t) => {
+  const { engine } = await log(t);
+  const nameless = [Symbol("name"), Object.create(null), "", undefined].map((name) => ({ constructor: { name } }));
+  for (const thing of [...nameless, { constructor: 1 }, Object.create(null), (async function* () {})()]) {
+    const refused = code("InvalidArgument", /got an object \(no class\)|got an object \(.+\)/);
+    await assert.rejects(engine.createTopic(thing), refused);
+    assert.throws(() => engine.partition("t", thing), refused);
+    assert.throws(() => OncelogError.fromKafkaCode(thing), code("InvalidArgument", /got object/));
+  }
 });
 
 test("calls are refused on anything but their own handle", async (t) => {
