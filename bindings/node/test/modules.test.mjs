@@ -89,12 +89,19 @@ test("the package carries the licences of the repository", () => {
   }
 });
 
-test("the first program of the README runs, and ends", (t) => {
-  const [, program] = readFileSync(join(home, "README.md"), "utf8").match(/```js\n(.*?)```/s);
+/** What the first program in JavaScript of a text says, behind what has the package there. */
+function firstProgram(t, text, start) {
+  const [, program] = readFileSync(join(home, text), "utf8").match(/```js\n(.*?)```/s);
   const file = join(directory(t), "words.mjs");
-  writeFileSync(file, program.replace('"oncelog"', JSON.stringify(pathToFileURL(join(home, "dist/index.mjs")).href)));
-  const run = () => execFileSync(process.execPath, [file], { cwd: dirname(file), encoding: "utf8", timeout: 120_000 });
-  assert.equal(run().trim(), "hello");
+  const ours = JSON.stringify(pathToFileURL(join(home, "dist/index.mjs")).href);
+  writeFileSync(file, `${start}${program}`.replace('"oncelog"', ours));
+  const options = { cwd: dirname(file), encoding: "utf8", timeout: 120_000 };
+  return execFileSync(process.execPath, [file], options).trim();
+}
+
+test("the first programs of the READMEs run, and end", (t) => {
+  assert.equal(firstProgram(t, "README.md", ""), "hello");
+  assert.equal(firstProgram(t, "../../README.md", 'import { open } from "oncelog";\n'), "hello");
 });
 
 /** Runs the compiler over a file of test/types. */
