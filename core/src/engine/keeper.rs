@@ -71,13 +71,14 @@ impl Inner {
         Ok(keep.into_iter().chain(tidy).min())
     }
 
-    /// The keeper's round: gathered batches and transactions whose time has come, writes, callbacks, looks.
+    /// The keeper's round: gathered batches and transactions whose time has come, writes, callbacks, looks, then zeros.
     fn keep(&self) -> Option<u64> {
         let Some(_one) = self.rounds.try_lock() else {
             // Somebody else is at it; what that round leaves due is not known here, so look again soon.
             return Some(self.machine.clock.monotonic() + LOOK_AGAIN);
         };
         let mut next = None;
+        let rung = self.journal.bell();
         if self.refused.is_none() {
             // Whoever begins something behind the looks below rings: by the time that the last round told, it would
             // come early enough to be seen by this one.
@@ -93,7 +94,11 @@ impl Inner {
         // Behind the writes, so that what they have shown is seen in the same round.
         self.journal.tend_callbacks();
         self.attend();
-        next
+        if self.refused.is_some() {
+            return next;
+        }
+        // Behind the answers, for which somebody waits.
+        next.into_iter().chain(self.journal.tend_zeros(rung)).min()
     }
 
     /// The flusher's round: flushes, footers, what is left of what is gone, checkpoints, expiry.

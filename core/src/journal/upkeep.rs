@@ -1,4 +1,4 @@
-//! What the journal does besides appends: on the keeper's thread groups nobody waits for, zeros ahead and callbacks, on
+//! What the journal does besides appends: on the keeper's thread groups nobody waits for, callbacks and zeros ahead, on
 //! the flusher's flushes, marks and the next segment; all of it in `drive`.
 
 use super::core::{Draft, Placed};
@@ -59,7 +59,7 @@ impl Upkeep {
 }
 
 impl<F: Fold> Journal<F> {
-    /// The keeper's part: groups nobody waits for, and zeros ahead of the load. Returns when the next round is due.
+    /// The keeper's part: groups nobody waits for. Returns when the next round is due.
     pub fn tend_writes(&self) -> Option<u64> {
         if self.check().is_err() {
             return None;
@@ -73,16 +73,24 @@ impl<F: Fold> Journal<F> {
         if self.written_lsn() < last && self.lead_write(false).is_err() {
             return None;
         }
-        let busy = self.zeros_ahead().unwrap_or(false);
         let durable = self.durable_lsn();
         // A mark is not flushed for itself.
         let dirty = durable < last && !(marked && durable + 1 == last);
         if dirty && self.rested.swap(false, Ordering::Relaxed) {
             self.segments.flusher_bell.happen();
         }
-        let due = dirty.then_some(now + WRITE_WITHIN);
-        let soon = busy.then(|| self.machine.clock.monotonic() + LOOK_AGAIN);
-        due.into_iter().chain(soon).min()
+        dirty.then_some(now + WRITE_WITHIN)
+    }
+
+    /// The keeper's part that nobody waits for: zeros ahead of the load. Once the bell has left `seen`, somebody does
+    /// wait for the keeper: then no more of them are written than the load has used up. Returns when the next round is
+    /// due.
+    pub fn tend_zeros(&self, seen: u64) -> Option<u64> {
+        if self.check().is_err() {
+            return None;
+        }
+        let busy = self.zeros_ahead(seen).unwrap_or(false);
+        busy.then(|| self.machine.clock.monotonic() + LOOK_AGAIN)
     }
 
     /// The flusher's part: flushes that somebody wants or that are due, marks, the next segment. A flush holds up no
@@ -178,7 +186,7 @@ impl<F: Fold> Journal<F> {
 
     /// Has zeros ahead of the load, in the next segment too. Returns whether the load is such that it should look again
     /// soon.
-    fn zeros_ahead(&self) -> Result<bool> {
+    fn zeros_ahead(&self, seen: u64) -> Result<bool> {
         let (segment, position) = {
             let core = self.core.lock();
             (core.segment.clone(), core.position)
@@ -192,19 +200,19 @@ impl<F: Fold> Journal<F> {
             (upkeep.ahead, moved)
         };
         let failed = |e| self.poison("writing zeros ahead failed", e);
-        let mut left = ZEROS_MAX;
-        while left > 0 && segment.zero_ahead(distance).map_err(failed)? {
-            left = left.saturating_sub(ZERO_PIECE);
-        }
+        let mut done = 0;
+        let mut more = || {
+            done += ZERO_PIECE;
+            done <= moved + ZERO_PIECE || (done <= ZEROS_MAX && self.bell.seen() == seen)
+        };
+        while more() && segment.zero_ahead(distance).map_err(failed)? {}
         let room = segment.header.size - position;
         if room < distance {
             let spare = self.core.lock().spare.clone();
             while let Some(spare) = &spare
-                && left > 0
+                && more()
                 && spare.zero_ahead(distance - room).map_err(failed)?
-            {
-                left = left.saturating_sub(ZERO_PIECE);
-            }
+            {}
         }
         Ok(moved > BUSY)
     }

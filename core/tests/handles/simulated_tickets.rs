@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use oncelog::sim::{Call, Fault, World};
 use oncelog::{
-    Completions, Consumer, ConsumerOptions, Durability, Engine, ErrorKind, LogLevel, ProducerOptions, Record,
-    TopicOptions, TopicPartition,
+    AppendOptions, Batch, Completions, Consumer, ConsumerOptions, Durability, Engine, ErrorKind, LogLevel,
+    ProducerOptions, Record, TopicOptions, TopicPartition,
 };
 
 use crate::LONG;
@@ -59,6 +59,29 @@ fn a_refusal_is_given_no_earlier_than_what_it_was_drawn_from_is_durable() {
             open(&world).partition("u", 0).unwrap();
         }
     }
+}
+
+#[test]
+fn whoever_waits_is_answered_before_zeros_are_written_ahead() {
+    let (world, engine) = begin(2);
+    engine.drive().unwrap();
+    let world = Arc::new(world);
+    world.record();
+    let (tell, hear) = channel();
+    let mut batch = Batch::builder();
+    batch.push(&Record::new(&[b'x'; 9_000]), 1).unwrap();
+    let os = AppendOptions::new().durability(Durability::Os);
+    let ticket = engine.partition("t", 0).unwrap().append_ticket(&batch.build().unwrap(), os).unwrap();
+    ticket.on_done({
+        let world = world.clone();
+        move |answer| tell.send((answer.is_ok(), world.log().calls())).unwrap()
+    });
+    engine.drive().unwrap();
+    let (good, calls) = hear.try_recv().unwrap();
+    let all = world.log();
+    let said: Vec<String> = (0..all.calls()).map(|call| all.describe(call)).collect();
+    assert!(good && calls == 1 && said.len() == 2, "answered behind {calls} of {said:?}");
+    assert!(said.iter().all(|call| call.starts_with("write ")), "the record and zeros, nothing else: {said:?}");
 }
 
 #[test]
