@@ -92,7 +92,7 @@ impl<'a> Record<'a> {
     }
 
     /// Writes the record over `out`, which is exactly its length's bytes and `body` long.
-    #[inline]
+    #[inline(always)]
     pub(super) fn put(&self, out: &mut [u8], body: u64, timestamp_delta: i64, offset_delta: i32) {
         let mut at = varint::put_size(out, 0, body);
         out[at] = 0;
