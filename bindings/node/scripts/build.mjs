@@ -44,12 +44,12 @@ function facade() {
 function native() {
   if (!(process.platform in LIBRARY)) fail(`the engine runs on Linux, macOS and Windows; this is ${process.platform}`);
   const target = process.env.CARGO_TARGET_DIR ?? join(here, "..", "..", "target");
-  run("cargo", ["rustc", "--release", "--package", "oncelog-node", "--", "-C", "strip=symbols"]);
+  run("cargo", ["rustc", "--profile", "library", "--package", "oncelog-node", "--", "-C", "strip=symbols"]);
   const { platformName } = require("../dist/platform.js");
   const built = join(here, `oncelog.${platformName()}.node`);
   // Not over the old file, which a running process may have mapped.
   rmSync(built, { force: true });
-  copyFileSync(join(target, "release", LIBRARY[process.platform]), built);
+  copyFileSync(join(target, "library", LIBRARY[process.platform]), built);
 }
 
 const only = process.argv[2];

@@ -9,6 +9,8 @@ import type { HeaderInput, RecordInput } from "./types.js";
 export const ENTRY_MAX = 64 << 20;
 /** Up to this length text is copied letter by letter, which is faster than a call. */
 const SHORT = 24;
+/** Looked up once: on a Buffer the engine looks it up anew at every call. */
+const SET = Uint8Array.prototype.set;
 
 /** A header as text and bytes. */
 interface Named {
@@ -193,7 +195,7 @@ export class Packer {
 
   #put(field: string | Uint8Array, at: number, length: number): number {
     if (typeof field === "string") return this.#text(field, at);
-    this.bytes.set(field, at);
+    SET.call(this.bytes, field, at);
     return at + length;
   }
 
