@@ -135,6 +135,9 @@ impl Caller {
 
     /// A struct that must be given.
     pub fn one<T: Copy>(&self, item: *const T, what: &str) -> Answer<T> {
+        if item.is_null() {
+            return Err(is_null(what));
+        }
         let items = self.array(item, 1, what)?;
         Ok(items[0])
     }

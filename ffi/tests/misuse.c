@@ -19,6 +19,9 @@ static void null_is_answered_with_an_error_and_freed_without_one(void)
     FAILS(INVALID_ARGUMENT, oncelog_partition_read(partition, 0, NULL, NULL));
     FAILS(INVALID_ARGUMENT, oncelog_producer_send(producer, NULL, &record, NULL));
     FAILS(INVALID_ARGUMENT, oncelog_producer_send(producer, "t", NULL, NULL));
+    oncelog_error_t *error = oncelog_producer_send(producer, "t", NULL, NULL);
+    CHECK(strcmp(oncelog_error_message(error), "record is NULL; it must be given") == 0);
+    oncelog_error_free(error);
     FAILS(INVALID_ARGUMENT, oncelog_consumer_poll(consumer, 0, NULL));
     FAILS(INVALID_ARGUMENT, oncelog_ticket_wait(NULL));
     FAILS(INVALID_ARGUMENT, oncelog_transaction_commit(NULL, NULL));
