@@ -25,7 +25,8 @@
  *     Windows raise EXCEPTION_IN_PAGE_ERROR): open with .mappings = ONCELOG_NO to have an error instead. The library
  *     installs no signal handler and changes no signal mask of the caller's threads, and leaves errno as it likes.
  *   - Do not leave a call to this library, or a callback inside one, by longjmp or by an exception.
- *   - There are two threads of the engine's own, which run no code of yours; with .threads = ONCELOG_NO there is none.
+ *   - There are two threads of the engine's own, which run no code of yours but an allocator's; with
+ *     .threads = ONCELOG_NO there is none.
  *
  * Ownership
  *
@@ -60,7 +61,8 @@
  *
  *   - Structs that begin with struct_size may grow at their end. Zero them and set struct_size:
  *     oncelog_engine_options_t options = {.struct_size = sizeof options, .durability = ONCELOG_DURABILITY_OS};
- *     All-zero means default. A size or a field that this version does not know is refused, not ignored.
+ *     All-zero means default. A struct of another version's size is taken, unless it sets a field that this version
+ *     does not know: that is refused, not ignored.
  *   - Texts are UTF-8 and end with NUL. Keys and values are bytes with a size; NULL is null, not empty.
  *
  * Versions
@@ -1611,7 +1613,8 @@ ONCELOG_MUST_USE
 oncelog_error_t *oncelog_ticket_wait(oncelog_ticket_t *ticket);
 
 /*
- * Waits at most `timeout_ms`. `done` tells whether there is an answer; the ticket stays good if there is none.
+ * Waits at most `timeout_ms`, but for a write, a flush or a new segment that it makes itself since nobody else does.
+ * `done` tells whether there is an answer; the ticket stays good if there is none.
  *
  * Errors: as `oncelog_ticket_wait`.
  */

@@ -265,7 +265,8 @@ pub extern "C" fn oncelog_ticket_wait(ticket: *mut oncelog_ticket_t) -> *mut onc
     call(|_| lock(&*find(ticket)?)?.advance(|pending| Ok(pending.wait())).map(drop))
 }
 
-/// Waits at most `timeout_ms`. `done` tells whether there is an answer; the ticket stays good if there is none.
+/// Waits at most `timeout_ms`, but for a write, a flush or a new segment that it makes itself since nobody else does.
+/// `done` tells whether there is an answer; the ticket stays good if there is none.
 ///
 /// Errors: as `oncelog_ticket_wait`.
 #[unsafe(no_mangle)]

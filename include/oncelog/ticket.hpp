@@ -116,7 +116,8 @@ public:
         return detail::Taken<T>::from(c_.get());
     }
 
-    /// Waits at most so long. Answers whether there is an answer, which wait() then gives at once.
+    /// Waits at most so long, but for a write, a flush or a new segment that it makes itself since nobody else does.
+    /// Answers whether there is an answer, which wait() then gives at once.
     ///
     /// Errors: as wait().
     Result<bool> wait_for(std::chrono::milliseconds time) {
