@@ -30,13 +30,19 @@ if [ -f include/oncelog.hpp ]; then
     mkdir -p "$to/include/oncelog"
     cp include/oncelog/*.hpp "$to/include/oncelog/"
 fi
-cp "$from/liboncelog.a" "$to/lib/"
-strip --strip-debug "$to/lib/liboncelog.a"
 if [ "$(uname)" = Darwin ]; then
+    cp "$from/liboncelog.a" "$to/lib/"
+    strip --strip-debug "$to/lib/liboncelog.a"
     cp "$from/liboncelog.dylib" "$to/lib/liboncelog.$version.dylib"
     ln -sf "liboncelog.$version.dylib" "$to/lib/liboncelog.$soversion.dylib"
     ln -sf "liboncelog.$soversion.dylib" "$to/lib/liboncelog.dylib"
 else
+    # All of it as one object of which a program sees oncelog_* alone: it may have a zstd of its own, or another library
+    # made of Rust. What the compiler left for itself (.llvm*) does not survive that.
+    ld -r --whole-archive "$from/liboncelog.a" -o "$from/liboncelog.o"
+    objcopy --strip-debug --remove-section='.llvm*' --wildcard --keep-global-symbol='oncelog_*' "$from/liboncelog.o"
+    rm -f "$to/lib/liboncelog.a"
+    ar rcs "$to/lib/liboncelog.a" "$from/liboncelog.o"
     # Written beside and moved, so that a program that has the old one mapped keeps it.
     cp "$from/liboncelog.so" "$to/lib/.liboncelog.so.new"
     strip "$to/lib/.liboncelog.so.new"

@@ -103,6 +103,8 @@ check_install() {
     rm -rf "$out/prefix"
     ffi/install.sh "$out/prefix" >"$out/install.log"
     grep -q 'run ldconfig' "$out/install.log" || { say "the installation does not speak of ldconfig"; exit 1; }
+    others=$(nm -g --defined-only "$out/prefix/lib/liboncelog.a" | awk 'NF == 3 && $3 !~ /^oncelog_/ { print $3 }')
+    [ -z "$others" ] || { say "symbols of liboncelog.a that are not oncelog_*: $others"; exit 1; }
     pkg="env PKG_CONFIG_PATH=$out/prefix/lib/pkgconfig pkg-config"
     for example in append_read resume_without_duplicates exactly_once broker keep_a_place; do
         cc -std=c99 -Wall -Wextra -Werror -Iffi/examples "ffi/examples/$example.c" -o "$out/$example" \
@@ -136,7 +138,7 @@ fuzz() {
     say "fuzzer: $(grep -c . "$out/fuzzer.log") lines of progress, $(tail -1 "$out/fuzzer.log")"
 }
 
-need cc c++ strip readelf nm
+need cc c++ ar ld objcopy strip readelf nm
 build_library
 build_programs
 [ "$mode" = build ] && exit
