@@ -15,8 +15,9 @@ transactional, partition = engine.transactional_producer("x", transaction_buffer
 consumer, batch = engine.consumer("t", group="g"), oncelog.Batch()
 batch.add(b"batch")
 streams = transactional.begin_transaction()
-# Files grow with the log. Now they are large enough for all that follows.
-filler.send_many("t", [bytes(1_000_000)] * 24).result()
+# Files grow with the log. Now they are large enough for all that follows: at the end of one it could be the file that
+# is full and not the buffers, and a call might make the next one itself.
+filler.send_many("t", [bytes(1_000_000)] * 48).result()
 engine.flush()
 early, many = producer.send("t", b"early"), producer.send_many("t", [b"early"])
 open("stuck", "w").close()
@@ -26,7 +27,7 @@ while not os.path.exists("writing"):
     time.sleep(0.001)
 # By now it does, and no call of the main thread will write by itself.
 time.sleep(1)
-sent = 25
+sent = 49
 while engine.has_room(1):
     sent += filler.try_send("t", bytes(1_000_000)) is not None
 # One more may be gathered, and wait for room as it is.
