@@ -22,9 +22,9 @@ impl Given<'_, '_> {
     pub fn records<T>(&self, send: impl FnOnce(Rows<'_>) -> T) -> PyResult<T> {
         let values = items(self.values)?;
         let len = values.len();
-        let keys = self.keys.map(|keys| as_many("keys", items(keys)?, len)).transpose()?;
-        let timestamps = self.timestamps_ms.map(|times| as_many("timestamps_ms", items(times)?, len)).transpose()?;
-        let positions = self.positions.map(|positions| as_many("positions", items(positions)?, len)).transpose()?;
+        let keys = self.keys.map(|keys| as_many("keys", keys, len)).transpose()?;
+        let timestamps = self.timestamps_ms.map(|times| as_many("timestamps_ms", times, len)).transpose()?;
+        let positions = self.positions.map(|positions| as_many("positions", positions, len)).transpose()?;
         let headers = Headers::of(self.headers)?;
         let headers: Vec<Header<'_>> = headers.borrowed();
 
@@ -87,12 +87,21 @@ fn items<'py>(object: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyTuple>> {
     }
 }
 
-fn as_many<'py>(name: &str, items: Bound<'py, PyTuple>, len: usize) -> PyResult<Bound<'py, PyTuple>> {
+/// The same, of which there must be `len`. Of what has no length, such as `itertools.count()`, no more is asked for
+/// than shows that there are too many.
+fn as_many<'py>(name: &str, object: &Bound<'py, PyAny>, len: usize) -> PyResult<Bound<'py, PyTuple>> {
+    let (items, or_more) = if object.len().is_ok() {
+        (items(object)?, "")
+    } else {
+        let some = object.try_iter()?.take(len + 1).collect::<PyResult<Vec<_>>>()?;
+        (PyTuple::new(object.py(), some)?, " or more")
+    };
     if items.len() == len {
         return Ok(items);
     }
+    let or_more = if items.len() > len { or_more } else { "" };
     let text = "there must be as many as there are values";
-    Err(refused(format!("{text}, values={len} {name}={}", items.len())))
+    Err(refused(format!("{text}, values={len} {name}={}{or_more}", items.len())))
 }
 
 /// The same items, of what is no `bytes` or None a copy: it might change while the interpreter lock is given up.

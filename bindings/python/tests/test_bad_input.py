@@ -166,6 +166,24 @@ def test_an_iterable_that_fails_half_way_sends_nothing(oncelog_engine: oncelog.E
     assert oncelog_engine.partition(topic, 0).bounds().end == 0
 
 
+def test_columns_without_an_end_are_refused(oncelog_engine: oncelog.Engine, topic: str) -> None:
+    producer = oncelog_engine.producer(name="loader")
+    transaction = oncelog_engine.transactional_producer("x").begin_transaction()
+    values = [b"a", b"b"]
+    for call in (
+        lambda: producer.send_many(topic, values, positions=itertools.count()),
+        lambda: producer.send_many(topic, values, itertools.repeat(b"k"), positions=range(2)),
+        lambda: producer.send_many(topic, values, positions=range(2), timestamps_ms=itertools.repeat(1)),
+        lambda: transaction.send_many(topic, values, itertools.repeat(b"k")),
+    ):
+        with pytest.raises(oncelog.ArgumentError, match="as many as there are values, values=2 .*=3 or more"):
+            call()
+    with pytest.raises(oncelog.ArgumentError, match="values=2 keys=1$"):
+        transaction.send_many(topic, values, iter([b"k"]))
+    positions = itertools.islice(itertools.count(), len(values))
+    assert len(producer.send_many(topic, values, iter(values), positions=positions).result()) == 2
+
+
 def test_a_released_view_is_refused(oncelog_engine: oncelog.Engine, topic: str) -> None:
     view = memoryview(b"v")
     view.release()
