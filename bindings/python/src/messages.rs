@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use oncelog::io::fork;
 use oncelog::io::sync::Mutex;
 use oncelog::{Log, LogLevel};
+use pyo3::exceptions::PyKeyboardInterrupt;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 
@@ -78,11 +79,18 @@ fn deliver_all(py: Python<'_>) {
         let text = format!("older messages gave way, for no call came that could hand them over, dropped={dropped}");
         Message { process: own, level: 30, text }
     });
+    let mut interrupted = false;
     for message in lost.into_iter().chain(messages).filter(|message| message.process == own) {
-        if let Err(error) = tell(py, &message) {
+        match tell(py, &message) {
+            Err(error) if error.is_instance_of::<PyKeyboardInterrupt>(py) => interrupted = true,
             // A handler of the application failed, not the call that happens to deliver.
-            error.write_unraisable(py, None);
+            Err(error) => error.write_unraisable(py, None),
+            Ok(()) => {}
         }
+    }
+    // Ctrl-C met a handler. The call that delivers has its answer, so it is heard right behind it.
+    if interrupted && let Err(error) = py.import("_thread").and_then(|thread| thread.call_method0("interrupt_main")) {
+        error.write_unraisable(py, None);
     }
 }
 

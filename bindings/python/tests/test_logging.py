@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import signal
 import subprocess
 import sys
 import time
@@ -67,6 +68,28 @@ def test_a_handler_that_fails_harms_no_call(tmp_path: Path) -> None:
             oncelog.open(tmp_path / "log").close()
         assert caught
     finally:
+        logger.removeHandler(handler)
+        logger.setLevel(logging.NOTSET)
+
+
+def test_ctrl_c_in_a_handler_is_not_lost(tmp_path: Path) -> None:
+    class Interrupted(logging.Handler):
+        def handle(self, record: logging.LogRecord) -> bool:
+            signal.raise_signal(signal.SIGINT)
+            return True
+
+    handler, logger = Interrupted(), logging.getLogger("oncelog")
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    # Whoever started the tests in the background may have them ignore the signal.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with unraisable() as caught, pytest.raises(KeyboardInterrupt):
+            oncelog.open(tmp_path / "log")
+            time.sleep(10)
+        assert not caught
+    finally:
+        signal.signal(signal.SIGINT, before)
         logger.removeHandler(handler)
         logger.setLevel(logging.NOTSET)
 
