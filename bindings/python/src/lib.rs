@@ -41,6 +41,7 @@ fn _oncelog(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(open::open, module)?)?;
     module.add_function(wrap_pyfunction!(errors::kind_of_kafka_code, module)?)?;
     module.add_function(wrap_pyfunction!(wait::interpreter_ends, module)?)?;
+    module.add_function(wrap_pyfunction!(wait::time_to_wait, module)?)?;
     module.add_class::<engine::Engine>()?;
     module.add_class::<partition::Partition>()?;
     module.add_class::<batch::Batch>()?;

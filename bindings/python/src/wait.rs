@@ -36,6 +36,13 @@ pub fn outlast<T>(py: Python<'_>, result: oncelog::Result<T>) -> PyResult<T> {
     result.raise()
 }
 
+/// The seconds that a caller of an event loop is ready to wait, checked as those of a call are.
+#[pyfunction]
+#[pyo3(signature = (seconds))]
+pub fn time_to_wait(seconds: Option<f64>) -> PyResult<Option<f64>> {
+    Patience::of(seconds).map(|_| seconds)
+}
+
 /// Signals are looked for this often. A signal's handler in C only notes it; Python's own runs in `check_signals`.
 const SLICE: Duration = Duration::from_millis(100);
 

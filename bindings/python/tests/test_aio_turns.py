@@ -146,3 +146,15 @@ async def test_a_ticket_that_nobody_would_complete_cannot_be_awaited(path: Path)
             with pytest.raises(oncelog.StateError, match="threads=False"):
                 await ticket
             ticket.result()
+
+
+@run
+async def test_a_time_to_wait_is_checked_as_that_of_a_call_is(path: Path) -> None:
+    async with opened(path) as engine:
+        consumer = engine.consumer("t")
+        for wrong in (-1, float("nan")):
+            with pytest.raises(oncelog.ArgumentError, match="a time to wait cannot be negative"):
+                await asyncio.wait_for(consumer.poll(timeout=wrong), 10)
+        with pytest.raises(TypeError, match="must be real number"):
+            await consumer.poll(timeout="1")  # type: ignore[arg-type]
+        assert not await consumer.poll(timeout=0)

@@ -42,6 +42,7 @@ __all__ = [
     "interpreter_ends",
     "kind_of_kafka_code",
     "open",
+    "time_to_wait",
 ]
 
 VERSION: str
@@ -66,6 +67,7 @@ class _OffsetsArgument(Protocol):
 
 def interpreter_ends() -> None: ...
 def kind_of_kafka_code(code: int) -> str | None: ...
+def time_to_wait(seconds: float | None) -> float | None: ...
 def open(
     dir: str | bytes | PathLike[str] | PathLike[bytes],
     *,

@@ -611,7 +611,8 @@ async def _drained(core: _oncelog.Producer | _oncelog.Transaction) -> None:
 
 
 def _deadline(timeout: float | None) -> float | None:
-    return None if timeout is None else time.monotonic() + timeout
+    seconds = _oncelog.time_to_wait(timeout)
+    return None if seconds is None else time.monotonic() + seconds
 
 
 def _left(deadline: float | None) -> float | None:
