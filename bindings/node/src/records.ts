@@ -1,6 +1,6 @@
 import { Buffer } from "node:buffer";
 import { shown } from "./arguments.js";
-import { errorOf, invalid } from "./errors.js";
+import { errorOf, invalid, OncelogError } from "./errors.js";
 import { BATCH_HEAD, GROUP, NULL, ROW } from "./layout.js";
 import type { Header, OffsetOf, Offsets, Place, Record } from "./types.js";
 
@@ -143,8 +143,11 @@ export class RecordsIterator<O extends Offsets> implements IterableIterator<Reco
       const group = this.#records.groups[this.#group];
       if (group === undefined) return { done: true, value: undefined };
       if (group.error === null && this.#row < group.end) {
-        const offset = this.#offset++;
-        return { done: false, value: this.#records.record(group, this.#row++, this.#maker(offset)) };
+        const value = this.#records.record(group, this.#row, this.#maker(this.#offset));
+        // A record that cannot be given is not.
+        this.#offset++;
+        this.#row++;
+        return { done: false, value };
       }
       this.#group++;
       this.#offset = this.#records.groups[this.#group]?.first ?? 0n;
@@ -196,7 +199,12 @@ function groupsOf(memory: ArrayBuffer, bytes: Buffer, count: number, at: number)
 
 const LITTLE = new Uint8Array(new Uint32Array([1]).buffer)[0] === 1;
 
-function headersOf(bytes: Buffer, at: number, count: number): Header[] {
+function headersOf(bytes: Buffer, at: number, count: number | undefined): Header[] {
+  // Of memory that is gone nothing can be read. To ask it here costs records without headers nothing.
+  if (count === undefined) {
+    const text = "the memory of these records was transferred away; copy what others are to own";
+    throw new OncelogError("InvalidState", text);
+  }
   const number = (at: number) => (LITTLE ? bytes.readUInt32LE(at) : bytes.readUInt32BE(at));
   const headers: Header[] = [];
   for (let n = 0; n < count; n++) {

@@ -2,6 +2,8 @@ import assert from "node:assert/strict";
 import { readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
+import v8 from "node:v8";
+import vm from "node:vm";
 import { open } from "../dist/index.mjs";
 import { code, log } from "./helpers.mjs";
 
@@ -244,6 +246,22 @@ test("buffers of a poll share one piece of memory, and outlive everything else",
   await engine.close();
   globalThis.gc?.();
   assert.deepEqual(kept.map(String), Array.from({ length: 100 }, (_, i) => `${i}`));
+});
+
+test("records whose memory was transferred away are not shown as empty ones, and are read again", async (t) => {
+  v8.setFlagsFromString("--harmony-rab-gsab-transfer");
+  const transfer = vm.runInNewContext("(memory) => ArrayBuffer.prototype.transfer.call(memory)");
+  const { engine } = await filled(t, 3);
+  const consumer = engine.consumer({ topics: ["t"] });
+  const gone = code("InvalidState", /transferred/);
+  await assert.rejects(async () => {
+    for await (const { value } of consumer) transfer(value.buffer);
+  }, gone);
+  assert.deepEqual(Array.from(await consumer.poll(), ({ value }) => `${value}`), ["1", "2"]);
+  const records = await engine.partition("t", 0).read(0);
+  transfer(records.at(0).value.buffer);
+  assert.throws(() => records.at(1), gone);
+  assert.throws(() => [...records], gone);
 });
 
 test("a group goes on where it committed, with another consumer and in another life", async (t) => {
