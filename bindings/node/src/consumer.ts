@@ -33,6 +33,7 @@ export class Consumer<O extends Offsets = "bigint"> implements AsyncIterable<Rec
   readonly #maker: Maker<O>;
   readonly #room: Room;
   #open = true;
+  #closing: Promise<void> | undefined;
   #polling = false;
   /** The walk of `for await` over records of which the engine thinks that they were read. */
   #walk: RecordsIterator<O> | undefined;
@@ -143,8 +144,9 @@ export class Consumer<O extends Offsets = "bigint"> implements AsyncIterable<Rec
    * commit in the loop commits up to it, and after a `break` the next reader goes on behind it.
    */
   [Symbol.asyncIterator](): AsyncIterator<Record<O>, undefined> {
+    const end = { done: true, value: undefined } as const;
     const next = (): Promise<IteratorResult<Record<O>, undefined>> => {
-      if (this.#committing !== undefined) return this.#committing.then(next);
+      if (this.#committing !== undefined) return this.#committing.then(() => (this.#open ? next() : end));
       const walk = this.#walk;
       if (walk === undefined) return this.#more();
       try {
@@ -158,7 +160,7 @@ export class Consumer<O extends Offsets = "bigint"> implements AsyncIterable<Rec
       next,
       return: async () => {
         if (this.#open) this.#giveBack();
-        return { done: true, value: undefined };
+        return end;
       },
     };
   }
@@ -298,13 +300,26 @@ export class Consumer<O extends Offsets = "bigint"> implements AsyncIterable<Rec
     return { group: text(run(() => this.native.group()), "group") };
   }
 
-  /** Lets the consumer go; a `for await` over it ends. Nothing is committed. */
-  async close(): Promise<void> {
-    if (!this.#open) return;
+  /** Lets the consumer go; a `for await` over it ends. Nothing is committed but what waits for room in the log. */
+  close(): Promise<void> {
+    this.#closing ??= this.#close();
+    return this.#closing;
+  }
+
+  async #close(): Promise<void> {
     this.#open = false;
-    this.#walk = undefined;
-    this.native.close();
     this.#stop?.();
+    while (this.#committing !== undefined) await this.#committing;
+    try {
+      // A transaction that was begun for it sends what was given on, also from here on.
+      this.#giveBack();
+    } catch (error) {
+      // The engine's close has let it go already.
+      if (!(error instanceof OncelogError && error.code === "Closed")) throw error;
+    } finally {
+      this.#walk = undefined;
+      this.native.close();
+    }
   }
 
   [Symbol.asyncDispose](): Promise<void> {

@@ -190,6 +190,26 @@ test("what is read behind the call of commit is no part of it, whether the log h
   }
 });
 
+test("a consumer that is closed in the middle of for await leaves no record behind it unread", async (t) => {
+  for (const [posts, bound] of [[0, true], [20_000, true], [20_000, false]]) {
+    const { engine, producer, transactional } = await pipeline(t);
+    const reader = engine.consumer({ topics: ["in"], group: "h" });
+    const commits = bound ? transactional.beginTransactionFor(reader) : reader;
+    const walk = reader[Symbol.asyncIterator]();
+    assert.equal(`${(await walk.next()).value.value}`, "0");
+    // More than the engine takes at once: what commits waits for room, and the close with it.
+    for (let i = 0; i < posts; i++) producer.post("in", { value: "x".repeat(1000) });
+    const before = posts > 0 && commits.commit();
+    const [closes, next] = [reader.close(), walk.next()];
+    await Promise.all([closes, reader.close(), before]);
+    assert.deepEqual(await next, { done: true, value: undefined });
+    if (posts === 0) await commits.commit();
+    const heir = engine.consumer({ topics: ["in"], group: "h" });
+    assert.equal(await heir.committed(from), 1n);
+    await producer.close();
+  }
+});
+
 test("the next transaction may begin while the last is being committed", async (t) => {
   const { engine, transactional } = await pipeline(t, 0);
   const commits = ["a", "b", "c"].map((value) => {
