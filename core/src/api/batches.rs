@@ -1,5 +1,6 @@
 //! What a producer without a name gathers: a batch per partition, each placed for itself.
 
+use std::borrow::Borrow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -86,6 +87,46 @@ impl Batches {
         self.close_one(context, instance, effects);
         effects.check_room()?;
         self.begin(context, partition, record, timestamp, effects)
+    }
+
+    /// Adds records of one time to the open batch of a partition, as long as they are `alike` and it takes them;
+    /// answers how many, and the record behind them, if it was looked at. What `add` does once for each is done once
+    /// for all.
+    pub(super) fn add_alike<'a, R: Borrow<Record<'a>>>(
+        &mut self,
+        context: &Context,
+        partition: &Partition,
+        timestamp: Timestamp,
+        records: &mut impl Iterator<Item = R>,
+        alike: impl Fn(&Record<'a>) -> bool,
+        effects: &mut Effects,
+    ) -> (u32, Option<R>) {
+        let instance = partition.instance();
+        let Some(open) = self.open.get_mut(&instance) else { return (0, None) };
+        let (before, most) = (open.builder.size(), context.batch_bytes);
+        let others = self.bytes - before;
+        let mut count = 0;
+        let behind = loop {
+            let size = open.builder.size();
+            if size >= most || others + size > PRODUCER_MEMORY {
+                break None;
+            }
+            let Some(given) = records.next() else { break None };
+            let record = given.borrow();
+            if !alike(record) || !matches!(open.builder.try_push(record, timestamp, most), Ok(Ok(()))) {
+                break Some(given);
+            }
+            count += 1;
+        };
+        if count > 0 {
+            open.tried = None;
+        }
+        let size = open.builder.size();
+        self.bytes = others + size;
+        if size >= most {
+            self.close_one(context, instance, effects);
+        }
+        (count, behind)
     }
 
     /// Begins a batch with a record; however large the record is, it is the batch's only one then.

@@ -205,6 +205,15 @@ impl Many {
         self.items.push(Item::Run { pending: pending.clone(), first: seat, count: 1 });
     }
 
+    /// So many more behind the last one in its batch, of the same time.
+    #[inline]
+    pub(super) fn sent_alike(&mut self, more: u32) {
+        self.records += more as usize;
+        if let Some(Item::Run { count, .. }) = self.items.last_mut() {
+            *count += more;
+        }
+    }
+
     /// One more record, which the log holds already.
     pub(super) fn known(&mut self, appended: Appended, level: Durability) {
         self.records += 1;

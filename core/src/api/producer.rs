@@ -246,9 +246,18 @@ impl Producer {
         let State { router, kind } = &mut *state;
         // Once for all: what becomes of the topic meanwhile the batches hear when they are placed.
         let mut topic = router.topic(&self.sender.context.engine, topic);
-        for record in records {
+        let mut records = records.into_iter();
+        let mut next = records.next();
+        while let Some(record) = next.take() {
             match (self.sender.send(kind, &mut topic, record.borrow(), &mut effects), &effects.pending) {
-                (Ok(Added::Seat(seat)), Some(pending)) => many.sent(pending, seat),
+                (Ok(Added::Seat(seat)), Some(pending)) => {
+                    many.sent(pending, seat);
+                    if !effects.held_up {
+                        let (more, behind) = self.sender.send_alike(kind, &topic, &seat, &mut records, &mut effects);
+                        many.sent_alike(more);
+                        next = behind;
+                    }
+                }
                 (Ok(Added::Known(appended, level)), _) => many.known(appended, level),
                 (Ok(Added::Seat(_)), None) => refused = Some(lost()),
                 (Err(refusal), _) => match refusal.given(&*self.sender.context.waits) {
@@ -261,6 +270,7 @@ impl Producer {
             if refused.is_some() || effects.held_up {
                 break;
             }
+            next = next.or_else(|| records.next());
         }
         drop(state);
         effects.run(&self.sender.context);

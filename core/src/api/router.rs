@@ -54,6 +54,11 @@ impl Router {
 }
 
 impl Looked {
+    /// Whether records without a key go to that partition as long as its batch is open.
+    pub(super) fn sticks_to(&self, partition: u32) -> bool {
+        self.sticky == Some(partition)
+    }
+
     /// The partition of `record`. `gathering` says whether a batch for a partition is open now.
     #[inline]
     pub(super) fn choose(

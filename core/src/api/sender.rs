@@ -1,5 +1,6 @@
 //! What a producer, its tickets and the keeper share: the batches that are being gathered, and who closes them.
 
+use std::borrow::Borrow;
 use std::sync::{Arc, Weak};
 
 use super::batches::Batches;
@@ -187,6 +188,26 @@ impl Sender {
             Kind::Named(frames) => frames.add(context, partition, record, (position, timestamp), effects)?,
         };
         Ok(Added::Seat(seat))
+    }
+
+    /// Sends the records that go where one went that has this seat, and have its time, as far as its batch takes them;
+    /// answers how many, and the record behind them, if it was looked at. Of many records those are nearly all.
+    pub(super) fn send_alike<'a, R: Borrow<Record<'a>>>(
+        &self,
+        kind: &mut Kind,
+        topic: &Result<&mut Looked>,
+        seat: &Seat,
+        records: &mut impl Iterator<Item = R>,
+        effects: &mut Effects,
+    ) -> (u32, Option<R>) {
+        let (Kind::Plain(batches), Ok(looked)) = (kind, topic) else { return (0, None) };
+        let Some(partition) = looked.topic.partitions.get(seat.partition as usize) else { return (0, None) };
+        let (sticks, now) = (looked.sticks_to(seat.partition), effects.now);
+        let alike = |record: &Record<'a>| {
+            let here = record.partition.map_or(sticks && record.key.is_none(), |number| number == seat.partition);
+            here && record.timestamp.or(now) == Some(seat.timestamp) && record.position.is_none()
+        };
+        batches.add_alike(&self.context, partition, seat.timestamp, records, alike, effects)
     }
 
     /// The producer's lock for who sends: waits, without it, until nothing that was sent before waits to be refused.

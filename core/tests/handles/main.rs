@@ -1,6 +1,7 @@
 //! The public handles on a real directory and with the engine's own threads. Nothing sleeps: who waits is woken.
 #![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
+mod alike;
 mod closed;
 mod completions;
 mod consumers;
