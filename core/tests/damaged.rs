@@ -219,6 +219,22 @@ fn a_newer_version_is_refused_and_left_as_it_is() {
 }
 
 #[test]
+fn a_log_of_which_hardly_anything_is_left_is_refused_and_no_new_one_made_in_its_place() {
+    for (id, segments) in [(7, 7), (0, 7), (0, 0), (7, 0)] {
+        let mut files = sound(true).files;
+        for (name, image) in &mut files {
+            let left = if name.ends_with(".seg") { segments } else { id };
+            if name != "head" {
+                *image = b"garbage"[..left].to_vec();
+            }
+        }
+        refused(files.clone(), ErrorKind::Corrupt, &["oncelog.id"]);
+        files.retain(|name, _| name == "head");
+        refused(files, ErrorKind::Corrupt, &["oncelog.id"]);
+    }
+}
+
+#[test]
 fn a_segment_of_another_log_is_refused() {
     let sound = sound(true);
     let last = sound.files.keys().rfind(|name| name.ends_with(".seg")).unwrap().clone();

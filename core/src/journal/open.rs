@@ -17,7 +17,7 @@ use super::segments::{SegmentInfo, Segments, read_error};
 use super::{Fold, Journal, checkpoint, head};
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::control::{Link, Opened, Place};
-use crate::format::files::{FORMAT_VERSION, Head, ID_FILE, Identity, RECORD, Refused, SegmentHeader};
+use crate::format::files::{FORMAT_VERSION, HEAD_FILE, Head, ID_FILE, Identity, RECORD, Refused, SegmentHeader};
 use crate::format::frame::{Frame, Payload};
 use crate::io::Machine;
 use crate::io::branches::branch;
@@ -95,7 +95,7 @@ impl<F: Fold> Journal<F> {
         numbers.sort_unstable();
         check_room(numbers.last().copied().unwrap_or(0))?;
         let opener = Opener { machine, opening, fold, numbers };
-        match opener.identity()? {
+        match opener.identity(&names)? {
             Some(identity) => opener.recover(identity, restore),
             None => opener.create(&names, restore),
         }
@@ -125,7 +125,7 @@ pub struct Base {
 
 impl<F: Fold> Opener<F> {
     /// Reads `oncelog.id`, the gate. `None`: there is no log, or one whose making never ended.
-    fn identity(&self) -> Result<Option<Identity>> {
+    fn identity(&self, names: &[String]) -> Result<Option<Identity>> {
         let read = || -> std::io::Result<Vec<u8>> {
             let file = self.machine.storage.open(ID_FILE)?;
             let mut bytes = vec![0; RECORD];
@@ -153,19 +153,26 @@ impl<F: Fold> Opener<F> {
                     "this log was written by a newer oncelog; open it with that version; newest known={FORMAT_VERSION}"
                 ),
             )),
-            Err(Refused::Damaged) => self.unfinished().map(|()| None),
+            Err(Refused::Damaged) => self.unfinished(names).map(|()| None),
         }
     }
 
     /// Without its identity a log is either one whose making never ended, which holds nothing, or damaged.
-    fn unfinished(&self) -> Result<()> {
+    fn unfinished(&self, names: &[String]) -> Result<()> {
+        let damaged = || {
+            let message = "oncelog.id is missing or damaged, other files of the log are here; restore it from a backup";
+            Error::new(ErrorKind::Corrupt, message)
+        };
+        // It comes last when a log is made: where it is there was a whole one, whatever has become of the rest.
+        if names.iter().any(|name| name == HEAD_FILE) {
+            return Err(damaged());
+        }
         for number in &self.numbers {
             let Some(found) = FoundSegment::open(&self.machine, *number, None)? else { continue };
             let mut scanner = super::scan::Scanner::new(&*found.file, found.seal(), FIRST, found.header.size);
             while let Some(valid) = scanner.next_valid().map_err(|e| read_error(*number, e))? {
                 if valid.header.lsn > 1 {
-                    let message = "oncelog.id is missing or damaged, the segments are here; restore it from a backup";
-                    return Err(Error::new(ErrorKind::Corrupt, message));
+                    return Err(damaged());
                 }
             }
         }
