@@ -9,7 +9,7 @@ use crate::format::control::{PartitionsAdded, TopicCreated, TopicDeleted};
 use crate::format::frame::{self, Kind, Payload};
 use crate::format::topic_config::TopicConfig;
 use crate::journal::{Call, Claim, Draft, Guard, Journal, Ticket, Waits};
-use crate::state::{Topic, durability_number};
+use crate::state::{Topic, durability_number, shown};
 use crate::types::{Durability, Lsn, TopicId, TopicInfo, TopicOptions};
 
 impl Inner {
@@ -230,6 +230,6 @@ pub(super) fn place_at(
 }
 
 pub fn unknown(name: &str) -> Error {
-    let message = format!("no such topic; create it, or look at the topics that there are, topic={name:?}");
+    let message = format!("no such topic; create it, or look at the topics that there are, topic={}", shown(name));
     Error::new(ErrorKind::UnknownTopicOrPartition, message)
 }

@@ -279,10 +279,7 @@ impl Inner {
     /// A topic by its name, with its partitions as they are now.
     pub fn topic(&self, name: &str) -> Result<Arc<TopicHandle>> {
         self.check_open()?;
-        self.hub.topic(name).ok_or_else(|| {
-            let message = format!("no such topic; create it, or look at the topics that there are, topic={name:?}");
-            Error::new(ErrorKind::UnknownTopicOrPartition, message)
-        })
+        self.hub.topic(name).ok_or_else(|| unknown_topic(name))
     }
 
     /// Reads records of a partition from an offset on; `rest` is what the read before ended in.

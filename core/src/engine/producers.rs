@@ -12,7 +12,7 @@ use crate::format::decision::{Cause, Ended};
 use crate::format::frame::{Kind, Payload};
 use crate::io::bugs::{Bug, planted};
 use crate::journal::{Claim, Guard, Promise};
-use crate::state::{OpenTransaction, Opening, State};
+use crate::state::{OpenTransaction, Opening, State, shown};
 use crate::types::{Durability, Identity, Lsn, TransactionNumber};
 
 impl Inner {
@@ -93,7 +93,7 @@ impl Inner {
         self.check_writable()?;
         let mut guard = self.enter_to_decide(128, Claim::Decision, |state| open_under(state, Some(name)))?;
         let Some(id) = guard.state().producer(name).map(|p| p.producer_id) else {
-            let message = format!("no such producer; names are made by opening them, name={name:?}");
+            let message = format!("no such producer; names are made by opening them, name={}", shown(name));
             return Ok(self.refusal(guard, Error::new(ErrorKind::UnknownTransactionalId, message)));
         };
         if let Some(open) = guard.state().open_of(id).copied() {

@@ -29,7 +29,7 @@ pub use active::ActiveFrom;
 pub use catalog::durability_number;
 pub use cuts::{Cut, cut_behind};
 pub use identities::{Ending, Opening};
-pub use names::{check_name, check_topic_name};
+pub use names::{check_name, check_topic_name, shown};
 pub use offsets::{CommittedOffset, check_value as check_offset};
 #[cfg(test)]
 pub use producers::Registration;

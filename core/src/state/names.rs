@@ -42,9 +42,12 @@ fn bad_name(what: &str, name: &str) -> Error {
     Error::new(ErrorKind::InvalidArgument, format!("the name of a {what} {why}; {allowed}, name={}", shown(name)))
 }
 
-/// The name as a message may hold it: escaped, and cut where it is too long to read.
-fn shown(name: &str) -> String {
-    name.chars().take(60).flat_map(char::escape_debug).collect()
+/// A name that a caller gave, as a message may hold it: in quotes, escaped, and cut where no name is as long.
+pub fn shown(name: &str) -> String {
+    let mut shown = String::from("\"");
+    shown.extend(name.chars().take(TOPIC_NAME_MAX).flat_map(char::escape_debug));
+    shown.push_str(if name.chars().nth(TOPIC_NAME_MAX).is_some() { "\"..." } else { "\"" });
+    shown
 }
 
 #[cfg(test)]
@@ -60,8 +63,16 @@ mod tests {
             let error = check_topic_name(bad).expect_err(bad);
             assert_eq!(error.kind(), ErrorKind::InvalidArgument);
             assert!(error.message().contains("a-z, A-Z, 0-9, '.', '_' and '-'"), "{error}");
-            assert!(!error.message().contains('\0') && error.message().len() < 250, "{error}");
+            assert!(!error.message().contains('\0') && error.message().len() < 450, "{error}");
         }
+    }
+
+    #[test]
+    fn a_name_in_a_message_is_cut_where_no_name_is_as_long() {
+        assert_eq!(shown("a\"b\n"), r#""a\"b\n""#);
+        let longest = "x".repeat(TOPIC_NAME_MAX);
+        assert_eq!(shown(&longest), format!("\"{longest}\""));
+        assert_eq!(shown(&"ä".repeat(1 << 20)), format!("\"{}\"...", "ä".repeat(TOPIC_NAME_MAX)));
     }
 
     #[test]
