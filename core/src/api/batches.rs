@@ -101,14 +101,13 @@ impl Batches {
         alike: impl Fn(&Record<'a>) -> bool,
         effects: &mut Effects,
     ) -> (u32, Option<R>) {
-        let instance = partition.instance();
-        let Some(open) = self.open.get_mut(&instance) else { return (0, None) };
-        let (before, most) = (open.builder.size(), context.batch_bytes);
-        let others = self.bytes - before;
+        let (instance, most) = (partition.instance(), context.batch_bytes);
+        let Self { open, bytes, .. } = self;
+        let Some(open) = open.get_mut(&instance) else { return (0, None) };
+        let others = *bytes - open.builder.size();
         let mut count = 0;
         let behind = loop {
-            let size = open.builder.size();
-            if size >= most || others + size > PRODUCER_MEMORY {
+            if open.builder.size() >= most || *bytes > PRODUCER_MEMORY {
                 break None;
             }
             let Some(given) = records.next() else { break None };
@@ -116,14 +115,11 @@ impl Batches {
             if !alike(record) || !matches!(open.builder.try_push(record, timestamp, most), Ok(Ok(()))) {
                 break Some(given);
             }
+            // Each time: the caller's iterator may panic.
+            (*bytes, open.tried) = (others + open.builder.size(), None);
             count += 1;
         };
-        if count > 0 {
-            open.tried = None;
-        }
-        let size = open.builder.size();
-        self.bytes = others + size;
-        if size >= most {
+        if open.builder.size() >= most {
             self.close_one(context, instance, effects);
         }
         (count, behind)

@@ -1,5 +1,7 @@
 //! Many records of one call go where each would go alone.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
 use oncelog::sim::{Rng, World};
 use oncelog::{Appended, Durability, Engine, ErrorKind, Producer, ProducerOptions, Record, TopicOptions};
 
@@ -77,4 +79,16 @@ fn records_of_one_call_go_where_each_would_go_alone_with_the_same_answers() {
         assert_eq!(one.0.metrics().bytes, many.0.metrics().bytes, "seed {seed}: in batches of the same size");
     }
     assert!(sent > 10_000 && refusals > 100, "{sent} sent, {refusals} refused");
+}
+
+#[test]
+fn records_that_cannot_be_walked_to_their_end_leave_the_producer_as_far_as_they_came() {
+    let (engine, producer) = begin(1, 16_384);
+    let broken = (0..).map(|n| if n < 9 { Record::new(b"x").partition(0) } else { panic!("the caller's own") });
+    let sent = catch_unwind(AssertUnwindSafe(|| producer.send_many("t", broken).map(drop)));
+    assert!(sent.is_err());
+    let last = producer.send("t", Record::new(&[b'y'; 16_384]).partition(0)).unwrap().wait().unwrap();
+    assert_eq!(last.first, 9);
+    producer.flush().unwrap();
+    engine.close().unwrap();
 }
