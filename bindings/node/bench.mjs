@@ -176,7 +176,8 @@ for (let round = 0; round < Number(rounds); round++) {
 const median = (times) => [...times].sort((a, b) => a - b)[times.length >> 1];
 const results = new Map(cases.map(({ name, wall, thread }) => [name, { wall: median(wall), thread: median(thread) }]));
 const shown = loads.map((load) => load.toFixed(1)).join(" ");
-console.log(`node ${process.version}, ${availableParallelism()} processors, load ${shown}; medians of ${rounds} rounds`);
+const machine = `node ${process.version}, ${availableParallelism()} processors, load ${shown}`;
+console.log(`${machine}; medians of ${rounds} rounds`);
 console.log(`${" ".repeat(58)} wall, ns  thread`);
 for (const [name, { wall, thread }] of results) {
   console.log(`${name.padEnd(58)} ${wall.toFixed(0).padStart(8)} ${thread.toFixed(0).padStart(7)}`);

@@ -1,5 +1,6 @@
 // Makes the packages that are published from the builds that lie here, oncelog.<platform>.node: one per platform under
-// npm/, which npm installs where it fits, and package.json names them all. For a release only: it rewrites package.json.
+// npm/, which npm installs where it fits, and package.json names them all. For a release only: it rewrites
+// package.json.
 // node scripts/platforms.mjs [--all]     With --all a build that is missing is an error.
 import { copyFileSync, existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
@@ -48,7 +49,8 @@ for (const { name, os, cpu, libc } of PLATFORMS) {
   mkdirSync(to, { recursive: true });
   for (const file of package_.files) copyFileSync(join(here, file), join(to, file));
   writeFileSync(join(to, "package.json"), `${JSON.stringify(package_, null, 2)}\n`);
-  writeFileSync(join(to, "README.md"), `# ${package_.name}\n\n${package_.description}; install \`oncelog\`, which brings it.\n`);
+  const readme = `# ${package_.name}\n\n${package_.description}; install \`oncelog\`, which brings it.\n`;
+  writeFileSync(join(to, "README.md"), readme);
   main.optionalDependencies[package_.name] = version;
 }
 writeFileSync(join(here, "package.json"), `${JSON.stringify(main, null, 2)}\n`);

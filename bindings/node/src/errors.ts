@@ -48,7 +48,8 @@ export class OncelogError extends Error {
     if (Number.isInteger(code) && code >= -0x8000 && code < 0x8000) {
       return native.kindOfKafkaCode(code) as ErrorCode | null;
     }
-    throw invalid(`a code of Kafka's protocol is an integer of 16 bits; got ${typeof code === "number" ? code : typeof code}`);
+    const got = typeof code === "number" ? code : typeof code;
+    throw invalid(`a code of Kafka's protocol is an integer of 16 bits; got ${got}`);
   }
 }
 

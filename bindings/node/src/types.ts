@@ -86,8 +86,8 @@ export interface EngineOptions {
    */
   transactionMemory?: number;
   /**
-   * The longest timeout that a transaction may ask for, 1 ms to 2^32 - 1 ms. From 2^31 - 1 ms on a timeout is none: such
-   * a transaction stays open for ever (KIP-939). Default: 900,000 ms.
+   * The longest timeout that a transaction may ask for, 1 ms to 2^32 - 1 ms. From 2^31 - 1 ms on a timeout is none:
+   * such a transaction stays open for ever (KIP-939). Default: 900,000 ms.
    */
   transactionTimeoutMaxMs?: number;
   /** Hears what the engine has to say beside its answers. */
@@ -121,8 +121,8 @@ export interface ProducerOptions {
   /** The name whose position the producer carries. */
   name?: string;
   /**
-   * A partition's batch is closed when it has reached this many bytes. Past 32 MiB of all partitions together the oldest
-   * batches are closed, however small. Default: 16 KiB.
+   * A partition's batch is closed when it has reached this many bytes. Past 32 MiB of all partitions together the
+   * oldest batches are closed, however small. Default: 16 KiB.
    */
   batchBytes?: number;
   /** A batch of posted records is closed this long after its first. Default: 5 ms. */

@@ -186,7 +186,10 @@ test("bytes that grow, or are gone before they are packed, are taken as they are
   for (const make of [
     (bytes, headers) => ({ value: bytes, headers }),
     (bytes, headers) => ({ value: "x", key: bytes, headers }),
-    (bytes, headers) => ({ value: "x", headers: (function* () { yield { key: "h", value: bytes }; yield* headers; })() }),
+    (bytes, headers) => ({
+      value: "x",
+      headers: (function* () { yield { key: "h", value: bytes }; yield* headers; })(),
+    }),
   ]) {
     const bytes = taken();
     const record = make(bytes, (function* () {
@@ -211,7 +214,8 @@ test("what never ends is refused when it is too much", async (t) => {
   assert.throws(() => transaction.sendMany("t", endless(record)), code("LimitExceeded"));
   // What it has streamed holds readers back until it is decided.
   await transaction.abort();
-  const headers = { value: "x", headers: { [Symbol.iterator]: () => endless({ key: "k".repeat(10_000), value: null }) } };
+  const header = { key: "k".repeat(10_000), value: null };
+  const headers = { value: "x", headers: { [Symbol.iterator]: () => endless(header) } };
   await assert.rejects(producer.send("t", headers), code("RecordTooLarge"));
   assert.throws(() => producer.post("t", headers), code("RecordTooLarge"));
   await producer.send("t", { value: "small" });
@@ -278,7 +282,9 @@ test("consumers take partitions and offsets only", async (t) => {
   const at = { topic: "t", partition: 0 };
   for (const name of [...junk, {}, { topic: "t" }, { topic: "t", partition: -1 }, { topic: 1, partition: 0 }]) {
     for (const method of ["seek", "bounds"]) assert.throws(() => consumer[method](name, 0), invalid, method);
-    for (const method of ["position", "committed", "lag"]) await assert.rejects(consumer[method](name), invalid, method);
+    for (const method of ["position", "committed", "lag"]) {
+      await assert.rejects(consumer[method](name), invalid, method);
+    }
     assert.throws(() => consumer.assign([name]), invalid);
   }
   assert.throws(() => consumer.assign("t"), invalid);

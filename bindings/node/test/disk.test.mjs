@@ -15,7 +15,8 @@ const child = (name) => fileURLToPath(new URL(`children/${name}`, import.meta.ur
 async function run(t, program, hears) {
   const cwd = directory(t);
   const disk = join(cwd, "disk.so");
-  const compiled = spawnSync("cc", ["-shared", "-fPIC", "-o", disk, child("slow_disk.c"), "-ldl"], { encoding: "utf8" });
+  const flags = ["-shared", "-fPIC", "-o", disk, child("slow_disk.c"), "-ldl"];
+  const compiled = spawnSync("cc", flags, { encoding: "utf8" });
   assert.equal(compiled.status, 0, compiled.stderr);
   const stdio = ["ignore", "pipe", "inherit"];
   const process_ = spawn(process.execPath, [child(program)], { cwd, env: { ...process.env, LD_PRELOAD: disk }, stdio });
@@ -44,10 +45,12 @@ test("no call holds JavaScript while the disk stands still, however long that is
   assert.equal(await run(t, "ahead.mjs"), "0 8 true true\n");
 });
 
-test("no flush holds JavaScript while far more is gathered than the log has room for, nor does a name's position", elsewhere, async (t) => {
+const gathered = "no flush holds JavaScript while more is gathered than there is room for, nor does a name's position";
+test(gathered, elsewhere, async (t) => {
   assert.equal(await run(t, "gathered.mjs"), "0,true,1 4 9 25\n");
 });
 
-test("a full disk is told to a transaction that is ahead of it and to a flush, and the next one goes on", elsewhere, async (t) => {
+const full = "a full disk is told to a transaction that is ahead of it and to a flush, and the next one goes on";
+test(full, elsewhere, async (t) => {
   assert.equal(await run(t, "no_space.mjs"), "Full,Full,aborted,Full,forgotten,Full x\n");
 });

@@ -30,7 +30,8 @@ for (const delivery of ["exactly-once", "at-least-once", "at-most-once"]) {
   test(`the bank's child loads the lines and works through them, ${delivery}`, async (t) => {
     const path = directory(t);
     const [log, file] = [join(path, "log"), join(path, "lines.csv")];
-    const text = gunzipSync(readFileSync(at("../../../core/examples/data/bank-transactions.csv.gz"))).toString("latin1");
+    const packed = readFileSync(at("../../../core/examples/data/bank-transactions.csv.gz"));
+    const text = gunzipSync(packed).toString("latin1");
     writeFileSync(file, text.split("\n").slice(0, LINES).join("\n"), "latin1");
     let engine = await open(log);
     for (const [topic, partitions] of [["transactions", 4], ["ledger", 4], ["transfers", 4], ["transactions.dlt", 1]]) {

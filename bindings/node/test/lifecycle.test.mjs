@@ -95,7 +95,9 @@ test("a worker that is terminated in the middle of everything leaves a whole log
 });
 
 for (const exits of [false, true]) {
-  const ends = exits ? "that calls process.exit writes what waits for room" : "that is terminated leaves what has gone in";
+  const ends = exits
+    ? "that calls process.exit writes what waits for room"
+    : "that is terminated leaves what has gone in";
   test(`a worker ${ends}, in order, and harms nothing`, async (t) => {
     for (let round = 0; round < 5; round++) {
       const dir = directory(t);

@@ -41,7 +41,8 @@ test("times count below the stable offset, or below the end for who reads what i
     await assert.rejects(partition.maxTimestamp({ isolation }), code("InvalidArgument"), String(isolation));
   }
   await transaction.commit();
-  assert.deepEqual([await partition.offsetAt(0), await partition.maxTimestamp()], [0n, { offset: 0n, timestamp: 5_000 }]);
+  const found = [await partition.offsetAt(0), await partition.maxTimestamp()];
+  assert.deepEqual(found, [0n, { offset: 0n, timestamp: 5_000 }]);
 });
 
 test("a topic may give records the time of their append", async (t) => {

@@ -23,7 +23,8 @@ test("a transaction past its buffer is in the log, and seen at read_uncommitted 
   const { engine, producer, partition } = await streaming(t, { transactionBuffer: 64 << 10 });
   const transaction = producer.beginTransaction();
   transaction.send("t", { value: KB });
-  assert.deepEqual([engine.describeTransactions(), await seen(partition)], [[], [0, 0]], "up to its buffer it is memory");
+  assert.deepEqual(engine.describeTransactions(), [], "up to its buffer it is memory");
+  assert.deepEqual(await seen(partition), [0, 0], "up to its buffer it is memory");
   transaction.sendMany("t", Array(99).fill({ value: KB }));
   await engine.flush();
   const before = await seen(partition);

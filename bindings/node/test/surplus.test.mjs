@@ -7,7 +7,7 @@ const KB = "x".repeat(1000);
 const range = (n) => Array.from({ length: n }, (_, i) => i);
 const numbers = async (engine) => (await values(engine)).map((value) => parseInt(value));
 
-/** Segments so small that the next one is never there in time for what is sent in one turn, however fast the disk is. */
+/** Segments so small that the next one is never there in time for what one turn sends, however fast the disk is. */
 async function small(t, options = {}, topics = ["t"]) {
   const { engine } = await log(t, { segmentBytes: 64 << 10, topics });
   const producer = await engine.transactionalProducer("bulk", { transactionBuffer: 0, ...options });
@@ -96,7 +96,7 @@ test("a refused record that had waited dooms its transaction, and everybody hear
   assert.deepEqual(await values(engine), ["next"]);
 });
 
-test("a bound consumer goes back when a record was refused that had waited, and stays while the commit waits", async (t) => {
+test("a bound consumer goes back when a record is refused that waited, and stays while the commit waits", async (t) => {
   const { engine, producer } = await small(t, {}, ["t", "in"]);
   await (await engine.producer()).sendMany("in", ["1", "2", "3", "4"].map((value) => ({ value })));
   const consumer = engine.consumer({ topics: ["in"], group: "g", maxRecords: 2 });

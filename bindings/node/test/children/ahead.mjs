@@ -1,4 +1,5 @@
-// The disk takes nothing for longer than anybody is patient, and only JavaScript itself lets it go on: no call may hold it.
+// The disk takes nothing for longer than anybody is patient, and only JavaScript itself lets it go on: no call may hold
+// it.
 import { rmSync, writeFileSync, writeSync } from "node:fs";
 import { setTimeout } from "node:timers/promises";
 import { open } from "../../dist/index.mjs";

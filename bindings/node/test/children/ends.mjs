@@ -8,7 +8,8 @@ await engine.createTopic("t").catch(() => {});
 const producer = await engine.producer();
 const consumer = engine.consumer({ topics: ["t"], group: "g", start: "latest" });
 
-const transactional = /listeners|transaction|commit/.test(way) && (await engine.transactionalProducer("x", { transactionBuffer: 0 }));
+const streams = { transactionBuffer: 0 };
+const transactional = /listeners|transaction|commit/.test(way) && (await engine.transactionalProducer("x", streams));
 
 const ways = {
   // Behind the library's own listener.

@@ -14,7 +14,9 @@ await named.send("t", { value: "first", partition: 0, position: 1 });
 writeFileSync("stuck", "");
 const value = Buffer.alloc(900_000);
 const gathers = (sender, more) => {
-  for (let partition = 0; partition < partitions; partition++) sender.post("t", { value, partition, ...more?.(partition) });
+  for (let partition = 0; partition < partitions; partition++) {
+    sender.post("t", { value, partition, ...more?.(partition) });
+  }
 };
 gathers(producer);
 gathers(closed);

@@ -21,7 +21,9 @@ const [commits, open_] = [bulk, other].map((from) => {
   for (let n = 0; n < 3000; n++) transaction.send("t", { value: value(n), partition: 3 });
   return transaction;
 });
-const calls = [many, ...sends, commits.commit(), open_.drained(), producer.flush(), engine.flush(), engine.createTopic("u")];
+const calls = [
+  many, ...sends, commits.commit(), open_.drained(), producer.flush(), engine.flush(), engine.createTopic("u"),
+];
 for (const call of calls) call.catch((error) => parentPort.postMessage(`failed: ${error.message}`));
 if (exits) process.exit(posted);
 parentPort.postMessage("waiting");

@@ -65,7 +65,8 @@ const place: Place | undefined = records.nextPlace("t", 0);
 if (place !== undefined) await partition.read(place.offset, { from: place, isolation: "read_uncommitted" });
 await partition.read(1, { from: { incarnation: 1, lsn: 2n, offset: 1 } });
 
-const identity: Identity = await engine.initProducer("shop", { timeoutMs: 1_000, current: { producerId: 1, epoch: 0 } });
+const current = { producerId: 1, epoch: 0 };
+const identity: Identity = await engine.initProducer("shop", { timeoutMs: 1_000, current });
 const raw: AppendOptions = { producer: identity, baseSequence: 0, transactional: true, compression: "gzip" };
 await partition.append([{ value: "x" }], raw);
 same<Awaited<ReturnType<typeof partition.appendBatch>>, Appended>(true);
