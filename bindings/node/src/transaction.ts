@@ -107,6 +107,11 @@ export class Transaction {
     this.#consumer = consumer;
   }
 
+  /** True until it is committed or aborted: from the call on, not from its answer. */
+  get isOpen(): boolean {
+    return this.#open;
+  }
+
   /**
    * Adds a record. True: go on. False: it streams, and the log cannot keep up; go on after `drained`. Whoever goes on
    * nevertheless has the records wait in memory, in order, up to 64 MiB; past that the answer is `Busy`.

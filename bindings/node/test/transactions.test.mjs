@@ -57,6 +57,27 @@ test("after its end a transaction takes nothing more", async (t) => {
   await committing;
 });
 
+test("a transaction says whether it is open, until it is committed or aborted", async (t) => {
+  const { engine, transactional } = await pipeline(t, 0);
+  for (const end of ["commit", "abort", Symbol.asyncDispose]) {
+    const transaction = transactional.beginTransaction();
+    transaction.send("out", { value: "x" });
+    assert.throws(() => transaction.send("nope", { value: "x" }), code("UnknownTopicOrPartition"));
+    assert.equal(transaction.isOpen, true, "what was refused ends nothing");
+    assert.throws(() => (transaction.isOpen = false), TypeError);
+    const ending = transaction[end]();
+    assert.equal(transaction.isOpen, false);
+    await ending;
+    assert.equal(transaction.isOpen, false);
+  }
+  const last = transactional.beginTransaction();
+  await engine.close();
+  // Nobody has said how it ends, though the log has aborted it.
+  assert.equal(last.isOpen, true);
+  await assert.rejects(last.commit(), code("Closed"));
+  assert.equal(last.isOpen, false);
+});
+
 test("a refused record leaves the transaction as it was", async (t) => {
   const { engine, transactional } = await pipeline(t, 0);
   const transaction = transactional.beginTransaction();
