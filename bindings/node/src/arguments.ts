@@ -162,7 +162,9 @@ export function until<T>(promise: Promise<T>, signal: AbortSignal | undefined): 
     // Code of the caller may have run since it was looked at.
     if (signal.aborted) stop();
     else signal.addEventListener("abort", stop, { once: true });
-    promise.then(resolve, reject).finally(() => signal.removeEventListener("abort", stop));
+    const answered = promise.then(resolve, reject).finally(() => signal.removeEventListener("abort", stop));
+    // The call has its answer: what a signal of another make throws here is for nobody, and must not end the process.
+    answered.catch(() => {});
   });
 }
 

@@ -357,6 +357,25 @@ test("a signal may be of any make, and is heard when it is raised inside the cal
   assert.deepEqual(await values(engine), ["other make", ...Array(3).fill("sent all the same")]);
 });
 
+test("a signal that throws when it is let go harms neither the answer nor the process", async (t) => {
+  const { engine } = await log(t);
+  const producer = await engine.producer();
+  const unhandled = [];
+  const heard = (reason) => unhandled.push(reason);
+  process.on("unhandledRejection", heard);
+  t.after(() => process.off("unhandledRejection", heard));
+  const signal = {
+    aborted: false,
+    addEventListener() {},
+    removeEventListener() { throw new Error("not now"); },
+  };
+  assert.equal((await producer.send("t", { value: "x" }, { signal })).first, 0n);
+  await assert.rejects(producer.send("none", { value: "x" }, { signal }), code("UnknownTopicOrPartition"));
+  assert.equal((await engine.consumer({ topics: ["t"], start: "latest" }).poll({ timeoutMs: 1, signal })).length, 0);
+  await new Promise(setImmediate);
+  assert.deepEqual(unhandled, []);
+});
+
 test("transactions take a consumer of their own engine, and metadata of a group", async (t) => {
   const { engine } = await log(t);
   const other = (await log(t)).engine;
