@@ -80,7 +80,7 @@ export class Packer {
     const valueField = value === null ? null : field(value, "value");
     const time = timestamp === null || timestamp === undefined ? null : milliseconds(timestamp);
 
-    // No code of the caller runs from here on; another thread can only have a shared buffer grow, which counts as it is.
+    // No code of the caller runs from here on; another thread can only have a shared buffer grow.
     const keyLength = keyField === null ? 0 : lengthOf(keyField, "key");
     const valueLength = valueField === null ? 0 : lengthOf(valueField, "value");
     const fields = room(keyField, keyLength) + room(valueField, valueLength);
@@ -132,7 +132,7 @@ export class Packer {
     }
     const end = (at + 7) & ~7;
     // A shared buffer may grow on another thread meanwhile.
-    if (end > start + needed) throw invalid("a shared buffer has grown while its record was sent; send it again");
+    if (end > start + needed) throw grown();
     words[head] = end - start;
     words[head + 1] = flags;
     words[head + 2] = topic;
@@ -195,7 +195,12 @@ export class Packer {
 
   #put(field: string | Uint8Array, at: number, length: number): number {
     if (typeof field === "string") return this.#text(field, at);
-    SET.call(this.bytes, field, at);
+    try {
+      // All of it, so also what a shared buffer has grown by since its length was asked for.
+      SET.call(this.bytes, field, at);
+    } catch {
+      throw grown();
+    }
     return at + length;
   }
 
@@ -236,6 +241,11 @@ function room(field: string | Uint8Array | null, length: number): number {
 function headersRoom(headers: Named[]): number {
   const most = (value: Named["value"]) => (value === null ? 0 : room(value, lengthOf(value, "a header's value")));
   return headers.reduce((sum, { key, value }) => sum + 8 + 3 * key.length + most(value), 0);
+}
+
+/** Another thread made a shared buffer larger than there was room for. */
+export function grown(): OncelogError {
+  return invalid("a shared buffer has grown while its record was sent; send it again");
 }
 
 export function tooLarge(bytes: number): OncelogError {

@@ -5,7 +5,7 @@ import {
 import { field, lengthOf } from "./bytes.js";
 import { invalid, run } from "./errors.js";
 import type { NativeAppend, NativePartition } from "./native.js";
-import { ENTRY_MAX, Packer, tooLarge } from "./packer.js";
+import { ENTRY_MAX, grown, Packer, tooLarge } from "./packer.js";
 import { makerOf, Records } from "./records.js";
 import type { Room } from "./room.js";
 import { turnDue, wasRead } from "./turn.js";
@@ -205,7 +205,11 @@ function copyOf(batch: Exclude<Bytes, string>): Uint8Array {
   // However large it is.
   if (length > ENTRY_MAX) throw tooLarge(length);
   const copy = new Uint8Array(length);
-  copy.set(bytes as Uint8Array);
+  try {
+    copy.set(bytes as Uint8Array);
+  } catch {
+    throw grown();
+  }
   return copy;
 }
 

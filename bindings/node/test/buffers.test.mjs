@@ -122,6 +122,32 @@ test("a date, a getter or an iterator that sends as well loses no record", async
   assert.deepEqual((await values(engine)).sort(), expected.sort());
 });
 
+test("a shared buffer that another thread lets grow while it is copied is as long as it was, or refused", async (t) => {
+  const { engine } = await log(t);
+  const { set } = Uint8Array.prototype;
+  // Looked up when the module is loaded.
+  const path = require.resolve("../dist/packer.js");
+  delete require.cache[path];
+  let [memory, more] = [undefined, 0];
+  Uint8Array.prototype.set = function (bytes, at) {
+    if (bytes.buffer === memory) memory.grow(memory.byteLength + more);
+    return set.call(this, bytes, at);
+  };
+  t.after(() => (Uint8Array.prototype.set = set));
+  const packer = new (require(path).Packer)(1_000);
+  const shared = () => new Uint8Array((memory = new SharedArrayBuffer(100, { maxByteLength: 1 << 20 })));
+  more = 8;
+  assert.equal(packer.pack({ value: shared(), key: "k" }, 0, 0, 0), true);
+  const before = packer.at;
+  more = 10_000;
+  const grown = code("InvalidArgument", /has grown/);
+  assert.throws(() => packer.pack({ value: shared() }, 0, 0, 0), grown);
+  assert.throws(() => packer.pack({ key: shared(), value: "x" }, 0, 0, 0), grown);
+  assert.throws(() => packer.pack({ value: "x", headers: [{ key: "h", value: shared() }] }, 0, 0, 0), grown);
+  assert.equal(packer.at, before, "what was refused is nowhere");
+  await assert.rejects(engine.partition("t", 0).appendBatch(shared()), grown);
+});
+
 /** A producer of the native half, whose entries are packed and crossed by the test. */
 async function nativeProducer(t) {
   const path = directory(t);
