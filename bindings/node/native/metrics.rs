@@ -2,26 +2,43 @@
 
 use napi::bindgen_prelude::BigInt;
 use napi_derive::napi;
-use oncelog::{ConsumerLag, Histogram, Metrics};
+use oncelog::{ConsumerLag, Metrics};
 
 /// How often values fell into each of a few ranges.
-#[napi(object)]
-pub struct HistogramRow {
-    pub count: BigInt,
-    pub sum: BigInt,
-    pub bounds: Vec<BigInt>,
-    pub counts: Vec<BigInt>,
+#[napi]
+pub struct Histogram {
+    core: oncelog::Histogram,
 }
 
-impl From<&Histogram> for HistogramRow {
-    fn from(histogram: &Histogram) -> Self {
-        let numbers = |values: &[u64]| values.iter().map(|value| BigInt::from(*value)).collect();
-        Self {
-            count: histogram.count().into(),
-            sum: histogram.sum().into(),
-            bounds: numbers(histogram.bounds()),
-            counts: numbers(histogram.counts()),
-        }
+fn numbers(values: &[u64]) -> Vec<BigInt> {
+    values.iter().map(|value| BigInt::from(*value)).collect()
+}
+
+#[napi]
+impl Histogram {
+    #[napi(getter, catch_unwind)]
+    pub fn count(&self) -> BigInt {
+        self.core.count().into()
+    }
+
+    #[napi(getter, catch_unwind)]
+    pub fn sum(&self) -> BigInt {
+        self.core.sum().into()
+    }
+
+    #[napi(getter, catch_unwind)]
+    pub fn bounds(&self) -> Vec<BigInt> {
+        numbers(self.core.bounds())
+    }
+
+    #[napi(getter, catch_unwind)]
+    pub fn counts(&self) -> Vec<BigInt> {
+        numbers(self.core.counts())
+    }
+
+    #[napi(catch_unwind)]
+    pub fn quantile(&self, q: f64) -> Option<BigInt> {
+        self.core.quantile(q).map(Into::into)
     }
 }
 
@@ -43,7 +60,7 @@ impl From<ConsumerLag> for LagRow {
 }
 
 /// What is counted.
-#[napi(object)]
+#[napi(object, object_from_js = false)]
 pub struct MetricsRow {
     pub appends: BigInt,
     pub records: BigInt,
@@ -53,8 +70,8 @@ pub struct MetricsRow {
     pub transactions_committed: BigInt,
     pub transactions_aborted: BigInt,
     pub transactions_open: BigInt,
-    pub group_frames: HistogramRow,
-    pub flush_nanos: HistogramRow,
+    pub group_frames: Histogram,
+    pub flush_nanos: Histogram,
     pub late_rolls: BigInt,
     pub checkpoints: BigInt,
     pub segments: BigInt,
@@ -75,8 +92,8 @@ impl From<Metrics> for MetricsRow {
             transactions_committed: metrics.transactions_committed.into(),
             transactions_aborted: metrics.transactions_aborted.into(),
             transactions_open: metrics.transactions_open.into(),
-            group_frames: (&metrics.group_frames).into(),
-            flush_nanos: (&metrics.flush_nanos).into(),
+            group_frames: Histogram { core: metrics.group_frames },
+            flush_nanos: Histogram { core: metrics.flush_nanos },
             late_rolls: metrics.late_rolls.into(),
             checkpoints: metrics.checkpoints.into(),
             segments: metrics.segments.into(),

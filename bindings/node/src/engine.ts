@@ -4,6 +4,7 @@ import {
 } from "./arguments.js";
 import { Consumer } from "./consumer.js";
 import { invalid, run } from "./errors.js";
+import { Histogram } from "./histogram.js";
 import { hub } from "./hub.js";
 import { LINE } from "./layout.js";
 import type { NativeEngine } from "./native.js";
@@ -247,7 +248,8 @@ export class Engine {
    * disk.
    */
   metrics(): Metrics {
-    return run(() => this.#native.metrics()) as Metrics;
+    const { groupFrames, flushNanos, ...numbers } = run(() => this.#native.metrics());
+    return { ...numbers, groupFrames: new Histogram(groupFrames), flushNanos: new Histogram(flushNanos) };
   }
 
   /**

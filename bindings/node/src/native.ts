@@ -2,6 +2,7 @@ import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { VERSION } from "./layout.js";
 import { platformName } from "./platform.js";
+import type { Metrics } from "./types.js";
 
 // What the native half offers. The facade is its only user.
 
@@ -99,6 +100,17 @@ export interface NativePartition {
   producers(): NativeActiveProducer[];
   bounds(): NativeBounds;
 }
+export interface NativeHistogram {
+  readonly count: bigint;
+  readonly sum: bigint;
+  readonly bounds: bigint[];
+  readonly counts: bigint[];
+  quantile(q: number): bigint | null;
+}
+export interface NativeMetrics extends Omit<Metrics, "groupFrames" | "flushNanos"> {
+  groupFrames: NativeHistogram;
+  flushNanos: NativeHistogram;
+}
 export interface NativeEngine {
   createTopic(
     who: number, name: string, choice: { partitions: number; durability?: string; timestampType?: string },
@@ -124,7 +136,7 @@ export interface NativeEngine {
   hasRoom(bytes: number): boolean;
   awaitRoom(who: number, bytes: number): void;
   opening(): object;
-  metrics(): object;
+  metrics(): NativeMetrics;
   openmetrics(): string;
 }
 export interface NativeHub {

@@ -1,3 +1,5 @@
+import type { Histogram } from "./histogram.js";
+
 /** Bytes as they are taken: copied at the call, so that the memory may be used again at once. Text is sent as UTF-8. */
 export type Bytes = string | NodeJS.ArrayBufferView | ArrayBufferLike;
 
@@ -411,18 +413,6 @@ export interface Opening {
   framesFolded: bigint;
   /** Their bytes. */
   bytesFolded: bigint;
-}
-
-/** How often values fell into each of a few ranges. */
-export interface Histogram {
-  /** How many values there were. */
-  count: bigint;
-  /** Their sum. */
-  sum: bigint;
-  /** The greatest value of each bucket, growing. */
-  bounds: bigint[];
-  /** How many values fell into each bucket; one more than there are bounds, for what lies above all of them. */
-  counts: bigint[];
 }
 
 /** How far a group is behind in a partition, by the position of its open consumer. */

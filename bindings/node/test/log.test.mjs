@@ -122,11 +122,31 @@ test("metrics are numbers of one moment, and a text that ends", async (t) => {
   assert.equal(metrics.groupFrames.counts.length, metrics.groupFrames.bounds.length + 1);
   assert.equal(metrics.groupFrames.counts.reduce((a, b) => a + b), metrics.groupFrames.count);
   assert.ok(metrics.flushNanos.sum > 0n && metrics.segments >= 1n && metrics.diskUsed >= metrics.diskLive);
+  const { groupFrames, flushNanos } = metrics;
+  const half = groupFrames.quantile(0.5);
+  assert.ok(groupFrames.bounds.includes(half) && half <= groupFrames.quantile(1), String(half));
+  // The first bucket that holds a value has the least of them.
+  assert.equal(flushNanos.quantile(0), flushNanos.bounds[flushNanos.counts.findIndex((count) => count > 0n)]);
+  assert.deepEqual([groupFrames.quantile(-1), groupFrames.quantile(2)], [0, 1].map((q) => groupFrames.quantile(q)));
+  for (const q of [undefined, null, NaN, "0.5", 1n, {}, []]) {
+    assert.throws(() => groupFrames.quantile(q), code("InvalidArgument"), String(q));
+  }
   const lag = { group: 'a "group"', topic: "counted", partition: 0, position: 2n, lag: 1n };
   assert.deepEqual(metrics.lags, [lag]);
   const text = engine.openmetrics();
   assert.ok(text.includes('\noncelog_consumer_lag{group="a \\"group\\"",topic="counted",partition="0"} 1\n'), text);
   assert.ok(text.endsWith("\n# EOF\n"));
+});
+
+test("a histogram without values has no quantile", async (t) => {
+  const path = directory(t);
+  await (await open(path)).close();
+  const engine = await open(path, { readOnly: true });
+  const { flushNanos } = engine.metrics();
+  const { count, sum } = flushNanos;
+  assert.deepEqual([count, sum, flushNanos.quantile(0), flushNanos.quantile(1)], [0n, 0n, null, null]);
+  await engine.close();
+  assert.equal(flushNanos.quantile(0.5), null, "it is a snapshot");
 });
 
 test("a second open is locked out and says by whom, and reading is not", async (t) => {

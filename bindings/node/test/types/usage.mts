@@ -52,7 +52,7 @@ const choices: EngineOptions = {
 };
 const streaming: TransactionalOptions = { compression: "zstd", transactionBuffer: 0, transactionTimeoutMs: 1_000 };
 const goesOn: boolean = transaction.send("t", { value: "v" }) && transaction.sendMany("t", []);
-if (!goesOn) await transaction.drained({ signal: AbortSignal.timeout(1) });
+if (transaction.isOpen && !goesOn) await transaction.drained({ signal: AbortSignal.timeout(1) });
 console.log(choices, streaming);
 await engine.createTopic("stamped", { timestampType: "append" });
 same<TopicInfo["timestampType"], "create" | "append">(true);
@@ -85,6 +85,10 @@ const [active]: ActiveProducer[] = partition.producers();
 console.log(active?.identity.epoch, active?.lastSequence === null, active?.transactionStartOffset);
 const first: bigint | undefined = held?.partitions[0]?.offset;
 console.log(first, held?.timeoutMs === null);
+
+same<ReturnType<oncelog.Histogram["quantile"]>, bigint | null>(true);
+const half: bigint | null = engine.metrics().flushNanos.quantile(0.5);
+console.log(half);
 
 const code: ErrorCode = new OncelogError("Busy", "").code;
 if (code === "Busy") console.log("busy");
@@ -121,6 +125,8 @@ new oncelog.Partition();
 new oncelog.Records();
 // @ts-expect-error: answers are a producer's
 new oncelog.Answers();
+// @ts-expect-error: histograms are an engine's
+new oncelog.Histogram();
 // @ts-expect-error: a transaction is begun
 new oncelog.Transaction();
 // @ts-expect-error: a transactional producer is an engine's
