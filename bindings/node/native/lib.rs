@@ -22,6 +22,7 @@ mod engine;
 mod errors;
 mod hub;
 mod layout;
+mod limits;
 mod metrics;
 mod open_log;
 mod options;

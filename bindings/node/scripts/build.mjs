@@ -29,7 +29,7 @@ function facade() {
   mkdirSync(join(here, "dist"));
   run(process.execPath, [require.resolve("typescript/lib/tsc.js"), "-p", "."]);
   const names = ["Answers", "Consumer", "Engine", "Histogram", "OncelogError", "Partition", "Producer", "Records"];
-  const all = [...names, "Transaction", "TransactionalProducer", "open"].join(", ");
+  const all = [...names, "Transaction", "TransactionalProducer", "limits", "open"].join(", ");
   const module = `import oncelog from "./index.js";\nexport const { ${all} } = oncelog;\n`;
   writeFileSync(join(here, "dist", "index.mjs"), module);
   writeFileSync(join(here, "dist", "index.d.mts"), `export * from "./index.js";\n`);

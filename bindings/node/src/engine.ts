@@ -7,6 +7,7 @@ import { invalid, run } from "./errors.js";
 import { Histogram } from "./histogram.js";
 import { hub } from "./hub.js";
 import { LINE } from "./layout.js";
+import { limits } from "./limits.js";
 import type { NativeEngine } from "./native.js";
 import { Partition } from "./partition.js";
 import { Producer } from "./producer.js";
@@ -18,9 +19,6 @@ import type {
   Opening, OpenTransaction, Outcome, Position, ProducerOptions, TopicInfo, TopicOptions, TopicPartition,
   TransactionalOptions, TransactionStatus, Waiting, Whole,
 } from "./types.js";
-
-/** How long a transaction in the log may be open unless the options say otherwise. */
-const TRANSACTION_TIMEOUT_MS = 60_000;
 
 /**
  * An open log. Close it when you are through: `await using`, or `close`. Without that it is closed when the process or
@@ -159,7 +157,7 @@ export class Engine {
   async initProducer(transactionalId: string | null, options?: IdentityOptions): Promise<Identity> {
     const id = transactionalId === null ? undefined : text(transactionalId, "the transactional id");
     const { timeoutMs, current } = given(options, "the options of initProducer");
-    const timeout = amount(timeoutMs, "timeoutMs") ?? TRANSACTION_TIMEOUT_MS;
+    const timeout = amount(timeoutMs, "timeoutMs") ?? limits.transactionTimeoutMs;
     const holder = current === undefined || current === null ? undefined : identityOf(current, "current");
     return this.#room.call((who) => this.#native.initProducer(who, id, timeout, holder), takeIdentity);
   }

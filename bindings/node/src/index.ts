@@ -10,6 +10,7 @@ export { Consumer, type PollOptions } from "./consumer.js";
 export { Engine, open } from "./engine.js";
 export { OncelogError, type ErrorCode } from "./errors.js";
 export { Histogram } from "./histogram.js";
+export { limits, type Limits } from "./limits.js";
 export { Partition, type AppendBatchOptions, type AppendOptions } from "./partition.js";
 export { Producer } from "./producer.js";
 export { Records } from "./records.js";

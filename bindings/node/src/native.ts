@@ -1,6 +1,7 @@
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { VERSION } from "./layout.js";
+import type { Limits } from "./limits.js";
 import { platformName } from "./platform.js";
 import type { Metrics } from "./types.js";
 
@@ -162,6 +163,7 @@ export interface Native {
     name: string; number: number; kafkaCode: number; retriable: boolean; fatal: boolean; requiresAbort: boolean;
   }[];
   kindOfKafkaCode(code: number): string | null;
+  limits(): Limits;
   share(words: Uint32Array, scratch: Uint8Array): void;
   crossOwn(): number;
   cross(slot: number, bytes: Uint8Array, from: number, to: number, wait: boolean): number;

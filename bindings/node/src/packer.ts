@@ -3,10 +3,11 @@ import { milliseconds, shown, text, whole } from "./arguments.js";
 import { field, lengthOf } from "./bytes.js";
 import { invalid, OncelogError } from "./errors.js";
 import { ANSWER, ENTRY_HEAD, KEY, MANY, NULL, PARTITION, POSITION, TIMESTAMP, VALUE_FLAG } from "./layout.js";
+import { limits } from "./limits.js";
 import type { HeaderInput, RecordInput } from "./types.js";
 
 /** The largest entry: the engine takes no frame that is larger. */
-export const ENTRY_MAX = 64 << 20;
+export const ENTRY_MAX = limits.frameMax;
 /** Up to this length text is copied letter by letter, which is faster than a call. */
 const SHORT = 24;
 /** Looked up once: on a Buffer the engine looks it up anew at every call. */

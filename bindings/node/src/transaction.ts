@@ -4,15 +4,13 @@ import { Consumer } from "./consumer.js";
 import { crossOwn, scratch } from "./desk.js";
 import { invalid, OncelogError, run, toError } from "./errors.js";
 import { hub } from "./hub.js";
+import { limits } from "./limits.js";
 import { native, type NativeTransaction, type NativeTransactional } from "./native.js";
 import { Packer } from "./packer.js";
 import { CLOSES, type Room } from "./room.js";
 import { Surplus } from "./surplus.js";
 import { Topics } from "./topics.js";
 import type { Committed, GroupMetadata, Offsets, Position, RecordInput, Waiting, Whole } from "./types.js";
-
-/** Bytes up to which a transaction is memory unless the options say otherwise. */
-const BUFFER = 1 << 20;
 
 /**
  * Begins transactions, one at a time, under a transactional id. Opening the id shuts its older holder out. Records of
@@ -25,7 +23,7 @@ export class TransactionalProducer {
   #open = true;
 
   /** @internal */
-  constructor(native: NativeTransactional, room: Room, buffer = BUFFER) {
+  constructor(native: NativeTransactional, room: Room, buffer = limits.transactionBuffer) {
     this.#native = native;
     this.#room = room;
     this.#buffer = buffer;

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { inspect } from "node:util";
 import vm from "node:vm";
-import { OncelogError, open } from "../dist/index.mjs";
+import { limits, OncelogError, open } from "../dist/index.mjs";
 import { code, directory, log, values } from "./helpers.mjs";
 
 const invalid = code("InvalidArgument");
@@ -47,6 +47,27 @@ test("topics take names and numbers only", async (t) => {
     await assert.rejects(engine.waitDurable(lsn), invalid);
   }
   await assert.rejects(engine.waitDurable(1_000_000), invalid);
+});
+
+test("what is as long as a limit is taken, and what is longer is not", async (t) => {
+  const { engine, path } = await log(t);
+  const long = "n".repeat(limits.topicNameMax);
+  await engine.createTopic(long);
+  await assert.rejects(engine.createTopic(`${long}n`), invalid);
+  await engine.producer({ name: "n".repeat(limits.nameMax) });
+  await assert.rejects(engine.producer({ name: "n".repeat(limits.nameMax + 1) }), invalid);
+  const consumer = engine.consumer({ topics: ["t"], group: "g" });
+  const at = { topic: "t", partition: 0, offset: limits.offsetMax };
+  assert.throws(() => consumer.seek(at, limits.offsetMax + 1n), code("OffsetOutOfRange"));
+  await consumer.commit([{ ...at, metadata: "ž".repeat(limits.offsetMetadataMax) }]);
+  const tooLong = [{ ...at, metadata: "ž".repeat(limits.offsetMetadataMax + 1) }];
+  await assert.rejects(consumer.commit(tooLong), (error) => error.name === "OncelogError");
+  await engine.transactionalProducer("x", { transactionBuffer: limits.transactionBufferMax });
+  const buffer = { transactionBuffer: limits.transactionBufferMax + 1 };
+  await assert.rejects(engine.transactionalProducer("y", buffer), invalid);
+  for (const segmentBytes of [limits.segmentMin - 1, limits.segmentOptionMax + 1]) {
+    await assert.rejects(open(`${path}-none`, { segmentBytes }), invalid);
+  }
 });
 
 test("producers and consumers take options of the right kind only", async (t) => {

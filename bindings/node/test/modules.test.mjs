@@ -17,7 +17,7 @@ test("both kinds of modules give the same classes", () => {
   const names = Object.keys(required).sort();
   assert.deepEqual(Object.keys(module_).sort(), names);
   assert.deepEqual(names, ["Answers", "Consumer", "Engine", "Histogram", "OncelogError", "Partition", "Producer",
-    "Records", "Transaction", "TransactionalProducer", "open"]);
+    "Records", "Transaction", "TransactionalProducer", "limits", "open"]);
   for (const name of names) assert.equal(module_[name], required[name], name);
 });
 
@@ -30,6 +30,31 @@ test("the two halves agree about the layout", async () => {
   const { native } = require("../dist/native.js");
   const facade = Object.entries(require("../dist/layout.js")).sort();
   assert.deepEqual(facade, native.layout().sort());
+});
+
+/** What a constant of the engine is, by its source. */
+function constant(source, name) {
+  const [, value] = source.match(new RegExp(`pub const ${name}: \\w+ = ([^;]+);`));
+  if (/^[A-Z_]+$/.test(value)) return constant(source, value);
+  const [, seconds] = value.match(/^Duration::from_secs\((\d+)\)$/) ?? [];
+  if (seconds !== undefined) return 1000 * seconds;
+  if (value === "i64::MAX as u64") return 2n ** 63n - 1n;
+  const [, number, shift = 0] = value.match(/^([\d_]+)(?: << (\d+))?$/);
+  return Number(number.replaceAll("_", "")) * 2 ** shift;
+}
+
+test("the limits are the engine's own", () => {
+  const source = readFileSync(join(home, "../../core/src/limits.rs"), "utf8");
+  const { limits } = module_;
+  assert.equal(Object.keys(limits).length, 21);
+  for (const [name, value] of Object.entries(limits)) {
+    const known = name.replace(/Ms$/, "").replace(/[A-Z]/g, "_$&").toUpperCase();
+    assert.equal(value, constant(source, known), name);
+  }
+  const { batchMax, offsetMax, transactionTimeoutMs } = limits;
+  assert.deepEqual([batchMax, offsetMax, transactionTimeoutMs], [1_048_588, 0x7fff_ffff_ffff_ffffn, 60_000]);
+  assert.throws(() => (limits.batchMax = 1), TypeError);
+  assert.throws(() => delete limits.batchMax, TypeError);
 });
 
 test("every kind of error has a code in the types", () => {

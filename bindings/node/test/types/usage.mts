@@ -90,6 +90,10 @@ same<ReturnType<oncelog.Histogram["quantile"]>, bigint | null>(true);
 const half: bigint | null = engine.metrics().flushNanos.quantile(0.5);
 console.log(half);
 
+same<typeof oncelog.limits, oncelog.Limits>(true);
+const [most, bound]: [number, bigint] = [oncelog.limits.batchMax, oncelog.limits.offsetMax];
+console.log(most, bound);
+
 const code: ErrorCode = new OncelogError("Busy", "").code;
 if (code === "Busy") console.log("busy");
 
@@ -125,6 +129,8 @@ new oncelog.Partition();
 new oncelog.Records();
 // @ts-expect-error: answers are a producer's
 new oncelog.Answers();
+// @ts-expect-error: limits are the engine's
+oncelog.limits.batchMax = 1;
 // @ts-expect-error: histograms are an engine's
 new oncelog.Histogram();
 // @ts-expect-error: a transaction is begun
