@@ -20,6 +20,8 @@ struct Group {
 
 struct Packer {
     out: Vec<u8>,
+    /// Bytes that the records take in the log.
+    bytes: usize,
     /// Rows that there is room for, and rows filled.
     room: usize,
     rows: usize,
@@ -42,12 +44,10 @@ pub fn packed(records: &Records) -> Vec<u8> {
 
 fn filled(records: &Records) -> Packer {
     let room = usize::try_from(records.count()).unwrap_or(usize::MAX);
-    let tables = HEAD + room * (8 + ROW);
+    let bytes = records.bytes();
     // Of a large batch few records may be shown: then the memory grows as it must.
-    let guess = if room < 1_000 { 256 * room } else { records.bytes() };
-    let mut out = Vec::with_capacity(tables + records.bytes().min(guess) + 1_024);
-    out.resize(tables, 0);
-    let mut packer = Packer { out, room, rows: 0, groups: Vec::new(), topic: String::new(), next: 0 };
+    let guess = if room < 1_000 { 256 * room } else { bytes };
+    let mut packer = Packer::new(room, bytes, bytes.min(guess));
     for record in records {
         match record {
             Ok(record) => packer.add(&record),
@@ -58,6 +58,14 @@ fn filled(records: &Records) -> Packer {
 }
 
 impl Packer {
+    /// Room for so many rows, and so many bytes of theirs to begin with.
+    fn new(room: usize, bytes: usize, guess: usize) -> Self {
+        let tables = HEAD + room * (8 + ROW);
+        let mut out = Vec::with_capacity(tables + guess + 1_024);
+        out.resize(tables, 0);
+        Self { out, bytes, room, rows: 0, groups: Vec::new(), topic: String::new(), next: 0 }
+    }
+
     fn add(&mut self, record: &RecordView<'_>) {
         self.row(record);
         let goes_on = self.next == record.offset()
@@ -159,6 +167,8 @@ impl Packer {
         for (n, cell) in head.into_iter().enumerate() {
             self.put(n * 4, &cell.to_ne_bytes());
         }
+        // There is no memory for 2^53 of them.
+        self.put(HEAD - 8, &(self.bytes as f64).to_ne_bytes());
         self.out
     }
 }

@@ -27,7 +27,8 @@
 //! **A batch of records out**:
 //! ```text
 //!  0 u32 VERSION   4 u32 rows   8 u32 groups   12 u32 where the groups begin
-//! 16 f64 timestamp of each row
+//! 16 f64 bytes that the records take in the log
+//! 24 f64 timestamp of each row
 //!    then for each row i32 where its bytes begin, i32 bytes of the key (-1 null), i32 bytes of the value (-1 null),
 //!    i32 number of headers; its bytes are key, value, and headers as above
 //! groups: u64 offset of the first row, u64 incarnation, u64 LSN, u32 rows, u32 partition, u32 kind of error or 0, u32
@@ -52,7 +53,7 @@ macro_rules! layout {
 
 layout! {
     /// Raised with every change of this file.
-    VERSION = 3,
+    VERSION = 4,
     /// Size of an entry's fixed part.
     ENTRY_HEAD = 32,
     KEY = 1,
@@ -80,7 +81,7 @@ layout! {
     /// Cells of a run of answers.
     MANY_CELLS = 7,
 
-    BATCH_HEAD = 16,
+    BATCH_HEAD = 24,
     /// Bytes of a row's numbers, its timestamp aside.
     ROW = 16,
     GROUP = 48,

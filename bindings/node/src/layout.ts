@@ -1,6 +1,6 @@
 // The constants of native/layout.rs, which draws what crosses in packed form. A test compares the two lists.
 
-export const VERSION = 3;
+export const VERSION = 4;
 
 export const ENTRY_HEAD = 32;
 export const KEY = 1;
@@ -24,6 +24,6 @@ export const LINE = 8;
 export const CELLS_MAX = 9;
 export const MANY_CELLS = 7;
 
-export const BATCH_HEAD = 16;
+export const BATCH_HEAD = 24;
 export const ROW = 16;
 export const GROUP = 48;

@@ -47,6 +47,11 @@ export function makerOf<O extends Offsets>(choice: O | undefined): Maker<O> {
 export class Records<O extends Offsets = "bigint"> implements Iterable<Record<O>> {
   /** Number of records that can be read. */
   readonly length: number;
+  /**
+   * Bytes that were read, as they lie in the log, those of hidden records included. What compressed batches unpacked to
+   * comes on top.
+   */
+  readonly bytes: number;
   /** @internal */
   readonly groups: readonly Group[];
   readonly #bytes: Buffer | undefined;
@@ -60,6 +65,7 @@ export class Records<O extends Offsets = "bigint"> implements Iterable<Record<O>
     const [rows, groups, at] = memory === null ? [0, 0, 0] : new Uint32Array(memory, 4, 3);
     const bytes = memory === null ? undefined : Buffer.from(memory);
     this.#bytes = bytes;
+    this.bytes = memory === null ? 0 : new Float64Array(memory, BATCH_HEAD - 8, 1)[0];
     this.#times = memory === null ? new Float64Array(0) : new Float64Array(memory, BATCH_HEAD, rows);
     const numbers = BATCH_HEAD + 8 * rows;
     this.#rows = memory === null ? new Int32Array(0) : new Int32Array(memory, numbers, (ROW / 4) * rows);

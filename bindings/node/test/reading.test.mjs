@@ -45,6 +45,22 @@ test("times count below the stable offset, or below the end for who reads what i
   assert.deepEqual(found, [0n, { offset: 0n, timestamp: 5_000 }]);
 });
 
+test("records say how many bytes were read for them", async (t) => {
+  const { engine } = await log(t);
+  const partition = engine.partition("t", 0);
+  assert.equal((await partition.read(0)).bytes, 0);
+  const value = Buffer.alloc(10_000, 7);
+  await partition.append(Array(10).fill({ value }));
+  const whole = await partition.read(0);
+  assert.ok(whole.bytes > 100_000 && whole.bytes < 101_000, String(whole.bytes));
+  // What is not shown of a batch was read all the same.
+  assert.deepEqual([(await partition.read(9)).length, (await partition.read(9)).bytes], [1, whole.bytes]);
+  await partition.append(Array(10).fill({ value }), { compression: "zstd" });
+  const packed = await partition.read(10);
+  assert.equal(packed.length, 10);
+  assert.ok(packed.bytes > 0 && packed.bytes < 10_000, String(packed.bytes));
+});
+
 test("a topic may give records the time of their append", async (t) => {
   const { engine } = await log(t, { topics: [] });
   await engine.createTopic("sent", { timestampType: "create" });
