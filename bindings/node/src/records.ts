@@ -2,7 +2,7 @@ import { Buffer } from "node:buffer";
 import { shown } from "./arguments.js";
 import { errorOf, invalid, OncelogError } from "./errors.js";
 import { BATCH_HEAD, GROUP, NULL, ROW } from "./layout.js";
-import type { Header, OffsetOf, Offsets, Place, Record } from "./types.js";
+import type { Header, OffsetOf, Offsets, Place, PositionInfo, Record } from "./types.js";
 
 /** Records side by side in one partition, or an error in the place of damaged ones. */
 interface Group {
@@ -87,6 +87,17 @@ export class Records<O extends Offsets = "bigint"> implements Iterable<Record<O>
   nextOffset(topic: string, partition: number): OffsetOf<O> | undefined {
     const group = this.#last(topic, partition);
     return group && this.#maker(behind(group));
+  }
+
+  /** The offsets to read next of all partitions that this holds something of, if only something damaged. */
+  nextOffsets(): PositionInfo<O>[] {
+    const last = new Map<string, Group>();
+    for (const group of this.groups) {
+      if (group.error === null) last.set(`${group.partition} ${group.topic}`, group);
+    }
+    return Array.from(last.values(), (group) => {
+      return { topic: group.topic, partition: group.partition, offset: this.#maker(behind(group)) };
+    });
   }
 
   /**

@@ -52,6 +52,31 @@ test("what was stored beside an offset comes back", async (t) => {
   await assert.rejects(engine.consumer().committedOffsets([at]), code("InvalidArgument"));
 });
 
+test("records name where each of their partitions goes on", async (t) => {
+  const { engine } = await log(t, { topics: ["a", "b"], partitions: 2 });
+  const producer = await engine.producer();
+  const consumer = engine.consumer({ topics: ["a", "b"], offsets: "number", group: "g" });
+  const none = await consumer.poll({ timeoutMs: 0 });
+  assert.deepEqual([none.nextOffsets(), none.bytes], [[], 0]);
+  for (const [topic, partition, count] of [["a", 1, 3], ["b", 0, 2], ["b", 1, 1]]) {
+    await producer.sendMany(topic, Array(count).fill({ value: "x", partition }));
+  }
+  const records = await consumer.poll();
+  const byName = (all) => all.sort((a, b) => (`${a.topic}${a.partition}` < `${b.topic}${b.partition}` ? -1 : 1));
+  const expected = [
+    { topic: "a", partition: 1, offset: 3 }, { topic: "b", partition: 0, offset: 2 },
+    { topic: "b", partition: 1, offset: 1 },
+  ];
+  assert.deepEqual(byName(records.nextOffsets()), expected);
+  assert.deepEqual(byName(consumer.positions()).filter(({ offset }) => offset > 0), expected);
+  for (const { topic, partition, offset } of expected) assert.equal(records.nextOffset(topic, partition), offset);
+  // They can be committed as they are.
+  await consumer.commit(records.nextOffsets());
+  assert.equal(await consumer.committed({ topic: "a", partition: 1 }), 3);
+  // An empty read names the offset that was asked for.
+  assert.deepEqual((await engine.partition("a", 1).read(3)).nextOffsets(), [{ topic: "a", partition: 1, offset: 3n }]);
+});
+
 test("a poll waits for the first record, for the time given, or for the signal", async (t) => {
   const { engine, producer } = await filled(t, 0);
   const consumer = engine.consumer({ topics: ["t"] });

@@ -3,8 +3,8 @@ import * as oncelog from "oncelog";
 import {
   type ActiveProducer, type Answers,
   open, OncelogError, type Appended, type AppendOptions, type Committed, type Consumer, type Engine,
-  type EngineOptions, type ErrorCode, type Identity, type OpenTransaction, type Place, type Producer, type Record,
-  type Records, type TopicInfo, type Transaction, type TransactionalOptions, type TransactionStatus,
+  type EngineOptions, type ErrorCode, type Identity, type OpenTransaction, type Place, type PositionInfo, type Producer,
+  type Record, type Records, type TopicInfo, type Transaction, type TransactionalOptions, type TransactionStatus,
 } from "oncelog";
 
 type Same<A, B> = (<T>() => T extends A ? 1 : 2) extends <T>() => T extends B ? 1 : 2 ? true : false;
@@ -39,6 +39,7 @@ same<ReturnType<typeof small.committed>, Promise<number | null>>(true);
 const records = await small.poll({ timeoutMs: 1, signal: AbortSignal.timeout(1) });
 same<typeof records, Records<"number">>(true);
 for (const { offset } of records) same<typeof offset, number>(true);
+same<ReturnType<typeof records.nextOffsets>, PositionInfo<"number">[]>(true);
 
 const transactional = await engine.transactionalProducer("id");
 const transaction: Transaction = transactional.beginTransactionFor(small);
