@@ -1,6 +1,6 @@
 //! Records on their way out: everything of a poll in one piece of memory, which becomes one ArrayBuffer without a copy.
 
-use oncelog::{Error, Headers, Place, RecordView, Records};
+use oncelog::{Batch, Error, Headers, Place, RecordView, Records};
 
 use crate::layout;
 
@@ -42,6 +42,20 @@ pub fn packed(records: &Records) -> Vec<u8> {
     packer.finish()
 }
 
+/// Packs the records of one batch, in a partition without a name.
+pub fn packed_batch(batch: &Batch) -> oncelog::Result<Vec<u8>> {
+    let (count, bytes) = (batch.header().count, batch.as_bytes().len());
+    let mut packer = Packer::new(usize::try_from(count).unwrap_or(0), bytes, bytes);
+    let mut rows = 0;
+    for record in batch.records() {
+        let record = record?;
+        packer.row(record.timestamp, record.key, record.value, record.headers());
+        rows += 1;
+    }
+    packer.groups.push(Group { first: 0, rows, partition: 0, kind: 0, text: (0, 0), place: (0, 0) });
+    Ok(packer.finish())
+}
+
 fn filled(records: &Records) -> Packer {
     let room = usize::try_from(records.count()).unwrap_or(usize::MAX);
     let bytes = records.bytes();
@@ -67,7 +81,7 @@ impl Packer {
     }
 
     fn add(&mut self, record: &RecordView<'_>) {
-        self.row(record);
+        self.row(record.timestamp(), record.key(), record.value(), record.headers());
         let goes_on = self.next == record.offset()
             && self.groups.last().is_some_and(|g| g.kind == 0 && g.partition == record.partition())
             && self.topic == record.topic();
@@ -81,17 +95,17 @@ impl Packer {
     }
 
     /// Writes a record's bytes and numbers.
-    fn row(&mut self, record: &RecordView<'_>) {
+    fn row(&mut self, timestamp: i64, key: Option<&[u8]>, value: Option<&[u8]>, headers: Headers<'_>) {
         let start = self.out.len();
-        self.out.extend_from_slice(record.key().unwrap_or_default());
-        self.out.extend_from_slice(record.value().unwrap_or_default());
-        let headers = self.headers(record.headers());
+        self.out.extend_from_slice(key.unwrap_or_default());
+        self.out.extend_from_slice(value.unwrap_or_default());
+        let headers = self.headers(headers);
         let row = self.rows;
         self.rows += 1;
         // Milliseconds stay far below 2^53.
-        self.put(HEAD + row * 8, &(record.timestamp() as f64).to_ne_bytes());
+        self.put(HEAD + row * 8, &(timestamp as f64).to_ne_bytes());
         let length = |field: Option<&[u8]>| field.map_or(-1, |bytes| bytes.len() as i32);
-        let cells = [start as i32, length(record.key()), length(record.value()), headers];
+        let cells = [start as i32, length(key), length(value), headers];
         let at = HEAD + self.room * 8 + row * ROW;
         for (n, cell) in cells.into_iter().enumerate() {
             self.put(at + n * 4, &cell.to_ne_bytes());

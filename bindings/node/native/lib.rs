@@ -18,6 +18,7 @@ mod bin;
 mod call;
 mod consumer;
 mod crossing;
+mod encoded;
 mod engine;
 mod errors;
 mod hub;

@@ -28,14 +28,14 @@ function facade() {
   rmSync(join(here, "dist"), { recursive: true, force: true });
   mkdirSync(join(here, "dist"));
   run(process.execPath, [require.resolve("typescript/lib/tsc.js"), "-p", "."]);
-  const names = ["Answers", "Consumer", "Engine", "Histogram", "OncelogError", "Partition", "Producer", "Records"];
-  const all = [...names, "Transaction", "TransactionalProducer", "limits", "open"].join(", ");
+  const classes = ["Answers", "Batch", "Consumer", "Engine", "Histogram", "OncelogError", "Partition", "Producer"];
+  const all = [...classes, "Records", "Transaction", "TransactionalProducer", "limits", "open"].join(", ");
   const module = `import oncelog from "./index.js";\nexport const { ${all} } = oncelog;\n`;
   writeFileSync(join(here, "dist", "index.mjs"), module);
   writeFileSync(join(here, "dist", "index.d.mts"), `export * from "./index.js";\n`);
   // Handles are made by the package alone; without a word of it the types would have constructors without arguments.
-  const files = ["answers", "consumer", "engine", "histogram", "partition", "producer", "records", "transaction"];
-  for (const file of files) {
+  const files = ["answers", "batch", "consumer", "engine", "histogram", "partition", "producer", "records"];
+  for (const file of [...files, "transaction"]) {
     const path = join(here, "dist", `${file}.d.ts`);
     const types = readFileSync(path, "utf8");
     writeFileSync(path, types.replace(/^export declare class [^{]+\{\n/gm, "$&    private constructor();\n"));

@@ -1,5 +1,6 @@
 import { existsSync } from "node:fs";
 import { join } from "node:path";
+import type { BatchHeader } from "./batch.js";
 import { VERSION } from "./layout.js";
 import type { Limits } from "./limits.js";
 import { platformName } from "./platform.js";
@@ -101,6 +102,10 @@ export interface NativePartition {
   producers(): NativeActiveProducer[];
   bounds(): NativeBounds;
 }
+export interface NativeBatch {
+  header(): Partial<BatchHeader> & Omit<BatchHeader, "producer" | "baseSequence" | "lastSequence">;
+  records(): ArrayBuffer;
+}
 export interface NativeHistogram {
   readonly count: bigint;
   readonly sum: bigint;
@@ -164,6 +169,7 @@ export interface Native {
   }[];
   kindOfKafkaCode(code: number): string | null;
   limits(): Limits;
+  batchFromBytes(bytes: Uint8Array): NativeBatch;
   share(words: Uint32Array, scratch: Uint8Array): void;
   crossOwn(): number;
   cross(slot: number, bytes: Uint8Array, from: number, to: number, wait: boolean): number;

@@ -1,11 +1,10 @@
-import { types } from "node:util";
 import {
   count, flag, identityOf, iterable, maybeText, milliseconds, options as given, placeOf, shown, signalOf, until, whole,
 } from "./arguments.js";
-import { field, lengthOf } from "./bytes.js";
+import { copyOf } from "./batch.js";
 import { invalid, run } from "./errors.js";
 import type { NativeAppend, NativePartition } from "./native.js";
-import { ENTRY_MAX, grown, Packer, tooLarge } from "./packer.js";
+import { ENTRY_MAX, Packer, tooLarge } from "./packer.js";
 import { makerOf, Records } from "./records.js";
 import type { Room } from "./room.js";
 import { turnDue, wasRead } from "./turn.js";
@@ -193,24 +192,6 @@ function choiceOf(options: AppendOptions): NativeAppend | undefined {
     throw invalid(`baseSequence must be an integer from 0 to 2147483647; got ${shown(baseSequence)}`);
   }
   return Object.values(choice).some((chosen) => chosen !== undefined) ? choice : undefined;
-}
-
-/** The bytes of a batch, in memory that nobody else has. */
-function copyOf(batch: Exclude<Bytes, string>): Uint8Array {
-  if (!ArrayBuffer.isView(batch) && !types.isAnyArrayBuffer(batch)) {
-    throw invalid(`a batch must be a Buffer, another view, or a buffer; got ${shown(batch)}`);
-  }
-  const bytes = field(batch, "a batch");
-  const length = lengthOf(bytes, "a batch");
-  // However large it is.
-  if (length > ENTRY_MAX) throw tooLarge(length);
-  const copy = new Uint8Array(length);
-  try {
-    copy.set(bytes as Uint8Array);
-  } catch {
-    throw grown();
-  }
-  return copy;
 }
 
 function larger(packer: Packer): Packer {

@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { gzipSync } from "node:zlib";
+import { Batch, limits } from "../dist/index.mjs";
 import { code, log, values } from "./helpers.mjs";
 
 /** CRC-32C, bit by bit. */
@@ -54,6 +55,45 @@ test("a batch that a Kafka client encoded is appended as it is", async (t) => {
   assert.deepEqual(await values(engine), ["a", "b", "c", "c", "c", "d"]);
 });
 
+test("a batch that a Kafka client encoded can be looked into before it is appended", async () => {
+  const bytes = encoded(["a", "bc"], { producerId: 7n, epoch: 3, sequence: 2 ** 31 - 1 });
+  const batch = Batch.fromBytes(bytes);
+  const time = 1_700_000_000_000;
+  const { header } = batch;
+  assert.deepEqual(header, {
+    baseOffset: 0n, lastOffset: 1n, count: 2, producer: { producerId: 7n, epoch: 3 }, baseSequence: 2 ** 31 - 1,
+    lastSequence: 0, baseTimestamp: time, maxTimestamp: time, timestampType: "create", compression: "none",
+    transactional: false, control: false, deleteHorizon: false, leaderEpoch: 0, size: bytes.length, magic: 2,
+    attributes: 0, crc: sum(bytes.subarray(21)),
+  });
+  assert.throws(() => (header.count = 3), TypeError);
+  bytes.fill(0); // what was taken was copied
+  const expected = ["a", "bc"].map((text, nth) => {
+    return { offset: BigInt(nth), timestamp: time, key: null, value: Buffer.from(text), headers: [] };
+  });
+  assert.deepEqual(batch.records(), expected);
+  assert.deepEqual(batch.records(), expected, "as often as needed");
+  const zipped = Batch.fromBytes(encoded(["a", "bc"], { gzip: true }));
+  const { compression, producer, baseSequence, lastSequence } = zipped.header;
+  assert.deepEqual([compression, producer, baseSequence, lastSequence], ["gzip", null, null, null]);
+  assert.deepEqual(zipped.records(), expected);
+});
+
+test("a header of a batch says what was set right", async () => {
+  const bytes = encoded(["a"]);
+  bytes[22] |= 0x18; // a transaction's, with the time of an append
+  bytes.writeBigInt64BE(5n, 35);
+  const [identity, sequence] = [9n, 0];
+  bytes.writeBigInt64BE(identity, 43);
+  bytes.writeInt16BE(0, 51);
+  bytes.writeInt32BE(sequence, 53);
+  bytes.writeUInt32BE(sum(bytes.subarray(21)), 17);
+  const { header } = Batch.fromBytes(bytes);
+  assert.deepEqual([header.transactional, header.timestampType, header.attributes], [true, "create", 0x10]);
+  assert.equal(header.maxTimestamp, 1_700_000_000_000);
+  assert.deepEqual(header.producer, { producerId: identity, epoch: 0 });
+});
+
 test("an encoded batch that is repeated is answered as a duplicate, one out of order is refused", async (t) => {
   const { engine } = await log(t);
   const partition = engine.partition("t", 0);
@@ -89,14 +129,21 @@ test("bytes that are no batch are refused, and so is what is no bytes", async (t
   old[16] = 1;
   const noBatch = (error) => ["Corrupt", "InvalidRecord"].includes(error.code) && error.name === "OncelogError";
   const bytes = [Buffer.alloc(0), Buffer.alloc(100), whole.subarray(0, -1), Buffer.concat([whole, whole]), broken, old];
-  for (const wrong of bytes) await assert.rejects(partition.appendBatch(wrong), noBatch);
+  for (const wrong of bytes) {
+    await assert.rejects(partition.appendBatch(wrong), noBatch);
+    assert.throws(() => Batch.fromBytes(wrong), noBatch);
+  }
   for (const wrong of [undefined, null, "text", 5, [1, 2], {}, [whole]]) {
     await assert.rejects(partition.appendBatch(wrong), code("InvalidArgument"));
+    assert.throws(() => Batch.fromBytes(wrong), code("InvalidArgument"));
   }
   const gone = new ArrayBuffer(8);
   structuredClone(gone, { transfer: [gone] });
   for (const wrong of [gone, Buffer.from(new ArrayBuffer(0))]) await assert.rejects(partition.appendBatch(wrong));
   await assert.rejects(partition.appendBatch(Buffer.alloc((64 << 20) + 1)), code("RecordTooLarge"));
+  for (const size of [limits.batchMax + 1, limits.frameMax + 1]) {
+    assert.throws(() => Batch.fromBytes(Buffer.alloc(size)), code("RecordTooLarge"));
+  }
   await assert.rejects(partition.appendBatch(whole, { durability: "sometimes" }), code("InvalidArgument"));
   await assert.rejects(partition.appendBatch(whole, 5), code("InvalidArgument"));
   await assert.rejects(partition.appendBatch(whole, { signal: AbortSignal.abort() }), { name: "AbortError" });

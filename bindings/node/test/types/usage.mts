@@ -72,6 +72,13 @@ const raw: AppendOptions = { producer: identity, baseSequence: 0, transactional:
 await partition.append([{ value: "x" }], raw);
 same<Awaited<ReturnType<typeof partition.appendBatch>>, Appended>(true);
 await partition.appendBatch(new Uint8Array(61), { durability: "os", signal: AbortSignal.timeout(1_000) });
+const batch: oncelog.Batch = oncelog.Batch.fromBytes(new Uint8Array(61));
+same<typeof batch.header.producer, Identity | null>(true);
+const inside: oncelog.BatchRecord[] = batch.records();
+same<oncelog.BatchRecord["offset"], bigint>(true);
+console.log(inside, batch.header.compression === "zstd");
+// @ts-expect-error text is no batch
+oncelog.Batch.fromBytes("text");
 // @ts-expect-error text is no batch
 await partition.appendBatch("text");
 // @ts-expect-error what an encoded batch has of its own is not given beside it
@@ -130,6 +137,8 @@ new oncelog.Partition();
 new oncelog.Records();
 // @ts-expect-error: answers are a producer's
 new oncelog.Answers();
+// @ts-expect-error: a batch is made of bytes
+new oncelog.Batch();
 // @ts-expect-error: limits are the engine's
 oncelog.limits.batchMax = 1;
 // @ts-expect-error: histograms are an engine's
