@@ -1478,6 +1478,14 @@ oncelog_error_t *oncelog_records_next_offset(const oncelog_records_t *records,
                                              bool *known);
 
 /*
+ * The offset to read next of every partition that these records hold something of, if only something damaged. Read
+ * them with `oncelog_offsets_get`, free the list with `oncelog_offsets_free`.
+ */
+ONCELOG_MUST_USE
+oncelog_error_t *oncelog_records_next_offsets(const oncelog_records_t *records,
+                                              oncelog_offsets_t **out);
+
+/*
  * Where a reader of a partition stands behind these records: what `oncelog_records_next_offset` says and how it can be
  * told, in a later life of the log too, whether the records before are still there. Give it to a read as
  * `oncelog_read_options_t::from`. `known` is false, and `out` zero, if these records hold nothing of the partition.

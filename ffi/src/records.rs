@@ -5,11 +5,12 @@ use std::ffi::{CString, c_char};
 use std::ptr::null;
 
 use engine::io::sync::RwLock;
-use engine::{Error, ErrorKind, Headers, Place, RecordView, Records, RecordsIter};
+use engine::{Error, ErrorKind, Headers, Offsets, Place, RecordView, Records, RecordsIter, TopicPartition};
 
 use crate::call::{Answer, call, tell};
+use crate::consumer::{kept_offsets, oncelog_offsets_t};
 use crate::error::{self, Fault, oncelog_error_t};
-use crate::handle::{end, find, handle};
+use crate::handle::{end, find, handle, make};
 use crate::structs::{oncelog_header_view_t, oncelog_place_t, oncelog_record_view_t};
 
 /// Records as a read or a poll answered them, of one partition or of several. They own their bytes, so they may be kept
@@ -290,6 +291,23 @@ pub extern "C" fn oncelog_records_next_offset(
     call(|c| {
         let (records, out, known) = (find(records)?, c.out(out, "out")?, c.out(known, "known")?);
         tell(out, known, records.records.next_offset(c.text(topic, "topic")?, partition));
+        Ok(())
+    })
+}
+
+/// The offset to read next of every partition that these records hold something of, if only something damaged. Read
+/// them with `oncelog_offsets_get`, free the list with `oncelog_offsets_free`.
+#[unsafe(no_mangle)]
+#[must_use]
+pub extern "C" fn oncelog_records_next_offsets(
+    records: *const oncelog_records_t,
+    out: *mut *mut oncelog_offsets_t,
+) -> *mut oncelog_error_t {
+    call(|c| {
+        let (records, out) = (find(records)?, c.out(out, "out")?);
+        let next = records.records.next_offsets();
+        let offsets: Offsets = next.map(|(topic, of, next)| (TopicPartition::new(topic, of), next.into())).collect();
+        out.set(make(kept_offsets(&offsets))?);
         Ok(())
     })
 }

@@ -410,8 +410,9 @@ void call_records(struct source *source, struct shared *shared)
     size_t count = 0;
     uint64_t number, sum = 0;
     oncelog_place_t place;
+    void *made = NULL;
     bool known;
-    switch (below(source, 6)) {
+    switch (below(source, 7)) {
     case 0: /* the views are not read: others may free them */
         seen(source, below(source, 8) ? oncelog_records_next(PICK(RECORDS), &views, &count)
                                       : oncelog_records_rewind(PICK(RECORDS)));
@@ -420,6 +421,10 @@ void call_records(struct source *source, struct shared *shared)
     case 2: seen(source, oncelog_records_next_offset(PICK(RECORDS), name(source), 0, &number, &known)); return;
     case 3: seen(source, oncelog_records_next_place(PICK(RECORDS), name(source), 0, &place, &known)); return;
     case 4: RARELY(oncelog_records_free(PICK(RECORDS))); return;
+    case 5:
+        seen(source, oncelog_records_next_offsets(PICK(RECORDS), MADE(offsets)));
+        share(source, shared, OFFSETS, made);
+        return;
     default: break;
     }
     /* One that is nobody else's: read to the end, every byte. */

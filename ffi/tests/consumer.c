@@ -20,6 +20,7 @@ static uint64_t polled(oncelog_consumer_t *consumer)
     OK(oncelog_consumer_poll(consumer, 0, &records));
     OK(oncelog_records_count(records, &count));
     OK(oncelog_records_free(records));
+    FAILS(CLOSED, oncelog_records_next_offsets(records, &(oncelog_offsets_t *){NULL}));
     return count;
 }
 
@@ -75,6 +76,25 @@ static void a_group_goes_on_where_it_committed(void)
     drop_directory(directory);
 }
 
+/* Records of so many partitions are read on behind all that was counted of each. */
+static void leads_behind(oncelog_records_t *records, const int *counts, uint32_t partitions)
+{
+    oncelog_offsets_t *list = NULL;
+    const oncelog_offset_t *next = NULL;
+    size_t count = 0;
+    FAILS(INVALID_ARGUMENT, oncelog_records_next_offsets(records, NULL));
+    FAILS(INVALID_ARGUMENT, oncelog_records_next_offsets(NULL, &list));
+    CHECK(list == NULL);
+    OK(oncelog_records_next_offsets(records, &list));
+    OK(oncelog_offsets_get(list, &next, &count));
+    CHECK(count == partitions);
+    for (uint32_t i = 0; i < partitions; i++) {
+        CHECK(strcmp(next[i].topic, "t") == 0 && next[i].partition == i && next[i].offset == (uint64_t)counts[i]);
+        CHECK(next[i].fields == 0 && next[i].metadata[0] == '\0');
+    }
+    OK(oncelog_offsets_free(list));
+}
+
 static void each_view_names_the_partition_it_is_of_wherever_an_array_ends(void)
 {
     char *directory = new_directory();
@@ -104,6 +124,7 @@ static void each_view_names_the_partition_it_is_of_wherever_an_array_ends(void)
             CHECK(next[i] == (uint64_t)counts[i]);
         OK(oncelog_records_rewind(records));
     }
+    leads_behind(records, counts, 4);
     OK(oncelog_records_free(records));
     OK(oncelog_consumer_free(consumer));
     OK(oncelog_engine_close(engine));

@@ -190,6 +190,13 @@ public:
         return detail::answer(error, [&] { return known ? std::optional(offset) : std::nullopt; });
     }
 
+    /// The offset to read next of every partition that these records hold something of, if only something damaged.
+    Result<std::vector<Offset>> next_offsets() const {
+        oncelog_offsets_t *made = nullptr;
+        if (auto *error = oncelog_records_next_offsets(c_.get(), &made)) return Error(error);
+        return detail::given_offsets(made);
+    }
+
     /// Where a reader of a partition stands behind these records: what next_offset() says and how it can be told, in a
     /// later life of the log too, whether the records before are still there. Give it to a read by ReadOptions::from().
     /// None if these records hold nothing of the partition.

@@ -55,6 +55,25 @@ TEST("where a group stands is told without waiting, and once it is safe") {
     CHECK(OK(committed.wait()) == std::optional<std::uint64_t>(3) && polled(consumer) == "de");
 }
 
+TEST("what was polled says where each of its partitions is read on") {
+    Log log({"t", "u", "v"});
+    fill(log.engine, "abc");
+    fill(log.engine, "de", "v");
+    Consumer consumer = OK(log.engine.consumer(ConsumerOptions().group("g")));
+    OK(consumer.assign({HERE, {"u", 0}, {"v", 0}}));
+    Records records = OK(consumer.poll(1s));
+    std::map<TopicPartition, std::uint64_t> next;
+    for (const Offset &offset : OK(records.next_offsets())) next[offset.partition] = offset.offset;
+    CHECK(next.size() == 2 && next.at(HERE) == 3 && (next.at({"v", 0}) == 2));
+    OK(consumer.commit_offsets(OK(records.next_offsets())));
+    CHECK(OK(consumer.committed(HERE)) == std::optional<std::uint64_t>(3));
+    // Of a read that found nothing, where it was to begin.
+    auto none = OK(OK(OK(log.engine.partition("v", 0)).read(2)).next_offsets());
+    CHECK(none.size() == 1 && none[0].offset == 2 && !none[0].leader_epoch && none[0].metadata.empty());
+    Records moved = std::move(records);
+    FAILS(records.next_offsets(), InvalidArgument);
+}
+
 TEST("what is done of a poll can be committed without the rest") {
     Log log;
     fill(log.engine, "abcde");
