@@ -1467,6 +1467,14 @@ oncelog_error_t *oncelog_records_headers(const oncelog_records_t *records,
 ONCELOG_MUST_USE oncelog_error_t *oncelog_records_count(const oncelog_records_t *records, uint64_t *out);
 
 /*
+ * Bytes held as they lie in the log, those of hidden records included. What compressed batches unpacked to comes on
+ * top.
+ */
+ONCELOG_MUST_USE
+oncelog_error_t *oncelog_records_bytes(const oncelog_records_t *records,
+                                       size_t *out);
+
+/*
  * The offset to read next of a partition. `known` is false, and `out` 0, if these records hold nothing of it. An empty
  * answer to a read names the offset that was asked for.
  */

@@ -277,6 +277,18 @@ pub extern "C" fn oncelog_records_count(records: *const oncelog_records_t, out: 
     })
 }
 
+/// Bytes held as they lie in the log, those of hidden records included. What compressed batches unpacked to comes on
+/// top.
+#[unsafe(no_mangle)]
+#[must_use]
+pub extern "C" fn oncelog_records_bytes(records: *const oncelog_records_t, out: *mut usize) -> *mut oncelog_error_t {
+    call(|c| {
+        let (records, out) = (find(records)?, c.out(out, "out")?);
+        out.set(records.records.bytes());
+        Ok(())
+    })
+}
+
 /// The offset to read next of a partition. `known` is false, and `out` 0, if these records hold nothing of it. An empty
 /// answer to a read names the offset that was asked for.
 #[unsafe(no_mangle)]

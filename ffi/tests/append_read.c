@@ -206,6 +206,20 @@ static void a_header_whose_name_is_no_text_is_answered_as_it_is(void)
     drop_directory(directory);
 }
 
+/* How many bytes a read holds. */
+static size_t bytes_from(const oncelog_partition_t *partition, uint64_t offset)
+{
+    oncelog_records_t *records = NULL;
+    size_t bytes = 9;
+    OK(oncelog_partition_read(partition, offset, NULL, &records));
+    FAILS(INVALID_ARGUMENT, oncelog_records_bytes(records, NULL));
+    OK(oncelog_records_bytes(records, &bytes));
+    OK(oncelog_records_free(records));
+    FAILS(CLOSED, oncelog_records_bytes(records, &bytes));
+    FAILS(INVALID_ARGUMENT, oncelog_records_bytes((const oncelog_records_t *)partition, &bytes));
+    return bytes;
+}
+
 static void a_ready_batch_is_checked_byte_for_byte(void)
 {
     char *directory = new_directory();
@@ -225,6 +239,8 @@ static void a_ready_batch_is_checked_byte_for_byte(void)
     OK(oncelog_ticket_free(ticket));
     OK(oncelog_partition_append_batch(partition, batch, sizeof batch, NULL, NULL));
     CHECK(end_of(engine, "t") == 2);
+    CHECK(bytes_from(partition, 0) >= 2 * sizeof batch && bytes_from(partition, 1) >= sizeof batch);
+    CHECK(bytes_from(partition, 2) == 0);
     FAILS(CORRUPT, oncelog_partition_append_batch(partition, batch, sizeof batch - 1, NULL, NULL));
     OK(oncelog_partition_free(partition));
     OK(oncelog_engine_close(engine));

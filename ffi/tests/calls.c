@@ -417,7 +417,10 @@ void call_records(struct source *source, struct shared *shared)
         seen(source, below(source, 8) ? oncelog_records_next(PICK(RECORDS), &views, &count)
                                       : oncelog_records_rewind(PICK(RECORDS)));
         return;
-    case 1: seen(source, oncelog_records_count(PICK(RECORDS), &number)); return;
+    case 1:
+        seen(source, below(source, 2) ? oncelog_records_count(PICK(RECORDS), &number)
+                                      : oncelog_records_bytes(PICK(RECORDS), &count));
+        return;
     case 2: seen(source, oncelog_records_next_offset(PICK(RECORDS), name(source), 0, &number, &known)); return;
     case 3: seen(source, oncelog_records_next_place(PICK(RECORDS), name(source), 0, &place, &known)); return;
     case 4: RARELY(oncelog_records_free(PICK(RECORDS))); return;

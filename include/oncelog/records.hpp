@@ -181,6 +181,13 @@ public:
         return detail::answer(oncelog_records_count(c_.get(), &count), [&] { return count; });
     }
 
+    /// Bytes held as they lie in the log, those of hidden records included. What compressed batches unpacked to comes
+    /// on top.
+    Result<std::size_t> bytes() const {
+        std::size_t bytes = 0;
+        return detail::answer(oncelog_records_bytes(c_.get(), &bytes), [&] { return bytes; });
+    }
+
     /// The offset to read next of a partition; none if these records hold nothing of it. An empty answer to a read
     /// names the offset that was asked for.
     Result<std::optional<std::uint64_t>> next_offset(Text topic, std::uint32_t partition) const {

@@ -97,6 +97,20 @@ TEST("a place outlives a life of the log, and is refused where it cannot be trus
     FAILS(partition.read(2, ReadOptions().from(place)), Truncated);
 }
 
+TEST("records say how many bytes they hold") {
+    Log log;
+    Partition partition = OK(log.engine.partition("t", 0));
+    OK(partition.append(Record(std::string(1000, 'x'))));
+    Records records = OK(partition.read(0));
+    std::size_t bytes = OK(records.bytes());
+    CHECK(bytes > 1000 && bytes < 1300 && OK(OK(partition.read(1)).bytes()) == 0);
+    OK(partition.append(Record(std::string(100'000, 'x')), AppendOptions().compression(Compression::Zstd)));
+    std::size_t both = OK(OK(partition.read(0)).bytes());
+    CHECK(both > bytes && both < 2 * bytes && OK(records.bytes()) == bytes);
+    Records moved = std::move(records);
+    FAILS(records.bytes(), InvalidArgument);
+}
+
 TEST("batches are compressed as asked") {
     Log log;
     Partition partition = OK(log.engine.partition("t", 0));
