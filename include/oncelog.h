@@ -1649,6 +1649,17 @@ oncelog_error_t *oncelog_ticket_poll(oncelog_ticket_t *ticket,
                                      bool *done);
 
 /*
+ * The frame that the answer waits for, or waited for: what `oncelog_wait_durable` takes. Closes a batch that is being
+ * gathered to learn it, waiting for room if there is none. `lsn` is 0 where nothing is waited for: an answer that
+ * needs no frame, one that is an error, and in a forked child what was still gathered at the fork.
+ *
+ * Errors: BUSY while another thread waits for this ticket; CLOSED if it was given to a completion queue.
+ */
+ONCELOG_MUST_USE
+oncelog_error_t *oncelog_ticket_lsn(oncelog_ticket_t *ticket,
+                                    uint64_t *lsn);
+
+/*
  * Where the record went, or the batch; of many records, the last.
  *
  * Errors: INVALID_STATE if there is no answer yet, or one of another type; what the call answers.

@@ -7,7 +7,7 @@ use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering::{Acquire, Release};
 
 use engine::io::sync::{Mutex, RwLock};
-use engine::{Completions, Descriptor, Engine, Error, ErrorKind};
+use engine::{Completions, Descriptor, Engine, Error, ErrorKind, Lsn};
 
 use crate::call::{Answer, call};
 use crate::consumer::oncelog_consumer_t;
@@ -51,6 +51,8 @@ enum Done {
     Ticket(
         Call<unsafe extern "C" fn(*mut c_void, *mut oncelog_ticket_t, *const oncelog_error_t)>,
         Result<Given, Error>,
+        // What the ticket says of its frame, as in `State::Done`.
+        Lsn,
         // Taken when the ticket was watched: a callback that was promised is made.
         Place<oncelog_ticket_t>,
     ),
@@ -73,12 +75,12 @@ impl Done {
                 // SAFETY: whoever gave the function promised that it may be called with its context.
                 unsafe { function(context) };
             }
-            Done::Ticket(Call { function, context }, answer, place) => {
+            Done::Ticket(Call { function, context }, answer, lsn, place) => {
                 let error = match &answer {
                     Ok(_) => std::ptr::null_mut(),
                     Err(error) => Fault::from(error.clone()).into_handle(),
                 };
-                let ticket = place.make(RwLock::new(State::Done(answer)));
+                let ticket = place.make(RwLock::new(State::Done(answer, lsn)));
                 // SAFETY: as above.
                 unsafe { function(context, ticket, error) };
                 // Both may be gone: a caller who freed them did no harm.
@@ -151,10 +153,13 @@ pub extern "C" fn oncelog_completions_watch(
         let _ = end(ticket);
         let watch = &queue.completions;
         match taken {
-            State::Pending(pending) => with_ticket!(pending, ticket => {
-                watch.watch(ticket, move |answer| Done::Ticket(call, answer.map(Given::from), place));
-            }),
-            State::Done(answer) => watch.push(Done::Ticket(call, answer, place)),
+            State::Pending(mut pending) => {
+                let lsn = pending.placed_lsn();
+                with_ticket!(pending, ticket => {
+                    watch.watch(ticket, move |answer| Done::Ticket(call, answer.map(Given::from), lsn, place));
+                })
+            }
+            State::Done(answer, lsn) => watch.push(Done::Ticket(call, answer, lsn, place)),
             State::Lost => return Err(lost()),
         }
         Ok(())

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use engine::io::sync::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 use engine::{
-    Appended, Committed, Error, ErrorKind, Identity, Offsets, Producer, Ticket, TransactionStatus,
+    Appended, Committed, Error, ErrorKind, Identity, Lsn, Offsets, Producer, Ticket, TransactionStatus,
     TransactionalProducer,
 };
 
@@ -53,7 +53,8 @@ pub enum Given {
 /// How far a ticket has come.
 pub enum State {
     Pending(Pending),
-    Done(Result<Given, Error>),
+    /// With the frame that it waited for, as `Pending::placed_lsn` has it.
+    Done(Result<Given, Error>, Lsn),
     /// Somebody took it away, or failed to put it back.
     Lost,
 }
@@ -153,6 +154,19 @@ impl Pending {
         Ok(())
     }
 
+    /// The frame that it waits for, 0 for none. Closes what is being gathered.
+    fn lsn(&mut self) -> Lsn {
+        with_ticket!(self, ticket => ticket.lsn()).unwrap_or(0)
+    }
+
+    /// The same, if asking closes nothing; of what may be gathered still the answer tells it.
+    pub fn placed_lsn(&mut self) -> Lsn {
+        match self {
+            Pending::Appended(_) | Pending::Many(_) => 0,
+            placed => placed.lsn(),
+        }
+    }
+
     fn wait(self) -> Result<Given, Error> {
         with_ticket!(self, ticket => ticket.wait().map(Into::into))
     }
@@ -193,16 +207,31 @@ impl State {
     /// Asks a ticket that has no answer yet; answers whether there is one now.
     fn advance(&mut self, ask: impl FnOnce(Pending) -> Result<Result<Given, Error>, Pending>) -> Answer<bool> {
         *self = match std::mem::replace(self, State::Lost) {
-            State::Pending(pending) => match ask(pending) {
-                Ok(answer) => State::Done(answer),
-                Err(pending) => State::Pending(pending),
-            },
+            State::Pending(mut pending) => {
+                let lsn = pending.placed_lsn();
+                match ask(pending) {
+                    Ok(answer) => State::Done(answer, lsn),
+                    Err(pending) => State::Pending(pending),
+                }
+            }
             other => other,
         };
         match self {
             State::Pending(_) => Ok(false),
-            State::Done(Ok(_)) => Ok(true),
-            State::Done(Err(error)) => Err(error.clone().into()),
+            State::Done(Ok(_), _) => Ok(true),
+            State::Done(Err(error), _) => Err(error.clone().into()),
+            State::Lost => Err(lost()),
+        }
+    }
+
+    /// The frame that the ticket waits for, or waited for; 0 for none.
+    fn lsn(&mut self) -> Answer<Lsn> {
+        match self {
+            State::Pending(pending) => Ok(pending.lsn()),
+            State::Done(Ok(Given::Appended(appended)), _) => Ok(appended.lsn),
+            State::Done(Ok(Given::Many(all)), _) => Ok(all.iter().map(|appended| appended.lsn).max().unwrap_or(0)),
+            State::Done(Ok(_), lsn) => Ok(*lsn),
+            State::Done(Err(_), _) => Ok(0),
             State::Lost => Err(lost()),
         }
     }
@@ -210,7 +239,7 @@ impl State {
     /// What was answered.
     pub fn given(&self) -> Answer<&Given> {
         match self {
-            State::Done(Ok(given)) => Ok(given),
+            State::Done(Ok(given), _) => Ok(given),
             other => Err(other.none()),
         }
     }
@@ -218,7 +247,7 @@ impl State {
     /// The same, to take a part of it away.
     pub fn given_mut(&mut self) -> Answer<&mut Given> {
         match self {
-            State::Done(Ok(given)) => Ok(given),
+            State::Done(Ok(given), _) => Ok(given),
             other => Err(other.none()),
         }
     }
@@ -227,7 +256,7 @@ impl State {
     #[cold]
     fn none(&self) -> Fault {
         match self {
-            State::Done(Err(error)) => error.clone().into(),
+            State::Done(Err(error), _) => error.clone().into(),
             State::Lost => lost(),
             _ => Fault::new(ErrorKind::InvalidState, "the ticket has no answer yet; wait for it first"),
         }
@@ -292,6 +321,21 @@ pub extern "C" fn oncelog_ticket_poll(ticket: *mut oncelog_ticket_t, done: *mut 
     call(|c| {
         let (state, done) = (find(ticket)?, c.out(done, "done")?);
         done.set(lock(&state)?.advance(Pending::try_wait)?);
+        Ok(())
+    })
+}
+
+/// The frame that the answer waits for, or waited for: what `oncelog_wait_durable` takes. Closes a batch that is being
+/// gathered to learn it, waiting for room if there is none. `lsn` is 0 where nothing is waited for: an answer that
+/// needs no frame, one that is an error, and in a forked child what was still gathered at the fork.
+///
+/// Errors: BUSY while another thread waits for this ticket; CLOSED if it was given to a completion queue.
+#[unsafe(no_mangle)]
+#[must_use]
+pub extern "C" fn oncelog_ticket_lsn(ticket: *mut oncelog_ticket_t, lsn: *mut u64) -> *mut oncelog_error_t {
+    call(|c| {
+        let (state, lsn) = (find(ticket)?, c.out(lsn, "lsn")?);
+        lsn.set(lock(&state)?.lsn()?);
         Ok(())
     })
 }

@@ -371,7 +371,10 @@ void call_ticket(struct source *source, struct shared *shared)
     switch (below(source, 17)) {
     case 0: seen(source, oncelog_ticket_wait(PICK(TICKET))); break;
     case 1: seen(source, oncelog_ticket_wait_for(PICK(TICKET), below(source, 3), &done)); break;
-    case 2: seen(source, oncelog_ticket_poll(PICK(TICKET), &done)); break;
+    case 2:
+        seen(source, below(source, 2) ? oncelog_ticket_poll(PICK(TICKET), &done)
+                                      : oncelog_ticket_lsn(PICK(TICKET), &number));
+        break;
     case 3: seen(source, oncelog_ticket_appended(PICK(TICKET), &appended)); break;
     case 4: seen(source, oncelog_ticket_appended_many(PICK(TICKET), &all, &count)); break;
     case 5: seen(source, oncelog_ticket_committed(PICK(TICKET), &committed)); break;

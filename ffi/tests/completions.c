@@ -22,23 +22,31 @@ static void on_done(void *context, oncelog_ticket_t *ticket, const oncelog_error
 {
     struct heard *heard = context;
     oncelog_appended_t appended;
+    uint64_t lsn = 0;
     CHECK(pthread_equal(heard->thread, pthread_self()));
     heard->calls++;
     if (error != NULL) {
         CHECK(oncelog_error_code(error) != ONCELOG_OK && strlen(oncelog_error_message(error)) > 10);
         heard->errors++;
+        OK(oncelog_ticket_lsn(ticket, &lsn));
+        CHECK(lsn == 0);
         return;
     }
     OK(oncelog_ticket_wait(ticket));
     OK(oncelog_ticket_appended(ticket, &appended));
+    OK(oncelog_ticket_lsn(ticket, &lsn));
+    CHECK(lsn == appended.lsn && lsn > 0);
     heard->last = appended.last;
 }
 
 static void on_nothing(void *context, oncelog_ticket_t *ticket, const oncelog_error_t *error)
 {
     oncelog_appended_t appended;
+    uint64_t lsn = 0;
     CHECK(error == NULL);
     FAILS(INVALID_STATE, oncelog_ticket_appended(ticket, &appended));
+    OK(oncelog_ticket_lsn(ticket, &lsn));
+    CHECK(lsn > 0);
     ++*(int *)context;
 }
 
@@ -80,6 +88,7 @@ static void callbacks_run_where_the_queue_is_drained(void)
         OK(oncelog_producer_send(producer, "t", &record, &ticket));
         OK(oncelog_completions_watch(completions, ticket, on_done, &heard));
         FAILS(CLOSED, oncelog_ticket_wait(ticket));
+        FAILS(CLOSED, oncelog_ticket_lsn(ticket, &(uint64_t){0}));
         FAILS(CLOSED, oncelog_completions_watch(completions, ticket, on_done, &heard));
     }
     drain_until(completions, &heard.calls, 100);

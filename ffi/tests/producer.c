@@ -49,6 +49,63 @@ static void sends_are_answered_by_tickets(void)
     drop_directory(directory);
 }
 
+static uint64_t lsn_of(oncelog_ticket_t *ticket)
+{
+    uint64_t lsn = 99;
+    OK(oncelog_ticket_lsn(ticket, &lsn));
+    return lsn;
+}
+
+static void a_ticket_names_the_frame_that_it_waits_for(void)
+{
+    char *directory = new_directory();
+    oncelog_engine_t *engine = open_with_topic(directory, 1);
+    oncelog_producer_t *producer = NULL;
+    oncelog_ticket_t *ticket = NULL, *flushed = NULL;
+    oncelog_appended_t appended;
+    bool done = true;
+    oncelog_producer_options_t options = {.struct_size = sizeof options, .linger_ms = 1000000};
+    oncelog_record_t records[] = {text_record("a"), text_record("b")};
+    OK(oncelog_producer_open(engine, &options, &producer));
+    OK(oncelog_producer_send(producer, "t", &records[0], &ticket));
+    OK(oncelog_ticket_poll(ticket, &done));
+    CHECK(!done);
+    FAILS(INVALID_ARGUMENT, oncelog_ticket_lsn(ticket, NULL));
+    /* Closes the batch, which lingers for ever else. */
+    uint64_t lsn = lsn_of(ticket);
+    CHECK(lsn > 0);
+    OK(oncelog_wait_durable(engine, lsn));
+    OK(oncelog_ticket_poll(ticket, &done));
+    OK(oncelog_ticket_appended(ticket, &appended));
+    CHECK(done && appended.lsn == lsn && lsn_of(ticket) == lsn);
+    OK(oncelog_ticket_free(ticket));
+    FAILS(CLOSED, oncelog_ticket_lsn(ticket, &lsn));
+
+    OK(oncelog_producer_send_many(producer, "t", records, 2, &ticket));
+    OK(oncelog_producer_flush_ticket(producer, &flushed));
+    CHECK(lsn_of(ticket) > lsn && lsn_of(flushed) == lsn_of(ticket));
+    lsn = lsn_of(ticket);
+    OK(oncelog_ticket_wait(flushed));
+    OK(oncelog_ticket_wait_for(ticket, 600000, &done));
+    CHECK(done && lsn_of(flushed) == lsn && lsn_of(ticket) == lsn);
+    OK(oncelog_ticket_free(ticket));
+    OK(oncelog_ticket_free(flushed));
+
+    /* A call that writes nothing, and one that fails. */
+    OK(oncelog_producer_send_many(producer, "t", NULL, 0, &ticket));
+    CHECK(lsn_of(ticket) == 0);
+    OK(oncelog_ticket_free(ticket));
+    OK(oncelog_create_topic_ticket(engine, "t", NULL, &ticket));
+    FAILS(TOPIC_EXISTS, oncelog_ticket_wait(ticket));
+    CHECK(lsn_of(ticket) == 0);
+    OK(oncelog_ticket_free(ticket));
+    FAILS(INVALID_ARGUMENT, oncelog_ticket_lsn(NULL, &lsn));
+    FAILS(INVALID_ARGUMENT, oncelog_ticket_lsn((oncelog_ticket_t *)producer, &lsn));
+    OK(oncelog_producer_free(producer));
+    OK(oncelog_engine_close(engine));
+    drop_directory(directory);
+}
+
 static void a_record_goes_where_it_says(void)
 {
     char *directory = new_directory();
@@ -172,6 +229,7 @@ static void threads_share_a_producer(void)
 int main(void)
 {
     sends_are_answered_by_tickets();
+    a_ticket_names_the_frame_that_it_waits_for();
     a_record_goes_where_it_says();
     a_named_producer_goes_on_where_it_stood();
     a_newer_holder_of_a_name_fences_the_older();

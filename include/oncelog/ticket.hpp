@@ -134,6 +134,17 @@ public:
         return detail::answer(oncelog_ticket_poll(c_.get(), &done), [&] { return done; });
     }
 
+    /// The frame that the answer waits for, or waited for: what Engine::wait_durable() takes. Closes a batch that is
+    /// being gathered to learn it, waiting for room if there is none. None where nothing is waited for: an answer that
+    /// needs no frame, one that is an error, and in a forked child what was still gathered at the fork.
+    ///
+    /// Errors: Busy while another thread waits for this ticket; Closed if it was given to Completions::watch().
+    Result<std::optional<std::uint64_t>> lsn() {
+        std::uint64_t lsn = 0;
+        auto *error = oncelog_ticket_lsn(c_.get(), &lsn);
+        return detail::answer(error, [&] { return lsn > 0 ? std::optional(lsn) : std::nullopt; });
+    }
+
     /// Lets the answer go unheard, for those who would have to name a ticket that they do not want.
     void detach() && noexcept { c_ = {}; }
 

@@ -21,6 +21,22 @@ TEST("a ticket that is asked writes nothing, one that is waited for closes its b
     CHECK(OK(ticket.wait()).first == 0);
 }
 
+TEST("a ticket names the frame that it waits for, and closes its batch to know it") {
+    Log log;
+    Producer producer = OK(log.engine.producer(ProducerOptions().linger(1h)));
+    Ticket<Appended> ticket = OK(producer.send("t", Record("a")));
+    std::uint64_t lsn = SOME(OK(ticket.lsn()));
+    OK(log.engine.wait_durable(lsn));
+    CHECK(OK(ticket.poll()) && OK(ticket.wait()).lsn == lsn && OK(ticket.lsn()) == std::optional(lsn));
+    Ticket<void> flushed = OK(log.engine.flush_ticket());
+    OK(flushed.wait());
+    CHECK(SOME(OK(flushed.lsn())) >= lsn);
+    auto none = OK(producer.send_many("t", Batch()));
+    CHECK(!OK(none.lsn()));
+    Ticket<Appended> moved = std::move(ticket);
+    FAILS(ticket.lsn(), InvalidArgument);
+}
+
 TEST("a linger longer than C can say is the longest, not none") {
     Log log({}, EngineOptions().threads(false).durability(Durability::Os));
     OK(log.engine.create_topic("t"));
