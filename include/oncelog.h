@@ -1589,6 +1589,26 @@ oncelog_error_t *oncelog_producer_send_many(const oncelog_producer_t *producer,
                                             oncelog_ticket_t **ticket);
 
 /*
+ * Sends records in order until one would have to wait, or is refused; `sent` tells how many were, the first ones, and
+ * `ticket` has their answers, none where none was sent. `refused` is why the next one was refused, yours to free; NULL
+ * if all are sent, or if it would have had to wait: go on with it later. As `oncelog_producer_try_send`, nothing is
+ * sent if a batch was refused and the disk must confirm why, or another thread, be it the engine's own, is busy with
+ * this producer right then. What a named producer is refused counts as sent as long as that may not be told yet: the
+ * ticket tells it. `ticket` and `refused` may be NULL.
+ *
+ * Errors: nothing was sent: CLOSED, FORKED, READ_ONLY, POISONED, or a malformed argument. The others of
+ * `oncelog_producer_send` come as `refused`.
+ */
+ONCELOG_MUST_USE
+oncelog_error_t *oncelog_producer_try_send_many(const oncelog_producer_t *producer,
+                                                const char *topic,
+                                                const oncelog_record_t *records,
+                                                size_t count,
+                                                size_t *sent,
+                                                oncelog_ticket_t **ticket,
+                                                oncelog_error_t **refused);
+
+/*
  * Closes what is gathered and waits until everything sent before has met its level.
  *
  * Errors: what a write answers; what a batch was refused for since the last flush, after all others are safe.

@@ -7,7 +7,7 @@ use engine::Producer;
 
 use crate::call::{call, tell};
 use crate::engine_handle::oncelog_engine_t;
-use crate::error::oncelog_error_t;
+use crate::error::{Fault, oncelog_error_t};
 use crate::handle::{end, find, handle, place};
 use crate::options::oncelog_producer_options_t;
 use crate::record;
@@ -149,6 +149,40 @@ pub extern "C" fn oncelog_producer_send_many(
         let (topic, records) = (c.text(topic, "topic")?, c.array(records, count, "records")?);
         let ticket = record::all(c, records, |records| Ok(producer.send_many(topic, records)?))?;
         Pending::Many(ticket).give(out)
+    })
+}
+
+/// Sends records in order until one would have to wait, or is refused; `sent` tells how many were, the first ones, and
+/// `ticket` has their answers, none where none was sent. `refused` is why the next one was refused, yours to free; NULL
+/// if all are sent, or if it would have had to wait: go on with it later. As `oncelog_producer_try_send`, nothing is
+/// sent if a batch was refused and the disk must confirm why, or another thread, be it the engine's own, is busy with
+/// this producer right then. What a named producer is refused counts as sent as long as that may not be told yet: the
+/// ticket tells it. `ticket` and `refused` may be NULL.
+///
+/// Errors: nothing was sent: CLOSED, FORKED, READ_ONLY, POISONED, or a malformed argument. The others of
+/// `oncelog_producer_send` come as `refused`.
+#[unsafe(no_mangle)]
+#[must_use]
+pub extern "C" fn oncelog_producer_try_send_many(
+    producer: *const oncelog_producer_t,
+    topic: *const c_char,
+    records: *const oncelog_record_t,
+    count: usize,
+    sent: *mut usize,
+    ticket: *mut *mut oncelog_ticket_t,
+    refused: *mut *mut oncelog_error_t,
+) -> *mut oncelog_error_t {
+    call(|c| {
+        let (producer, sent, out) = (find(producer)?, c.out(sent, "sent")?, Wanted::maybe(c, ticket)?);
+        let refused = c.optional_out(refused, "refused")?;
+        let (topic, records) = (c.text(topic, "topic")?, c.array(records, count, "records")?);
+        let many = record::all(c, records, |records| Ok(producer.try_send_many(topic, records)?))?;
+        Pending::Many(many.ticket).give(out)?;
+        sent.set(many.sent);
+        if let Some(refused) = refused {
+            refused.set(many.refused.map_or(std::ptr::null_mut(), |error| Fault::from(error).into_handle()));
+        }
+        Ok(())
     })
 }
 

@@ -150,6 +150,13 @@ void call_producer(struct source *source, struct shared *shared)
                                                    &known));
         break;
     case 4:
+        if (below(source, 2)) {
+            oncelog_error_t *refused = NULL;
+            seen(source, oncelog_producer_try_send_many(PICK(PRODUCER), name(source), records, count, &count,
+                                                        MADE(ticket), &refused));
+            seen(source, refused);
+            break;
+        }
         seen(source, oncelog_producer_send_many(PICK(PRODUCER), name(source), records, count, MADE(ticket)));
         break;
     case 5: seen(source, oncelog_producer_flush_ticket(PICK(PRODUCER), MADE(ticket))); break;

@@ -106,6 +106,73 @@ static void a_ticket_names_the_frame_that_it_waits_for(void)
     drop_directory(directory);
 }
 
+/* The engine's own thread may be busy with the producer right then: asked again, as an event loop would. */
+static size_t try_until_sent(const oncelog_producer_t *producer, const oncelog_record_t *records, size_t count,
+                             oncelog_ticket_t **ticket, oncelog_error_t **refused)
+{
+    size_t sent = 0;
+    for (;;) {
+        OK(oncelog_producer_try_send_many(producer, "t", records, count, &sent, ticket, refused));
+        if (sent > 0 || *refused != NULL)
+            return sent;
+        OK(oncelog_ticket_free(*ticket));
+    }
+}
+
+static void as_many_are_sent_as_take_no_waiting_and_are_not_refused(void)
+{
+    char *directory = new_directory();
+    oncelog_engine_t *engine = open_with_topic(directory, 1);
+    oncelog_producer_t *producer = NULL;
+    oncelog_ticket_t *ticket = NULL;
+    oncelog_error_t *refused = (oncelog_error_t *)(uintptr_t)1;
+    const oncelog_appended_t *all = NULL;
+    size_t sent = 9, count = 0;
+    oncelog_record_t records[] = {text_record("a"), text_record("b"), text_record("c"), text_record("d")};
+    OK(oncelog_producer_open(engine, NULL, &producer));
+    CHECK(try_until_sent(producer, records, 4, &ticket, &refused) == 4 && refused == NULL);
+    OK(oncelog_ticket_wait(ticket));
+    OK(oncelog_ticket_appended_many(ticket, &all, &count));
+    CHECK(count == 4 && all[0].first == 0 && all[3].first == 3);
+    OK(oncelog_ticket_free(ticket));
+
+    /* The third names a partition that is not there: two are sent, and it says why no more are. */
+    records[2].fields = ONCELOG_RECORD_PARTITION;
+    records[2].partition = 7;
+    CHECK(try_until_sent(producer, records, 4, &ticket, &refused) == 2 && refused != NULL);
+    CHECK(oncelog_error_code(refused) == ONCELOG_ERROR_UNKNOWN_TOPIC_OR_PARTITION);
+    oncelog_error_free(refused);
+    OK(oncelog_ticket_wait(ticket));
+    OK(oncelog_ticket_appended_many(ticket, &all, &count));
+    CHECK(count == 2 && all[1].first == 5);
+    OK(oncelog_ticket_free(ticket));
+    /* Nobody need hear of either. */
+    OK(oncelog_producer_try_send_many(producer, "t", records + 2, 2, &sent, NULL, NULL));
+    CHECK(sent == 0);
+    OK(oncelog_producer_try_send_many(producer, "t", NULL, 0, &sent, &ticket, &refused));
+    CHECK(sent == 0 && refused == NULL);
+    OK(oncelog_ticket_wait(ticket));
+    OK(oncelog_ticket_appended_many(ticket, &all, &count));
+    CHECK(count == 0);
+    OK(oncelog_ticket_free(ticket));
+
+    /* What is malformed is found before any is sent, and outputs are left alone. */
+    records[2].fields = 8;
+    sent = 9;
+    FAILS(INVALID_ARGUMENT, oncelog_producer_try_send_many(producer, "t", records, 4, &sent, &ticket, &refused));
+    FAILS(INVALID_ARGUMENT, oncelog_producer_try_send_many(producer, "t", records, 2, NULL, &ticket, &refused));
+    FAILS(INVALID_ARGUMENT, oncelog_producer_try_send_many(producer, NULL, records, 2, &sent, NULL, NULL));
+    FAILS(INVALID_ARGUMENT, oncelog_producer_try_send_many(producer, "t", NULL, 2, &sent, NULL, NULL));
+    FAILS(INVALID_ARGUMENT, oncelog_producer_try_send_many(NULL, "t", records, 2, &sent, NULL, NULL));
+    OK(oncelog_flush(engine));
+    CHECK(sent == 9 && end_of(engine, "t") == 6);
+    OK(oncelog_engine_close(engine));
+    FAILS(CLOSED, oncelog_producer_try_send_many(producer, "t", records, 2, &sent, NULL, NULL));
+    OK(oncelog_producer_free(producer));
+    FAILS(CLOSED, oncelog_producer_try_send_many(producer, "t", records, 2, &sent, NULL, NULL));
+    drop_directory(directory);
+}
+
 static void a_record_goes_where_it_says(void)
 {
     char *directory = new_directory();
@@ -230,6 +297,7 @@ int main(void)
 {
     sends_are_answered_by_tickets();
     a_ticket_names_the_frame_that_it_waits_for();
+    as_many_are_sent_as_take_no_waiting_and_are_not_refused();
     a_record_goes_where_it_says();
     a_named_producer_goes_on_where_it_stood();
     a_newer_holder_of_a_name_fences_the_older();

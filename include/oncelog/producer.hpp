@@ -4,14 +4,28 @@
 #ifndef ONCELOG_PRODUCER_HPP
 #define ONCELOG_PRODUCER_HPP
 
+#include <algorithm>
+#include <cstddef>
 #include <cstdint>
 #include <optional>
+#include <utility>
 #include <vector>
 
 #include "consumer.hpp"
 #include "transaction.hpp"
 
 namespace oncelog {
+
+/// How far Producer::try_send_many() came.
+struct SentMany {
+    /// How many of the records were sent: the first ones. What a named producer is refused counts among them as long as
+    /// that may not be told yet: the ticket tells it.
+    std::size_t sent;
+    /// The answers of those.
+    Ticket<std::vector<Appended>> ticket;
+    /// Why the next one was refused; none if all are sent, or it would have had to wait.
+    std::optional<Error> refused;
+};
 
 /// Sends records to topics. Any number of threads may use it; each partition's records keep the order of the sends.
 ///
@@ -85,6 +99,20 @@ public:
         return detail::answer(oncelog_producer_send_many(c_.get(), topic.c(), batch.c(), batch.size(), nullptr));
     }
 
+    /// Sends records in order until one would have to wait, or is refused; says how far it came. As try_send(), nothing
+    /// is sent if a batch was refused and the disk must confirm why, or another thread, be it the engine's own, is busy
+    /// with this producer right then. Of a batch it may begin behind the first ones: those that went before.
+    ///
+    /// Errors: nothing was sent: Closed, Forked, ReadOnly, Poisoned, or a malformed argument. The others of send() come
+    /// as SentMany::refused.
+    Result<SentMany> try_send_many(Text topic, Span<Record> records) const {
+        return try_send_many(topic, detail::c_records(records), records.size());
+    }
+    Result<SentMany> try_send_many(Text topic, const Batch &batch, std::size_t from = 0) const {
+        from = std::min(from, batch.size());
+        return try_send_many(topic, batch.empty() ? nullptr : batch.c() + from, batch.size() - from);
+    }
+
     /// Closes what is gathered and waits until everything sent before has met its level.
     ///
     /// Errors: what a write answers; what a batch was refused for since the last flush, after all others are safe.
@@ -117,6 +145,17 @@ private:
                                                     std::size_t count) const {
         return detail::ticket<std::vector<Appended>>([&](oncelog_ticket_t **ticket) {
             return oncelog_producer_send_many(c_.get(), topic.c(), records, count, ticket);
+        });
+    }
+
+    Result<SentMany> try_send_many(Text topic, const oncelog_record_t *records, std::size_t count) const {
+        std::size_t sent = 0;
+        oncelog_ticket_t *ticket = nullptr;
+        oncelog_error_t *refused = nullptr;
+        auto *error = oncelog_producer_try_send_many(c_.get(), topic.c(), records, count, &sent, &ticket, &refused);
+        return detail::answer(error, [&] {
+            auto why = refused == nullptr ? std::nullopt : std::optional(Error(refused));
+            return SentMany{sent, Ticket<std::vector<Appended>>(ticket), std::move(why)};
         });
     }
 

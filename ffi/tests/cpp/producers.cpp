@@ -104,6 +104,31 @@ TEST("a send that takes no waiting is made, or nothing is sent") {
     CHECK(OK(OK(log.engine.partition("t", 0)).bounds()).end == sent);
 }
 
+TEST("of many as many are sent as take no waiting, and it is said why no more are") {
+    Log log;
+    Producer producer = OK(log.engine.producer());
+    Batch batch;
+    for (const char *value : {"a", "b", "c", "d"}) batch.add(Record(value));
+    batch.add(Record("e").partition(9)).add(Record("f"));
+    std::vector<Appended> all;
+    std::optional<Error> refused;
+    while (!refused) {
+        SentMany sent = OK(producer.try_send_many("t", batch, all.size()));
+        for (const Appended &appended : OK(sent.ticket.wait())) all.push_back(appended);
+        refused = sent.refused;
+    }
+    CHECK(all.size() == 4 && all[3].first == 3 && *refused == ErrorCode::UnknownTopicOrPartition);
+    SentMany none = OK(producer.try_send_many("t", batch, 99));
+    CHECK(none.sent == 0 && !none.refused && OK(none.ticket.wait()).empty());
+    std::size_t sent = 0;
+    while (sent == 0) sent = OK(producer.try_send_many("t", {Record("g"), Record("h")})).sent;
+    OK(producer.flush());
+    CHECK(sent == 2 && values(log.engine, "t") == "a b c d g h");
+    FAILS(producer.try_send_many("t", {Record("x"), Record("y").headers({{"\xff", "v"}})}), InvalidArgument);
+    OK(log.engine.close());
+    FAILS(producer.try_send_many("t", batch), Closed);
+}
+
 TEST("options say to C what was asked for") {
     CHECK(ProducerOptions().linger(0ms).c().linger_ms == ONCELOG_LINGER_NONE);
     CHECK(ProducerOptions().linger(7ms).c().linger_ms == 7 && ProducerOptions().c().linger_ms == 0);
