@@ -127,6 +127,28 @@ check_install() {
     say "installed, found by pkg-config; examples ran, shared and static"
 }
 
+# readme_lines <language> <file>: the five lines that the README has for it.
+readme_lines() {
+    sed -n "/^\`\`\`$1\$/,/^\`\`\`\$/p" README.md | grep -v '^```' >"$2"
+    [ "$(wc -l <"$2")" = 5 ] || { say "the README has no five lines for $1"; exit 1; }
+}
+
+# What the README shows compiles as it stands, and says what it sent.
+check_readme() {
+    readme=$out/readme
+    rm -rf "$readme"
+    mkdir -p "$readme"
+    readme_lines c "$readme/readme_lines.h"
+    readme_lines cpp "$readme/readme_lines.hpp"
+    cc $flags -I"$readme" ffi/tests/readme.c -o "$readme/c" $link
+    c++ -std=c++17 -Wall -Wextra -Werror -Iinclude -I"$readme" ffi/tests/cpp/readme.cpp -o "$readme/cpp" $link
+    for language in c cpp; do
+        said=$(cd "$readme" && "./$language")
+        [ "$said" = hello ] || { say "the README's lines of $language say: $said"; exit 1; }
+    done
+    say "the README's lines of C and C++ run"
+}
+
 fuzz() {
     clang $flags -O1 -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all -DFUZZER -Iffi/tests \
         ffi/tests/fuzz_calls.c ffi/tests/calls.c -o "$out/fuzzer" $link
@@ -149,6 +171,7 @@ if [ -z "${TMPDIR:-}" ] && [ -w /dev/shm ]; then export TMPDIR=/dev/shm; fi
 check_header
 check_library
 check_install
+check_readme
 
 runner=
 patience=900
