@@ -234,6 +234,79 @@ typedef int oncelog_fd_t;
 /* `oncelog_log_fn`: for those who look for a fault. */
 #define ONCELOG_LOG_DEBUG 4
 
+/* Limits: a value past one answers LIMIT_EXCEEDED, RECORD_TOO_LARGE or INVALID_ARGUMENT. */
+
+/* Longest topic name, bytes (Kafka's own bound). */
+#define ONCELOG_TOPIC_NAME_MAX 249
+
+/* Longest group name, producer name or transactional id, bytes. */
+#define ONCELOG_NAME_MAX 1024
+
+/* Longest metadata stored with an offset, characters as UTF-16 counts them (Kafka's offset.metadata.max.bytes). */
+#define ONCELOG_OFFSET_METADATA_MAX 4096
+
+/* Most partitions one topic may have. */
+#define ONCELOG_TOPIC_PARTITIONS_MAX 100000
+
+/* Most partitions a log may have, deleted ones not counted. */
+#define ONCELOG_PARTITIONS_MAX 1000000
+
+/* Greatest offset. */
+#define ONCELOG_OFFSET_MAX 9223372036854775807
+
+/* Largest batch, bytes, header included (Kafka's max.message.bytes). */
+#define ONCELOG_BATCH_MAX 1048588
+
+/*
+ * Most bytes that the records of one compressed batch may unpack to. A read or a poll holds as many beyond its
+ * `max_bytes`, and a consumer keeps as many for its next polls, of batches that polls of a few records ended in.
+ */
+#define ONCELOG_UNPACKED_MAX 67108864
+
+/* Largest frame, bytes; the same as the largest allocation, since recovery holds a frame whole. */
+#define ONCELOG_FRAME_MAX 67108864
+
+/*
+ * Bytes that a producer without a name gathers before it closes its oldest batches (Kafka's buffer.memory, which waits
+ * instead).
+ */
+#define ONCELOG_PRODUCER_MEMORY 33554432
+
+/*
+ * Memory of one transaction unless the options say otherwise; past it, it streams. Also what a named producer gathers.
+ */
+#define ONCELOG_TRANSACTION_BUFFER 1048576
+
+/* Largest buffer that the options may give one transaction. */
+#define ONCELOG_TRANSACTION_BUFFER_MAX 16777216
+
+/* Memory of all open transactions' buffers together unless the options say otherwise. */
+#define ONCELOG_TRANSACTION_MEMORY 67108864
+
+/* Partitions that a transaction may reach with batches that lie in the log before its decision. */
+#define ONCELOG_TRANSACTION_PARTITIONS 1000
+
+/* Offsets that a raw transaction may have pending. */
+#define ONCELOG_TRANSACTION_OFFSETS 1000
+
+/* Transactions that may be open with something in the log. */
+#define ONCELOG_OPEN_TRANSACTIONS 100000
+
+/* Smallest segment, bytes. */
+#define ONCELOG_SEGMENT_MIN 65536
+
+/* Segment size unless the options say otherwise. */
+#define ONCELOG_SEGMENT_DEFAULT 67108864
+
+/* Largest size that segments may be told to grow to. */
+#define ONCELOG_SEGMENT_OPTION_MAX 536870912
+
+/* How long a transaction may be open in the log unless the options say otherwise (Kafka's transaction.timeout.ms). */
+#define ONCELOG_TRANSACTION_TIMEOUT_MS 60000
+
+/* The longest that may be asked for, unless the options say otherwise (Kafka's transaction.max.timeout.ms). */
+#define ONCELOG_TRANSACTION_TIMEOUT_MAX_MS 900000
+
 /* Producers that were active in a partition when they were asked for. */
 typedef struct oncelog_active_producers_t oncelog_active_producers_t;
 

@@ -47,6 +47,7 @@
 #include "oncelog/engine.hpp"
 #include "oncelog/error.hpp"
 #include "oncelog/hooks.hpp"
+#include "oncelog/limits.hpp"
 #include "oncelog/options.hpp"
 #include "oncelog/partition.hpp"
 #include "oncelog/producer.hpp"

@@ -3,6 +3,8 @@
 
 use std::path::Path;
 
+use engine::limits;
+
 /// Functions before which a part of the header begins, and its title.
 const PARTS: [(&str, &str); 14] = [
     ("oncelog_version_number", "Version"),
@@ -20,6 +22,51 @@ const PARTS: [(&str, &str); 14] = [
     ("oncelog_completions_open", "Completions: for event loops"),
     ("oncelog_set_logger", "Hooks"),
 ];
+
+/// The engine's limits that a caller meets: their names there, and what they are; times in milliseconds.
+fn limits() -> Vec<(&'static str, String)> {
+    macro_rules! numbers {
+        ($($name:ident)*) => { vec![$((stringify!($name), limits::$name.to_string())),*] };
+    }
+    let mut all = numbers! {
+        TOPIC_NAME_MAX NAME_MAX OFFSET_METADATA_MAX TOPIC_PARTITIONS_MAX PARTITIONS_MAX OFFSET_MAX BATCH_MAX
+        UNPACKED_MAX FRAME_MAX PRODUCER_MEMORY TRANSACTION_BUFFER TRANSACTION_BUFFER_MAX TRANSACTION_MEMORY
+        TRANSACTION_PARTITIONS TRANSACTION_OFFSETS OPEN_TRANSACTIONS SEGMENT_MIN SEGMENT_DEFAULT SEGMENT_OPTION_MAX
+    };
+    all.push(("TRANSACTION_TIMEOUT", limits::TRANSACTION_TIMEOUT.as_millis().to_string()));
+    all.push(("TRANSACTION_TIMEOUT_MAX", limits::TRANSACTION_TIMEOUT_MAX.as_millis().to_string()));
+    all
+}
+
+/// A limit's name in the header.
+fn macro_of(name: &str) -> String {
+    let unit = if name.contains("TIMEOUT") { "_MS" } else { "" };
+    format!("ONCELOG_{name}{unit}")
+}
+
+/// The limits as the header has them, each with what the engine's table says of it.
+fn told_limits() -> Vec<String> {
+    let table = Path::new(env!("CARGO_MANIFEST_DIR")).join("../core/src/limits.rs");
+    let table = std::fs::read_to_string(table).unwrap();
+    let above = "/* Limits: a value past one answers LIMIT_EXCEEDED, RECORD_TOO_LARGE or INVALID_ARGUMENT. */";
+    let mut told = vec![String::new(), above.to_owned()];
+    for (name, value) in limits() {
+        let (before, _) = table.split_once(&format!("pub const {name}:")).unwrap();
+        let mut words: Vec<_> = before.lines().rev().map_while(|line| line.strip_prefix("/// ")).collect();
+        words.reverse();
+        told.push(String::new());
+        match words[..] {
+            [text] if text.len() < 115 => told.push(format!("/* {text} */")),
+            _ => {
+                told.push("/*".to_owned());
+                told.extend(words.iter().map(|line| format!(" * {line}")));
+                told.push(" */".to_owned());
+            }
+        }
+        told.push(format!("#define {} {value}", macro_of(name)));
+    }
+    told
+}
 
 /// Comments of one line on one line, stars before the others, and a title before each part.
 fn arrange(made: &str) -> String {
@@ -61,6 +108,10 @@ fn arrange(made: &str) -> String {
             let version = format!("#define ONCELOG_VERSION_STRING \"{}\"", env!("CARGO_PKG_VERSION"));
             lines.extend([String::new(), "/* The same as text. */".to_owned(), version]);
         }
+        // Nor of what another crate says.
+        if line.starts_with("#define ONCELOG_LOG_DEBUG") {
+            lines.extend(told_limits());
+        }
     }
     lines.push(String::new());
     lines.join("\n")
@@ -87,4 +138,18 @@ fn the_committed_header_is_what_the_crate_says() {
          test -p oncelog-ffi --test header",
         differs.map_or("the end".to_owned(), |line| (line + 1).to_string())
     );
+}
+
+#[test]
+fn the_header_of_cpp_has_every_limit_by_its_own_name() {
+    let header = Path::new(env!("CARGO_MANIFEST_DIR")).join("../include/oncelog/limits.hpp");
+    let header = std::fs::read_to_string(header).unwrap();
+    let mut found = 0;
+    for (name, _) in limits() {
+        let (own, of) = (name.to_lowercase(), macro_of(name));
+        let is_said = |end: &str| header.contains(&format!(" {own}{end}"));
+        assert!(is_said(&format!(" = {of};")) || is_said(&format!("{{{of}}};")), "limits.hpp has no {own} for {of}");
+        found += 1;
+    }
+    assert_eq!(header.matches("inline constexpr").count(), found, "limits.hpp has what is no limit");
 }

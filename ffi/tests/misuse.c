@@ -223,6 +223,53 @@ static void texts_and_bytes_are_checked(void)
     free(large);
 }
 
+/* A text of so many letters, to be freed. */
+static char *letters(size_t count)
+{
+    char *text = malloc(count + 1);
+    CHECK(text != NULL);
+    memset(text, 'x', count);
+    text[count] = '\0';
+    return text;
+}
+
+/* What the header says of limits is what the library keeps: the last good value and the first bad one. */
+static void limits_are_where_the_header_says(void)
+{
+    char *topic = letters(ONCELOG_TOPIC_NAME_MAX), *longer = letters(ONCELOG_TOPIC_NAME_MAX + 1);
+    char *group = letters(ONCELOG_NAME_MAX + 1), *metadata = letters(ONCELOG_OFFSET_METADATA_MAX + 1);
+    oncelog_topic_options_t wide = {.struct_size = sizeof wide, .partitions = ONCELOG_TOPIC_PARTITIONS_MAX + 1};
+    oncelog_consumer_options_t options = {.struct_size = sizeof options, .group = group};
+    oncelog_offset_t offset = {.topic = "t", .offset = ONCELOG_OFFSET_MAX, .metadata = metadata};
+    oncelog_identity_t identity;
+    oncelog_consumer_t *member = NULL;
+    OK(oncelog_create_topic(engine, topic, NULL));
+    oncelog_error_t *error = oncelog_create_topic(engine, longer, NULL);
+    CHECK(error != NULL);
+    oncelog_error_free(error);
+    error = oncelog_create_topic(engine, "wide", &wide);
+    CHECK(error != NULL);
+    oncelog_error_free(error);
+    error = oncelog_consumer_open(engine, &options, &member);
+    CHECK(error != NULL);
+    oncelog_error_free(error);
+    group[ONCELOG_NAME_MAX] = '\0';
+    OK(oncelog_consumer_open(engine, &options, &member));
+    FAILS(LIMIT_EXCEEDED, oncelog_consumer_commit_offsets(member, &offset, 1));
+    metadata[ONCELOG_OFFSET_METADATA_MAX] = '\0';
+    OK(oncelog_consumer_commit_offsets(member, &offset, 1));
+    offset.offset++;
+    FAILS(INVALID_ARGUMENT, oncelog_consumer_commit_offsets(member, &offset, 1));
+    OK(oncelog_init_producer(engine, "id", ONCELOG_TRANSACTION_TIMEOUT_MAX_MS, NULL, &identity));
+    uint32_t too_long = ONCELOG_TRANSACTION_TIMEOUT_MAX_MS + 1;
+    FAILS(INVALID_ARGUMENT, oncelog_init_producer(engine, "id", too_long, NULL, &identity));
+    OK(oncelog_consumer_free(member));
+    free(topic);
+    free(longer);
+    free(group);
+    free(metadata);
+}
+
 static void outputs_of_a_failed_call_are_left_alone(void)
 {
     oncelog_records_t *records = (oncelog_records_t *)(uintptr_t)0x1234;
@@ -253,6 +300,7 @@ int main(void)
     structs_of_the_first_version_are_taken();
     choices_are_checked();
     texts_and_bytes_are_checked();
+    limits_are_where_the_header_says();
     outputs_of_a_failed_call_are_left_alone();
     OK(oncelog_partition_free(partition));
     OK(oncelog_producer_free(producer));

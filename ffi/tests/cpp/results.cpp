@@ -149,3 +149,15 @@ TEST("times are rounded up and held in range") {
     CHECK(c_milliseconds(std::chrono::hours::max()) == ONCELOG_FOREVER);
     CHECK(c_milliseconds(std::chrono::duration<double>(0.0015)) == 2);
 }
+
+TEST("limits are constants of their own units, and those that the library keeps") {
+    static_assert(limits::batch_max == 1'048'588 && limits::offset_max == INT64_MAX && limits::topic_name_max == 249);
+    static_assert(limits::transaction_timeout == 1min && limits::transaction_timeout_max == 15min);
+    Log log;
+    OK(log.engine.create_topic(std::string(limits::topic_name_max, 'x')));
+    CHECK(!log.engine.create_topic(std::string(limits::topic_name_max + 1, 'x')));
+    Partition partition = OK(log.engine.partition("t", 0));
+    FAILS(partition.append(Record(std::string(limits::batch_max, 'x'))), RecordTooLarge);
+    OK(partition.append(Record(std::string(limits::batch_max - 100, 'x'))));
+    CHECK(!Engine::open(log.directory.path() + "x", EngineOptions().segment_bytes(limits::segment_min - 1)));
+}
