@@ -16,7 +16,8 @@ case $libs in /*) ;; *) libs=$top/$libs ;; esac
 out=$top/target/c
 flags="-std=c11 -D_GNU_SOURCE -Wall -Wextra -Werror -g -Iinclude"
 link="-L$libs -loncelog -lpthread -Wl,-rpath,$libs"
-tests="open_close append_read reading producer transactions raw consumer misuse completions hooks faults fork forked_log"
+tests="open_close append_read batch reading producer transactions raw consumer misuse completions hooks faults"
+tests="$tests fork forked_log"
 
 say() {
     echo "ffi: $*"
@@ -186,7 +187,7 @@ compile address clang -O1 -fsanitize=address,undefined -fno-sanitize-recover=all
 run address $(echo "$tests" | sed 's/ forked_log//') random_calls fuzz_calls
 compile thread clang -O1 -fsanitize=thread
 export TSAN_OPTIONS="suppressions=$here/tests/thread.supp"
-run thread open_close append_read producer transactions raw consumer misuse completions random_calls
+run thread open_close append_read batch producer transactions raw consumer misuse completions random_calls
 if [ "$mode" != long ]; then CALLS=4000 INPUTS=10; else CALLS=100000; fi
 # A forked child has no threads and so cannot give back what they held.
 runner="valgrind --quiet --error-exitcode=9"

@@ -345,8 +345,8 @@ typedef struct oncelog_partition_t oncelog_partition_t;
 typedef struct oncelog_producer_t oncelog_producer_t;
 
 /*
- * Records as a read or a poll answered them, of one partition or of several. They own their bytes, so they may be kept
- * after the engine is closed. One thread walks them at a time.
+ * Records as a read or a poll answered them, of one partition or of several, or as `oncelog_batch_records` found them
+ * in a batch. They own their bytes, so they may be kept after the engine is closed. One thread walks them at a time.
  */
 typedef struct oncelog_records_t oncelog_records_t;
 
@@ -773,6 +773,42 @@ typedef struct {
     /* Bytes of the value. */
     size_t value_size;
 } oncelog_header_view_t;
+
+/* What stands in front of the records of a batch of Kafka's format 2. */
+typedef struct {
+    /* Offset of the first record as the batch was made; the log gives it another. */
+    int64_t base_offset;
+    /* Offset of the last record, counted from the same. */
+    int64_t last_offset;
+    /* What the records' timestamps are relative to, milliseconds since 1970. */
+    int64_t base_timestamp;
+    /* The greatest timestamp of the records, milliseconds since 1970; -1 if none has one. */
+    int64_t max_timestamp;
+    /* Who made it: producer id and epoch; -1 for none. */
+    oncelog_identity_t producer;
+    /* Sequence number of the first record; -1 for none. */
+    int32_t base_sequence;
+    /* That of the last one: after 2^31 - 1 comes 0. -1 for none. */
+    int32_t last_sequence;
+    /* Number of records. */
+    int32_t count;
+    /* The partition's leader epoch as the sender gave it; -1 for unknown. */
+    int32_t leader_epoch;
+    /* The checksum, crc32c of the bytes from 21 on. */
+    uint32_t crc;
+    /* Bytes of the whole batch. */
+    uint32_t size;
+    /* The codec, one of `ONCELOG_COMPRESSION_*`. */
+    uint32_t compression;
+    /* The attributes as they are written. */
+    int16_t attributes;
+    /* 2. */
+    int8_t magic;
+    /* It belongs to a transaction. */
+    bool transactional;
+    /* The base timestamp says when tombstones may go. */
+    bool delete_horizon;
+} oncelog_batch_header_t;
 
 /* How a producer works. NULL, or zeros, are the defaults. */
 typedef struct {
@@ -1580,6 +1616,32 @@ oncelog_error_t *oncelog_records_next_place(const oncelog_records_t *records,
 
 /* Frees records with everything borrowed from them. NULL is no error. */
 oncelog_error_t *oncelog_records_free(oncelog_records_t *records);
+
+/* ---- Batches as Kafka's clients encode them -------------------------------------------------------------- */
+
+/*
+ * The header of a batch of Kafka's format 2 as a client encoded it, after the checks that
+ * `oncelog_partition_append_batch` makes. It is told as an append would write it: a wrong greatest timestamp is set
+ * right, and the bit is cleared that claims the log's time.
+ *
+ * Errors: CORRUPT, INVALID_RECORD, RECORD_TOO_LARGE, UNSUPPORTED_VERSION as `oncelog_partition_append_batch`.
+ */
+ONCELOG_MUST_USE
+oncelog_error_t *oncelog_batch_header(const void *batch,
+                                      size_t size,
+                                      oncelog_batch_header_t *out);
+
+/*
+ * The records of such a batch, unpacked if they are compressed, with offsets from 0; their topic is "", their
+ * partition 0, and no next offset or place of any partition is known of them. They own a copy of the bytes. Free them
+ * with `oncelog_records_free`.
+ *
+ * Errors: as `oncelog_batch_header`.
+ */
+ONCELOG_MUST_USE
+oncelog_error_t *oncelog_batch_records(const void *batch,
+                                       size_t size,
+                                       oncelog_records_t **out);
 
 /* ---- Producers ------------------------------------------------------------------------------------------- */
 

@@ -20,6 +20,8 @@ mod partition;
 
 mod records;
 
+mod batch;
+
 mod producer;
 
 mod ticket;

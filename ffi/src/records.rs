@@ -5,7 +5,10 @@ use std::ffi::{CString, c_char};
 use std::ptr::null;
 
 use engine::io::sync::RwLock;
-use engine::{Error, ErrorKind, Headers, Offsets, Place, RecordView, Records, RecordsIter, TopicPartition};
+use engine::{
+    Batch, Error, ErrorKind, Headers, Offsets, Place, RecordIter, RecordRef, RecordView, Records, RecordsIter,
+    TopicPartition,
+};
 
 use crate::call::{Answer, call, tell};
 use crate::consumer::{kept_offsets, oncelog_offsets_t};
@@ -13,8 +16,8 @@ use crate::error::{self, Fault, oncelog_error_t};
 use crate::handle::{end, find, handle, make};
 use crate::structs::{oncelog_header_view_t, oncelog_place_t, oncelog_record_view_t};
 
-/// Records as a read or a poll answered them, of one partition or of several. They own their bytes, so they may be kept
-/// after the engine is closed. One thread walks them at a time.
+/// Records as a read or a poll answered them, of one partition or of several, or as `oncelog_batch_records` found them
+/// in a batch. They own their bytes, so they may be kept after the engine is closed. One thread walks them at a time.
 pub struct oncelog_records_t;
 
 handle!(oncelog_records_t, Records, Walkable);
@@ -25,15 +28,58 @@ const VIEWS: usize = 32;
 
 /// What is behind a handle to records.
 pub struct Walkable {
-    // Before `records`, into whose bytes it points.
+    // Before `source`, into whose bytes it points.
     walk: RwLock<Walk>,
-    /// Boxed, so that they stay where the walk points to.
-    records: Box<Records>,
+    /// Boxed, so that it stays where the walk points to.
+    source: Box<Source>,
+}
+
+/// Where records come from.
+enum Source {
+    Log(Records),
+    Batch(Batch),
+}
+
+/// A walk over them.
+enum Iter {
+    Log(RecordsIter<'static>),
+    Batch(RecordIter<'static>),
+}
+
+impl Source {
+    fn iter(&'static self) -> Iter {
+        match self {
+            Source::Log(records) => Iter::Log(records.iter()),
+            Source::Batch(batch) => Iter::Batch(batch.records()),
+        }
+    }
+
+    /// What was read of partitions: nothing if this is a batch by itself.
+    fn log(&self) -> Option<&Records> {
+        match self {
+            Source::Log(records) => Some(records),
+            Source::Batch(_) => None,
+        }
+    }
+
+    fn count(&self) -> u64 {
+        match self {
+            Source::Log(records) => records.count(),
+            Source::Batch(batch) => u64::from(batch.header().count.unsigned_abs()),
+        }
+    }
+
+    fn bytes(&self) -> usize {
+        match self {
+            Source::Log(records) => records.bytes(),
+            Source::Batch(batch) => batch.as_bytes().len(),
+        }
+    }
 }
 
 struct Walk {
-    all: &'static Records,
-    iter: RecordsIter<'static>,
+    all: &'static Source,
+    iter: Iter,
     views: Box<[oncelog_record_view_t]>,
     /// Those of all views so far that have any.
     headers: Vec<Headers<'static>>,
@@ -73,22 +119,31 @@ unsafe impl Sync for Walk {}
 impl Walkable {
     /// Records at the start of their walk.
     pub fn new(records: Records) -> Self {
-        let records = Box::new(records);
-        let pointer: *const Records = &*records;
-        // SAFETY: the records stay in their box, unchanged, until the walk is dropped: fields drop in their order.
-        let borrowed: &'static Records = unsafe { &*pointer };
-        let count = usize::try_from(records.count()).unwrap_or(VIEWS).min(VIEWS);
+        Self::over(Source::Log(records))
+    }
+
+    /// The records of a batch by itself.
+    pub fn of_batch(batch: Batch) -> Self {
+        Self::over(Source::Batch(batch))
+    }
+
+    fn over(source: Source) -> Self {
+        let source = Box::new(source);
+        let pointer: *const Source = &*source;
+        // SAFETY: it stays in its box, unchanged, until the walk is dropped: fields drop in their order.
+        let borrowed: &'static Source = unsafe { &*pointer };
+        let count = usize::try_from(source.count()).unwrap_or(VIEWS).min(VIEWS);
         let views = vec![EMPTY; count].into_boxed_slice();
         let (iter, headers, topics) = (borrowed.iter(), Vec::new(), Vec::new());
         let here = Here { topic: "", name: null(), partition: 0 };
         let walk = Walk { all: borrowed, iter, views, headers, passed: 0, here, placed: true, topics, error: None };
-        Self { walk: RwLock::new(walk), records }
+        Self { walk: RwLock::new(walk), source }
     }
 }
 
 /// What an array of views is filled with first.
 const EMPTY: oncelog_record_view_t = oncelog_record_view_t {
-    topic: null(),
+    topic: c"".as_ptr(),
     partition: 0,
     header_count: 0,
     offset: 0,
@@ -106,6 +161,17 @@ impl Walk {
             return Err(error.into());
         }
         let Self { iter, views, headers, passed, here, placed, topics, error, .. } = self;
+        let iter = match iter {
+            Iter::Log(iter) => iter,
+            Iter::Batch(iter) => {
+                let mut count = 0;
+                for (view, record) in views.iter_mut().zip(iter) {
+                    show(view, &record?, headers, passed);
+                    count += 1;
+                }
+                return Ok(&views[..count]);
+            }
+        };
         if !*placed {
             here.place(views);
             *placed = true;
@@ -165,17 +231,38 @@ fn header_of((key, value): (&[u8], Option<&[u8]>)) -> oncelog_header_view_t {
     }
 }
 
+/// What views show of a record, from wherever it comes.
+trait Shown {
+    /// Offset, timestamp, key, value.
+    fn parts(&self) -> (u64, i64, Option<&'static [u8]>, Option<&'static [u8]>);
+    fn headers(&self) -> Headers<'static>;
+}
+
+impl Shown for RecordView<'static> {
+    #[inline(always)]
+    fn parts(&self) -> (u64, i64, Option<&'static [u8]>, Option<&'static [u8]>) {
+        (self.offset(), self.timestamp(), self.key(), self.value())
+    }
+    #[inline(always)]
+    fn headers(&self) -> Headers<'static> {
+        RecordView::headers(self)
+    }
+}
+
+impl Shown for RecordRef<'static> {
+    fn parts(&self) -> (u64, i64, Option<&'static [u8]>, Option<&'static [u8]>) {
+        (self.offset, self.timestamp, self.key, self.value)
+    }
+    fn headers(&self) -> Headers<'static> {
+        RecordRef::headers(self)
+    }
+}
+
 /// Shows a record in a view that says already where the walk is.
 #[inline(always)]
-fn show(
-    view: &mut oncelog_record_view_t,
-    record: &RecordView<'static>,
-    kept: &mut Vec<Headers<'static>>,
-    passed: &mut usize,
-) {
-    let (key, value, headers) = (record.key(), record.value(), record.headers());
-    view.offset = record.offset();
-    view.timestamp = record.timestamp();
+fn show(view: &mut oncelog_record_view_t, record: &impl Shown, kept: &mut Vec<Headers<'static>>, passed: &mut usize) {
+    let ((offset, timestamp, key, value), headers) = (record.parts(), record.headers());
+    (view.offset, view.timestamp) = (offset, timestamp);
     view.key = key.map_or(null(), |key| key.as_ptr().cast());
     view.key_size = key.map_or(0, <[u8]>::len);
     view.value = value.map_or(null(), |value| value.as_ptr().cast());
@@ -272,7 +359,7 @@ pub extern "C" fn oncelog_records_headers(
 pub extern "C" fn oncelog_records_count(records: *const oncelog_records_t, out: *mut u64) -> *mut oncelog_error_t {
     call(|c| {
         let (records, out) = (find(records)?, c.out(out, "out")?);
-        out.set(records.records.count());
+        out.set(records.source.count());
         Ok(())
     })
 }
@@ -284,7 +371,7 @@ pub extern "C" fn oncelog_records_count(records: *const oncelog_records_t, out: 
 pub extern "C" fn oncelog_records_bytes(records: *const oncelog_records_t, out: *mut usize) -> *mut oncelog_error_t {
     call(|c| {
         let (records, out) = (find(records)?, c.out(out, "out")?);
-        out.set(records.records.bytes());
+        out.set(records.source.bytes());
         Ok(())
     })
 }
@@ -302,7 +389,8 @@ pub extern "C" fn oncelog_records_next_offset(
 ) -> *mut oncelog_error_t {
     call(|c| {
         let (records, out, known) = (find(records)?, c.out(out, "out")?, c.out(known, "known")?);
-        tell(out, known, records.records.next_offset(c.text(topic, "topic")?, partition));
+        let topic = c.text(topic, "topic")?;
+        tell(out, known, records.source.log().and_then(|log| log.next_offset(topic, partition)));
         Ok(())
     })
 }
@@ -317,7 +405,7 @@ pub extern "C" fn oncelog_records_next_offsets(
 ) -> *mut oncelog_error_t {
     call(|c| {
         let (records, out) = (find(records)?, c.out(out, "out")?);
-        let next = records.records.next_offsets();
+        let next = records.source.log().into_iter().flat_map(Records::next_offsets);
         let offsets: Offsets = next.map(|(topic, of, next)| (TopicPartition::new(topic, of), next.into())).collect();
         out.set(make(kept_offsets(&offsets))?);
         Ok(())
@@ -338,7 +426,8 @@ pub extern "C" fn oncelog_records_next_place(
 ) -> *mut oncelog_error_t {
     call(|c| {
         let (records, out, known) = (find(records)?, c.out(out, "out")?, c.out(known, "known")?);
-        let place = records.records.next_place(c.text(topic, "topic")?, partition);
+        let topic = c.text(topic, "topic")?;
+        let place = records.source.log().and_then(|log| log.next_place(topic, partition));
         out.set(place.unwrap_or(Place { incarnation: 0, lsn: 0, offset: 0 }).into());
         known.set(place.is_some());
         Ok(())

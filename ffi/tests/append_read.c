@@ -155,98 +155,6 @@ static void a_batch_with_an_identity_is_written_once(void)
     drop_directory(directory);
 }
 
-/* As Kafka 3.7 encodes a batch of one record with the key "k" and the value "v" at time 1000. */
-static const unsigned char BATCH[] = {
-    0,    0,    0,    0,    0,    0,    0,    0,    0,    0,    0,    58,   0xff, 0xff, 0xff, 0xff, 2,    0, 0, 0,
-    0,    0,    0,    0,    0,    0,    0,    0,    0,    0,    0,    0,    0,    3,    0xe8, 0,    0,    0, 0, 0,
-    0,    3,    0xe8, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0, 0, 0,
-    1,    16,   0,    0,    0,    2,    'k',  2,    'v',  0};
-
-/* Writes the checksum of a batch. */
-static void seal(unsigned char *batch, size_t size)
-{
-    uint32_t crc = 0xffffffff;
-    for (size_t i = 21; i < size; i++) {
-        crc ^= batch[i];
-        for (int bit = 0; bit < 8; bit++)
-            crc = crc & 1 ? crc >> 1 ^ 0x82f63b78 : crc >> 1;
-    }
-    for (int i = 0; i < 4; i++)
-        batch[17 + i] = (unsigned char)(~crc >> (24 - 8 * i));
-}
-
-static void a_header_whose_name_is_no_text_is_answered_as_it_is(void)
-{
-    static const unsigned char HEADERS[] = {4, 2, 0xff, 1, 2, 'b', 2, 'x'};
-    char *directory = new_directory();
-    oncelog_engine_t *engine = open_with_topic(directory, 1);
-    oncelog_partition_t *partition = NULL;
-    oncelog_records_t *records = NULL;
-    const oncelog_record_view_t *views = NULL;
-    oncelog_header_view_t headers[2];
-    size_t count = 0;
-    /* The headers take the place of none, which is the last byte; two lengths count them. */
-    unsigned char batch[sizeof BATCH - 1 + sizeof HEADERS];
-    memcpy(batch, BATCH, sizeof BATCH);
-    memcpy(batch + sizeof BATCH - 1, HEADERS, sizeof HEADERS);
-    batch[11] += sizeof HEADERS - 1;
-    batch[61] += 2 * (sizeof HEADERS - 1);
-    seal(batch, sizeof batch);
-    OK(oncelog_partition_open(engine, "t", 0, &partition));
-    OK(oncelog_partition_append_batch(partition, batch, sizeof batch, NULL, NULL));
-    OK(oncelog_partition_read(partition, 0, NULL, &records));
-    OK(oncelog_records_next(records, &views, &count));
-    CHECK(count == 1 && views->header_count == 2 && views->value_size == 1 && *(const char *)views->value == 'v');
-    OK(oncelog_records_headers(records, views, headers, 2));
-    CHECK(headers[0].key_size == 1 && *(const unsigned char *)headers[0].key == 0xff && headers[0].value == NULL);
-    CHECK(headers[1].key_size == 1 && *(const char *)headers[1].key == 'b' && headers[1].value_size == 1);
-    OK(oncelog_records_free(records));
-    OK(oncelog_partition_free(partition));
-    OK(oncelog_engine_close(engine));
-    drop_directory(directory);
-}
-
-/* How many bytes a read holds. */
-static size_t bytes_from(const oncelog_partition_t *partition, uint64_t offset)
-{
-    oncelog_records_t *records = NULL;
-    size_t bytes = 9;
-    OK(oncelog_partition_read(partition, offset, NULL, &records));
-    FAILS(INVALID_ARGUMENT, oncelog_records_bytes(records, NULL));
-    OK(oncelog_records_bytes(records, &bytes));
-    OK(oncelog_records_free(records));
-    FAILS(CLOSED, oncelog_records_bytes(records, &bytes));
-    FAILS(INVALID_ARGUMENT, oncelog_records_bytes((const oncelog_records_t *)partition, &bytes));
-    return bytes;
-}
-
-static void a_ready_batch_is_checked_byte_for_byte(void)
-{
-    char *directory = new_directory();
-    oncelog_engine_t *engine = open_with_topic(directory, 1);
-    oncelog_partition_t *partition = NULL;
-    unsigned char batch[sizeof BATCH];
-    memcpy(batch, BATCH, sizeof batch);
-    OK(oncelog_partition_open(engine, "t", 0, &partition));
-    FAILS(CORRUPT, oncelog_partition_append_batch(partition, batch, sizeof batch, NULL, NULL)); /* its crc is 0 */
-    seal(batch, sizeof batch);
-    oncelog_ticket_t *ticket = NULL;
-    oncelog_appended_t appended;
-    OK(oncelog_partition_append_batch(partition, batch, sizeof batch, NULL, &ticket));
-    OK(oncelog_ticket_wait(ticket));
-    OK(oncelog_ticket_appended(ticket, &appended));
-    CHECK(appended.first == 0 && appended.timestamp == 1000);
-    OK(oncelog_ticket_free(ticket));
-    OK(oncelog_partition_append_batch(partition, batch, sizeof batch, NULL, NULL));
-    CHECK(end_of(engine, "t") == 2);
-    CHECK(bytes_from(partition, 0) >= 2 * sizeof batch && bytes_from(partition, 1) >= sizeof batch);
-    CHECK(bytes_from(partition, 2) == 0);
-    FAILS(CORRUPT, oncelog_partition_append_batch(partition, batch, sizeof batch - 1, NULL, NULL));
-    OK(oncelog_partition_free(partition));
-    OK(oncelog_engine_close(engine));
-    drop_directory(directory);
-}
-
 static void records_are_walked_again_after_a_rewind(void)
 {
     enum { COUNT = 150 };
@@ -444,8 +352,6 @@ int main(void)
     many_records_come_in_arrays_and_outlive_the_engine();
     a_read_outside_the_log_names_its_bounds();
     a_batch_with_an_identity_is_written_once();
-    a_header_whose_name_is_no_text_is_answered_as_it_is();
-    a_ready_batch_is_checked_byte_for_byte();
     records_are_walked_again_after_a_rewind();
     what_is_const_may_be_asked_by_many_threads_at_once();
     return 0;

@@ -99,9 +99,12 @@ void call_partition(struct source *source, struct shared *shared)
         seen(source, oncelog_partition_append_ticket(PICK(PARTITION), records, count, &options, MADE(ticket)));
         share(source, shared, TICKET, made);
         break;
-    case 3:
+    case 3: {
+        oncelog_batch_header_t header;
+        seen(source, oncelog_batch_header(records, below(source, 200), below(source, 8) ? &header : NULL));
         seen(source, oncelog_partition_append_batch(PICK(PARTITION), records, below(source, 200), NULL, NULL));
         break;
+    }
     case 4:
     case 5:
         seen(source, oncelog_partition_read(PICK(PARTITION), below(source, 20), &read, MADE(records)));

@@ -6,13 +6,14 @@ use std::path::Path;
 use engine::limits;
 
 /// Functions before which a part of the header begins, and its title.
-const PARTS: [(&str, &str); 14] = [
+const PARTS: [(&str, &str); 15] = [
     ("oncelog_version_number", "Version"),
     ("oncelog_error_code", "Errors"),
     ("oncelog_open", "The engine: where everything begins"),
     ("oncelog_metrics", "Metrics: what is counted"),
     ("oncelog_partition_open", "Partitions: the log itself"),
     ("oncelog_records_next", "Records that were read"),
+    ("oncelog_batch_header", "Batches as Kafka's clients encode them"),
     ("oncelog_producer_open", "Producers"),
     ("oncelog_ticket_wait", "Tickets: answers on their way"),
     ("oncelog_transactional_producer_open", "Transactional producers"),

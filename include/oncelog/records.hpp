@@ -117,8 +117,8 @@ private:
     oncelog_record_view_t c_;
 };
 
-/// Records as a read or a poll answered them, of one partition or of several. They own their bytes, so they may be kept
-/// after the engine is closed. One thread walks them at a time.
+/// Records as a read or a poll answered them, of one partition or of several, or as batch_records() found them in a
+/// batch. They own their bytes, so they may be kept after the engine is closed. One thread walks them at a time.
 ///
 /// They are walked in the order of their offsets, one partition after the other. A loop that is left early is gone on
 /// with by the next one, and behind the last record there is nothing until rewind(). There are three ways:
@@ -291,6 +291,29 @@ private:
     Records *records_ = nullptr;
     const oncelog_record_view_t *view_ = nullptr;
 };
+
+/// What stands in front of the records of a batch of Kafka's format 2; its members are told in oncelog.h.
+using BatchHeader = oncelog_batch_header_t;
+
+/// The header of a batch of Kafka's format 2 as a client encoded it, after the checks that Partition::append_batch()
+/// makes. It is told as an append would write it: a wrong greatest timestamp is set right, and the bit is cleared that
+/// claims the log's time.
+///
+/// Errors: Corrupt, InvalidRecord, RecordTooLarge, UnsupportedVersion as Partition::append_batch().
+inline Result<BatchHeader> batch_header(Bytes batch) {
+    BatchHeader header = {};
+    return detail::answer(oncelog_batch_header(batch.data(), batch.size(), &header), [&] { return header; });
+}
+
+/// The records of such a batch, unpacked if they are compressed, with offsets from 0; their topic is "", their
+/// partition 0, and no next offset or place of any partition is known of them. They own a copy of the bytes.
+///
+/// Errors: as batch_header().
+inline Result<Records> batch_records(Bytes batch) {
+    oncelog_records_t *records = nullptr;
+    auto *error = oncelog_batch_records(batch.data(), batch.size(), &records);
+    return detail::answer(error, [&] { return Records(records); });
+}
 
 inline Records::Iterator Records::begin() { return Iterator(*this); }
 inline Records::Iterator Records::end() noexcept { return Iterator(); }

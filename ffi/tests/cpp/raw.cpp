@@ -172,3 +172,42 @@ TEST("a closed engine answers Closed to a broker too") {
     FAILS(log.engine.describe_transactions(), Closed);
     FAILS(log.engine.consumer_lags(), Closed);
 }
+
+/// As a Kafka client encodes a batch of one record with the key "k" and the value "v" at time 1000.
+static std::string kafka_batch() {
+    const std::string hex =
+        "0000000000000000" "0000003a" "ffffffff" "02" "716a6189" "0000" "00000000" "00000000000003e8"
+        "00000000000003e8" "ffffffffffffffff" "ffff" "ffffffff" "00000001" "10000000026b027600";
+    std::string batch;
+    for (std::size_t at = 0; at < hex.size(); at += 2) {
+        batch += static_cast<char>(std::stoi(hex.substr(at, 2), nullptr, 16));
+    }
+    return batch;
+}
+
+TEST("a batch of a client is looked into before it is appended") {
+    Log log;
+    std::string batch = kafka_batch();
+    BatchHeader header = OK(batch_header(batch));
+    CHECK(header.count == 1 && header.size == batch.size() && header.max_timestamp == 1000 && !header.transactional);
+    CHECK(header.producer.producer_id == -1 && header.base_sequence == -1);
+    CHECK(static_cast<Compression>(header.compression) == Compression::None);
+    Records records = OK(batch_records(batch));
+    batch.clear();
+    int seen = 0;
+    OK(records.each([&](RecordView record) {
+        CHECK(record.key() == "k" && record.value() == "v" && record.offset() == 0 && record.timestamp() == 1000);
+        CHECK(*record.topic() == 0 && OK(record.headers()).empty());
+        ++seen;
+    }));
+    CHECK(seen == 1 && OK(records.count()) == 1 && OK(records.next_offsets()).empty());
+    CHECK(!OK(records.next_offset("", 0)) && !OK(records.next_place("", 0)));
+    batch = kafka_batch();
+    Partition partition = OK(log.engine.partition("t", 0));
+    OK(OK(partition.append_batch(batch)).wait());
+    CHECK(values(log.engine, "t") == "v");
+    batch.back() = 1;
+    FAILS(batch_header(batch), Corrupt);
+    FAILS(batch_records(batch), Corrupt);
+    CHECK(!batch_header(Bytes()) && !batch_records(""));
+}
