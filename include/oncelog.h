@@ -1340,6 +1340,16 @@ oncelog_error_t *oncelog_metrics(const oncelog_engine_t *engine,
                                  oncelog_metrics_t *out);
 
 /*
+ * The bound of the bucket in which the share `q` of the values, from 0 to 1, is reached: no more than this share of
+ * them was greater. `known` is false, and `value` 0, if there were none, or if it lies above all bounds.
+ */
+ONCELOG_MUST_USE
+oncelog_error_t *oncelog_histogram_quantile(const oncelog_histogram_t *histogram,
+                                            double q,
+                                            uint64_t *value,
+                                            bool *known);
+
+/*
  * How far the groups of open consumers are behind, by group, topic and partition: one entry for each partition that is
  * assigned to a consumer with a group and has a position there. As cheap as `oncelog_metrics`. Read them with
  * `oncelog_consumer_lags_get`, free the list with `oncelog_consumer_lags_free`.

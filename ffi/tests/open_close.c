@@ -86,6 +86,34 @@ static void topics_are_made_listed_grown_and_deleted(void)
     drop_directory(directory);
 }
 
+static void a_quantile_is_the_bound_that_holds_its_share(void)
+{
+    oncelog_histogram_t histogram = {0};
+    const double shares[] = {0, 0.5, 0.51, 0.9, 0.91, 1, -1, 2};
+    const uint64_t bounds[] = {1, 1, 8, 8, 0, 0, 1, 0};
+    uint64_t value = 9;
+    bool known = true;
+    OK(oncelog_histogram_quantile(&histogram, 0.5, &value, &known));
+    CHECK(!known && value == 0);
+    for (int i = 0; i < ONCELOG_HISTOGRAM_BOUNDS; i++)
+        histogram.bounds[i] = (uint64_t)1 << i;
+    histogram.counts[0] = 5;
+    histogram.counts[3] = 4;
+    histogram.counts[ONCELOG_HISTOGRAM_BUCKETS - 1] = 1;
+    for (size_t i = 0; i < sizeof shares / sizeof *shares; i++) {
+        OK(oncelog_histogram_quantile(&histogram, shares[i], &value, &known));
+        CHECK(known == (bounds[i] > 0) && value == bounds[i]);
+    }
+    /* Numbers that no engine counts. */
+    memset(&histogram, 0xff, sizeof histogram);
+    OK(oncelog_histogram_quantile(&histogram, 0.5, &value, &known));
+    value = 9;
+    FAILS(INVALID_ARGUMENT, oncelog_histogram_quantile(NULL, 0.5, &value, &known));
+    FAILS(INVALID_ARGUMENT, oncelog_histogram_quantile(&histogram, 0.5, NULL, &known));
+    FAILS(INVALID_ARGUMENT, oncelog_histogram_quantile(&histogram, 0.5, &value, NULL));
+    CHECK(value == 9);
+}
+
 static void children_of_a_closed_engine_say_so_and_are_freed(void)
 {
     char *directory = new_directory();
@@ -167,6 +195,7 @@ int main(void)
     a_second_open_is_told_that_the_log_is_locked();
     an_error_carries_its_cause();
     topics_are_made_listed_grown_and_deleted();
+    a_quantile_is_the_bound_that_holds_its_share();
     children_of_a_closed_engine_say_so_and_are_freed();
     an_engine_opened_for_reading_writes_nothing();
     return 0;

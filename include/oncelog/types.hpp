@@ -226,6 +226,14 @@ using Identity = oncelog_identity_t;
 using Place = oncelog_place_t;
 /// How often values fell into each of a few ranges: count, sum, bounds, counts.
 using Histogram = oncelog_histogram_t;
+/// The bound of the bucket in which the share `q` of the values, from 0 to 1, is reached: no more than this share of
+/// them was greater. None if there were none, or if it lies above all bounds.
+inline Result<std::optional<std::uint64_t>> quantile(const Histogram &histogram, double q) {
+    std::uint64_t value = 0;
+    bool known = false;
+    auto *error = oncelog_histogram_quantile(&histogram, q, &value, &known);
+    return detail::answer(error, [&] { return known ? std::optional(value) : std::nullopt; });
+}
 /// How an open log stands and what it has done; its members are told in oncelog.h.
 using Metrics = oncelog_metrics_t;
 

@@ -119,6 +119,8 @@ TEST("what is counted is told as numbers and as text") {
     CHECK((lags.size() == 1 && lags[0].group == "a \"group\"" && lags[0].partition == TopicPartition{"t", 0}));
     CHECK(lags[0].position == 0 && lags[0].lag == 1);
     CHECK(metrics.flush_nanos.bounds[0] == 50000 && metrics.flush_nanos.bounds[15] == 5000000000);
+    std::uint64_t median = SOME(OK(quantile(metrics.group_frames, 0.5)));
+    CHECK(median >= 1 && median <= SOME(OK(quantile(metrics.group_frames, 1))) && !OK(quantile(Histogram(), 0.5)));
     std::string text = OK(log.engine.openmetrics());
     CHECK(text.find("\noncelog_records_total 1\n") != text.npos);
     CHECK(text.find("{group=\"a \\\"group\\\"\",topic=\"t\",partition=\"0\"} 1\n") != text.npos);
