@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-EXAMPLES = Path(__file__).parent.parent / "examples"
+PACKAGE = Path(__file__).parent.parent
+EXAMPLES = PACKAGE / "examples"
 
 SAID = {
     "append_read": "offsets 0 to 1\n0: good morning\n1: guten Morgen\n",
@@ -46,3 +48,18 @@ def test_an_example_says_what_it_should(name: str) -> None:
     program = [sys.executable, "-W", "error", str(EXAMPLES / f"{name}.py")]
     done = subprocess.run(program, capture_output=True, text=True)
     assert (done.returncode, done.stdout, done.stderr) == (0, SAID[name], "")
+
+
+@pytest.mark.parametrize(
+    ("text", "start", "said"),
+    [(PACKAGE / "README.md", "", "0 b'hello'"), (PACKAGE.parent.parent / "README.md", "import oncelog\n", "b'hello'")],
+    ids=["the package's", "the repository's"],
+)
+def test_the_first_program_of_a_readme_runs(tmp_path: Path, text: Path, start: str, said: str) -> None:
+    found = re.search(r"```python\n(.*?)```", text.read_text(encoding="utf-8"), re.DOTALL)
+    assert found is not None
+    file = tmp_path / "words.py"
+    file.write_text(start + found[1], encoding="utf-8")
+    program = [sys.executable, "-W", "error", str(file)]
+    done = subprocess.run(program, cwd=tmp_path, capture_output=True, text=True)
+    assert (done.returncode, done.stdout.strip(), done.stderr) == (0, said, "")
