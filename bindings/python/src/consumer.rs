@@ -9,12 +9,12 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
 
 use crate::arguments::Number;
-use crate::engine::{Engine, partitions_of};
+use crate::engine::Engine;
 use crate::errors::{Raise, exception, misplaced};
 use crate::hub::Ready;
 use crate::lock::Lock;
 use crate::messages::deliver;
-use crate::offsets::{self, Name};
+use crate::offsets::{self, Name, partitions_of};
 use crate::records::{Record, Records};
 use crate::ticket::{Ticket, through};
 use crate::values;

@@ -1,14 +1,14 @@
 //! The open log.
 
-use oncelog::{ConsumerOptions, GroupMetadata, ProducerOptions, TopicOptions, TopicPartition};
+use oncelog::{ConsumerOptions, GroupMetadata, ProducerOptions, TopicOptions};
 use pyo3::prelude::*;
-use pyo3::types::{PyString, PyTuple};
+use pyo3::types::PyTuple;
 
 use crate::arguments::{Number, number};
 use crate::consumer::Consumer;
 use crate::errors::Raise;
 use crate::messages::deliver;
-use crate::offsets::{self, Name};
+use crate::offsets;
 use crate::options;
 use crate::partition::Partition;
 use crate::producer::Producer;
@@ -478,25 +478,4 @@ fn topic_options(partitions: Number<u32>, durability: Option<&str>, timestamp_ty
     let mut options = TopicOptions::new().partitions(partitions.0).timestamp_type(whose);
     options.durability = options::own_durability(durability)?;
     Ok(options)
-}
-
-/// The partitions that a caller names: a topic stands for all of its own.
-pub fn partitions_of(engine: &oncelog::Engine, names: &Bound<'_, PyTuple>) -> PyResult<Vec<TopicPartition>> {
-    let mut found = Vec::new();
-    let mut known = None;
-    for name in names.iter() {
-        let Ok(topic) = name.cast::<PyString>() else {
-            found.push(name.extract::<Name>()?.0);
-            continue;
-        };
-        let topic = topic.to_str()?;
-        let topics = match &mut known {
-            Some(topics) => topics,
-            None => known.insert(engine.topics().raise()?),
-        };
-        let count = topics.iter().find(|info| info.name == topic).map_or(1, |info| info.partitions);
-        // A topic that does not exist is refused by the assignment.
-        found.extend((0..count).map(|partition| TopicPartition::new(topic, partition)));
-    }
-    Ok(found)
 }

@@ -3,9 +3,10 @@
 use oncelog::{OffsetAndMetadata, Offsets, TopicPartition};
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyInt};
+use pyo3::types::{PyDict, PyInt, PyString, PyTuple};
 
 use crate::arguments::Number;
+use crate::errors::Raise;
 use crate::values;
 
 /// A pair of topic and number.
@@ -18,6 +19,27 @@ impl<'a, 'py> FromPyObject<'a, 'py> for Name {
         let (topic, Number(partition)) = object.extract::<(String, Number<u32>)>()?;
         Ok(Name(TopicPartition { topic, partition }))
     }
+}
+
+/// The partitions that a caller names: a topic stands for all of its own.
+pub fn partitions_of(engine: &oncelog::Engine, names: &Bound<'_, PyTuple>) -> PyResult<Vec<TopicPartition>> {
+    let mut found = Vec::new();
+    let mut known = None;
+    for name in names.iter() {
+        let Ok(topic) = name.cast::<PyString>() else {
+            found.push(name.extract::<Name>()?.0);
+            continue;
+        };
+        let topic = topic.to_str()?;
+        let topics = match &mut known {
+            Some(topics) => topics,
+            None => known.insert(engine.topics().raise()?),
+        };
+        let count = topics.iter().find(|info| info.name == topic).map_or(1, |info| info.partitions);
+        // A topic that does not exist is refused by the assignment.
+        found.extend((0..count).map(|partition| TopicPartition::new(topic, partition)));
+    }
+    Ok(found)
 }
 
 /// What to store for a partition: an offset, or an offset with metadata.
