@@ -17,6 +17,7 @@ mod consumer;
 mod engine;
 mod errors;
 mod hub;
+mod limits;
 mod lock;
 mod many;
 mod messages;
@@ -38,6 +39,7 @@ mod walk;
 fn _oncelog(module: &Bound<'_, PyModule>) -> PyResult<()> {
     alone::check_interpreter(module.py())?;
     module.add("VERSION", env!("CARGO_PKG_VERSION"))?;
+    module.add("LIMITS", limits::limits(module.py())?)?;
     module.add_function(wrap_pyfunction!(open::open, module)?)?;
     module.add_function(wrap_pyfunction!(errors::kind_of_kafka_code, module)?)?;
     module.add_function(wrap_pyfunction!(wait::interpreter_ends, module)?)?;

@@ -11,7 +11,7 @@ import pytest
 
 import oncelog
 
-MODULES = ["oncelog", "oncelog.aio", "oncelog.testing", "oncelog._errors", "oncelog._types"]
+MODULES = ["oncelog", "oncelog.aio", "oncelog.limits", "oncelog.testing", "oncelog._errors", "oncelog._types"]
 
 
 def examples() -> list[doctest.DocTest]:

@@ -35,6 +35,7 @@ Caveats first:
 
 import logging
 
+from . import limits
 from ._errors import (
     ArgumentError,
     BusyError,
@@ -189,5 +190,6 @@ __all__ = [
     "UnstableOffsetsError",
     "UnsupportedVersionError",
     "__version__",
+    "limits",
     "open",
 ]

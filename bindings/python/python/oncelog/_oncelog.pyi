@@ -24,6 +24,7 @@ from ._types import (
 )
 
 __all__ = [
+    "LIMITS",
     "VERSION",
     "Appended",
     "Batch",
@@ -45,6 +46,7 @@ __all__ = [
     "time_to_wait",
 ]
 
+LIMITS: dict[str, Any]
 VERSION: str
 
 _T_co = TypeVar("_T_co", covariant=True)
