@@ -1,6 +1,7 @@
 """What an engine counts, as numbers and as the text that Prometheus reads."""
 
 from pathlib import Path
+from typing import Any
 
 import oncelog
 import pytest
@@ -19,8 +20,26 @@ def test_what_was_done_is_counted(oncelog_engine: oncelog.Engine, topic: str) ->
     for histogram in (now.group_frames, now.flush_nanos):
         assert len(histogram.counts) == len(histogram.bounds) + 1
         assert sum(histogram.counts) == histogram.count > 0 and histogram.sum > 0
+        least, most = histogram.quantile(0), histogram.quantile(1)
+        assert least in histogram.bounds and (most is None or most >= least > 0)
     with pytest.raises(AttributeError):
         now.records = 7  # type: ignore[misc]
+
+
+def test_a_quantile_is_the_bound_that_holds_its_share() -> None:
+    """As the engine's own test has it."""
+    histogram = oncelog.Histogram(10, 77, (1, 2, 4, 8, 16), (5, 0, 0, 4, 0, 1))
+    shares = [0.0, 0.5, 0.51, 0.9, 0.91, 1.0, 1, 0]
+    assert [histogram.quantile(q) for q in shares] == [1, 1, 8, 8, None, None, None, 1]
+    # Beyond the ends it is the end, and what is no number is 0.
+    inf, nan = float("inf"), float("nan")
+    assert [histogram.quantile(q) for q in (-0.5, -inf, nan, 1.5, inf)] == [1, 1, 1, None, None]
+    assert oncelog.Histogram(0, 0, (1, 2), (0, 0, 0)).quantile(0.5) is None
+    assert oncelog.Histogram(2, 3, (1, 2), (0, 2, 0)).quantile(0) == 2
+    wrongs: list[Any] = [None, "0.5", [], 1j]
+    for wrong in wrongs:
+        with pytest.raises(TypeError):
+            histogram.quantile(wrong)
 
 
 def test_a_transaction_is_open_until_it_ends(oncelog_engine: oncelog.Engine, topic: str) -> None:

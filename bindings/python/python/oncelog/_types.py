@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import math
 from collections.abc import Sequence
 from typing import NamedTuple
 from uuid import UUID
@@ -201,7 +203,12 @@ class Opening(NamedTuple):
 
 
 class Histogram(NamedTuple):
-    """How often values fell into each of a few ranges. `count` is a field here, not the method of tuples."""
+    """How often values fell into each of a few ranges. `count` is a field here, not the method of tuples.
+
+    >>> histogram = oncelog.Histogram(count=10, sum=77, bounds=(1, 2, 4, 8), counts=(5, 0, 0, 4, 1))
+    >>> histogram.quantile(0.5), histogram.quantile(0.9), histogram.quantile(1)
+    (1, 8, None)
+    """
 
     count: int  # type: ignore[assignment]
     """How many values there were."""
@@ -211,6 +218,15 @@ class Histogram(NamedTuple):
     """The greatest value of each bucket, growing."""
     counts: tuple[int, ...]
     """How many values fell into each bucket; one more than there are bounds, for what lies above all of them."""
+
+    def quantile(self, q: float) -> int | None:
+        """The bound of the bucket in which the share `q` of the values, from 0 to 1, is reached: no more than this
+        share of them was greater. `None` if there were none, or if it lies above all bounds. A share beyond 0 or 1 is
+        taken as that one."""
+        # In this order what is no number is 0, as the engine has it.
+        wanted = max(1, math.ceil(self.count * min(1.0, max(0.0, q))))
+        reached = zip(self.bounds, itertools.accumulate(self.counts), strict=False)
+        return next((bound for bound, below in reached if below >= wanted), None)
 
 
 class ConsumerLag(NamedTuple):
