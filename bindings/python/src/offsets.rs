@@ -84,7 +84,8 @@ pub fn offsets(object: &Bound<'_, PyAny>) -> PyResult<Offsets> {
 pub fn dict<'py>(py: Python<'py>, offsets: &Offsets) -> PyResult<Bound<'py, PyDict>> {
     let dict = PyDict::new(py);
     for (name, at) in offsets {
-        dict.set_item(values::topic_partition(py, name)?, values::offset_and_metadata(py, at)?)?;
+        let key = values::topic_partition(py, &name.topic, name.partition)?;
+        dict.set_item(key, values::offset_and_metadata(py, at)?)?;
     }
     Ok(dict)
 }

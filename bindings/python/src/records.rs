@@ -2,7 +2,7 @@
 
 use pyo3::exceptions::{PyIndexError, PyOverflowError};
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyList, PyMemoryView, PySlice, PyString, PyTuple};
+use pyo3::types::{PyBytes, PyDict, PyList, PyMemoryView, PySlice, PyString, PyTuple};
 
 use crate::arguments::Number;
 use crate::buffers;
@@ -28,6 +28,8 @@ use crate::walk::{Seen, Walk, untrack};
 /// (2, [b'hello', b'hi'], [1, 2])
 /// >>> records[1].value, records.next_offset("greetings", 0)
 /// (b'hi', 2)
+/// >>> records.next_offsets()
+/// {TopicPartition(topic='greetings', partition=0): 2}
 #[pyclass(frozen, sequence, module = "oncelog")]
 pub struct Records {
     core: oncelog::Records,
@@ -140,6 +142,16 @@ impl Records {
     /// The offset to read next of a partition; None if this holds nothing of it.
     fn next_offset(&self, topic: &str, partition: Number<u32>) -> Option<u64> {
         self.core.next_offset(topic, partition.0)
+    }
+
+    /// The offset to read next of every partition that this holds something of, if only something damaged: what
+    /// `Consumer.commit` takes.
+    fn next_offsets<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        let offsets = PyDict::new(py);
+        for (topic, partition, offset) in self.core.next_offsets() {
+            offsets.set_item(values::topic_partition(py, topic, partition)?, offset)?;
+        }
+        Ok(offsets)
     }
 
     /// Where a reader of a partition stands behind these records; None if this holds nothing of it. To be kept and

@@ -108,7 +108,7 @@ pub fn identity(py: Python<'_>, identity: oncelog::Identity) -> PyResult<Bound<'
 pub fn open_transaction<'py>(py: Python<'py>, open: &oncelog::OpenTransaction) -> PyResult<Bound<'py, PyAny>> {
     let partitions = PyDict::new(py);
     for (name, first) in &open.partitions {
-        partitions.set_item(topic_partition(py, name)?, first)?;
+        partitions.set_item(topic_partition(py, &name.topic, name.partition)?, first)?;
     }
     let (identity, timeout) = (identity(py, open.identity)?, open.timeout.map(|timeout| timeout.as_secs_f64()));
     let fields = (open.number, &open.transactional_id, identity, open.since, timeout, open.raw, partitions);
@@ -128,8 +128,8 @@ pub fn status(py: Python<'_>, status: oncelog::TransactionStatus) -> PyResult<Bo
     }
 }
 
-pub fn topic_partition<'py>(py: Python<'py>, name: &oncelog::TopicPartition) -> PyResult<Bound<'py, PyAny>> {
-    TOPIC_PARTITION.make(py, (&name.topic, name.partition))
+pub fn topic_partition<'py>(py: Python<'py>, topic: &str, partition: u32) -> PyResult<Bound<'py, PyAny>> {
+    TOPIC_PARTITION.make(py, (topic, partition))
 }
 
 pub fn topic_info<'py>(py: Python<'py>, info: &oncelog::TopicInfo) -> PyResult<Bound<'py, PyAny>> {

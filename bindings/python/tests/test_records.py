@@ -34,6 +34,22 @@ def test_records_are_counted_and_walked_as_often_as_needed(records: oncelog.Reco
     assert iter(iterator) is iterator and len(list(iterator)) == 4 and list(iterator) == []
 
 
+def test_where_to_read_on_is_told_for_every_partition(oncelog_engine: oncelog.Engine, topic: str) -> None:
+    oncelog_engine.create_topic("u", partitions=3)
+    producer = oncelog_engine.producer()
+    producer.send_many(topic, [b"a", b"b", b"c"]).result()
+    producer.send_many("u", [b"d", b"e"], partition=2).result()
+    consumer = oncelog_engine.consumer(topic, "u", group="g")
+    records = consumer.poll(timeout=0)
+    offsets = records.next_offsets()
+    assert offsets == {("t", 0): 3, ("u", 2): 2} and all(isinstance(at, oncelog.TopicPartition) for at in offsets)
+    assert all(records.next_offset(*at) == offset for at, offset in offsets.items())
+    consumer.commit(offsets)
+    assert {at: consumer.committed(at) for at in offsets} == offsets
+    assert oncelog_engine.partition("u", 2).read(2).next_offsets() == {("u", 2): 2}, "where the read began"
+    assert consumer.poll(timeout=0).next_offsets() == {}
+
+
 def test_all_at_once(records: oncelog.Records) -> None:
     assert records.values() == [b"a", None, b"", b"dd"]
     assert records.keys() == [None, b"k", b"", b"kk"]
