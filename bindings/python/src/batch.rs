@@ -11,6 +11,7 @@ use crate::errors::{Raise, refused};
 use crate::lock::Lock;
 use crate::options;
 use crate::raw::Holder;
+use crate::values;
 
 /// Records for `Partition.append`: gathered by hand, or a batch that a Kafka client made.
 ///
@@ -26,6 +27,8 @@ use crate::raw::Holder;
 /// >>> batch.add(b"value", key=b"key", headers={"trace": b"7f"}, timestamp_ms=1_700_000_000_000)
 /// >>> (len(batch), bytes(batch) == bytes(oncelog.Batch.from_bytes(bytes(batch))))
 /// (1, True)
+/// >>> batch.header.count, batch.header.compression, batch.records()[0].key
+/// (1, 'none', b'key')
 #[pyclass(frozen, module = "oncelog")]
 pub struct Batch {
     state: Lock<State>,
@@ -125,6 +128,19 @@ impl Batch {
     /// The batch as Kafka encodes it; finishes it.
     fn __bytes__<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyBytes>> {
         Ok(PyBytes::new(py, self.finished(py)?.as_bytes()))
+    }
+
+    /// The fields before the records, as Kafka has them; finishes the batch.
+    #[getter]
+    fn header<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        values::batch_header(py, self.finished(py)?.header())
+    }
+
+    /// The records, with offsets from 0; finishes the batch. Those of a compressed batch are unpacked once.
+    fn records<'py>(&self, py: Python<'py>) -> PyResult<Vec<Bound<'py, PyAny>>> {
+        let batch = self.finished(py)?;
+        let records = py.detach(|| batch.records());
+        records.map(|record| values::batch_record(py, &record.raise()?)).collect()
     }
 
     fn __len__(&self, py: Python<'_>) -> PyResult<usize> {

@@ -205,13 +205,6 @@ impl Record {
     }
 }
 
-/// A name that is no text.
-#[cold]
-fn decoded<'py>(py: Python<'py>, name: &[u8]) -> PyResult<Bound<'py, PyString>> {
-    let decoded = PyBytes::new(py, name).call_method1("decode", ("utf-8", "surrogateescape"))?;
-    Ok(decoded.cast_into::<PyString>()?)
-}
-
 #[pymethods]
 impl Record {
     /// The topic's name.
@@ -266,14 +259,7 @@ impl Record {
     /// such bytes are lone surrogates, as in `os.fsdecode`, and `name.encode(errors="surrogateescape")` has them back.
     #[getter]
     fn headers<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
-        let headers = self.seen.view().headers().raw().map(|(name, value)| {
-            let name = match std::str::from_utf8(name) {
-                Ok(name) => PyString::new(py, name),
-                Err(_) => decoded(py, name)?,
-            };
-            (name, value.map(|value| PyBytes::new(py, value))).into_pyobject(py)
-        });
-        PyTuple::new(py, headers.collect::<PyResult<Vec<_>>>()?)
+        values::headers(py, self.seen.view().headers())
     }
 
     fn __repr__(&self) -> String {

@@ -1,6 +1,6 @@
 //! What calls answer: the named tuples of `oncelog._types`, and `Appended`, of which there are many.
 
-use oncelog::ErrorKind;
+use oncelog::{Compression, ErrorKind, TimestampType};
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyBytes, PyDict, PyString, PyTuple};
@@ -25,6 +25,8 @@ impl Class {
 }
 
 static ACTIVE_PRODUCER: Class = Class::new("ActiveProducer");
+static BATCH_HEADER: Class = Class::new("BatchHeader");
+static BATCH_RECORD: Class = Class::new("BatchRecord");
 static BOUNDS: Class = Class::new("Bounds");
 static COMMITTED: Class = Class::new("Committed");
 static CONSUMER_LAG: Class = Class::new("ConsumerLag");
@@ -118,6 +120,60 @@ pub fn open_transaction<'py>(py: Python<'py>, open: &oncelog::OpenTransaction) -
 pub fn active_producer<'py>(py: Python<'py>, active: &oncelog::ActiveProducer) -> PyResult<Bound<'py, PyAny>> {
     let identity = identity(py, active.identity)?;
     ACTIVE_PRODUCER.make(py, (identity, active.last_sequence, active.last_timestamp, active.transaction_start_offset))
+}
+
+/// The fields of a batch before its records, read by what they mean.
+pub fn batch_header<'py>(py: Python<'py>, header: &oncelog::BatchHeader) -> PyResult<Bound<'py, PyAny>> {
+    let codec = Compression::of(header.compression());
+    let whose = if header.is_log_append_time() { TimestampType::LogAppendTime } else { TimestampType::CreateTime };
+    let held = oncelog::Identity { producer_id: header.producer_id, epoch: header.epoch };
+    let fields = PyDict::new(py);
+    fields.set_item("base_offset", header.base_offset)?;
+    fields.set_item("last_offset", header.last_offset())?;
+    fields.set_item("count", header.count)?;
+    fields.set_item("producer", (held.producer_id >= 0).then(|| identity(py, held)).transpose()?)?;
+    for (name, sequence) in [("base_sequence", header.base_sequence), ("last_sequence", header.last_sequence())] {
+        fields.set_item(name, (sequence >= 0).then_some(sequence))?;
+    }
+    fields.set_item("base_timestamp", header.base_timestamp)?;
+    fields.set_item("max_timestamp", header.max_timestamp)?;
+    fields.set_item("timestamp_type", options::timestamp_type_word(whose))?;
+    fields.set_item("compression", codec.map(Compression::name))?;
+    fields.set_item("transactional", header.is_transactional())?;
+    fields.set_item("control", header.is_control())?;
+    fields.set_item("delete_horizon", header.has_delete_horizon())?;
+    fields.set_item("leader_epoch", header.leader_epoch)?;
+    fields.set_item("size", header.size())?;
+    fields.set_item("magic", header.magic)?;
+    fields.set_item("attributes", header.attributes)?;
+    fields.set_item("crc", header.crc)?;
+    BATCH_HEADER.class.import(py, "oncelog._types", BATCH_HEADER.name)?.call((), Some(&fields))
+}
+
+/// A record of a batch that is not in the log, copied.
+pub fn batch_record<'py>(py: Python<'py>, record: &oncelog::RecordRef<'_>) -> PyResult<Bound<'py, PyAny>> {
+    let bytes = |field: Option<&[u8]>| field.map(|bytes| PyBytes::new(py, bytes));
+    let (value, key, headers) = (bytes(record.value), bytes(record.key), headers(py, record.headers())?);
+    BATCH_RECORD.make(py, (record.offset, record.timestamp, value, key, headers))
+}
+
+/// Headers as pairs of name and value.
+pub fn headers<'py>(py: Python<'py>, headers: oncelog::Headers<'_>) -> PyResult<Bound<'py, PyTuple>> {
+    let headers = headers.raw().map(|(name, value)| {
+        let name = match std::str::from_utf8(name) {
+            Ok(name) => PyString::new(py, name),
+            Err(_) => decoded(py, name)?,
+        };
+        (name, value.map(|value| PyBytes::new(py, value))).into_pyobject(py)
+    });
+    PyTuple::new(py, headers.collect::<PyResult<Vec<_>>>()?)
+}
+
+/// A name that is no text.
+#[cold]
+fn decoded<'py>(py: Python<'py>, name: &[u8]) -> PyResult<Bound<'py, PyString>> {
+    let decoded = PyBytes::new(py, name).call_method1("decode", ("utf-8", "surrogateescape"))?;
+    Ok(decoded.cast_into::<PyString>()?)
 }
 
 /// How a transaction stands, as a word.

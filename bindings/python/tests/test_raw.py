@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from test_records import crc32c
 
 import oncelog
 
@@ -217,3 +218,48 @@ def test_a_batch_is_refused_at_once_what_does_not_go_together(engine: oncelog.En
         append(engine, kept)
     kept.add(b"v")
     assert not append(engine, kept).duplicate and append(engine, kept).duplicate, "it is still the producer's"
+
+
+def test_a_batch_shows_its_header_and_its_records(engine: oncelog.Engine) -> None:
+    identity = engine.init_producer("shop")
+    made = oncelog.Batch(producer=identity, base_sequence=(1 << 31) - 1, transactional=True, compression="zstd")
+    for n in range(50):
+        made.add(b"value " * 50, key=b"k", headers=[("h", None), ("h", b"")], timestamp_ms=1_000 + n)
+    header = made.header
+    assert isinstance(header, oncelog.BatchHeader)
+    assert (header.producer, header.base_sequence, header.last_sequence) == (identity, (1 << 31) - 1, 48)
+    assert (header.count, header.base_offset, header.last_offset) == (50, 0, 49)
+    assert (header.base_timestamp, header.max_timestamp, header.timestamp_type) == (1_000, 1_049, "create")
+    assert (header.compression, header.transactional) == ("zstd", True)
+    assert not header.control and not header.delete_horizon
+    packed = bytes(made)
+    assert (header.size, header.magic) == (len(packed), 2)
+    assert header.leader_epoch == int.from_bytes(packed[12:16], "big", signed=True)
+    assert header.crc.to_bytes(4, "big") == packed[17:21] and header.attributes.to_bytes(2, "big") == packed[21:23]
+    for again in (made, oncelog.Batch.from_bytes(packed)):
+        assert again.header == header and again.records() == made.records()
+    records = made.records()
+    assert [record.offset for record in records] == list(range(50))
+    assert records[7] == oncelog.BatchRecord(7, 1_007, b"value " * 50, b"k", (("h", None), ("h", b"")))
+    with pytest.raises(oncelog.StateError):
+        made.add(b"late")
+
+
+def test_a_batch_of_nobody_shows_none(engine: oncelog.Engine) -> None:
+    made = oncelog.Batch()
+    calls: list[Callable[[], object]] = [lambda: made.header, made.records]
+    for call in calls:
+        with pytest.raises(oncelog.InvalidRecordError):
+            call()
+    made.add(None, timestamp_ms=-1)
+    header, (record,) = made.header, made.records()
+    assert (header.producer, header.base_sequence, header.last_sequence) == (None, None, None)
+    assert (header.compression, header.transactional, header.max_timestamp) == ("none", False, -1)
+    assert record == (0, -1, None, None, ())
+    # As Kafka's clients may write it: they check no names.
+    other = oncelog.Batch()
+    other.add(b"", headers={"name": b"v"})
+    packed = bytearray(bytes(other)).replace(b"name", b"n\xff\xc3\x28")
+    packed[17:21] = crc32c(bytes(packed[21:])).to_bytes(4, "big")
+    ((name, value),) = oncelog.Batch.from_bytes(packed).records()[0].headers
+    assert name.encode(errors="surrogateescape") == b"n\xff\xc3\x28" and value == b"v"

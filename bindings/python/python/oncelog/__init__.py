@@ -97,6 +97,8 @@ from ._oncelog import (
 from ._oncelog import VERSION as __version__
 from ._types import (
     ActiveProducer,
+    BatchHeader,
+    BatchRecord,
     Bounds,
     Committed,
     ConsumerLag,
@@ -123,6 +125,8 @@ __all__ = [
     "Appended",
     "ArgumentError",
     "Batch",
+    "BatchHeader",
+    "BatchRecord",
     "Bounds",
     "BusyError",
     "ClosedError",

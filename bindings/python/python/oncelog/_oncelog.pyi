@@ -9,6 +9,8 @@ from typing_extensions import Buffer
 
 from ._types import (
     ActiveProducer,
+    BatchHeader,
+    BatchRecord,
     Bounds,
     Committed,
     GroupMetadata,
@@ -224,6 +226,9 @@ class Batch:
         headers: _HeadersArgument | None = None,
         timestamp_ms: int | None = None,
     ) -> None: ...
+    @property
+    def header(self) -> BatchHeader: ...
+    def records(self) -> list[BatchRecord]: ...
     def __bytes__(self) -> bytes: ...
     def __len__(self) -> int: ...
 

@@ -72,6 +72,63 @@ class Identity(NamedTuple):
     """The producer epoch; an older one is fenced."""
 
 
+class BatchHeader(NamedTuple):
+    """The fields of a batch before its records, as Kafka's record batches of format 2 have them. `count` is a field
+    here, not the method of tuples."""
+
+    base_offset: int
+    """Offset of the first record as the batch was first written: 0 in one that is not in a log."""
+    last_offset: int
+    """Offset of the last record, counted likewise."""
+    count: int  # type: ignore[assignment]
+    """Records in the batch."""
+    producer: Identity | None
+    """Whose batch it is; `None` for nobody's."""
+    base_sequence: int | None
+    """Sequence number of the first record; `None` for none."""
+    last_sequence: int | None
+    """Sequence number of the last record: behind 2^31 - 1 comes 0. `None` without sequence numbers."""
+    base_timestamp: int
+    """What the records' timestamps are kept relative to, milliseconds since 1970; -1 for none."""
+    max_timestamp: int
+    """The greatest timestamp of the records, or the time of the append; -1 for none."""
+    timestamp_type: str
+    """Whose time the records carry: "create", the sender's, or "append", the log's."""
+    compression: str
+    """How the records are packed: "none", "gzip", "snappy", "lz4" or "zstd"."""
+    transactional: bool
+    """True if the batch belongs to a transaction."""
+    control: bool
+    """True if the records are no data but markers."""
+    delete_horizon: bool
+    """True if the base timestamp says when records that delete their key may go."""
+    leader_epoch: int
+    """The partition's leader epoch at the append; -1 for unknown."""
+    size: int
+    """Bytes of the whole batch."""
+    magic: int
+    """The format's number, 2."""
+    attributes: int
+    """The bits that compression, timestamp type and the three words behind them are read from."""
+    crc: int
+    """Checksum of what lies behind it."""
+
+
+class BatchRecord(NamedTuple):
+    """A record of a `Batch`."""
+
+    offset: int
+    """Its offset, counted from 0 in a batch that is not in a log."""
+    timestamp: int
+    """Milliseconds since 1970, -1 for none."""
+    value: bytes | None
+    """The value; `None` marks the key as deleted."""
+    key: bytes | None
+    """The key; `None` and empty are different things."""
+    headers: tuple[tuple[str, bytes | None], ...]
+    """Pairs of name and value in order, as `Record.headers`."""
+
+
 class Bounds(NamedTuple):
     """The ends of a partition, as readers see them now."""
 
