@@ -10,6 +10,7 @@ use crate::engine::Engine;
 use crate::errors::Raise;
 use crate::many::Given;
 use crate::ticket::{Ticket, through};
+use crate::values::sent_many;
 use crate::wait::{BATCH, CLOSES, outlast, room, room_soon};
 
 /// Sends records to topics. Threads may share one; each partition's records keep the order of the sends.
@@ -202,6 +203,46 @@ impl Producer {
         })??;
         let ticket = outlast(py, sent)?;
         Ok(Ticket::of(ticket).shown(self.engine.get()))
+    }
+
+    /// Sends records in order until one would have to wait, or is refused, and says how far it came: `sent` of them,
+    /// the first ones, with a `ticket` of their answers. As with `try_send`, none is sent if a batch was refused and the
+    /// disk must confirm why, or another thread, be it the engine's own, is busy with this producer right then.
+    ///
+    /// >>> engine = oncelog.open("bulk.log")
+    /// >>> engine.create_topic("t")
+    /// >>> producer, values = engine.producer(), [b"a", b"b", b"c"]
+    /// >>> while values:
+    /// ...     sent, ticket, refused = producer.try_send_many("t", values)
+    /// ...     if refused is not None:
+    /// ...         raise refused
+    /// ...     values = values[sent:]      # and something else is done before the next time
+    /// >>> ticket.result()[-1].offset
+    /// 2
+    /// >>> engine.close()
+    ///
+    /// Arguments as those of `send_many`. What a record is refused for is not raised but told in `refused`. Raises
+    /// ClosedError, ForkedError, ReadOnlyError, PoisonedError: nothing was sent then.
+    #[pyo3(signature = (
+        topic, values, keys=None, *, headers=None, partition=None, timestamps_ms=None, positions=None
+    ))]
+    #[expect(clippy::too_many_arguments, reason = "keyword arguments")]
+    fn try_send_many<'py>(
+        &self,
+        py: Python<'py>,
+        topic: &str,
+        values: &Bound<'_, PyAny>,
+        keys: Option<&Bound<'_, PyAny>>,
+        headers: Option<&Bound<'_, PyAny>>,
+        partition: Option<Number<u32>>,
+        timestamps_ms: Option<&Bound<'_, PyAny>>,
+        positions: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let given = Given { values, keys, headers, partition: number(partition), timestamps_ms, positions };
+        let sent = given.records(|records| py.detach(|| self.core().try_send_many(topic, records)))?;
+        let oncelog::SentMany { sent, ticket, refused, .. } = outlast(py, sent)?;
+        let ticket = Bound::new(py, Ticket::of(ticket).shown(self.engine.get()))?;
+        sent_many(py, sent, ticket, refused.as_ref())
     }
 
     /// Waits until everything sent before has met its level. Raises what any of it was refused for.

@@ -5,8 +5,9 @@ use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyBytes, PyDict, PyString, PyTuple};
 
-use crate::errors::misplaced;
+use crate::errors::{exception, misplaced};
 use crate::options;
+use crate::ticket::Ticket;
 
 /// A class of `oncelog._types`, looked up once.
 struct Class {
@@ -41,6 +42,7 @@ static OFFSET_AND_TIMESTAMP: Class = Class::new("OffsetAndTimestamp");
 static OPENING: Class = Class::new("Opening");
 static OPEN_TRANSACTION: Class = Class::new("OpenTransaction");
 static PLACE: Class = Class::new("Place");
+static SENT_MANY: Class = Class::new("SentMany");
 static TOPIC_INFO: Class = Class::new("TopicInfo");
 static UUID: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
 static TOPIC_PARTITION: Class = Class::new("TopicPartition");
@@ -174,6 +176,16 @@ pub fn headers<'py>(py: Python<'py>, headers: oncelog::Headers<'_>) -> PyResult<
 fn decoded<'py>(py: Python<'py>, name: &[u8]) -> PyResult<Bound<'py, PyString>> {
     let decoded = PyBytes::new(py, name).call_method1("decode", ("utf-8", "surrogateescape"))?;
     Ok(decoded.cast_into::<PyString>()?)
+}
+
+/// How far a sender came that does not wait.
+pub fn sent_many<'py>(
+    py: Python<'py>,
+    sent: usize,
+    ticket: Bound<'py, Ticket>,
+    refused: Option<&oncelog::Error>,
+) -> PyResult<Bound<'py, PyAny>> {
+    SENT_MANY.make(py, (sent, ticket, refused.map(|error| exception(error).into_value(py))))
 }
 
 /// How a transaction stands, as a word.

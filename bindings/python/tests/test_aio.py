@@ -89,6 +89,9 @@ async def test_a_send_is_awaited_at_once_or_later_or_many_times(tmp_path: Path) 
         lsns = {answer.lsn for answer in await asyncio.gather(*tickets)}
         assert len(lsns) <= 4, "what one turn sends is written together"
         assert [answer.first for answer in await producer.send_many("t", [b"a", b"b"], partition=0)][1] > 1
+        while not (some := producer.try_send_many("t", [b"c", b"d"], partition=0)).sent:
+            await asyncio.sleep(0)
+        assert some.refused is None and len(await some.ticket) == some.sent == 2
 
 
 async def as_coroutine(ticket: oncelog.Ticket[oncelog.Appended]) -> oncelog.Appended:
@@ -375,7 +378,7 @@ def test_the_names_are_the_same() -> None:
         if isinstance(there, type):
             public = {attribute for attribute in dir(here) if not attribute.startswith("_")} - {"drive"}
             offered = {attribute for attribute in dir(there) if not attribute.startswith("_")}
-            assert public - {"send", "try_send", "send_many"} <= offered, name
+            assert public - {"send", "try_send", "send_many", "try_send_many"} <= offered, name
 
 
 def test_the_loop_goes_on_while_a_groups_place_waits_for_a_flush(

@@ -139,6 +139,7 @@ async def test_a_ticket_that_nobody_would_complete_cannot_be_awaited(path: Path)
         tickets = (
             producer.send("t", b"v"),
             producer.send_many("t", [b"v"]),
+            producer.try_send_many("t", [b"v"]).ticket,
             partition.append(batch),
             transaction.commit_ticket(),
         )

@@ -113,6 +113,7 @@ from ._types import (
     OpenTransaction,
     Opening,
     Place,
+    SentMany,
     TopicInfo,
     TopicPartition,
 )
@@ -172,6 +173,7 @@ __all__ = [
     "RecordTooLargeError",
     "Records",
     "RecordsIterator",
+    "SentMany",
     "StaleEpochError",
     "StaleGroupMemberError",
     "StateError",

@@ -21,6 +21,7 @@ from ._types import (
     Opening,
     OpenTransaction,
     Place,
+    SentMany,
     TopicInfo,
     TopicPartition,
 )
@@ -267,6 +268,17 @@ class Producer:
         timestamps_ms: Iterable[int | None] | None = None,
         positions: Iterable[int] | None = None,
     ) -> Ticket[list[Appended]]: ...
+    def try_send_many(
+        self,
+        topic: str,
+        values: Iterable[Buffer | None],
+        keys: Iterable[Buffer | None] | None = None,
+        *,
+        headers: _HeadersArgument | None = None,
+        partition: int | None = None,
+        timestamps_ms: Iterable[int | None] | None = None,
+        positions: Iterable[int] | None = None,
+    ) -> SentMany: ...
     def flush(self) -> None: ...
     @property
     def position(self) -> int | None: ...

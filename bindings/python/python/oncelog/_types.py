@@ -8,6 +8,9 @@ from collections.abc import Sequence
 from typing import NamedTuple
 from uuid import UUID
 
+from ._errors import Error
+from ._oncelog import Appended, Ticket
+
 
 class TopicPartition(NamedTuple):
     """A partition by its name: topic and number. Any pair of the two is as good."""
@@ -171,6 +174,18 @@ class Committed(NamedTuple):
     """The frame that holds the transaction; 0 for one that was empty and wrote nothing."""
     incarnation: int
     """The life of the log that answered."""
+
+
+class SentMany(NamedTuple):
+    """How far `Producer.try_send_many` came."""
+
+    sent: int
+    """How many of the records were sent: the first ones. What a named producer is refused counts among them as long as
+    that may not be told yet: the ticket tells it."""
+    ticket: Ticket[list[Appended]]
+    """The answers of those."""
+    refused: Error | None
+    """Why the next one was refused; `None` if all are sent, or it would have had to wait."""
 
 
 class OpenTransaction(NamedTuple):

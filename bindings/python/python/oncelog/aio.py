@@ -358,6 +358,7 @@ class Producer:
         self.send = producer.send
         self.try_send = producer.try_send
         self.send_many = producer.send_many
+        self.try_send_many = producer.try_send_many
 
     async def drained(self) -> None:
         """Waits until the log has room for a batch, 1 MiB: what is sent behind it, up to so much, does not hold the
