@@ -9,6 +9,7 @@
 use pyo3::prelude::*;
 
 mod alone;
+mod answer;
 mod arguments;
 mod batch;
 mod buffers;

@@ -10,6 +10,7 @@ use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyList, PyType};
 
 use crate::alone::alone;
+use crate::answer::Answer;
 use crate::engine::Engine;
 use crate::errors::{Raise, misplaced};
 use crate::hub::Call;
@@ -23,87 +24,6 @@ use crate::wait::{CLOSES, Patience, room, wait};
 
 static AWAIT: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
 
-/// What a ticket answers. Every question gets it, so it can be cloned.
-#[derive(Clone)]
-pub enum Answer {
-    Nothing,
-    Appended(oncelog::Appended),
-    Many(Arc<[oncelog::Appended]>),
-    Committed(oncelog::Committed),
-    Identity(oncelog::Identity),
-    Status(oncelog::TransactionStatus),
-    Offset(Option<u64>),
-    Offsets(Arc<oncelog::Offsets>),
-    Producer(Arc<oncelog::Producer>),
-    Transactional(Arc<oncelog::TransactionalProducer>),
-}
-
-impl From<()> for Answer {
-    fn from((): ()) -> Self {
-        Answer::Nothing
-    }
-}
-
-impl From<oncelog::Appended> for Answer {
-    fn from(appended: oncelog::Appended) -> Self {
-        Answer::Appended(appended)
-    }
-}
-
-impl From<Vec<oncelog::Appended>> for Answer {
-    fn from(many: Vec<oncelog::Appended>) -> Self {
-        Answer::Many(many.into())
-    }
-}
-
-impl From<oncelog::Committed> for Answer {
-    fn from(committed: oncelog::Committed) -> Self {
-        Answer::Committed(committed)
-    }
-}
-
-impl From<oncelog::Identity> for Answer {
-    fn from(identity: oncelog::Identity) -> Self {
-        Answer::Identity(identity)
-    }
-}
-
-impl From<oncelog::TransactionStatus> for Answer {
-    fn from(status: oncelog::TransactionStatus) -> Self {
-        Answer::Status(status)
-    }
-}
-
-impl From<u64> for Answer {
-    fn from(offset: u64) -> Self {
-        Answer::Offset(Some(offset))
-    }
-}
-
-impl From<Option<u64>> for Answer {
-    fn from(offset: Option<u64>) -> Self {
-        Answer::Offset(offset)
-    }
-}
-
-impl From<oncelog::Offsets> for Answer {
-    fn from(offsets: oncelog::Offsets) -> Self {
-        Answer::Offsets(Arc::new(offsets))
-    }
-}
-
-impl From<oncelog::Producer> for Answer {
-    fn from(producer: oncelog::Producer) -> Self {
-        Answer::Producer(Arc::new(producer))
-    }
-}
-
-impl From<oncelog::TransactionalProducer> for Answer {
-    fn from(producer: oncelog::TransactionalProducer) -> Self {
-        Answer::Transactional(Arc::new(producer))
-    }
-}
-
 /// A ticket of the engine, whatever it answers.
 trait Work: Send {
     fn wait_for(&mut self, timeout: Duration) -> oncelog::Result<Option<Answer>>;
@@ -111,6 +31,8 @@ trait Work: Send {
     fn look(&mut self) -> oncelog::Result<Option<Answer>>;
     /// Closes the batch that it lies in.
     fn settle(&mut self);
+    /// The frame that it waits for, if its batch is closed, or can be without waiting for room.
+    fn lsn_now(&mut self) -> Option<Option<u64>>;
     /// Leaves the answer in the slot, then says so.
     fn watch(self: Box<Self>, slot: Arc<Slot>, call: Call);
 }
@@ -124,6 +46,9 @@ impl<T: Into<Answer> + Send + 'static> Work for oncelog::Ticket<T> {
     }
     fn settle(&mut self) {
         let _ = self.lsn();
+    }
+    fn lsn_now(&mut self) -> Option<Option<u64>> {
+        self.hasten().then(|| self.lsn())
     }
     fn watch(self: Box<Self>, slot: Arc<Slot>, call: Call) {
         call.when(*self, move |answer| slot.put(answer.map(Into::into)));
@@ -140,6 +65,8 @@ struct Slot {
 #[derive(Default)]
 struct SlotState {
     answer: Option<oncelog::Result<Answer>>,
+    /// The frame that it waits for, if that is known.
+    lsn: Option<Option<u64>>,
     /// Others that wait for the same.
     calls: Vec<Call>,
     /// Nobody waits any more who would bring an answer.
@@ -170,6 +97,12 @@ impl Slot {
         self.state.lock().answer.clone()
     }
 
+    /// The frame that it waits for, if that is known; at the latest the answer tells.
+    fn lsn(&self) -> Option<Option<u64>> {
+        let state = self.state.lock();
+        state.lsn.or_else(|| state.answer.as_ref().map(|answer| answer.as_ref().ok().and_then(Answer::lsn)))
+    }
+
     fn call(&self, call: Call) {
         let mut state = self.state.lock();
         if state.answer.is_none() {
@@ -198,7 +131,8 @@ enum State {
     /// An event loop waits for it, or a thread does, which has taken the ticket out: no lock is held meanwhile, and
     /// all others wait here, each as long as it likes.
     Awaited(Arc<Slot>),
-    Done(oncelog::Result<Answer>),
+    /// With the frame that it waited for.
+    Done(oncelog::Result<Answer>, Option<u64>),
 }
 
 /// What a caller finds that is ready to wait.
@@ -213,7 +147,7 @@ enum Found {
 impl State {
     fn find(&mut self) -> Found {
         match self {
-            State::Done(answer) => Found::Answer(answer.clone()),
+            State::Done(answer, _) => Found::Answer(answer.clone()),
             State::Awaited(slot) => Found::Awaited(slot.clone()),
             State::Record(_) | State::Other(_) => match self.look() {
                 Some(answer) => Found::Answer(answer),
@@ -230,7 +164,7 @@ impl State {
         let found = match self {
             State::Record(ticket) => Work::wait_for(ticket, timeout),
             State::Other(ticket) => ticket.wait_for(timeout),
-            State::Awaited(_) | State::Done(_) => return self.look(),
+            State::Awaited(_) | State::Done(..) => return self.look(),
         };
         self.keep(found)
     }
@@ -241,14 +175,14 @@ impl State {
             State::Record(ticket) => Work::look(ticket),
             State::Other(ticket) => ticket.look(),
             State::Awaited(slot) => return slot.look(),
-            State::Done(answer) => return Some(answer.clone()),
+            State::Done(answer, _) => return Some(answer.clone()),
         };
         self.keep(found)
     }
 
     fn keep(&mut self, found: oncelog::Result<Option<Answer>>) -> Option<oncelog::Result<Answer>> {
         let answer = found.transpose()?;
-        *self = State::Done(answer.clone());
+        *self = State::Done(answer.clone(), self.lsn_now().flatten());
         Some(answer)
     }
 
@@ -256,14 +190,24 @@ impl State {
         match self {
             State::Record(ticket) => Work::settle(ticket),
             State::Other(ticket) => ticket.settle(),
-            State::Awaited(_) | State::Done(_) => {}
+            State::Awaited(_) | State::Done(..) => {}
+        }
+    }
+
+    /// The frame that it waits for, if that can be known right now.
+    fn lsn_now(&mut self) -> Option<Option<u64>> {
+        match self {
+            State::Record(ticket) => ticket.lsn_now(),
+            State::Other(ticket) => ticket.lsn_now(),
+            State::Awaited(slot) => slot.lsn(),
+            State::Done(_, lsn) => Some(*lsn),
         }
     }
 
     fn watch(&mut self, call: Call) {
         match self {
             State::Awaited(slot) => slot.call(call),
-            State::Done(_) => call.done(),
+            State::Done(..) => call.done(),
             _ => {
                 let slot = Arc::<Slot>::default();
                 std::mem::replace(self, State::Awaited(slot.clone())).leave_to(slot, call);
@@ -272,11 +216,12 @@ impl State {
     }
 
     /// The engine puts the answer into the slot, where all wait.
-    fn leave_to(self, slot: Arc<Slot>, call: Call) {
+    fn leave_to(mut self, slot: Arc<Slot>, call: Call) {
+        slot.state.lock().lsn = self.lsn_now();
         match self {
             State::Record(ticket) => Work::watch(Box::new(ticket), slot, call),
             State::Other(ticket) => ticket.watch(slot, call),
-            State::Awaited(_) | State::Done(_) => {}
+            State::Awaited(_) | State::Done(..) => {}
         }
     }
 }
@@ -289,6 +234,8 @@ impl State {
 /// >>> appended = ticket.result(timeout=10)
 /// >>> appended.offset, appended.duplicate, ticket.done()
 /// (0, False, True)
+/// >>> ticket.lsn() == appended.lsn
+/// True
 /// >>> engine.close()
 #[pyclass(frozen, module = "oncelog")]
 pub struct Ticket {
@@ -308,7 +255,7 @@ impl Ticket {
 
     /// A ticket that a producer keeps, with nothing in it yet.
     pub fn spare(process: u32, attended: bool) -> Self {
-        Self { state: Lock::of(process, State::Done(Ok(Answer::Nothing))), engine: None, attended }
+        Self { state: Lock::of(process, State::Done(Ok(Answer::Nothing), None)), engine: None, attended }
     }
 
     /// Puts the ticket of another record into `spare`, if nobody but its owner holds that.
@@ -402,6 +349,17 @@ impl Ticket {
         answer
     }
 
+    /// The frame that it waits for, if that is known within a while.
+    fn lsn_within(&self, timeout: Duration) -> Option<Option<u64>> {
+        let known = self.state.take_detached().lsn_now();
+        if known.is_none() {
+            // The log is full, or others wait already: to wait for the answer closes the batch.
+            self.wait_for(timeout);
+            return self.state.take_detached().lsn_now();
+        }
+        known
+    }
+
     /// Has an event loop told when the answer is there.
     pub fn watch(&self, py: Python<'_>, call: Call) -> PyResult<()> {
         self.state.check_process()?;
@@ -429,6 +387,16 @@ impl Ticket {
         deliver(py);
         let text = "the write is still on its way; ask for the result again";
         self.give(py, found.ok_or_else(|| misplaced(ErrorKind::TimedOut, text))?)
+    }
+
+    /// The frame that the ticket waits for, as `Engine.wait_durable` takes it; closes the batch that the record lies in
+    /// to learn it, which waits only for room. None for an answer that needs no frame.
+    fn lsn(&self, py: Python<'_>) -> PyResult<Option<u64>> {
+        self.state.check_process()?;
+        let found = wait(py, Patience::ENDLESS, |slice| Ok(self.lsn_within(slice)))?;
+        deliver(py);
+        // What is made of no records hangs on the frame 0.
+        Ok(found.flatten().filter(|lsn| *lsn > 0))
     }
 
     /// Waits in an event loop. Cancelled, the write goes on and the ticket stays good. Raises StateError for an engine

@@ -69,7 +69,8 @@ if pid == 0:
         lambda: engine.transaction_status(1), engine.describe_transactions,
         lambda: streaming.send("t", b"v"), streaming.abort,
         transactional.begin_transaction, lambda: transaction.send("t", b"v"), transaction.commit,
-        ticket.result, ticket.done,
+        ticket.result, ticket.done, ticket.lsn,
+        lambda: producer.try_send_many("t", [b"v"]), lambda: named.try_send_many("t", [b"v"], positions=[1]),
     ]
     for call in calls:
         try:

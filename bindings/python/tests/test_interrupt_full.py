@@ -45,6 +45,8 @@ calls = [
     engine.flush,
     early.result,
     many.result,
+    early.lsn,
+    many.lsn,
     partial(streams.send, "t", bytes(1000)),
     streams.commit,
     streams.commit_ticket,
@@ -104,6 +106,7 @@ for ticket in (early, many):
         assert time.monotonic() - begun < 30
     else:
         sys.exit("there is no answer")
+assert filler.try_send_many("t", [b""] * 3).sent == 0
 os.remove("stuck")
 assert early.result().offset >= 0 and many.result()[0].offset >= 0
 engine.close()
