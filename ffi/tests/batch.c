@@ -127,7 +127,8 @@ static void a_batch_tells_its_header(void)
     CHECK(header.max_timestamp == 1000 && header.attributes == 1 << 4);
 
     /* What an append refuses is refused here, and the output is left alone. */
-    before = header;
+    memset(&header, 0x5a, sizeof header);
+    memcpy(&before, &header, sizeof before);
     FAILS(CORRUPT, oncelog_batch_header(batch, sizeof batch - 1, &header));
     FAILS(CORRUPT, oncelog_batch_header(batch, 3, &header));
     FAILS(INVALID_ARGUMENT, oncelog_batch_header(NULL, 3, &header));
