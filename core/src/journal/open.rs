@@ -102,6 +102,10 @@ impl<F: Fold> Journal<F> {
     }
 }
 
+fn has_head(names: &[String]) -> bool {
+    names.iter().any(|name| name == HEAD_FILE)
+}
+
 /// A journal about to be opened.
 pub struct Opener<F: Fold> {
     pub machine: Machine,
@@ -146,7 +150,8 @@ impl<F: Fold> Opener<F> {
                     identity.uuid
                 ),
             )),
-            Ok(identity) => Ok(Some(identity)),
+            Ok(identity) if !self.just_made(names)? => Ok(Some(identity)),
+            Ok(_) => self.unfinished(names).map(|()| None),
             Err(Refused::Newer) => Err(Error::new(
                 ErrorKind::UnsupportedVersion,
                 format!(
@@ -157,6 +162,24 @@ impl<F: Fold> Opener<F> {
         }
     }
 
+    /// True if this may be a log whose making ended before its identity was on the device, although the system still
+    /// has it: no `head`, which comes behind that, and in its only segment nothing but what its making put there. What
+    /// is written into it could be lost with its identity; since it holds nothing, it is made again.
+    fn just_made(&self, names: &[String]) -> Result<bool> {
+        let [number] = self.numbers[..] else { return Ok(false) };
+        if has_head(names) {
+            return Ok(false);
+        }
+        let Some(found) = FoundSegment::open(&self.machine, number, None)? else { return Ok(false) };
+        let fail = |e| read_error(number, e);
+        let mut scanner = super::scan::Scanner::new(&*found.file, found.seal(), FIRST, found.header.size);
+        let mut last = 0;
+        while let Ok(frame) = scanner.next_frame().map_err(fail)? {
+            last = frame.header.lsn;
+        }
+        Ok(last == 1 && scanner.last_byte().map_err(fail)? <= scanner.position)
+    }
+
     /// Without its identity a log is either one whose making never ended, which holds nothing, or damaged.
     fn unfinished(&self, names: &[String]) -> Result<()> {
         let damaged = || {
@@ -164,7 +187,7 @@ impl<F: Fold> Opener<F> {
             Error::new(ErrorKind::Corrupt, message)
         };
         // It comes last when a log is made: where it is there was a whole one, whatever has become of the rest.
-        if names.iter().any(|name| name == HEAD_FILE) {
+        if has_head(names) {
             return Err(damaged());
         }
         for number in &self.numbers {

@@ -2,6 +2,7 @@
 #![cfg(feature = "sim")]
 #![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
+mod making;
 mod recoveries;
 
 use std::time::Duration;
