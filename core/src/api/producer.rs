@@ -236,17 +236,21 @@ impl Producer {
 
     fn send_all<'a>(
         &self,
-        mut state: MutexGuard<'_, State>,
+        state: MutexGuard<'_, State>,
         topic: &str,
         records: impl IntoIterator<Item: Borrow<Record<'a>>>,
-        mut effects: Effects,
+        effects: Effects,
     ) -> (Many, Option<Error>) {
+        // The lock goes before the effects run: what is declared last goes first.
+        let mut effects = effects.running(&self.sender.context);
+        let mut state = state;
         let mut many = self.many();
         let mut refused = None;
         let State { router, kind } = &mut *state;
         // Once for all: what becomes of the topic meanwhile the batches hear when they are placed.
         let mut topic = router.topic(&self.sender.context.engine, topic);
-        let mut records = records.into_iter();
+        // Whoever walks an iterator by hand must not ask it again behind its end.
+        let mut records = records.into_iter().fuse();
         let mut next = records.next();
         while let Some(record) = next.take() {
             match (self.sender.send(kind, &mut topic, record.borrow(), &mut effects), &effects.pending) {
@@ -272,8 +276,6 @@ impl Producer {
             }
             next = next.or_else(|| records.next());
         }
-        drop(state);
-        effects.run(&self.sender.context);
         (many, refused)
     }
 

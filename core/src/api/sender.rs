@@ -1,6 +1,7 @@
 //! What a producer, its tickets and the keeper share: the batches that are being gathered, and who closes them.
 
 use std::borrow::Borrow;
+use std::ops::{Deref, DerefMut};
 use std::sync::{Arc, Weak};
 
 use super::batches::Batches;
@@ -109,6 +110,11 @@ impl Effects {
         self.called |= pending.close(outcome);
     }
 
+    /// Has them run when what this answers goes, which must be behind the producer's lock.
+    pub(super) fn running(self, context: &Context) -> Running<'_> {
+        Running { effects: self, context }
+    }
+
     pub(super) fn run(self, context: &Context) {
         if let Some(deadline) = self.deadline {
             context.engine.linger_by(deadline);
@@ -116,6 +122,32 @@ impl Effects {
         if self.called {
             context.waits.attend();
         }
+    }
+}
+
+/// A call's effects, which are run when this goes, also where code of the caller's panics in the call: what was sent
+/// before is to be closed in time.
+pub(super) struct Running<'c> {
+    effects: Effects,
+    context: &'c Context,
+}
+
+impl Deref for Running<'_> {
+    type Target = Effects;
+    fn deref(&self) -> &Effects {
+        &self.effects
+    }
+}
+
+impl DerefMut for Running<'_> {
+    fn deref_mut(&mut self) -> &mut Effects {
+        &mut self.effects
+    }
+}
+
+impl Drop for Running<'_> {
+    fn drop(&mut self) {
+        std::mem::take(&mut self.effects).run(self.context);
     }
 }
 

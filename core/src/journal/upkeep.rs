@@ -38,15 +38,15 @@ pub struct Upkeep {
     last_written: Lsn,
     /// Bytes of zeros to keep ready; follows the load.
     ahead: u64,
-    /// Bytes written when it last looked; none before the first look, since what earlier lives wrote is no load.
-    last_bytes: Option<u64>,
+    /// Where the log ended when it last looked; none before the first look, since what earlier lives wrote is no load.
+    looked: Option<Place>,
     /// Only for a planted bug: the label of the checkpoint before.
     stale: Option<(Lsn, Place)>,
 }
 
 impl Upkeep {
     pub fn new(now: u64) -> Upkeep {
-        Upkeep { dirty_since: None, quiet_since: now, last_written: 0, ahead: 0, last_bytes: None, stale: None }
+        Upkeep { dirty_since: None, quiet_since: now, last_written: 0, ahead: 0, looked: None, stale: None }
     }
 
     /// What a checkpoint is labelled with: the LSN its state is as of.
@@ -193,8 +193,14 @@ impl<F: Fold> Journal<F> {
         };
         let (distance, moved) = {
             let mut upkeep = self.upkeep.lock();
-            let written = segment.header.number * segment.header.size + position;
-            let moved = written.saturating_sub(upkeep.last_bytes.replace(written).unwrap_or(written)).min(ZEROS_MAX);
+            let here = Place { segment: segment.header.number, position };
+            let moved = match upkeep.looked.replace(here) {
+                Some(last) if last.segment == here.segment => position.saturating_sub(last.position),
+                // What it wrote into the segment before is left out.
+                Some(_) => position,
+                None => 0,
+            };
+            let moved = moved.min(ZEROS_MAX);
             // An idle log writes no zeros; a busy one has several rounds' bytes ready.
             upkeep.ahead = if moved == 0 { 0 } else { (4 * moved).max(upkeep.ahead / 2).clamp(ZEROS_MIN, ZEROS_MAX) };
             (upkeep.ahead, moved)

@@ -36,7 +36,11 @@ impl Drawn {
 }
 
 fn begin(seed: u64, batch_bytes: usize) -> (Engine, Producer) {
-    let engine = Engine::options().threads(false).open_on(World::new(seed).machine()).unwrap();
+    begin_on(&World::new(seed), batch_bytes)
+}
+
+fn begin_on(world: &World, batch_bytes: usize) -> (Engine, Producer) {
+    let engine = Engine::options().threads(false).open_on(world.machine()).unwrap();
     engine.create_topic("t", TopicOptions::new().partitions(3).durability(Durability::Os)).unwrap();
     let producer = engine.producer(ProducerOptions::new().batch_bytes(batch_bytes)).unwrap();
     (engine, producer)
@@ -83,12 +87,26 @@ fn records_of_one_call_go_where_each_would_go_alone_with_the_same_answers() {
 
 #[test]
 fn records_that_cannot_be_walked_to_their_end_leave_the_producer_as_far_as_they_came() {
-    let (engine, producer) = begin(1, 16_384);
+    let world = World::new(1);
+    let (engine, producer) = begin_on(&world, 16_384);
     let broken = (0..).map(|n| if n < 9 { Record::new(b"x").partition(0) } else { panic!("the caller's own") });
     let sent = catch_unwind(AssertUnwindSafe(|| producer.send_many("t", broken).map(drop)));
     assert!(sent.is_err());
+    engine.drive().unwrap();
+    world.advance(10_000_000);
+    engine.drive().unwrap();
+    assert_eq!(engine.partition("t", 0).unwrap().bounds().end, 9, "they lingered as long as others");
     let last = producer.send("t", Record::new(&[b'y'; 16_384]).partition(0)).unwrap().wait().unwrap();
     assert_eq!(last.first, 9);
     producer.flush().unwrap();
     engine.close().unwrap();
+}
+
+#[test]
+fn records_behind_the_first_end_of_an_iterator_are_not_asked_for() {
+    let (_engine, producer) = begin(2, 16_384);
+    let given = [Some("a"), Some("b"), None, Some("c")];
+    let lines = || given.iter().map_while(|line| *line).map(|line| Record::new(line.as_bytes()).partition(0));
+    assert_eq!(producer.send_many("t", lines()).unwrap().wait().unwrap().len(), 2);
+    assert_eq!(producer.try_send_many("t", lines()).unwrap().sent, 2);
 }
