@@ -1341,7 +1341,8 @@ oncelog_error_t *oncelog_metrics(const oncelog_engine_t *engine,
 
 /*
  * The bound of the bucket in which the share `q` of the values, from 0 to 1, is reached: no more than this share of
- * them was greater. `known` is false, and `value` 0, if there were none, or if it lies above all bounds.
+ * them was greater. `known` is false, and `value` 0, if there were none, or if it lies above all bounds. A share beyond
+ * 0 or 1 is taken as that one, and what is no number as 0.
  */
 ONCELOG_MUST_USE
 oncelog_error_t *oncelog_histogram_quantile(const oncelog_histogram_t *histogram,

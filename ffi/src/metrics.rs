@@ -131,7 +131,8 @@ pub extern "C" fn oncelog_metrics(
 }
 
 /// The bound of the bucket in which the share `q` of the values, from 0 to 1, is reached: no more than this share of
-/// them was greater. `known` is false, and `value` 0, if there were none, or if it lies above all bounds.
+/// them was greater. `known` is false, and `value` 0, if there were none, or if it lies above all bounds. A share beyond
+/// 0 or 1 is taken as that one, and what is no number as 0.
 #[unsafe(no_mangle)]
 #[must_use]
 pub extern "C" fn oncelog_histogram_quantile(
@@ -143,19 +144,8 @@ pub extern "C" fn oncelog_histogram_quantile(
     call(|c| {
         let histogram = c.one(histogram, "histogram")?;
         let (value, known) = (c.out(value, "value")?, c.out(known, "known")?);
-        tell(value, known, quantile(&histogram, q));
+        tell(value, known, Histogram::quantile_of(&histogram.bounds, &histogram.counts, q));
         Ok(())
-    })
-}
-
-/// As the engine's `Histogram::quantile`, which cannot be asked: it takes numbers from nobody but its own counters.
-fn quantile(histogram: &oncelog_histogram_t, q: f64) -> Option<u64> {
-    let count = histogram.counts.iter().fold(0, |all: u64, count| all.saturating_add(*count));
-    let wanted = (count as f64 * q.clamp(0.0, 1.0)).ceil().max(1.0);
-    let mut below: u64 = 0;
-    histogram.bounds.iter().zip(&histogram.counts).find_map(|(bound, count)| {
-        below = below.saturating_add(*count);
-        (below as f64 >= wanted).then_some(*bound)
     })
 }
 
@@ -243,35 +233,4 @@ pub extern "C" fn oncelog_text_get(
 #[unsafe(no_mangle)]
 pub extern "C" fn oncelog_text_free(text: *mut oncelog_text_t) -> *mut oncelog_error_t {
     call(|_| if text.is_null() { Ok(()) } else { end(text) })
-}
-
-#[cfg(test)]
-mod tests {
-    use engine::{Engine, Record, TopicOptions};
-
-    use super::*;
-
-    #[test]
-    fn a_quantile_is_what_the_engine_says() {
-        let directory = std::env::temp_dir().join(format!("oncelog-quantile-{}", std::process::id()));
-        let engine = Engine::open(&directory).unwrap();
-        engine.create_topic("t", TopicOptions::new()).unwrap();
-        let producer = engine.producer(engine::ProducerOptions::new()).unwrap();
-        for round in 0..50 {
-            for _ in 0..round % 4 {
-                producer.send("t", Record::new(b"v")).unwrap().detach();
-            }
-            producer.flush().unwrap();
-        }
-        let metrics = engine.metrics();
-        for of in [&metrics.group_frames, &metrics.flush_nanos] {
-            assert!(of.count() > 20);
-            let given: oncelog_histogram_t = of.into();
-            for q in (-10..=110).map(|step| f64::from(step) / 100.0).chain([f64::NAN, f64::INFINITY]) {
-                assert_eq!(quantile(&given, q), of.quantile(q), "{q}");
-            }
-        }
-        engine.close().unwrap();
-        std::fs::remove_dir_all(directory).unwrap();
-    }
 }

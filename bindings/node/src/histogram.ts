@@ -25,10 +25,11 @@ export class Histogram {
 
   /**
    * The bound of the bucket in which the share `q` of the values, from 0 to 1, is reached: no more than this share of
-   * them was greater. null if there were none, or if it lies above all bounds.
+   * them was greater. null if there were none, or if it lies above all bounds. A share beyond 0 or 1 is taken as that
+   * one, and NaN as 0.
    */
   quantile(q: number): bigint | null {
-    if (typeof q !== "number" || Number.isNaN(q)) throw invalid(`q must be a number from 0 to 1; got ${shown(q)}`);
+    if (typeof q !== "number") throw invalid(`q must be a number; got ${shown(q)}`);
     return run(() => this.#native.quantile(q));
   }
 }

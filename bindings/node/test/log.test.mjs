@@ -127,8 +127,8 @@ test("metrics are numbers of one moment, and a text that ends", async (t) => {
   assert.ok(groupFrames.bounds.includes(half) && half <= groupFrames.quantile(1), String(half));
   // The first bucket that holds a value has the least of them.
   assert.equal(flushNanos.quantile(0), flushNanos.bounds[flushNanos.counts.findIndex((count) => count > 0n)]);
-  assert.deepEqual([groupFrames.quantile(-1), groupFrames.quantile(2)], [0, 1].map((q) => groupFrames.quantile(q)));
-  for (const q of [undefined, null, NaN, "0.5", 1n, {}, []]) {
+  assert.deepEqual([-1, NaN, 2].map((q) => groupFrames.quantile(q)), [0, 0, 1].map((q) => groupFrames.quantile(q)));
+  for (const q of [undefined, null, "0.5", 1n, {}, []]) {
     assert.throws(() => groupFrames.quantile(q), code("InvalidArgument"), String(q));
   }
   const lag = { group: 'a "group"', topic: "counted", partition: 0, position: 2n, lag: 1n };

@@ -43,6 +43,7 @@ fn _oncelog(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("LIMITS", limits::limits(module.py())?)?;
     module.add_function(wrap_pyfunction!(open::open, module)?)?;
     module.add_function(wrap_pyfunction!(errors::kind_of_kafka_code, module)?)?;
+    module.add_function(wrap_pyfunction!(values::quantile, module)?)?;
     module.add_function(wrap_pyfunction!(wait::interpreter_ends, module)?)?;
     module.add_function(wrap_pyfunction!(wait::time_to_wait, module)?)?;
     module.add_class::<engine::Engine>()?;

@@ -55,6 +55,12 @@ pub fn committed<'py>(py: Python<'py>, committed: oncelog::Committed) -> PyResul
     COMMITTED.make(py, (committed.number, committed.lsn, committed.incarnation))
 }
 
+/// What `Histogram.quantile` answers.
+#[pyfunction]
+pub fn quantile(bounds: Vec<u64>, counts: Vec<u64>, q: f64) -> Option<u64> {
+    oncelog::Histogram::quantile_of(&bounds, &counts, q)
+}
+
 fn histogram<'py>(py: Python<'py>, of: &oncelog::Histogram) -> PyResult<Bound<'py, PyAny>> {
     HISTOGRAM.make(py, (of.count(), of.sum(), PyTuple::new(py, of.bounds())?, PyTuple::new(py, of.counts())?))
 }

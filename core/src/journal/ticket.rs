@@ -156,7 +156,7 @@ impl<T> Ticket<T> {
     /// frame, and in a forked child for what was still gathered at the fork.
     pub fn lsn(&mut self) -> Option<Lsn> {
         match self.settle().map(|()| &self.state) {
-            Ok(State::Placed { lsn, .. }) => Some(*lsn),
+            Ok(State::Placed { lsn, .. }) => Some(*lsn).filter(|lsn| *lsn > 0),
             _ => None,
         }
     }

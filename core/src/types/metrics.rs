@@ -136,12 +136,20 @@ impl Histogram {
     }
 
     /// The bound of the bucket in which the share `q` of the values, from 0 to 1, is reached: no more than this share
-    /// of them was greater. `None` if there were none, or if it lies above all bounds.
+    /// of them was greater. `None` if there were none, or if it lies above all bounds. A share beyond 0 or 1 is taken
+    /// as that one, and what is no number as 0.
     pub fn quantile(&self, q: f64) -> Option<u64> {
-        let wanted = (self.count() as f64 * q.clamp(0.0, 1.0)).ceil().max(1.0);
-        let mut below = 0;
-        self.bounds.iter().zip(&self.counts).find_map(|(bound, count)| {
-            below += count;
+        Self::quantile_of(self.bounds, &self.counts, q)
+    }
+
+    /// The same of a histogram's numbers. Hidden, since it is for bindings whose users hold these.
+    #[doc(hidden)]
+    pub fn quantile_of(bounds: &[u64], counts: &[u64], q: f64) -> Option<u64> {
+        let all = counts.iter().fold(0_u64, |all, count| all.saturating_add(*count));
+        let wanted = (all as f64 * q.clamp(0.0, 1.0)).ceil().max(1.0);
+        let mut below = 0_u64;
+        bounds.iter().zip(counts).find_map(|(bound, count)| {
+            below = below.saturating_add(*count);
             (below as f64 >= wanted).then_some(*bound)
         })
     }

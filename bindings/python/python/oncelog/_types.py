@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import itertools
-import math
 from collections.abc import Sequence
 from typing import NamedTuple
 from uuid import UUID
 
+from . import _oncelog
 from ._errors import Error
 from ._oncelog import Appended, Ticket
 
@@ -294,11 +293,8 @@ class Histogram(NamedTuple):
     def quantile(self, q: float) -> int | None:
         """The bound of the bucket in which the share `q` of the values, from 0 to 1, is reached: no more than this
         share of them was greater. `None` if there were none, or if it lies above all bounds. A share beyond 0 or 1 is
-        taken as that one."""
-        # In this order what is no number is 0, as the engine has it.
-        wanted = max(1, math.ceil(self.count * min(1.0, max(0.0, q))))
-        reached = zip(self.bounds, itertools.accumulate(self.counts), strict=False)
-        return next((bound for bound, below in reached if below >= wanted), None)
+        taken as that one, and what is no number as 0."""
+        return _oncelog.quantile(self.bounds, self.counts, q)
 
 
 class ConsumerLag(NamedTuple):
