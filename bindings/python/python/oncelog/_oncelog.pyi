@@ -1,6 +1,6 @@
 # What the native half offers, for type checkers. Its documentation is in the classes: help(oncelog.Engine).
 from asyncio import Future
-from collections.abc import Generator, Iterable, Iterator, Mapping
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from os import PathLike
 from types import TracebackType
 from typing import Any, Generic, Literal, Protocol, Self, SupportsIndex, TypeAlias, TypeVar, final, overload
