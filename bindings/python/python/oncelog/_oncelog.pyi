@@ -46,6 +46,7 @@ __all__ = [
     "interpreter_ends",
     "kind_of_kafka_code",
     "open",
+    "quantile",
     "time_to_wait",
 ]
 
