@@ -176,6 +176,9 @@ impl<F: Fold> Opener<F> {
         let mut last = 0;
         while let Ok(frame) = scanner.next_frame().map_err(fail)? {
             last = frame.header.lsn;
+            if last > 1 {
+                return Ok(false);
+            }
         }
         Ok(last == 1 && scanner.last_byte().map_err(fail)? <= scanner.position)
     }
