@@ -18,6 +18,8 @@ flags="-std=c11 -D_GNU_SOURCE -Wall -Wextra -Werror -g -Iinclude"
 link="-L$libs -loncelog -lpthread -Wl,-rpath,$libs"
 tests="open_close append_read batch reading producer transactions raw consumer misuse completions hooks faults"
 tests="$tests fork forked_log"
+# The calls that the random caller and the fuzzer draw.
+drawn="ffi/tests/calls.c ffi/tests/seldom_calls.c"
 
 say() {
     echo "ffi: $*"
@@ -59,8 +61,8 @@ compile() {
     for test in $tests; do
         "$@" $flags -Iffi/tests "ffi/tests/$test.c" -o "$out/$name/$test" $link
     done
-    "$@" $flags -Iffi/tests ffi/tests/random_calls.c ffi/tests/calls.c -o "$out/$name/random_calls" $link
-    "$@" $flags -Iffi/tests ffi/tests/fuzz_calls.c ffi/tests/calls.c -o "$out/$name/fuzz_calls" $link
+    "$@" $flags -Iffi/tests ffi/tests/random_calls.c $drawn -o "$out/$name/random_calls" $link
+    "$@" $flags -Iffi/tests ffi/tests/fuzz_calls.c $drawn -o "$out/$name/fuzz_calls" $link
 }
 
 # run <name> <tests>: behind $runner, if that is set. A program takes seconds: one that is still at work after
@@ -86,6 +88,14 @@ check_header() {
     done
     echo '#include "oncelog.h"' | c++ -std=c++17 -pedantic -Wall -Wextra -Werror -Iinclude -fsyntax-only -x c++ -
     cargo test --quiet --package oncelog-ffi
+}
+
+# The random caller and the fuzzer make every call, but for what is set once before all others.
+check_drawn() {
+    for call in $(sed -n 's/^[a-z].*[ *]\(oncelog_[a-z_]*\)(.*/\1/p' include/oncelog.h); do
+        case $call in oncelog_set_allocator | oncelog_set_logger) continue ;; esac
+        cat $drawn ffi/tests/calls.h | grep -q "$call[(]" || { say "$call is drawn by no test"; exit 1; }
+    done
 }
 
 check_library() {
@@ -152,7 +162,7 @@ check_readme() {
 
 fuzz() {
     clang $flags -O1 -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all -DFUZZER -Iffi/tests \
-        ffi/tests/fuzz_calls.c ffi/tests/calls.c -o "$out/fuzzer" $link
+        ffi/tests/fuzz_calls.c $drawn -o "$out/fuzzer" $link
     mkdir -p "$out/corpus"
     "$out/fuzzer" -max_total_time="$1" -max_len=2048 -timeout=60 "$out/corpus" >"$out/fuzzer.log" 2>&1 || {
         tail -40 "$out/fuzzer.log"
@@ -170,6 +180,7 @@ need gcc g++ clang valgrind pkg-config cmake
 # A file system in memory: what is tested here is the library's surface, not the disk.
 if [ -z "${TMPDIR:-}" ] && [ -w /dev/shm ]; then export TMPDIR=/dev/shm; fi
 check_header
+check_drawn
 check_library
 check_install
 check_readme

@@ -1,25 +1,5 @@
 /* Batches as Kafka's clients encode them: appended as they are, and looked into before. */
-#include "check.h"
-
-/* As Kafka 3.7 encodes a batch of one record with the key "k" and the value "v" at time 1000. */
-static const unsigned char BATCH[] = {
-    0,    0,    0,    0,    0,    0,    0,    0,    0,    0,    0,    58,   0xff, 0xff, 0xff, 0xff, 2,    0, 0, 0,
-    0,    0,    0,    0,    0,    0,    0,    0,    0,    0,    0,    0,    0,    3,    0xe8, 0,    0,    0, 0, 0,
-    0,    3,    0xe8, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0, 0, 0,
-    1,    16,   0,    0,    0,    2,    'k',  2,    'v',  0};
-
-/* Writes the checksum of a batch. */
-static void seal(unsigned char *batch, size_t size)
-{
-    uint32_t crc = 0xffffffff;
-    for (size_t i = 21; i < size; i++) {
-        crc ^= batch[i];
-        for (int bit = 0; bit < 8; bit++)
-            crc = crc & 1 ? crc >> 1 ^ 0x82f63b78 : crc >> 1;
-    }
-    for (int i = 0; i < 4; i++)
-        batch[17 + i] = (unsigned char)(~crc >> (24 - 8 * i));
-}
+#include "ready_batch.h"
 
 static void a_header_whose_name_is_no_text_is_answered_as_it_is(void)
 {

@@ -1,18 +1,6 @@
 /* The calls of calls.h, object by object. */
 #include "calls.h"
 
-#define PICK(kind) pick(source, shared, kind)
-
-/* Freeing is rarer than the rest, so that there is something to call. */
-#define RARELY(call)                                                                                        \
-    do {                                                                                                    \
-        if (below(source, 4) == 0)                                                                          \
-            seen(source, call);                                                                             \
-    } while (0)
-
-/* A ticket, or another handle, that a call makes. */
-#define MADE(type) ((oncelog_##type##_t **)&made)
-
 void call_engine(struct source *source, struct shared *shared)
 {
     void *made = NULL;

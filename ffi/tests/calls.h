@@ -145,6 +145,19 @@ static inline size_t make_records(struct source *source, oncelog_record_t *recor
     return count;
 }
 
+/* For the functions below, whose names these are. */
+#define PICK(kind) pick(source, shared, kind)
+
+/* Freeing is rarer than the rest, so that there is something to call. */
+#define RARELY(call)                                                                                        \
+    do {                                                                                                    \
+        if (below(source, 4) == 0)                                                                          \
+            seen(source, call);                                                                             \
+    } while (0)
+
+/* A ticket, or another handle, that a call makes. */
+#define MADE(type) ((oncelog_##type##_t **)&made)
+
 void call_engine(struct source *source, struct shared *shared);
 void call_partition(struct source *source, struct shared *shared);
 void call_producer(struct source *source, struct shared *shared);
@@ -153,11 +166,12 @@ void call_raw(struct source *source, struct shared *shared);
 void call_consumer(struct source *source, struct shared *shared);
 void call_ticket(struct source *source, struct shared *shared);
 void call_records(struct source *source, struct shared *shared);
+void call_seldom(struct source *source, struct shared *shared);
 
 /* Makes one call or few. */
 static inline void call_any(struct source *source, struct shared *shared)
 {
-    switch (below(source, 13)) {
+    switch (below(source, 14)) {
     case 0: call_engine(source, shared); break;
     case 1: case 2: call_partition(source, shared); break;
     case 3: case 4: call_producer(source, shared); break;
@@ -165,6 +179,7 @@ static inline void call_any(struct source *source, struct shared *shared)
     case 7: case 8: call_consumer(source, shared); break;
     case 9: case 10: call_ticket(source, shared); break;
     case 11: call_raw(source, shared); break;
+    case 12: call_seldom(source, shared); break;
     default: call_records(source, shared); break;
     }
 }

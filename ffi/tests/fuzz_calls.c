@@ -1,5 +1,5 @@
 /* A fuzz target: its bytes choose the calls. With clang:
- *     clang -fsanitize=fuzzer,address -DFUZZER fuzz_calls.c calls.c ... -loncelog
+ *     clang -fsanitize=fuzzer,address -DFUZZER fuzz_calls.c calls.c seldom_calls.c ... -loncelog
  * Without -DFUZZER this is a program that replays files, or else INPUTS=n (200) random inputs of SEED=n. */
 #include <time.h>
 
