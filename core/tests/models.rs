@@ -198,6 +198,26 @@ fn roll() {
     engine.close().unwrap();
 }
 
+/// Zeros are written ahead of the frames while frames are: none of them lands on one.
+fn zeros() {
+    let (world, engine) = begin(options().threads(false));
+    let keeper = {
+        let engine = engine.clone();
+        thread::spawn(move || {
+            for _ in 0..3 {
+                engine.drive().unwrap();
+            }
+        })
+    };
+    for _ in 0..4 {
+        append(&engine, "os", &[b'x'; 5000], Durability::Os).and_then(Ticket::wait).unwrap();
+    }
+    keeper.join().unwrap();
+    engine.close().unwrap();
+    drop(engine);
+    assert_eq!(left(&world, "os").len(), 4);
+}
+
 /// One makes the room that is missing, and others ask whether somebody does: nobody who asks holds up who makes it.
 fn room() {
     let (_world, engine) = begin(options().threads(false));
@@ -452,6 +472,11 @@ fn appenders_that_roll_never_stall() {
 }
 
 #[test]
+fn zeros_ahead_never_land_on_a_frame() {
+    tell(zeros);
+}
+
+#[test]
 fn who_asks_for_room_holds_up_nobody_who_makes_it() {
     tell(room);
 }
@@ -515,6 +540,7 @@ fn made_for(bug: Bug) -> Option<fn()> {
         Bug::CloseUnheard => hang_up,
         Bug::LingerBehindLook => linger,
         Bug::WrittenBeforeCounted => counted,
+        Bug::ZerosOverFrames => zeros,
         _ => return None,
     })
 }

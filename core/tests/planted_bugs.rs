@@ -49,7 +49,8 @@ fn made_for(bug: Bug) -> Option<&'static str> {
         | Bug::LingerBehindLook
         | Bug::WrittenBeforeCounted
         | Bug::EndBeforeUndecided
-        | Bug::BoundsOfTwoMoments => return None,
+        | Bug::BoundsOfTwoMoments
+        | Bug::ZerosOverFrames => return None,
         Bug::StableNotHeldBack | Bug::AbortedLostAtRoll | Bug::OpenLeftOnReopen => "streamed",
         Bug::PendingNotWaitedFor | Bug::PendingKeptAtAbort | Bug::PendingOverLater => "kept",
         Bug::RepeatedEndRaises | Bug::KeptForEver => "kept",

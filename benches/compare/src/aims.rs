@@ -58,7 +58,7 @@ pub const EIGHT: f64 = 1.3;
 pub fn gap(workload: Workload) -> Option<&'static str> {
     match workload {
         Workload::Append1 => Some(
-            "beside the system call, about 3,000 instructions: a Kafka batch, a frame around it, a checksum of each, \
+            "beside the system call, about 2,900 instructions: a Kafka batch, a frame around it, a checksum of each, \
              the fold, the records that readers find it by, and the locks and batons between them",
         ),
         Workload::AppendMemory => Some(

@@ -202,8 +202,9 @@ impl Batches {
         }
         let Some(mut open) = self.open.remove(&instance) else { return };
         let bytes = open.builder.size();
-        let framed = open.builder.compression(context.compression).finish();
-        let placed = context.engine.append(&open.partition, framed, context.durability, effects.may_wait());
+        let (header, framed) = open.builder.compression(context.compression).finish_with_header();
+        let (level, wait) = (context.durability, effects.may_wait());
+        let placed = context.engine.append(&open.partition, header, framed, level, wait);
         if effects.held_up(&placed) {
             open.tried = Some(framed.len() - FRAME_HEADER);
             self.open.insert(instance, open);

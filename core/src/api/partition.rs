@@ -103,7 +103,7 @@ impl Partition {
             let values = format!("topic={} partition={}", self.topic(), self.number());
             return Err(Error::new(ErrorKind::InvalidRecord, format!("{text}, {values}")));
         }
-        let placed = match inner.append(&self.partition, batch.framed(), options.durability, true) {
+        let placed = match inner.append(&self.partition, *batch.header(), batch.framed(), options.durability, true) {
             Ok(placed) => placed,
             Err(refused) => return Ok(Err(refused)),
         };

@@ -24,21 +24,18 @@ impl Inner {
         self.machine.clock.wall_ms().max(0)
     }
 
-    /// Places a batch that lies behind 40 free bytes. It is noted when this returns, and acknowledged only when its
+    /// Places a batch that lies behind 40 free bytes, and whose header is `batch`. It is noted when this returns, and acknowledged only when its
     /// frame has met the level of the answer. Waits for room, or answers `Busy` if it may not; a refusal is not waited
     /// for.
     pub fn append(
         &self,
         partition: &Arc<Partition>,
+        mut batch: BatchHeader,
         framed: &[u8],
         durability: Option<Durability>,
         wait: bool,
     ) -> Judged<Placed> {
         self.check_writable()?;
-        let Some(mut batch) = BatchHeader::read(framed.get(FRAME_HEADER..).unwrap_or_default()) else {
-            let text = "a batch is shorter than its header; build it with BatchBuilder";
-            return Err(Error::new(ErrorKind::InvalidRecord, text).into());
-        };
         let (level, instance) = (durability.unwrap_or(partition.level()), partition.instance());
         let stamped = partition.stamps();
         if stamped {

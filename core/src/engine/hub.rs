@@ -34,8 +34,16 @@ pub struct TopicHandle {
 /// Notes of one partition that are told in one go: readers wait that long at most.
 const STRETCH: usize = 128;
 
+/// What the frames of a group tell when they are written, in journal order.
+#[derive(Default)]
+pub struct Notes {
+    list: Vec<Note>,
+    /// The partition of the last note that was told, which is likely to be that of the next.
+    last: Option<Arc<Partition>>,
+}
+
 /// What one frame tells of one partition when it is written.
-pub struct Note {
+struct Note {
     /// `None`: that of the note before. Who appends and who writes would fight for its counter, once a record.
     partition: Option<Arc<Partition>>,
     instance: Instance,
@@ -161,7 +169,7 @@ impl Hub {
     }
 
     /// The notes of a frame in its place, by what its head says: what a copied frame has to tell.
-    pub fn notes_of(&self, placed: Placed, frame: &Frame<'_>, notes: &mut Vec<Note>) {
+    pub fn notes_of(&self, placed: Placed, frame: &Frame<'_>, notes: &mut Notes) {
         match frame.payload() {
             Ok(Payload::Records { instance, batch }) => {
                 if let Some(partition) = self.partition(instance) {
@@ -189,12 +197,12 @@ impl Hub {
     }
 
     /// Notes a decision: what it means to each partition that the transaction reached.
-    pub fn note_decision(&self, placed: Placed, head: &DecisionHead<'_>, notes: &mut Vec<Note>) {
+    pub fn note_decision(&self, placed: Placed, head: &DecisionHead<'_>, notes: &mut Notes) {
         let what = if head.ended == Ended::Abort { What::Aborted } else { What::Committed };
         self.note_decided(placed, head, what, notes);
     }
 
-    fn note_decided(&self, placed: Placed, head: &DecisionHead<'_>, what: What, notes: &mut Vec<Note>) {
+    fn note_decided(&self, placed: Placed, head: &DecisionHead<'_>, what: What, notes: &mut Notes) {
         let producer_id = head.producer.0;
         for span in head.spans() {
             let Some(partition) = self.partition(span.instance) else { continue };
@@ -212,30 +220,23 @@ impl Hub {
 
 /// Notes a records frame.
 #[inline]
-pub fn note_records(notes: &mut Vec<Note>, p: &Arc<Partition>, placed: Placed, batch: &BatchHeader, len: u64) {
+pub fn note_records(notes: &mut Notes, p: &Arc<Partition>, placed: Placed, batch: &BatchHeader, len: u64) {
     let what = if batch.is_transactional() { What::Undecided } else { What::Records };
     note(notes, p, placed, (placed.place.position, len, false), batch, what);
     if what == What::Undecided
-        && let Some(Note { written, .. }) = notes.last()
+        && let Some(Note { written, .. }) = notes.list.last()
     {
         p.placed_undecided(batch.producer_id, written.run.first_offset, written.end);
     }
 }
 
 /// Notes a batch inside a transaction frame.
-pub fn note_part(notes: &mut Vec<Note>, p: &Arc<Partition>, placed: Placed, position: u64, batch: &BatchHeader) {
+pub fn note_part(notes: &mut Notes, p: &Arc<Partition>, placed: Placed, position: u64, batch: &BatchHeader) {
     note(notes, p, placed, (position, batch.size() as u64, true), batch, What::Records);
 }
 
 #[inline]
-fn note(
-    notes: &mut Vec<Note>,
-    p: &Arc<Partition>,
-    placed: Placed,
-    at: (u64, u64, bool),
-    batch: &BatchHeader,
-    what: What,
-) {
+fn note(notes: &mut Notes, p: &Arc<Partition>, placed: Placed, at: (u64, u64, bool), batch: &BatchHeader, what: What) {
     let first_offset = batch.base_offset.max(0).unsigned_abs();
     let (position, len, bare) = at;
     // Segments are at most 2 GiB, so a position fits.
@@ -248,22 +249,30 @@ fn note(
 }
 
 #[inline]
-fn push(notes: &mut Vec<Note>, p: &Arc<Partition>, lsn: Lsn, written: Written) {
+fn push(notes: &mut Notes, p: &Arc<Partition>, lsn: Lsn, written: Written) {
     let instance = p.instance();
-    let known = notes.last().is_some_and(|last| last.instance == instance);
-    notes.push(Note { partition: if known { None } else { Some(p.clone()) }, instance, lsn, written });
+    let known = match notes.list.last() {
+        Some(last) => last.instance == instance,
+        None => notes.last.as_ref().is_some_and(|last| last.instance() == instance),
+    };
+    notes.list.push(Note { partition: if known { None } else { Some(p.clone()) }, instance, lsn, written });
 }
 
 impl Fold for Hub {
     type State = State;
-    type Note = Note;
+    type Notes = Notes;
     type Snapshot = Snapshot;
 
-    fn written(&self, notes: &mut Vec<Note>) {
+    fn written(&self, notes: &mut Notes) {
         let mut unflushed = None;
         let (mut batches, mut records) = (0, 0);
-        let mut rest = notes.as_mut_slice();
-        while let Some(partition) = rest.first_mut().and_then(|first| first.partition.take()) {
+        let Notes { list, last } = notes;
+        let mut rest = list.as_mut_slice();
+        while let Some(first) = rest.first_mut() {
+            if first.partition.is_some() {
+                *last = first.partition.take();
+            }
+            let Some(partition) = last else { break };
             let same = rest.iter().position(|note| note.partition.is_some()).unwrap_or(rest.len());
             let (stretch, others) = rest.split_at_mut(same);
             for written in stretch.iter().map(|note| &note.written).filter(|written| !written.what.is_decision()) {
@@ -284,7 +293,7 @@ impl Fold for Hub {
             }
             rest = others;
         }
-        notes.clear();
+        list.clear();
         raise(&self.batches, batches);
         raise(&self.records, records);
     }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::hub::{Hub, Note};
+use super::hub::{Hub, Notes};
 use crate::format::control::Opened;
 use crate::format::frame::{Frame, Payload};
 use crate::journal::{Placed, Restore};
@@ -73,7 +73,7 @@ impl Restore<Hub> for Restoring {
         state
     }
 
-    fn notes(&self, placed: Placed, frame: &Frame<'_>, notes: &mut Vec<Note>) {
+    fn notes(&self, placed: Placed, frame: &Frame<'_>, notes: &mut Notes) {
         self.hub.notes_of(placed, frame, notes);
     }
 }

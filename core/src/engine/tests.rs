@@ -3,13 +3,13 @@
 
 use std::sync::Arc;
 
-use super::{Inner, Settings};
+use super::{Inner, Judged, Placed, Settings};
 use crate::error::{ErrorKind, Result};
 use crate::format::batch::Batch;
 use crate::format::record::Record;
 use crate::io::sim::{Rng, World};
 use crate::journal::Promise;
-use crate::partition::Most;
+use crate::partition::{Most, Partition};
 use crate::types::{Durability, Identity, TopicOptions};
 
 fn settings() -> Settings {
@@ -20,6 +20,10 @@ fn batch(text: &str) -> Batch {
     let mut builder = Batch::builder();
     builder.push(&Record::new(text.as_bytes()), 1).unwrap();
     builder.build().unwrap()
+}
+
+fn append(inner: &Inner, partition: &Arc<Partition>, batch: &Batch, level: Option<Durability>) -> Judged<Placed> {
+    inner.append(partition, *batch.header(), batch.framed(), level, true)
 }
 
 fn open(world: &World) -> Arc<Inner> {
@@ -71,7 +75,7 @@ fn one_seed(seed: u64) {
         for _ in 0..rng.below(60) {
             let text = format!("{}-{}", sent.len(), "x".repeat(rng.below(6000) as usize));
             let level = if rng.below(2) == 0 { Durability::Os } else { Durability::Disk };
-            let placed = inner.append(&partition, batch(&text).framed(), Some(level), true).unwrap();
+            let placed = append(&inner, &partition, &batch(&text), Some(level)).unwrap();
             sent.push(text);
             if rng.below(3) > 0 {
                 inner.waits().wait(placed.lsn, level, None).unwrap();
@@ -125,21 +129,21 @@ fn a_raw_producer_is_forgotten_after_an_idle_day_and_then_unknown() {
     let partition = inner.topic("t").unwrap().partitions[0].clone();
     let (idle, _) = opened(&inner, None, None).unwrap();
     let (busy, _) = opened(&inner, None, None).unwrap();
-    inner.append(&partition, raw(idle, 0).framed(), None, true).unwrap();
+    append(&inner, &partition, &raw(idle, 0), None).unwrap();
     for hour in 0..25 {
-        inner.append(&partition, raw(busy, hour).framed(), None, true).unwrap();
+        append(&inner, &partition, &raw(busy, hour), None).unwrap();
         inner.drive().unwrap();
         world.advance(3_600_000_000_000);
     }
     inner.drive().unwrap();
-    let late = inner.append(&partition, raw(idle, 1).framed(), None, true).unwrap_err();
+    let late = append(&inner, &partition, &raw(idle, 1), None).unwrap_err();
     assert_eq!(late.error.kind(), ErrorKind::UnknownProducer);
-    inner.append(&partition, raw(busy, 25).framed(), None, true).unwrap();
+    append(&inner, &partition, &raw(busy, 25), None).unwrap();
     // The frame says so after a restart as well.
     inner.close().unwrap();
     let inner = open(&world);
     let partition = inner.topic("t").unwrap().partitions[0].clone();
-    let late = inner.append(&partition, raw(idle, 1).framed(), None, true).unwrap_err();
+    let late = append(&inner, &partition, &raw(idle, 1), None).unwrap_err();
     assert_eq!(late.error.kind(), ErrorKind::UnknownProducer);
 }
 
@@ -152,7 +156,7 @@ fn a_life_ends_and_the_next_one_knows_the_same() {
         let partition = inner.topic("t").unwrap().partitions[0].clone();
         let (identity, _) = opened(&inner, None, None).unwrap();
         for sequence in 0..(seed as i32 * 7) {
-            inner.append(&partition, raw(identity, sequence).framed(), None, true).unwrap();
+            append(&inner, &partition, &raw(identity, sequence), None).unwrap();
         }
         inner.flush().unwrap().ticket(&inner).wait().unwrap();
         let digest = inner.digest();
@@ -221,7 +225,7 @@ fn who_asked_for_a_flush_while_the_log_closed_is_answered() {
     let inner = open(&world);
     inner.create_topic("t", &TopicOptions::new()).unwrap().wait().unwrap();
     let partition = inner.topic("t").unwrap().partitions[0].clone();
-    inner.append(&partition, batch("x").framed(), None, true).unwrap();
+    append(&inner, &partition, &batch("x"), None).unwrap();
     inner.close().unwrap();
     // What a flush promises that had found the log open and looks at its last frame only now.
     let last = inner.journal.look(|_, last| last);

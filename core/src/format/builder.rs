@@ -179,12 +179,14 @@ impl BatchBuilder {
     /// Writes the header, with base offset and leader epoch 0, and returns 40 free bytes and the batch, compressed if
     /// it is to be. More records may follow; then finish again. Without a record it is a batch that no append takes.
     pub fn finish(&mut self) -> &[u8] {
+        self.finish_with_header().1
+    }
+
+    /// The same with the header that was written.
+    pub(crate) fn finish_with_header(&mut self) -> (BatchHeader, &[u8]) {
         match self.pack() {
-            Some((_, end)) => &self.packed[..end],
-            None => {
-                self.seal();
-                &self.buf[..self.end]
-            }
+            Some((header, end)) => (header, &self.packed[..end]),
+            None => (self.seal(), &self.buf[..self.end]),
         }
     }
 

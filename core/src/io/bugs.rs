@@ -85,6 +85,8 @@ bugs! {
     EndBeforeUndecided,
     /// The visible end of one moment is answered with what is undecided at a later one.
     BoundsOfTwoMoments,
+    /// A frame goes where a piece of zeros is being written, without waiting for it.
+    ZerosOverFrames,
 }
 
 impl Bug {
@@ -100,6 +102,7 @@ impl Bug {
         Bug::WrittenBeforeCounted,
         Bug::EndBeforeUndecided,
         Bug::BoundsOfTwoMoments,
+        Bug::ZerosOverFrames,
     ];
 }
 

@@ -6,15 +6,19 @@ use crate::io::sync::{Mutex, MutexGuard};
 #[derive(Default)]
 pub struct Baton<T = ()>(Mutex<T>);
 
-impl<T> Baton<T> {
+impl<T: Default> Baton<T> {
     /// Takes the baton if it is free. Given back when dropped.
     #[inline]
     pub fn take(&self) -> Option<MutexGuard<'_, T>> {
         self.0.try_lock()
     }
 
-    /// Takes the baton for good, if it is free.
+    /// Takes the baton for good, if it is free; what it carried is dropped.
     pub fn retire(&self) -> bool {
-        self.take().map(std::mem::forget).is_some()
+        let taken = self.take().map(|mut baton| {
+            *baton = T::default();
+            std::mem::forget(baton);
+        });
+        taken.is_some()
     }
 }

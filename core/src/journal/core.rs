@@ -25,7 +25,8 @@ const BUFFER_MAX: usize = 1 << 20;
 
 /// Bytes of one segment, one frame behind the other, to be written at once.
 pub struct Chunk {
-    pub segment: Arc<Segment>,
+    /// Number of the segment, which is among the unsynced.
+    pub segment: u64,
     pub position: u64,
     pub data: Vec<u8>,
     /// A frame handed over whole: nothing is added behind it.
@@ -35,7 +36,7 @@ pub struct Chunk {
 /// What was placed and is not written yet.
 pub struct Group<N> {
     pub chunks: Vec<Chunk>,
-    pub notes: Vec<N>,
+    pub notes: N,
     pub bytes: usize,
     /// LSN of its last frame.
     pub last_lsn: Lsn,
@@ -45,14 +46,14 @@ pub struct Group<N> {
     free: Vec<Vec<u8>>,
 }
 
-impl<N> Default for Group<N> {
+impl<N: Default> Default for Group<N> {
     fn default() -> Self {
-        Group { chunks: Vec::new(), notes: Vec::new(), bytes: 0, last_lsn: 0, rung: false, free: Vec::new() }
+        Group { chunks: Vec::new(), notes: N::default(), bytes: 0, last_lsn: 0, rung: false, free: Vec::new() }
     }
 }
 
 impl<N> Group<N> {
-    /// Empty again; its buffers serve the next frames.
+    /// Empty again, its notes being taken; its buffers serve the next frames.
     pub fn clear(&mut self) {
         for mut chunk in self.chunks.drain(..) {
             if !chunk.whole && self.free.len() < BUFFERS && chunk.data.capacity() <= BUFFER_MAX {
@@ -60,7 +61,6 @@ impl<N> Group<N> {
                 self.free.push(chunk.data);
             }
         }
-        self.notes.clear();
         (self.bytes, self.last_lsn, self.rung) = (0, 0, false);
     }
 }
@@ -100,8 +100,8 @@ pub struct Core<F: Fold> {
     pub spare_needed: u64,
     /// The journal has rolled, and the flusher is to hear of it.
     pub rolled: bool,
-    pub group: Group<F::Note>,
-    /// Oldest first; the last one is the segment being written.
+    pub group: Group<F::Notes>,
+    /// Oldest first; the last one is the segment that is placed in. What is placed and not written lies in these.
     pub unsynced: Vec<Unsynced>,
     /// Newest and older durable checkpoint.
     pub checkpoints: [CheckpointRef; 2],
@@ -240,14 +240,15 @@ impl<F: Fold> Core<F> {
         let len = draft.frame_len();
         let large = len >= HAND_OVER && matches!(draft, Draft::Owned(_));
         let extends = !large
-            && self.group.chunks.last().is_some_and(|c| {
-                !c.whole && c.segment.header.number == number && c.position + c.data.len() as u64 == position
-            });
+            && self
+                .group
+                .chunks
+                .last()
+                .is_some_and(|c| !c.whole && c.segment == number && c.position + c.data.len() as u64 == position);
         let takes = !extends && len >= TAKE && matches!(draft, Draft::Owned(_));
         if !extends {
             let data = if takes { Vec::new() } else { self.group.free.pop().unwrap_or_default() };
-            let segment = self.segment.clone();
-            self.group.chunks.push(Chunk { segment, position, data, whole: large });
+            self.group.chunks.push(Chunk { segment: number, position, data, whole: large });
         }
         let last = self.group.chunks.len() - 1;
         let data = &mut self.group.chunks[last].data;
@@ -356,7 +357,7 @@ impl<F: Fold> Guard<'_, F> {
         draft: Draft<'_>,
         level: Durability,
         patch: impl FnOnce(&mut [u8]),
-        note: impl FnOnce(Placed, &mut Vec<F::Note>),
+        note: impl FnOnce(Placed, &mut F::Notes),
     ) -> Placed {
         let durable = self.journal.durable_lsn();
         let core = &mut *self.core;

@@ -41,13 +41,19 @@ pub type Call = Box<dyn FnOnce(Result<()>) + Send>;
 pub(super) struct Writing<N> {
     /// The group that is placed in while this one is written: empty, with its buffers.
     spare: Group<N>,
+    /// What was written to last, and is likely to be written to next: not looked for in every group.
+    segments: Vec<Arc<Segment>>,
     habit: Habit,
 }
 
-impl<N> Default for Writing<N> {
+impl<N: Default> Default for Writing<N> {
     fn default() -> Self {
-        Writing { spare: Group::default(), habit: Habit::default() }
+        Writing { spare: Group::default(), segments: Vec::new(), habit: Habit::default() }
     }
+}
+
+fn numbered(segments: &[Arc<Segment>], number: u64) -> Option<&Segment> {
+    segments.iter().map(|segment| &**segment).find(|segment| segment.header.number == number)
 }
 
 pub(super) struct Enlisted {
@@ -78,7 +84,7 @@ pub struct Journal<F: Fold> {
     pub(super) durable: AtomicU64,
     poison: OnceLock<Error>,
     alarm: OnceLock<Alarm>,
-    pub(super) write: Baton<Writing<F::Note>>,
+    pub(super) write: Baton<Writing<F::Notes>>,
     pub(super) flush: Baton<Habit>,
     pub(super) prepare: Baton,
     /// Moves whenever a group was written or flushed, room was made, or the journal was poisoned.
@@ -317,7 +323,7 @@ impl<F: Fold> Journal<F> {
             baton.habit.gather_at_once(&self.machine, &self.writers);
         }
         let came = self.writers.count();
-        let result = self.write_group(&mut baton.spare);
+        let result = self.write_group(&mut baton);
         baton.habit.ended(&self.writers, came, 0);
         if planted(Bug::EventBeforeBaton) {
             self.progress.happen();
@@ -329,20 +335,28 @@ impl<F: Fold> Journal<F> {
         result.map(|()| true)
     }
 
-    fn write_group(&self, spare: &mut Group<F::Note>) -> Result<()> {
-        let mut group = {
+    fn write_group(&self, writing: &mut Writing<F::Notes>) -> Result<()> {
+        let Writing { spare: group, segments, .. } = writing;
+        {
             let mut core = self.core.lock();
             if core.group.chunks.is_empty() {
                 return Ok(());
             }
-            std::mem::replace(&mut core.group, std::mem::take(spare))
-        };
+            std::mem::swap(&mut core.group, group);
+            if group.chunks.iter().any(|chunk| numbered(segments, chunk.segment).is_none()) {
+                *segments = core.unsynced.iter().map(|unsynced| unsynced.segment.clone()).collect();
+            }
+        }
         for chunk in &group.chunks {
-            chunk.segment.write(&chunk.data, chunk.position).map_err(|e| self.poison("a write failed", e))?;
+            let written = match numbered(segments, chunk.segment) {
+                Some(segment) => segment.write(&chunk.data, chunk.position),
+                None => Err(std::io::ErrorKind::NotFound.into()),
+            };
+            written.map_err(|e| self.poison("a write failed", e))?;
         }
         for chunk in &group.chunks {
             if !chunk.whole {
-                self.segments.tail.add(chunk.segment.header.number, chunk.position, &chunk.data);
+                self.segments.tail.add(chunk.segment, chunk.position, &chunk.data);
             }
         }
         self.fold.written(&mut group.notes);
@@ -354,7 +368,6 @@ impl<F: Fold> Journal<F> {
         self.counters.group(before, last, group.bytes);
         self.written.store(last, Ordering::Release);
         group.clear();
-        *spare = group;
         Ok(())
     }
 

@@ -45,13 +45,13 @@ use crate::types::Lsn;
 pub trait Fold: Send + Sync + 'static {
     /// The noted state; every change to it is a frame placed under the same hold of the lock.
     type State: Send + 'static;
-    /// What one frame has to tell when it is written.
-    type Note: Send + 'static;
+    /// What the frames of a group have to tell when they are written.
+    type Notes: Default + Send + 'static;
     /// The state at one moment, cheap to take.
     type Snapshot: Parts;
 
     /// A group is written; called in journal order, outside the journal's lock. Takes all notes.
-    fn written(&self, notes: &mut Vec<Self::Note>);
+    fn written(&self, notes: &mut Self::Notes);
     /// Everything up to `lsn` survives a power cut.
     fn durable(&self, lsn: Lsn);
     /// True while transactions are open that have something in the log.

@@ -42,7 +42,7 @@ pub trait Restore<F: Fold> {
     /// Hands the state over.
     fn finish(&mut self) -> F::State;
     /// The notes of a frame that was copied to a new place; called after `finish`.
-    fn notes(&self, placed: Placed, frame: &Frame<'_>, notes: &mut Vec<F::Note>);
+    fn notes(&self, placed: Placed, frame: &Frame<'_>, notes: &mut F::Notes);
 }
 
 /// How to open.

@@ -41,7 +41,7 @@ pub fn put_opened<F: Fold>(core: &mut Core<F>, opened: &Opened, durable: Lsn) {
 /// Writes what was placed while nobody else can.
 pub fn write_out<F: Fold>(core: &mut Core<F>) -> std::io::Result<()> {
     for chunk in core.group.chunks.drain(..) {
-        chunk.segment.write(&chunk.data, chunk.position)?;
+        core.segment.write(&chunk.data, chunk.position)?;
     }
     core.group.bytes = 0;
     Ok(())
@@ -205,7 +205,7 @@ impl<F: Fold> Recovery<F> {
         core.state_bytes = self.base.bytes;
         core.since_checkpoint = self.walked.folded.1;
         core.place_link(&link, durable_lsn);
-        let mut notes = Vec::new();
+        let mut notes = F::Notes::default();
         self.place_tail(&mut core, restore, durable_lsn, &mut notes)?;
         put_recovered(&mut core, &recovered, durable_lsn);
         write_out(&mut core).map_err(io)?;
@@ -264,7 +264,7 @@ impl<F: Fold> Recovery<F> {
         core: &mut Core<F>,
         restore: &dyn Restore<F>,
         durable: Lsn,
-        notes: &mut Vec<F::Note>,
+        notes: &mut F::Notes,
     ) -> Result<()> {
         let mut mark = Vec::new();
         frame::encode(&mut mark, Kind::Mark, 0, &[], &[]);

@@ -5,6 +5,8 @@ use std::sync::Arc;
 
 use crate::format::files::{FORMAT_VERSION, FRAMES, RECORD, SECOND, SegmentHeader};
 use crate::format::frame::Seal;
+use crate::io::bugs::{Bug, planted};
+use crate::io::sync::atomic::{AtomicU64, Ordering};
 use crate::io::sync::{Condvar, Mutex};
 use crate::io::{File, Machine, Mapping};
 
@@ -20,19 +22,19 @@ pub struct Segment {
     pub header: SegmentHeader,
     pub seal: Seal,
     pub file: Arc<dyn File>,
+    /// Zeros are written up to here. Only ever grows, under the lock.
+    zeros: AtomicU64,
+    /// Frames are written up to here. Moved by the holder of the write baton alone, past `zeros` only under the lock.
+    written: AtomicU64,
     ahead: Mutex<Ahead>,
     zeroed: Condvar,
 }
 
-/// Who writes where: the zeros must never land on a frame.
+/// Who writes zeros where: they must never land on a frame.
 #[derive(Default)]
 struct Ahead {
-    /// Zeros are written up to here.
-    to: u64,
-    /// A piece that is being written now begins here.
+    /// A piece that is being written now begins here, at `zeros` or behind.
     busy_from: Option<u64>,
-    /// Frames are written up to here.
-    written: u64,
     /// No more zeros are written.
     ended: bool,
 }
@@ -52,8 +54,8 @@ impl Segment {
     /// Takes a segment that exists.
     pub fn of(header: SegmentHeader, file: Arc<dyn File>) -> Arc<Segment> {
         let seal = Seal::new(header.salt, header.number);
-        let ahead = Mutex::new(Ahead { to: FRAMES, busy_from: None, written: FRAMES, ended: false });
-        Arc::new(Segment { header, seal, file, ahead, zeroed: Condvar::new() })
+        let (zeros, written) = (AtomicU64::new(FRAMES), AtomicU64::new(FRAMES));
+        Arc::new(Segment { header, seal, file, zeros, written, ahead: Mutex::default(), zeroed: Condvar::new() })
     }
 
     /// Reads the header of a segment file; the second copy serves if the first is damaged.
@@ -75,22 +77,33 @@ impl Segment {
     /// over the same bytes right now.
     pub fn write(&self, bytes: &[u8], position: u64) -> io::Result<()> {
         let end = position + bytes.len() as u64;
+        // Below the zeros there no piece is written, now or later.
+        if end <= self.zeros.load(Ordering::Acquire) || planted(Bug::ZerosOverFrames) {
+            self.written.store(end, Ordering::Release);
+        } else {
+            self.pass_zeros(end);
+        }
+        self.file.write_at(bytes, position)
+    }
+
+    #[cold]
+    fn pass_zeros(&self, end: u64) {
         let mut ahead = self.ahead.lock();
         while ahead.busy_from.is_some_and(|from| from < end) {
             ahead = self.zeroed.wait(ahead);
         }
-        ahead.written = end;
-        drop(ahead);
-        self.file.write_at(bytes, position)
+        // Under the lock: whoever begins a piece behind this begins it behind the frames.
+        self.written.store(end, Ordering::Release);
     }
 
     /// Writes one piece of zeros if less than `distance` bytes are ready ahead of the frames. Returns whether it wrote.
     pub fn zero_ahead(&self, distance: u64) -> io::Result<bool> {
         let (from, to) = {
             let mut ahead = self.ahead.lock();
-            let from = ahead.to.max(ahead.written.next_multiple_of(4096));
+            let written = self.written.load(Ordering::Acquire);
+            let from = self.zeros.load(Ordering::Acquire).max(written.next_multiple_of(4096));
             let to = (from + ZERO_PIECE).min(self.header.size);
-            if from >= to || from >= ahead.written + distance || ahead.busy_from.is_some() || ahead.ended {
+            if from >= to || from >= written + distance || ahead.busy_from.is_some() || ahead.ended {
                 return Ok(false);
             }
             ahead.busy_from = Some(from);
@@ -99,7 +112,7 @@ impl Segment {
         let result = self.file.write_at(&ZEROS[..(to - from) as usize], from);
         let mut ahead = self.ahead.lock();
         ahead.busy_from = None;
-        ahead.to = to;
+        self.zeros.store(to, Ordering::Release);
         drop(ahead);
         self.zeroed.notify_all();
         result.map(|()| true)
@@ -107,9 +120,9 @@ impl Segment {
 
     /// The same without its file, which is dropped with the last of those who have it.
     pub fn without_file(&self) -> Arc<Segment> {
-        let (header, seal, file) = (self.header, self.seal, Arc::new(NoFile));
-        let ahead = Mutex::new(Ahead { ended: true, ..Ahead::default() });
-        Arc::new(Segment { header, seal, file, ahead, zeroed: Condvar::new() })
+        let closed = Segment::of(self.header, Arc::new(NoFile));
+        closed.end_zeros();
+        closed
     }
 
     /// No zeros are written after this returns.

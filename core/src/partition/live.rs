@@ -33,7 +33,8 @@ pub struct Partition {
     start: AtomicU64,
     /// Readers see what lies below. Only ever grows.
     visible: AtomicU64,
-    /// What lies below is written, its runs known here or in a footer. Less than visible only at level `memory`.
+    /// What lies below is written, its runs known here or in a footer. Kept at level `memory` only: at the others all
+    /// that can be seen is.
     written: AtomicU64,
     /// The first offset of the oldest transaction that readers see open; the greatest number if there is none.
     undecided_from: AtomicU64,
@@ -210,7 +211,9 @@ impl Partition {
                 plain &= frame.what == What::Records;
             }
         }
-        self.written.fetch_max(end, Ordering::SeqCst);
+        if self.shown == Durability::Memory {
+            self.written.fetch_max(end, Ordering::SeqCst);
+        }
         match self.shown {
             Durability::Os if !plain => frames.for_each(|frame| self.show_all(frame.shown())),
             // At level memory the rest was shown when it was placed.
@@ -343,7 +346,7 @@ impl Partition {
         let committed = isolation == Isolation::ReadCommitted;
         let visible = if committed { stable } else { end };
         // What was placed since the caller had all written out is for the next read.
-        let visible = visible.min(self.written.load(Ordering::SeqCst)).max(offset);
+        let visible = self.unwritten().map_or(visible, |written| visible.min(written)).max(offset);
         let mut plan = Plan::new(offset, visible, max_bytes);
         while plan.wants_more() {
             if let Err(error) = self.plan(segments, footers, &mut plan) {
