@@ -24,9 +24,9 @@ impl Inner {
         self.machine.clock.wall_ms().max(0)
     }
 
-    /// Places a batch that lies behind 40 free bytes, and whose header is `batch`. It is noted when this returns, and acknowledged only when its
-    /// frame has met the level of the answer. Waits for room, or answers `Busy` if it may not; a refusal is not waited
-    /// for.
+    /// Places a batch that lies behind 40 free bytes and whose header is `batch`. It is noted when this returns, and
+    /// acknowledged only when its frame has met the level of the answer. Waits for room, or answers `Busy` if it may
+    /// not; a refusal is not waited for.
     pub fn append(
         &self,
         partition: &Arc<Partition>,

@@ -20,7 +20,7 @@ const WRITE_WITHIN: u64 = 5 * MS;
 const MARK_AFTER: u64 = 50 * MS;
 /// Zeros are kept ready for what was written in the last tick, within these bounds.
 const ZEROS_MIN: u64 = 256 << 10;
-const ZEROS_MAX: u64 = 8 << 20;
+const ZEROS_MAX: u64 = 4 << 20;
 /// A small state is written whenever so much was placed: an open after a crash folds no more than that, and what a
 /// flush has left.
 const CHECKPOINT_BYTES: u64 = 16 << 20;
