@@ -38,7 +38,8 @@ const STRETCH: usize = 128;
 #[derive(Default)]
 pub struct Notes {
     list: Vec<Note>,
-    /// The partition of the last note that was told, which is likely to be that of the next.
+    /// That of the last note which this told, and likely that of its next one. Kept beyond its topic's end by two of
+    /// these at most, until they tell of something else.
     last: Option<Arc<Partition>>,
 }
 
@@ -294,6 +295,7 @@ impl Fold for Hub {
             rest = others;
         }
         list.clear();
+        last.take_if(|last| last.is_deleted());
         raise(&self.batches, batches);
         raise(&self.records, records);
     }

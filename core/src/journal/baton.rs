@@ -6,13 +6,15 @@ use crate::io::sync::{Mutex, MutexGuard};
 #[derive(Default)]
 pub struct Baton<T = ()>(Mutex<T>);
 
-impl<T: Default> Baton<T> {
+impl<T> Baton<T> {
     /// Takes the baton if it is free. Given back when dropped.
     #[inline]
     pub fn take(&self) -> Option<MutexGuard<'_, T>> {
         self.0.try_lock()
     }
+}
 
+impl<T: Default> Baton<T> {
     /// Takes the baton for good, if it is free; what it carried is dropped.
     pub fn retire(&self) -> bool {
         let taken = self.take().map(|mut baton| {

@@ -41,7 +41,8 @@ pub type Call = Box<dyn FnOnce(Result<()>) + Send>;
 pub(super) struct Writing<N> {
     /// The group that is placed in while this one is written: empty, with its buffers.
     spare: Group<N>,
-    /// What was written to last, and is likely to be written to next: not looked for in every group.
+    /// The segment that was written to last, and is likely to be written to next; while a group is written, all that it
+    /// may lie in.
     segments: Vec<Arc<Segment>>,
     habit: Habit,
 }
@@ -323,7 +324,7 @@ impl<F: Fold> Journal<F> {
             baton.habit.gather_at_once(&self.machine, &self.writers);
         }
         let came = self.writers.count();
-        let result = self.write_group(&mut baton);
+        let result = self.write_group(&mut baton).inspect_err(|_| baton.spare = Group::default());
         baton.habit.ended(&self.writers, came, 0);
         if planted(Bug::EventBeforeBaton) {
             self.progress.happen();
@@ -337,6 +338,11 @@ impl<F: Fold> Journal<F> {
 
     fn write_group(&self, writing: &mut Writing<F::Notes>) -> Result<()> {
         let Writing { spare: group, segments, .. } = writing;
+        if !group.chunks.is_empty() {
+            // Of a leader who did not come to his end: nothing of it may go into the group that is placed in.
+            *group = Group::default();
+        }
+        let mut left = Vec::new();
         {
             let mut core = self.core.lock();
             if core.group.chunks.is_empty() {
@@ -344,9 +350,12 @@ impl<F: Fold> Journal<F> {
             }
             std::mem::swap(&mut core.group, group);
             if group.chunks.iter().any(|chunk| numbered(segments, chunk.segment).is_none()) {
-                *segments = core.unsynced.iter().map(|unsynced| unsynced.segment.clone()).collect();
+                let unsynced = core.unsynced.iter().map(|unsynced| unsynced.segment.clone()).collect();
+                left = std::mem::replace(segments, unsynced);
             }
         }
+        // Without the lock: it may be the last that has the file open.
+        drop(left);
         for chunk in &group.chunks {
             let written = match numbered(segments, chunk.segment) {
                 Some(segment) => segment.write(&chunk.data, chunk.position),
@@ -368,6 +377,10 @@ impl<F: Fold> Journal<F> {
         self.counters.group(before, last, group.bytes);
         self.written.store(last, Ordering::Release);
         group.clear();
+        // What is left behind is not held open.
+        if segments.len() > 1 {
+            segments.drain(..segments.len() - 1);
+        }
         Ok(())
     }
 

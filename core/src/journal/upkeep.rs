@@ -4,6 +4,7 @@
 use super::core::{Draft, Placed};
 use super::flow::{Call, Enlisted, FLUSH_BYTES};
 use super::reserve::Claim;
+use super::roll::is_full;
 use super::segment::ZERO_PIECE;
 use super::{Fold, Journal};
 use crate::error::Result;
@@ -205,19 +206,23 @@ impl<F: Fold> Journal<F> {
             upkeep.ahead = if moved == 0 { 0 } else { (4 * moved).max(upkeep.ahead / 2).clamp(ZEROS_MIN, ZEROS_MAX) };
             (upkeep.ahead, moved)
         };
-        let failed = |e| self.poison("writing zeros ahead failed", e);
+        // Space for them is promised, but not by every file system: then a full disk ends the zeros and nothing else.
+        let wrote = |result: std::io::Result<bool>| match result {
+            Err(error) if is_full(&error) => Ok(false),
+            other => other.map_err(|error| self.poison("writing zeros ahead failed", error)),
+        };
         let mut done = 0;
         let mut more = || {
             done += ZERO_PIECE;
             done <= moved + ZERO_PIECE || (done <= ZEROS_MAX && self.bell.seen() == seen)
         };
-        while more() && segment.zero_ahead(distance).map_err(failed)? {}
+        while more() && wrote(segment.zero_ahead(distance))? {}
         let room = segment.header.size - position;
         if room < distance {
             let spare = self.core.lock().spare.clone();
             while let Some(spare) = &spare
                 && more()
-                && spare.zero_ahead(distance - room).map_err(failed)?
+                && wrote(spare.zero_ahead(distance - room))?
             {}
         }
         Ok(moved > BUSY)

@@ -85,6 +85,25 @@ fn whoever_waits_is_answered_before_zeros_are_written_ahead() {
 }
 
 #[test]
+fn a_disk_too_full_for_zeros_ends_them_and_nothing_else() {
+    let (world, engine) = begin(2);
+    engine.drive().unwrap();
+    let partition = engine.partition("t", 0).unwrap();
+    let mut batch = Batch::builder();
+    batch.push(&Record::new(&[b'x'; 9_000]), 1).unwrap();
+    let batch = batch.build().unwrap();
+    let os = || AppendOptions::new().durability(Durability::Os);
+    partition.append_with(&batch, os()).unwrap().wait().unwrap();
+    world.fail(Call::Write, 0, Fault::Enospc, false);
+    engine.drive().unwrap();
+    assert!(world.hits().iter().any(|(what, _)| *what == "fault: enospc at write"), "no zeros were written");
+    partition.append_with(&batch, os()).unwrap().wait().unwrap();
+    engine.flush().unwrap();
+    world.crash();
+    assert_eq!(open(&world).partition("t", 0).unwrap().bounds().end, 2);
+}
+
+#[test]
 fn whoever_asks_an_idle_log_is_answered() {
     let (world, engine) = begin(6);
     engine.drive().unwrap();
