@@ -25,6 +25,7 @@ mod shelf;
 mod tail;
 pub mod ticket;
 mod upkeep;
+mod writing;
 
 pub use self::checkpoint::Parts;
 pub use self::core::{Draft, Guard, Placed};
