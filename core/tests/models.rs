@@ -200,6 +200,15 @@ fn roll() {
 
 /// Zeros are written ahead of the frames while frames are: none of them lands on one.
 fn zeros() {
+    beside_zeros(4, 5000);
+}
+
+/// The same in segments that hold two records each: zeros go to the next one while the log rolls into it.
+fn zeros_beyond() {
+    beside_zeros(5, 24 << 10);
+}
+
+fn beside_zeros(records: usize, bytes: usize) {
     let (world, engine) = begin(options().threads(false));
     let keeper = {
         let engine = engine.clone();
@@ -209,13 +218,13 @@ fn zeros() {
             }
         })
     };
-    for _ in 0..4 {
-        append(&engine, "os", &[b'x'; 5000], Durability::Os).and_then(Ticket::wait).unwrap();
+    for _ in 0..records {
+        append(&engine, "os", &vec![b'x'; bytes], Durability::Os).and_then(Ticket::wait).unwrap();
     }
     keeper.join().unwrap();
     engine.close().unwrap();
     drop(engine);
-    assert_eq!(left(&world, "os").len(), 4);
+    assert_eq!(left(&world, "os").len(), records);
 }
 
 /// One makes the room that is missing, and others ask whether somebody does: nobody who asks holds up who makes it.
@@ -474,6 +483,11 @@ fn appenders_that_roll_never_stall() {
 #[test]
 fn zeros_ahead_never_land_on_a_frame() {
     tell(zeros);
+}
+
+#[test]
+fn zeros_in_the_next_segment_never_land_on_a_frame_when_it_is_rolled_into() {
+    tell(zeros_beyond);
 }
 
 #[test]
