@@ -21,8 +21,9 @@ ROWS = 50
 
 
 def say(*words: object) -> None:
-    """Tells the parent, at once."""
-    print(*words, flush=True)
+    """Tells the parent, at once and in one write: of a line in pieces a kill would leave some."""
+    sys.stdout.write(" ".join(map(str, words)) + "\n")
+    sys.stdout.flush()
 
 
 def half(n: int) -> None:

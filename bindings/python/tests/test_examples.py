@@ -63,3 +63,15 @@ def test_the_first_program_of_a_readme_runs(tmp_path: Path, text: Path, start: s
     program = [sys.executable, "-W", "error", str(file)]
     done = subprocess.run(program, cwd=tmp_path, capture_output=True, text=True)
     assert (done.returncode, done.stdout.strip(), done.stderr) == (0, said, "")
+
+
+def test_a_line_of_the_bank_is_one_write_however_python_buffers() -> None:
+    tell = (
+        "import io, os, sys; sys.path.insert(0, sys.argv[1]); import bank\n"
+        "class Raw(io.FileIO):\n"
+        "    def write(self, data): os.write(2, b'w'); return super().write(data)\n"
+        "sys.stdout = io.TextIOWrapper(Raw(1, 'wb', closefd=False), write_through=True)\n"
+        "bank.say('resent', 3, 4)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", tell, str(EXAMPLES)], capture_output=True, text=True, check=True)
+    assert (done.stdout, done.stderr) == ("resent 3 4\n", "w")
