@@ -164,7 +164,8 @@ fuzz() {
     clang $flags -O1 -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all -DFUZZER -Iffi/tests \
         ffi/tests/fuzz_calls.c $drawn -o "$out/fuzzer" $link
     mkdir -p "$out/corpus"
-    "$out/fuzzer" -max_total_time="$1" -max_len=2048 -timeout=60 -artifact_prefix="$out/" "$out/corpus" >"$out/fuzzer.log" 2>&1 || {
+    "$out/fuzzer" -max_total_time="$1" -max_len=2048 -timeout=60 -artifact_prefix="$out/" "$out/corpus" \
+        >"$out/fuzzer.log" 2>&1 || {
         tail -40 "$out/fuzzer.log"
         exit 1
     }

@@ -12,7 +12,7 @@ static void call_with_a_batch(struct source *source, struct shared *shared)
     size_t size = sizeof batch - (below(source, 8) == 0 ? below(source, sizeof batch) : 0);
     memcpy(batch, BATCH, sizeof batch);
     seal(batch, sizeof batch);
-    for (unsigned wrong = below(source, 4); wrong > 2; wrong--)
+    if (below(source, 4) == 0)
         batch[below(source, sizeof batch)] ^= 1 << below(source, 8);
     if (below(source, 4) == 0)
         seal(batch, sizeof batch);
@@ -46,7 +46,7 @@ static void call_without_a_log(struct source *source, struct shared *shared)
     case 0: ask_a_histogram(source); break;
     case 1: {
         oncelog_error_code_t code = oncelog_error_code_from_kafka((int16_t)next_number(source));
-        CHECK(code == ONCELOG_OK || code != ONCELOG_ERROR_PANIC);
+        CHECK(code != ONCELOG_ERROR_PANIC);
         break;
     }
     case 2:
@@ -60,12 +60,10 @@ static void call_without_a_log(struct source *source, struct shared *shared)
 /* What waits. */
 static void call_and_wait(struct source *source, struct shared *shared)
 {
-    oncelog_record_t records[RECORDS_MOST];
-    oncelog_header_t headers[2];
     oncelog_identity_t identity = {below(source, 9), (int16_t)below(source, 3)};
     oncelog_group_metadata_t group = {.struct_size = sizeof group, .group = name(source)};
     oncelog_offset_t offset = {.topic = name(source), .offset = below(source, 10)};
-    size_t count = make_records(source, records, headers);
+    size_t bytes = (size_t)below(source, 9) << below(source, 32);
     bool room;
     switch (below(source, 8)) {
     case 0: seen(source, oncelog_flush(PICK(ENGINE))); break;
@@ -78,7 +76,7 @@ static void call_and_wait(struct source *source, struct shared *shared)
         seen(source, oncelog_send_offsets(PICK(ENGINE), &identity, &group, &offset, below(source, 2)));
         break;
     default:
-        seen(source, oncelog_has_room(PICK(ENGINE), count << below(source, 32), below(source, 8) ? &room : NULL));
+        seen(source, oncelog_has_room(PICK(ENGINE), bytes, below(source, 8) ? &room : NULL));
         break;
     }
 }

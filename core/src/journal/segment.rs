@@ -22,7 +22,7 @@ pub struct Segment {
     pub header: SegmentHeader,
     pub seal: Seal,
     pub file: Arc<dyn File>,
-    /// Zeros are written up to here. Only ever grows, under the lock.
+    /// Zeros are written up to here, or no more are tried. Only ever grows, under the lock.
     zeros: AtomicU64,
     /// Frames are written up to here. Moved by the holder of the write baton alone, past `zeros` only under the lock.
     written: AtomicU64,
