@@ -47,11 +47,12 @@ impl Opened {
             if record.partition.is_some() || record.position.is_some() {
                 return Err(not_here());
             }
-            let now = match record.timestamp {
-                Some(_) => 0,
+            let mut record = *record;
+            let timestamp = match record.timestamp.take() {
+                Some(timestamp) => timestamp,
                 None => *now.get_or_insert_with(BatchBuilder::now),
             };
-            Ok(builder.push(record, now)?)
+            Ok(builder.push(&record, timestamp)?)
         })?;
         let batch = builder.build()?;
         let ticket = self.partition.append_with(&batch, with);

@@ -26,10 +26,11 @@ fn record<'c>(caller: &'c Caller, given: &oncelog_record_t, headers: &'c [Header
     record.key = caller.bytes(given.key, given.key_size, "key")?;
     record.value = caller.bytes(given.value, given.value_size, "value")?;
     record.headers = headers;
-    if given.fields != 0 {
+    let has = |field| given.fields & field != 0;
+    record.timestamp = has(ONCELOG_RECORD_TIMESTAMP).then_some(given.timestamp);
+    // Out of the way of the many that have a timestamp at most.
+    if given.fields & !ONCELOG_RECORD_TIMESTAMP != 0 {
         check_fields("oncelog_record_t", given.fields, KNOWN)?;
-        let has = |field| given.fields & field != 0;
-        record.timestamp = has(ONCELOG_RECORD_TIMESTAMP).then_some(given.timestamp);
         record.partition = has(ONCELOG_RECORD_PARTITION).then_some(given.partition);
         record.position = has(ONCELOG_RECORD_POSITION).then_some(given.position);
     }
