@@ -237,3 +237,27 @@ fn who_asked_for_a_flush_while_the_log_closed_is_answered() {
     promise().on_done(move |answer| tell.send(answer).unwrap());
     hear.try_recv().expect("called back at once").unwrap();
 }
+
+#[test]
+fn a_deleted_partition_is_freed_once_something_else_was_written() {
+    let world = World::new(5);
+    let inner = open(&world);
+    inner.create_topic("goes", &TopicOptions::new()).unwrap().wait().unwrap();
+    let goes = inner.topic("goes").unwrap().partitions[0].clone();
+    // Two groups take turns, and each remembers whose frames it wrote last.
+    for _ in 0..2 {
+        let placed = append(&inner, &goes, &batch("x"), None).unwrap();
+        inner.waits().wait(placed.lsn, Durability::Os, None).unwrap();
+    }
+    let gone = Arc::downgrade(&goes);
+    drop(goes);
+    inner.delete_topic("goes").unwrap().wait().unwrap();
+    while inner.journal.has_enlisted() {
+        inner.drive().unwrap();
+    }
+    // Frames of no partition, so that none takes its place.
+    for name in ["comes", "comes-too"] {
+        inner.create_topic(name, &TopicOptions::new()).unwrap().wait().unwrap();
+    }
+    assert_eq!(gone.strong_count(), 0);
+}

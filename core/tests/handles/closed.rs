@@ -1,11 +1,12 @@
-//! What a closed log has let go of while its handles live: all of its files, but for what somebody holds records of.
+//! What a log has let go of: while it is open, the segments behind it that nobody reads; once it is closed, whatever
+//! handles live, all of its files but for what somebody holds records of.
 
 use std::fs;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use oncelog::io::{DirectoryLock, File, Machine, Mapping, Storage};
 use oncelog::{Consumer, Engine, ErrorKind, Partition, Producer, ProducerOptions, ReadOptions, Record, TopicOptions};
@@ -111,6 +112,37 @@ fn a_closed_log_has_no_file_open_and_none_mapped_while_all_its_handles_live() {
             assert!(!dir.path().exists());
         }
     }
+}
+
+#[test]
+fn of_many_segments_no_more_are_open_than_readers_find_room_for_and_those_that_are_written() {
+    /// As many as the journal's shelf keeps for whoever reads next.
+    const SHELF: usize = 256;
+    /// The newest, and the one that is made ready.
+    const WRITTEN: usize = 2;
+    // In memory where there is such a place: each roll flushes.
+    let dir = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap();
+    let engine = small().open(dir.path()).unwrap();
+    engine.create_topic("t", TopicOptions::new()).unwrap();
+    let producer = engine.producer(ProducerOptions::new().linger(Duration::ZERO)).unwrap();
+    let send = |value: &str| {
+        producer.send("t", Record::new(value.as_bytes())).unwrap().wait().unwrap();
+    };
+    let large = "x".repeat(40 << 10);
+    (0..300).for_each(|_| send(&large));
+    engine.flush().unwrap();
+    // Who writes next lets go of what was not flushed yet when the last one wrote.
+    send("the next one");
+    let segments = || held(dir.path()).map(|(open, _)| open.iter().filter(|name| name.ends_with(".seg")).count());
+    let Some(mut open) = segments() else { return };
+    assert!(engine.metrics().segments >= 300);
+    // The flusher reads old segments for their footers in its own time.
+    let until = Instant::now() + Duration::from_secs(20);
+    while open > SHELF + WRITTEN && Instant::now() < until {
+        std::thread::sleep(Duration::from_millis(5));
+        open = segments().unwrap();
+    }
+    assert!(open <= SHELF + WRITTEN, "{open}");
 }
 
 #[test]
