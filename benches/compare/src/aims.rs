@@ -70,9 +70,9 @@ pub fn gap(workload: Workload) -> Option<&'static str> {
              of the time goes by waiting for the inode's lock, which that thread has while it touches new memory",
         ),
         Workload::Append8 => Some(
-            "a file takes one write at a time, and what one thread places another one writes: each record goes from one \
-             core's cache to the other's, which gains where a write costs more than that, and loses where it costs \
-             less. Without the engine, eight threads lose four to six tenths",
+            "a file takes one write at a time, and what one thread places another one writes: each record goes from \
+             one core's cache to the other's, which gains where a write costs more than that, and loses where it \
+             costs less. Without the engine, eight threads lose four to six tenths",
         ),
         Workload::Transaction => Some(
             "the same as with batches of 100; and each record chooses its partition, and both partitions and the \
