@@ -168,8 +168,6 @@ impl Driver {
         let metadata = GroupMetadata { group: group.to_owned() };
         let answer = self.life().open[index].transaction.send_offsets(&metadata, &offsets);
         if self.added(index, answer)? {
-            let level = self.level_of(offsets.keys().map(|tp| tp.topic.clone()).collect());
-            self.life().open[index].levels.push(level);
             self.set_all(index, sets);
         }
         Ok(())
@@ -227,11 +225,16 @@ impl Driver {
 
     fn commit(&mut self, mut open: OpenTransaction) -> Check {
         if let Some((reader, _)) = open.bound {
-            let (sets, level) = self.moved(reader);
             open.doomed |= self.life().readers[reader].lost;
-            open.levels.extend(level.filter(|_| !sets.is_empty()));
-            open.sets.extend(sets);
+            open.sets.extend(self.moved(reader).0);
         }
+        // Of the topics that are there now: one that was made again since has a level of its own.
+        let named = open.sets.iter().filter_map(|(cell, _)| match cell {
+            Cell::Offset(_, topic, _) => Some(topic.clone()),
+            _ => None,
+        });
+        let named: Vec<String> = named.collect();
+        open.levels.extend((!named.is_empty()).then(|| self.level_of(named)));
         let empty = open.writes.is_empty() && open.sets.is_empty() && open.batches.is_empty();
         let fenced = self.is_fenced(&open.name, open.opening);
         let parts: Vec<String> = open.writes.iter().map(|(p, r)| format!("{p} +{}", r.len())).collect();
