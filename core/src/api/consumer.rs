@@ -52,7 +52,7 @@ impl Consumer {
         }
         if let Some(group) = &options.group {
             // The same check that a commit makes, so that it cannot fail for the name later.
-            open.inner.check_offsets(group, &Offsets::new())?;
+            open.inner.check_offsets(group, &Offsets::new(), &Default::default())?;
         }
         let reader = Reader::new(open.inner.clone(), options);
         if reader.options.group.is_some() {

@@ -154,6 +154,7 @@ impl Frames {
             position: Some(open.position),
             parts: &parts,
             offsets: &[],
+            named: &Default::default(),
             durability: context.durability,
             wait: effects.may_wait(),
         });

@@ -10,7 +10,7 @@ use super::engine::Open;
 use super::gather::Bytes;
 use super::reader::Bound;
 use super::transactional::{Buffers, Holder};
-use crate::engine::{Gathered, Judged, PlacedGroup, Refused};
+use crate::engine::{Gathered, Judged, Named, PlacedGroup, Refused};
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::decision::Ended;
 use crate::format::record::Record;
@@ -60,6 +60,8 @@ pub struct Transaction {
     /// Memory of `offsets`.
     offsets_bytes: usize,
     offsets: Vec<(GroupMetadata, Offsets)>,
+    /// The topics that these were sent for.
+    named: Named,
     position: Option<u64>,
     bound: Option<Bound>,
     /// Memory taken for the buffer, bytes.
@@ -110,6 +112,7 @@ impl Transaction {
             buffers,
             offsets_bytes: 0,
             offsets: Vec::new(),
+            named: Named::new(),
             position: None,
             bound,
             taken: 0,
@@ -235,7 +238,7 @@ impl Transaction {
             let text = "the commit sends the positions of the bound consumer; leave those of its group out";
             return Err(Error::new(ErrorKind::InvalidArgument, format!("{text}, group={}", group.group)));
         }
-        inner.check_offsets(&group.group, offsets)?;
+        let topics = inner.check_offsets(&group.group, offsets, &self.named)?;
         let known = self.offsets.iter().find(|(known, _)| known == group).map(|(_, offsets)| offsets);
         let cost = |(name, at): (&TopicPartition, &OffsetAndMetadata)| 64 + name.topic.len() + at.metadata.len();
         // What is said again takes the place of what was said before.
@@ -249,6 +252,7 @@ impl Transaction {
             return Err(Error::new(ErrorKind::Busy, format!("{text}, bytes={bytes}")));
         }
         self.offsets_bytes = bytes;
+        self.named.extend(topics);
         let sent = match self.offsets.iter().position(|(known, _)| known == group) {
             Some(at) => &mut self.offsets[at].1,
             None => {
@@ -371,6 +375,7 @@ impl Transaction {
             position: self.position,
             parts: &self.buffers.gather.parts(self.holder.compression),
             offsets: &self.offsets,
+            named: &self.named,
             durability: self.holder.durability,
             wait: true,
         };

@@ -6,7 +6,7 @@ use rustc_hash::FxHashSet;
 
 use super::Inner;
 use super::hub::note_part;
-use super::offsets::Resolved;
+use super::offsets::{Named, Resolved};
 use super::promise::{Judged, Refusal};
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::batch::{BATCH_HEADER, BatchHeader};
@@ -34,6 +34,8 @@ pub struct Gathered<'a> {
     pub parts: &'a [GatheredPart<'a>],
     /// The offsets it commits.
     pub offsets: &'a [(GroupMetadata, Offsets)],
+    /// The topics that these were given for.
+    pub named: &'a Named,
     /// Its level, if it names one.
     pub durability: Option<Durability>,
     /// Whether it may wait for room; if not the answer may be `Busy`.
@@ -82,7 +84,7 @@ impl Inner {
     }
 
     fn place_gathered(&self, gathered: &Gathered<'_>) -> Judged<PlacedGroup> {
-        let resolved = self.resolve(gathered.offsets)?;
+        let resolved = self.resolve(gathered.offsets, gathered.named)?;
         let mut build = Build::new(gathered, &resolved, self.append_time())?;
         let topics = gathered.parts.iter().map(|part| part.partition.level()).chain(resolved.level);
         let topics = if planted(Bug::WeakestTopicCounts) { topics.min() } else { topics.max() };

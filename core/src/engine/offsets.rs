@@ -1,5 +1,7 @@
 //! Committed offsets, plain and as part of a transaction.
 
+use std::collections::BTreeMap;
+
 use super::Inner;
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::control::{OffsetEntry, OffsetsBlock};
@@ -8,6 +10,9 @@ use crate::io::bugs::{Bug, planted};
 use crate::journal::{Claim, Draft, Promise};
 use crate::state::State;
 use crate::types::{Durability, GroupMetadata, OffsetAndMetadata, Offsets, TopicId, TopicPartition};
+
+/// The topics that offsets were given for, by name: one that is made again since has another id.
+pub type Named = BTreeMap<String, TopicId>;
 
 /// Offsets with their topics' ids, encoded.
 pub struct Resolved {
@@ -25,8 +30,7 @@ impl Resolved {
         }
         for (name, id) in &self.ids {
             if state.topic(name).is_none_or(|topic| topic.id != *id) {
-                let message = format!("the topic was deleted meanwhile; look it up again, topic={name:?}");
-                return Err(Error::new(ErrorKind::UnknownTopicOrPartition, message));
+                return Err(deleted_meanwhile(name));
             }
         }
         Ok(())
@@ -34,8 +38,8 @@ impl Resolved {
 }
 
 impl Inner {
-    /// Looks up the topics' ids and encodes, before any lock.
-    pub(super) fn resolve(&self, offsets: &[(GroupMetadata, Offsets)]) -> Result<Resolved> {
+    /// Looks up the topics' ids and encodes, before any lock. Refuses a topic that is not the one of `named` any more.
+    pub(super) fn resolve(&self, offsets: &[(GroupMetadata, Offsets)], named: &Named) -> Result<Resolved> {
         let mut resolved = Resolved { block: Vec::new(), level: None, ids: Vec::new() };
         if offsets.iter().all(|(_, offsets)| offsets.is_empty()) {
             return Ok(resolved);
@@ -45,6 +49,9 @@ impl Inner {
             let mut entries = Vec::with_capacity(offsets.len());
             for (tp, value) in offsets {
                 let topic = self.topic(&tp.topic)?;
+                if named.get(&tp.topic).is_some_and(|id| *id != topic.id) {
+                    return Err(deleted_meanwhile(&tp.topic));
+                }
                 resolved.level = resolved.level.max(topic.durability.or(Some(self.hub.level)));
                 if resolved.ids.last().is_none_or(|(name, _)| *name != tp.topic) {
                     resolved.ids.push((tp.topic.clone(), topic.id));
@@ -58,10 +65,19 @@ impl Inner {
         Ok(resolved)
     }
 
-    /// Refuses offsets that a commit would refuse: the group's name, unknown partitions, values past their bounds.
-    pub fn check_offsets(&self, group: &str, offsets: &Offsets) -> Result<()> {
+    /// Refuses offsets that a commit would refuse: the group's name, unknown partitions, values past their bounds, a
+    /// topic that is not the one of `named` any more. Answers their topics.
+    pub fn check_offsets(&self, group: &str, offsets: &Offsets, named: &Named) -> Result<Named> {
         self.check_open()?;
-        self.journal.look(|state, _| state.check_commit(group, offsets))
+        let topics = self.journal.look(|state, _| {
+            state.check_commit(group, offsets)?;
+            let id = |name: &TopicPartition| Some((name.topic.clone(), state.topic(&name.topic)?.id));
+            Ok::<Named, Error>(offsets.keys().filter_map(id).collect())
+        })?;
+        match topics.iter().find(|(name, id)| named.get(*name).is_some_and(|known| known != *id)) {
+            Some((name, _)) => Err(deleted_meanwhile(name)),
+            None => Ok(topics),
+        }
     }
 
     /// Commits offsets of one group, all or none. Not tied to any records.
@@ -69,7 +85,7 @@ impl Inner {
         self.check_writable()?;
         let whole = [(GroupMetadata { group: group.to_owned() }, offsets.clone())];
         crate::state::check_name("group", group)?;
-        let resolved = self.resolve(&whole)?;
+        let resolved = self.resolve(&whole, &Named::new())?;
         let level = resolved.level.map_or(self.settings.durability, |topics| topics.max(self.settings.durability));
         let mut bytes = Vec::with_capacity(64 + resolved.block.len());
         frame::encode(&mut bytes, Kind::Offsets, 0, &[], &resolved.block);
@@ -120,6 +136,12 @@ impl Inner {
         }
         Ok(topic.id)
     }
+}
+
+#[cold]
+fn deleted_meanwhile(topic: &str) -> Error {
+    let message = format!("the topic was deleted meanwhile; look it up again, topic={topic:?}");
+    Error::new(ErrorKind::UnknownTopicOrPartition, message)
 }
 
 fn unstable(group: &str, name: &TopicPartition) -> Error {

@@ -19,7 +19,7 @@ impl Inner {
         self.check_writable()?;
         crate::state::check_name("group", &group.group)?;
         let whole = [(group.clone(), offsets.clone())];
-        let resolved = self.resolve(&whole)?;
+        let resolved = self.resolve(&whole, &Default::default())?;
         let level = resolved.level.unwrap_or(self.settings.durability).max(self.settings.durability);
         let len = BEGUN_LEN + FRAME_HEADER + 24 + resolved.block.len();
         // On a full disk what has begun may be brought to its commit; nothing begins.

@@ -5,6 +5,7 @@ use super::Inner;
 use super::event::Event;
 use super::gather::{GatheredPart, PlacedGroup};
 use super::hub::{Hub, note_records};
+use super::offsets::Named;
 use super::promise::Judged;
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::batch::{BATCH_HEADER, BatchHeader};
@@ -60,6 +61,8 @@ pub struct Deciding<'a> {
     pub position: Option<u64>,
     /// The offsets it commits.
     pub offsets: &'a [(GroupMetadata, Offsets)],
+    /// The topics that these were given for.
+    pub named: &'a Named,
     /// Its level, if it names one.
     pub durability: Option<Durability>,
 }
@@ -186,7 +189,7 @@ impl Inner {
     /// Decides a transaction of a transactional producer. Refused if its holder was fenced, or it is open no more.
     pub fn decide(&self, deciding: &Deciding<'_>) -> Judged<PlacedGroup> {
         self.check_writable()?;
-        let resolved = self.resolve(deciding.offsets)?;
+        let resolved = self.resolve(deciding.offsets, deciding.named)?;
         let (offsets, number) = (resolved.block.len(), deciding.number);
         let mut guard = self.enter_to_decide(offsets, Claim::Decision, |state| state.open_transaction(number))?;
         let incarnation = guard.incarnation();

@@ -197,3 +197,32 @@ fn many_records_go_into_a_transaction_in_order_up_to_the_first_that_is_refused()
     assert_eq!(seen.iter().filter(|text| *text == "before").count(), 2);
     assert!(!seen.iter().any(|text| text == "wrong" || text == "behind"));
 }
+
+#[test]
+fn offsets_that_were_sent_for_a_topic_are_not_committed_to_another_of_its_name() {
+    for buffer in [0, 1000] {
+        let (_dir, engine) = engine(&[("t", 1), ("other", 1)]);
+        let options = ProducerOptions::new().transaction_buffer(buffer);
+        let producer = engine.transactional_producer("tp", options).unwrap();
+        let reader = consumer(&engine, "g", &[("t", 0)]);
+        let (group, place) = (reader.group_metadata().unwrap(), TopicPartition::new("t", 0));
+        let offsets = Offsets::from([(place.clone(), 63.into())]);
+        let mut transaction = producer.begin_transaction().unwrap();
+        transaction.send("other", Record::new(b"in one with the offset")).unwrap();
+        transaction.send_offsets(&group, &offsets).unwrap();
+        engine.delete_topic("t").unwrap();
+        engine.create_topic("t", oncelog::TopicOptions::new()).unwrap();
+        let again = transaction.send_offsets(&group, &offsets).unwrap_err();
+        assert_eq!(again.kind(), ErrorKind::UnknownTopicOrPartition);
+        let refused = transaction.commit().unwrap_err();
+        assert_eq!(refused.kind(), ErrorKind::UnknownTopicOrPartition);
+        assert_eq!(consumer(&engine, "h", &[("t", 0)]).committed(&place).unwrap(), None);
+        assert_eq!(reader.committed(&place).unwrap(), None);
+        assert!(content(&engine, "other", 0).is_empty());
+
+        let mut transaction = producer.begin_transaction().unwrap();
+        transaction.send_offsets(&group, &offsets).unwrap();
+        transaction.commit().unwrap();
+        assert_eq!(reader.committed(&place).unwrap(), Some(63));
+    }
+}

@@ -121,6 +121,7 @@ impl Transaction {
             refused,
             position: self.position.filter(|_| commit),
             offsets: if commit { &self.offsets } else { &[] },
+            named: &self.named,
             durability: self.holder.durability,
         })?;
         self.streams = false;
