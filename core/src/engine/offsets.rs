@@ -66,18 +66,23 @@ impl Inner {
     }
 
     /// Refuses offsets that a commit would refuse: the group's name, unknown partitions, values past their bounds, a
-    /// topic that is not the one of `named` any more. Answers their topics.
-    pub fn check_offsets(&self, group: &str, offsets: &Offsets, named: &Named) -> Result<Named> {
+    /// topic that is not the one of `named` any more. Answers the topics that are not among those.
+    pub fn check_offsets(&self, group: &str, offsets: &Offsets, named: &Named) -> Result<Vec<(String, TopicId)>> {
         self.check_open()?;
-        let topics = self.journal.look(|state, _| {
+        self.journal.look(|state, _| {
             state.check_commit(group, offsets)?;
-            let id = |name: &TopicPartition| Some((name.topic.clone(), state.topic(&name.topic)?.id));
-            Ok::<Named, Error>(offsets.keys().filter_map(id).collect())
-        })?;
-        match topics.iter().find(|(name, id)| named.get(*name).is_some_and(|known| known != *id)) {
-            Some((name, _)) => Err(deleted_meanwhile(name)),
-            None => Ok(topics),
-        }
+            let mut new: Vec<(String, TopicId)> = Vec::new();
+            for TopicPartition { topic: name, .. } in offsets.keys() {
+                let known = new.last().is_some_and(|(last, _)| last == name);
+                let Some(topic) = state.topic(name).filter(|_| !known) else { continue };
+                match named.get(name) {
+                    Some(id) if *id != topic.id => return Err(deleted_meanwhile(name)),
+                    Some(_) => {}
+                    None => new.push((name.clone(), topic.id)),
+                }
+            }
+            Ok(new)
+        })
     }
 
     /// Commits offsets of one group, all or none. Not tied to any records.
