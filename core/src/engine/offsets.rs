@@ -71,10 +71,13 @@ impl Inner {
         self.check_open()?;
         self.journal.look(|state, _| {
             state.check_commit(group, offsets)?;
-            let mut new: Vec<(String, TopicId)> = Vec::new();
+            let (mut new, mut last) = (Vec::new(), None);
             for TopicPartition { topic: name, .. } in offsets.keys() {
-                let known = new.last().is_some_and(|(last, _)| last == name);
-                let Some(topic) = state.topic(name).filter(|_| !known) else { continue };
+                // A topic's partitions lie side by side.
+                if last.replace(name) == Some(name) {
+                    continue;
+                }
+                let Some(topic) = state.topic(name) else { continue };
                 match named.get(name) {
                     Some(id) if *id != topic.id => return Err(deleted_meanwhile(name)),
                     Some(_) => {}

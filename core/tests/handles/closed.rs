@@ -1,4 +1,4 @@
-//! What a log has let go of: while it is open, the segments behind it that nobody reads; once it is closed, whatever
+//! What a log has let go of: while it is open, all but a few hundred of its segments; once it is closed, whatever
 //! handles live, all of its files but for what somebody holds records of.
 
 use std::fs;
