@@ -212,10 +212,14 @@ impl<F: Fold> Opener<F> {
     }
 
     /// Makes a log with four flushes: the names, the segment's header, its first life, and last the identity. Until
-    /// that is whole the log was never made.
+    /// that is whole the log was never made. One more if another one whose making never ended is in the way.
     fn create(self, names: &[String], restore: &mut dyn Restore<F>) -> Result<(Journal<F>, Report)> {
         let storage = &self.machine.storage;
-        for name in names.iter().filter(|n| SegmentHeader::parse_name(n).is_some() || *n == ID_FILE) {
+        if names.iter().any(|name| name == ID_FILE) {
+            // For good before its segment goes: left alone by a power cut it would speak of a loss.
+            storage.remove(ID_FILE).and_then(|()| storage.sync_directory()).map_err(creation_error)?;
+        }
+        for name in names.iter().filter(|n| SegmentHeader::parse_name(n).is_some()) {
             storage.remove(name).map_err(creation_error)?;
         }
         let mut uuid = [0; 16];

@@ -90,16 +90,35 @@ fn outlives_a_power_cut(world: &World, what: &str) {
     assert_eq!(again.partition("t", 0).unwrap().bounds().end, 1, "{what}");
 }
 
+/// Opens the log by a process that dies before its call of this number.
+fn die(world: &World, before: u32) {
+    let mut machine = world.machine();
+    machine.storage = Arc::new(Dying { inner: machine.storage.clone(), left: Arc::new(before.into()) });
+    drop(Engine::options().threads(false).segment_bytes(64 << 10).open_on(machine));
+}
+
 #[test]
 fn a_log_whose_maker_was_killed_at_any_call_keeps_what_is_acknowledged_in_the_next_life() {
     for seed in 0..60 {
         for dies in 0..16 {
             let world = World::new(seed);
-            let mut machine = world.machine();
-            machine.storage = Arc::new(Dying { inner: machine.storage.clone(), left: Arc::new(dies.into()) });
-            drop(Engine::options().threads(false).segment_bytes(64 << 10).open_on(machine));
+            die(&world, dies);
             world.kill();
             outlives_a_power_cut(&world, &format!("seed {seed}, killed before call {dies}"));
+        }
+    }
+}
+
+#[test]
+fn a_log_whose_second_maker_a_power_cut_ended_at_any_call_is_made_by_the_third() {
+    for seed in 0..40 {
+        for (first, second) in (0..16).flat_map(|first| (0..12).map(move |second| (first, second))) {
+            let world = World::new(seed);
+            die(&world, first);
+            world.kill();
+            die(&world, second);
+            world.crash();
+            outlives_a_power_cut(&world, &format!("seed {seed}, ended before calls {first} and {second}"));
         }
     }
 }
