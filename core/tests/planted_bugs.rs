@@ -39,7 +39,7 @@ fn made_for(bug: Bug) -> Option<&'static str> {
         Bug::SilentAboutOpen | Bug::AnewSaysAll => return None,
         // What its owner is told is the same; that the old epoch writes on only the simulation tries.
         Bug::EpochKeptAtTimeout => return None,
-        // Their tests are models: tests/models.rs.
+        // Their tests are models: tests/models.
         Bug::EventBeforeBaton
         | Bug::NotifiedWithoutLock
         | Bug::SettledByFlusherOnly
@@ -102,7 +102,7 @@ fn run(seed: u64) -> Result<(), String> {
 fn every_planted_bug_is_caught() {
     let mut missed = Vec::new();
     let died = damage::sound(false);
-    // Those take a model of threads: tests/models.rs.
+    // Those take a model of threads: tests/models.
     for bug in Bug::ALL.iter().filter(|bug| !Bug::BETWEEN_THREADS.contains(bug)) {
         let begun = Instant::now();
         let mut layers = Vec::new();

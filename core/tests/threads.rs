@@ -3,13 +3,58 @@
 #![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use oncelog::io::{Event, Machine, Park};
 use oncelog::{
-    AppendOptions, Batch, Consumer, ConsumerOptions, Durability, Engine, ProducerOptions, ReadOptions, Record,
-    TopicOptions, TopicPartition,
+    AppendOptions, Batch, Consumer, ConsumerOptions, Durability, Engine, EngineOptions, ProducerOptions, ReadOptions,
+    Record, Ticket, TopicOptions, TopicPartition,
 };
+
+/// Those who append take turns, or share their writes, whatever was measured.
+struct Settled {
+    turns: bool,
+    park: Arc<dyn Park>,
+    /// The threads that waited for their turn.
+    napped: Mutex<Vec<String>>,
+}
+
+impl Park for Settled {
+    fn turns(&self, _: bool) -> bool {
+        self.turns
+    }
+
+    fn park(&self, event: &Event, seen: u64, deadline: Option<u64>) -> bool {
+        self.park.park(event, seen, deadline)
+    }
+
+    fn spin(&self, done: &mut dyn FnMut() -> bool) -> bool {
+        self.park.spin(done)
+    }
+
+    fn nap(&self, nanoseconds: u64) {
+        self.napped.lock().unwrap().push(std::thread::current().name().unwrap_or_default().to_owned());
+        self.park.nap(nanoseconds);
+    }
+
+    fn give_way(&self) -> bool {
+        self.park.give_way()
+    }
+}
+
+fn open_settled(options: EngineOptions, dir: &Path, turns: bool) -> (Engine, Arc<Settled>) {
+    let machine = Machine::system(dir, true, false, true).expect("a directory");
+    let park = Arc::new(Settled { turns, park: machine.park.clone(), napped: Mutex::default() });
+    (options.open_on(Machine { park: park.clone(), ..machine }).expect("a log"), park)
+}
+
+/// A log of small segments.
+fn open(options: EngineOptions, dir: &Path, turns: bool) -> Engine {
+    open_settled(options.segment_bytes(64 << 10), dir, turns).0
+}
 
 fn batch(text: &str) -> Batch {
     let mut builder = Batch::builder();
@@ -100,9 +145,9 @@ fn pay_all(engine: &Engine, name: &str, payments: usize, streams: bool) {
 }
 
 /// So many appenders, transactional producers, every second of which streams, and readers of either topic at once.
-fn run_at_once(many: usize) {
+fn run_at_once(many: usize, turns: bool) {
     let dir = tempfile::tempdir().expect("a directory");
-    let engine = Engine::options().segment_bytes(64 << 10).open(dir.path()).expect("a log");
+    let engine = open(Engine::options(), dir.path(), turns);
     engine.create_topic("plain", TopicOptions::new().partitions(3)).expect("made");
     engine.create_topic("paid", TopicOptions::new().partitions(2)).expect("made");
     let appenders: Vec<String> = (0..many).map(|i| format!("appender{i}")).collect();
@@ -151,7 +196,9 @@ fn run_at_once(many: usize) {
 
 #[test]
 fn one_two_and_eight_of_each_append_read_and_commit_at_once_and_nothing_is_lost_or_doubled() {
-    [1, 2, 8].into_iter().for_each(run_at_once);
+    for turns in [false, true] {
+        [1, 2, 8].into_iter().for_each(|many| run_at_once(many, turns));
+    }
 }
 
 #[test]
@@ -178,7 +225,7 @@ fn many_appenders_roll_again_and_again_and_never_stall() {
         for round in 0..12 {
             let dir = tempfile::tempdir().expect("a directory");
             let level = if round % 2 == 0 { Durability::Os } else { Durability::Disk };
-            let engine = Engine::options().segment_bytes(64 << 10).durability(level).open(dir.path()).expect("a log");
+            let engine = open(Engine::options().durability(level), dir.path(), round % 4 > 1);
             engine.create_topic("t", TopicOptions::new()).expect("made");
             std::thread::scope(|scope| {
                 for _ in 0..8 {
@@ -196,4 +243,87 @@ fn many_appenders_roll_again_and_again_and_never_stall() {
         said.send(()).expect("somebody listens");
     });
     heard.recv_timeout(Duration::from_secs(1800)).expect("the appenders stalled at a roll");
+}
+
+#[test]
+fn where_turns_are_taken_who_waits_for_each_of_his_records_has_it_written_when_it_is_placed() {
+    for turns in [false, true] {
+        let dir = tempfile::tempdir().expect("a directory");
+        // Nobody else writes.
+        let options = Engine::options().durability(Durability::Os).threads(false);
+        let engine = open_settled(options, dir.path(), turns).0;
+        engine.create_topic("t", TopicOptions::new()).expect("made");
+        let partition = engine.partition("t", 0).expect("a partition");
+        let is_written = |level| {
+            let mut ticket =
+                partition.append_with(&batch("x"), AppendOptions::new().durability(level)).expect("placed");
+            let written = ticket.try_wait().expect("asked").is_some();
+            ticket.detach();
+            written
+        };
+        for _ in 0..3 {
+            partition.append(&batch("waited for")).and_then(Ticket::wait).expect("written");
+            assert_eq!(is_written(Durability::Os), turns, "after a wait");
+            assert!(!is_written(Durability::Os), "not waited for the last one");
+        }
+        for level in [Durability::Os, Durability::Disk] {
+            partition.append_with(&batch("x"), AppendOptions::new().durability(level)).and_then(Ticket::wait).unwrap();
+            assert!(!is_written(Durability::Disk));
+        }
+        let producer = engine.transactional_producer("tp", ProducerOptions::new()).expect("a producer");
+        let commit = || {
+            let mut transaction = producer.begin_transaction().expect("begun");
+            transaction.send("t", Record::new(b"x")).expect("sent");
+            transaction.commit_ticket().expect("placed")
+        };
+        commit().wait().expect("written");
+        assert_eq!(commit().try_wait().expect("asked").is_some(), turns);
+        assert!(commit().try_wait().expect("asked").is_none());
+    }
+}
+
+#[test]
+fn nobody_waits_for_a_turn_who_waits_for_no_record_or_holds_a_lock() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let (engine, park) = open_settled(Engine::options().durability(Durability::Os), dir.path(), true);
+    engine.create_topic("t", TopicOptions::new()).expect("made");
+    let done = AtomicBool::new(false);
+    let naps = || park.napped.lock().unwrap().clone();
+    let producer = |options| engine.producer(options).expect("a producer");
+    std::thread::scope(|scope| {
+        let (engine, done) = (&engine, &done);
+        let spawn = |name, work: Box<dyn Fn() + Send>| {
+            let again = move || (0..).take_while(|_| !done.load(Ordering::Relaxed)).for_each(|_| work());
+            std::thread::Builder::new().name(name).spawn_scoped(scope, again).expect("a thread");
+        };
+        let partition = engine.partition("t", 0).expect("a partition");
+        for n in 0..3 {
+            let partition = partition.clone();
+            let hammer = move || {
+                partition.append(&batch("x")).and_then(Ticket::wait).expect("written");
+            };
+            spawn(format!("hammer{n}"), Box::new(hammer));
+        }
+        // Their batches are closed under a lock of the producer's.
+        let prompt = producer(ProducerOptions::new());
+        let send = move || {
+            prompt.send("t", Record::new(b"x")).and_then(Ticket::wait).expect("written");
+        };
+        spawn("sender".to_owned(), Box::new(send));
+        let lingering = producer(ProducerOptions::new().linger(Duration::from_micros(100)));
+        let named = producer(ProducerOptions::new().name("named").linger(Duration::from_micros(100)));
+        let mut rounds = 0;
+        while rounds < 300 || naps().len() < 100 {
+            rounds += 1;
+            partition.append(&batch("x")).expect("placed").detach();
+            let disk = AppendOptions::new().durability(Durability::Disk);
+            partition.append_with(&batch("x"), disk).expect("placed").detach();
+            lingering.send("t", Record::new(b"x")).expect("sent").detach();
+            named.send("t", Record::new(b"x").position(rounds)).expect("sent").detach();
+        }
+        done.store(true, Ordering::Relaxed);
+    });
+    engine.close().expect("closed");
+    let who: std::collections::BTreeSet<String> = naps().into_iter().collect();
+    assert!(who.iter().all(|name| name.starts_with("hammer")), "{who:?}");
 }

@@ -12,7 +12,7 @@ use crate::error::Result;
 use crate::format::batch::BatchBuilder;
 use crate::format::frame::FRAME_HEADER;
 use crate::format::record::Record;
-use crate::journal::Seat;
+use crate::journal::{Entry, Seat};
 use crate::limits::PRODUCER_MEMORY;
 use crate::partition::Partition;
 use crate::types::{Durability, Instance, Lsn, Timestamp};
@@ -203,8 +203,8 @@ impl Batches {
         let Some(mut open) = self.open.remove(&instance) else { return };
         let bytes = open.builder.size();
         let (header, framed) = open.builder.compression(context.compression).finish_with_header();
-        let (level, wait) = (context.durability, effects.may_wait());
-        let placed = context.engine.append(&open.partition, header, framed, level, wait);
+        let (level, entry) = (context.durability, Entry::waiting(effects.may_wait()));
+        let placed = context.engine.append(&open.partition, header, framed, level, entry);
         if effects.held_up(&placed) {
             open.tried = Some(framed.len() - FRAME_HEADER);
             self.open.insert(instance, open);

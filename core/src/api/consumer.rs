@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::engine::Open;
 use super::options::ConsumerOptions;
 use super::reader::Reader;
+use crate::engine::TopicIds;
 use crate::error::{Error, ErrorKind, Result};
 use crate::io::bugs::{Bug, planted};
 use crate::journal::{Promise, Ticket};
@@ -320,10 +321,10 @@ impl Consumer {
         // Also where nothing moved: after a commit whose outcome nobody knows, "nothing to commit" would be a lie.
         self.open.inner.check_sound()?;
         self.reader.group()?;
-        let (offsets, last) = self.reader.to_commit()?;
+        let ((offsets, topics), last) = self.reader.to_commit()?;
         let waits = self.open.inner.waits();
         match last {
-            _ if !offsets.is_empty() => self.write(&offsets),
+            _ if !offsets.is_empty() => self.write(&offsets, topics),
             Some((lsn, level)) => Ok(Ticket::placed(waits, lsn, level, ())),
             None => Ok(Ticket::ready(waits, Ok(()))),
         }
@@ -348,15 +349,15 @@ impl Consumer {
         self.open.inner.check_sound()?;
         self.reader.group()?;
         self.reader.check_unbound()?;
-        self.write(offsets)
+        self.write(offsets, TopicIds::new())
     }
 
-    fn write(&self, offsets: &Offsets) -> Result<Ticket<()>> {
+    fn write(&self, offsets: &Offsets, topics: TopicIds) -> Result<Ticket<()>> {
         let inner = &self.open.inner;
         if offsets.is_empty() {
             return Ok(Ticket::ready(inner.waits(), Ok(())));
         }
-        let placed = inner.commit_offsets(self.reader.group()?, offsets)?;
+        let placed = inner.commit_offsets(self.reader.group()?, offsets, topics)?;
         if placed.answer.is_ok() {
             self.reader.note_committed(offsets, placed.lsn, placed.level);
         }

@@ -6,11 +6,11 @@ use super::gather::{Bytes, Gather, Spot};
 use super::pending::{Outcome, Pending, duplicate};
 use super::positions::Positions;
 use super::sender::{Added, Context, Effects};
-use crate::engine::{Gathered, Judged, Refused};
+use crate::engine::{Gathered, GivenOffsets, Judged, Refused};
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::record::Record;
 use crate::io::sync::Mutex;
-use crate::journal::Seat;
+use crate::journal::{Entry, Seat};
 use crate::limits::TRANSACTION_BUFFER;
 use crate::partition::Partition;
 use crate::types::{Durability, Identity, Instance, Lsn, Timestamp};
@@ -153,10 +153,9 @@ impl Frames {
             number: 0,
             position: Some(open.position),
             parts: &parts,
-            offsets: &[],
-            named: &Default::default(),
+            offsets: GivenOffsets::NONE,
             durability: context.durability,
-            wait: effects.may_wait(),
+            entry: Entry::waiting(effects.may_wait()),
         });
         if effects.held_up(&placed) {
             self.gather.found_no_room(bytes);

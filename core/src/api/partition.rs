@@ -8,7 +8,7 @@ use crate::engine::{Judged, Refused};
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::batch::{Batch, BatchBuilder};
 use crate::io::clock::wall_ms;
-use crate::journal::Ticket;
+use crate::journal::{Entry, Ticket};
 use crate::partition::{self, Most, Records};
 use crate::types::{ActiveProducer, Appended, Bounds, Isolation, Offset, Timestamp};
 
@@ -63,7 +63,8 @@ impl Partition {
 
     /// Appends a batch; its ticket is done when the batch has met the topic's level. A batch with a raw producer's
     /// identity that is here already is answered as a duplicate, not written again. A transactional one begins the
-    /// identity's transaction if none is open; see `Engine::end_transaction`.
+    /// identity's transaction if none is open; see `Engine::end_transaction`. Where several threads each wait for what
+    /// they append, one of them may wait here for its turn to write, half a millisecond or so.
     ///
     /// # Errors
     /// Nothing was written: `OutOfOrderSequence`, `UnknownProducer`, `StaleEpoch` for a raw producer's batch that does
@@ -103,10 +104,11 @@ impl Partition {
             let values = format!("topic={} partition={}", self.topic(), self.number());
             return Err(Error::new(ErrorKind::InvalidRecord, format!("{text}, {values}")));
         }
-        let placed = match inner.append(&self.partition, *batch.header(), batch.framed(), options.durability, true) {
-            Ok(placed) => placed,
-            Err(refused) => return Ok(Err(refused)),
-        };
+        let placed =
+            match inner.append(&self.partition, *batch.header(), batch.framed(), options.durability, Entry::InTurn) {
+                Ok(placed) => placed,
+                Err(refused) => return Ok(Err(refused)),
+            };
         let appended = Appended {
             partition: self.partition.number(),
             first: placed.first,

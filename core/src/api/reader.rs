@@ -1,5 +1,6 @@
 //! What is behind a consumer: what it is assigned, and where it stands in each partition.
 
+mod bound;
 mod lag;
 mod rests;
 mod settle;
@@ -9,10 +10,11 @@ use std::sync::{Arc, Weak};
 
 use rustc_hash::FxHashMap;
 
+pub(super) use self::bound::Bound;
 use self::rests::Rests;
 use super::consumer::check_unbound;
 use super::options::ConsumerOptions;
-use crate::engine::{Attentive, Inner};
+use crate::engine::{Attentive, Inner, TopicIds};
 use crate::error::{Error, ErrorKind, Result};
 use crate::io::sync::Mutex;
 use crate::io::sync::atomic::{AtomicBool, Ordering};
@@ -33,6 +35,9 @@ pub(super) struct Reader {
     polling: AtomicBool,
     state: Mutex<State>,
 }
+
+/// Positions that are not committed, and the topics that they are in.
+pub(super) type Moved = (Offsets, TopicIds);
 
 /// What runs when a poll would answer.
 type Call = Box<dyn FnOnce() + Send>;
@@ -362,21 +367,26 @@ impl Reader {
 
     /// Positions that are not committed, as far as this consumer knows. A topic created again inherits nothing, so a
     /// position in one that is gone cannot be committed.
-    fn uncommitted(state: &State) -> Result<Offsets> {
-        let mut offsets = Offsets::new();
+    fn uncommitted(state: &State) -> Result<Moved> {
+        let (mut offsets, mut topics) = (Offsets::new(), TopicIds::new());
         for assigned in state.assigned.iter().filter(|a| a.position != a.committed) {
-            if assigned.partition.is_deleted() {
+            let (topic, id) = (&assigned.name.topic, assigned.partition.topic_id());
+            let known = topics.get(topic);
+            if assigned.partition.is_deleted() || known.is_some_and(|known| *known != id) {
                 return Err(assigned.partition.gone());
             }
             if let Some(position) = assigned.position {
+                if known.is_none() {
+                    topics.insert(topic.clone(), id);
+                }
                 offsets.insert(assigned.name.clone(), position.into());
             }
         }
-        Ok(offsets)
+        Ok((offsets, topics))
     }
 
     /// What a plain commit sends, and the commit before it: this consumer's, or the one that it stands at.
-    pub(super) fn to_commit(&self) -> Result<(Offsets, Option<(Lsn, Durability)>)> {
+    pub(super) fn to_commit(&self) -> Result<(Moved, Option<(Lsn, Durability)>)> {
         let state = self.state.lock();
         check_unbound(state.bound)?;
         let drawn_from = state.drawn_from();
@@ -416,23 +426,6 @@ impl Reader {
             Error::new(ErrorKind::InvalidArgument, text)
         })
     }
-
-    /// Binds a transaction: settles all positions, which are where an abort goes back to.
-    pub(super) fn bind(self: &Arc<Self>, engine: &Arc<Inner>) -> Result<Bound> {
-        self.group()?;
-        if !Arc::ptr_eq(engine, &self.engine) {
-            let text = "the consumer belongs to another engine; open producer and consumer from the same one";
-            return Err(Error::new(ErrorKind::InvalidArgument, text));
-        }
-        self.check_unbound()?;
-        self.settle_all()?.1?;
-        let mut state = self.state.lock();
-        check_unbound(state.bound)?;
-        state.bound = true;
-        // A position that was unsettled again meanwhile goes back to what is committed, as its owner asked.
-        let begin = state.assigned.iter().map(|a| (a.name.clone(), a.position)).collect();
-        Ok(Bound { reader: self.clone(), begin, sent: Offsets::new() })
-    }
 }
 
 impl Attentive for Reader {
@@ -448,49 +441,5 @@ impl Attentive for Reader {
                 let _ = catch_unwind(AssertUnwindSafe(call));
             }
         }
-    }
-}
-
-/// An open transaction's hold on a consumer. Whoever owns it says how the transaction ended.
-pub(super) struct Bound {
-    reader: Arc<Reader>,
-    begin: Vec<(TopicPartition, Option<Offset>)>,
-    sent: Offsets,
-}
-
-impl Bound {
-    /// The consumer's group.
-    pub(super) fn group(&self) -> &str {
-        self.reader.options.group.as_deref().unwrap_or_default()
-    }
-
-    /// The positions that the commit has to send; remembered as sent.
-    pub(super) fn moved(&mut self) -> Result<Offsets> {
-        self.sent = Reader::uncommitted(&self.reader.state.lock())?;
-        Ok(self.sent.clone())
-    }
-
-    /// The transaction has its place, with what `moved` answered.
-    pub(super) fn committed(self, placed: Option<(Lsn, Durability)>) {
-        if let Some((lsn, level)) = placed {
-            self.reader.note_committed(&self.sent, lsn, level);
-        }
-        self.reader.state.lock().bound = false;
-    }
-
-    /// The transaction ended otherwise; the consumer goes back to where it stood at the begin, unless nobody knows
-    /// whether the commit is in the log.
-    pub(super) fn end(self, rewind: bool) {
-        let mut state = self.reader.state.lock();
-        state.bound = false;
-        if rewind {
-            for (name, position) in self.begin {
-                if let Some(at) = state.index.get(&name).copied() {
-                    state.set(at, position);
-                }
-            }
-        }
-        drop(state);
-        self.reader.signal.happen();
     }
 }

@@ -10,11 +10,11 @@ use super::engine::Open;
 use super::gather::Bytes;
 use super::reader::Bound;
 use super::transactional::{Buffers, Holder};
-use crate::engine::{Gathered, Judged, Named, PlacedGroup, Refused};
+use crate::engine::{Gathered, GivenOffsets, Judged, PlacedGroup, Refused};
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::decision::Ended;
 use crate::format::record::Record;
-use crate::journal::Ticket;
+use crate::journal::{Entry, Ticket};
 use crate::limits::{BATCH_MAX, TRANSACTION_BUFFER};
 use crate::partition::Partition;
 use crate::types::{
@@ -59,9 +59,7 @@ pub struct Transaction {
     buffers: Buffers,
     /// Memory of `offsets`.
     offsets_bytes: usize,
-    offsets: Vec<(GroupMetadata, Offsets)>,
-    /// The topics that these were sent for.
-    named: Named,
+    offsets: GivenOffsets,
     position: Option<u64>,
     bound: Option<Bound>,
     /// Memory taken for the buffer, bytes.
@@ -111,8 +109,7 @@ impl Transaction {
             number,
             buffers,
             offsets_bytes: 0,
-            offsets: Vec::new(),
-            named: Named::new(),
+            offsets: GivenOffsets::default(),
             position: None,
             bound,
             taken: 0,
@@ -238,8 +235,8 @@ impl Transaction {
             let text = "the commit sends the positions of the bound consumer; leave those of its group out";
             return Err(Error::new(ErrorKind::InvalidArgument, format!("{text}, group={}", group.group)));
         }
-        let topics = inner.check_offsets(&group.group, offsets, &self.named)?;
-        let known = self.offsets.iter().find(|(known, _)| known == group).map(|(_, offsets)| offsets);
+        let topics = inner.check_offsets(&group.group, offsets, &self.offsets)?;
+        let known = self.offsets.of_group(group);
         let cost = |(name, at): (&TopicPartition, &OffsetAndMetadata)| 64 + name.topic.len() + at.metadata.len();
         // What is said again takes the place of what was said before.
         let replaced = offsets.keys().filter_map(|name| known?.get_key_value(name)).map(cost).sum::<usize>();
@@ -251,16 +248,8 @@ impl Transaction {
                         the log with more";
             return Err(Error::new(ErrorKind::Busy, format!("{text}, bytes={bytes}")));
         }
+        self.offsets.add(group, offsets, topics)?;
         self.offsets_bytes = bytes;
-        self.named.extend(topics);
-        let sent = match self.offsets.iter().position(|(known, _)| known == group) {
-            Some(at) => &mut self.offsets[at].1,
-            None => {
-                self.offsets.push((group.clone(), offsets.clone()));
-                return Ok(());
-            }
-        };
-        sent.extend(offsets.iter().map(|(name, at)| (name.clone(), at.clone())));
         Ok(())
     }
 
@@ -356,9 +345,10 @@ impl Transaction {
         let inner = &self.open.inner;
         inner.check_open()?;
         if let Some(bound) = &mut self.bound {
-            let moved = bound.moved()?;
+            let group = GroupMetadata { group: bound.group().to_owned() };
+            let (moved, topics) = bound.moved()?;
             if !moved.is_empty() {
-                self.offsets.push((GroupMetadata { group: bound.group().to_owned() }, moved));
+                self.offsets.add(&group, moved, topics)?;
             }
         }
         self.holder.begin_commit(self.number)?;
@@ -375,9 +365,8 @@ impl Transaction {
             position: self.position,
             parts: &self.buffers.gather.parts(self.holder.compression),
             offsets: &self.offsets,
-            named: &self.named,
             durability: self.holder.durability,
-            wait: true,
+            entry: Entry::InTurn,
         };
         inner.append_gathered(gathered).map(Some)
     }

@@ -11,7 +11,7 @@ use crate::format::batch::{BATCH_HEADER, BatchHeader};
 use crate::format::bytes::{put_i32_be, put_i64_be};
 use crate::format::frame::{FRAME_HEADER, Payload, records_len};
 use crate::io::bugs::{Bug, planted};
-use crate::journal::{Claim, Draft, Guard};
+use crate::journal::{Claim, Draft, Entry, Guard};
 use crate::partition::Partition;
 use crate::state::Verdict;
 use crate::types::{Durability, Identity, Instance, Timestamp};
@@ -25,15 +25,15 @@ impl Inner {
     }
 
     /// Places a batch that lies behind 40 free bytes and whose header is `batch`. It is noted when this returns, and
-    /// acknowledged only when its frame has met the level of the answer. Waits for room, or answers `Busy` if it may
-    /// not; a refusal is not waited for.
+    /// acknowledged only when its frame has met the level of the answer. Waits as `entry` says; a refusal is not waited
+    /// for.
     pub fn append(
         &self,
         partition: &Arc<Partition>,
         mut batch: BatchHeader,
         framed: &[u8],
         durability: Option<Durability>,
-        wait: bool,
+        entry: Entry,
     ) -> Judged<Placed> {
         self.check_writable()?;
         let (level, instance) = (durability.unwrap_or(partition.level()), partition.instance());
@@ -44,7 +44,7 @@ impl Inner {
         let draft = Draft::records(instance, framed);
         let len = records_len(framed.len() - FRAME_HEADER) as u64;
         let room = len as usize + if batch.is_transactional() { BEGUN_LEN } else { 0 };
-        let mut guard = match self.journal.enter_for(room, Claim::Growth, wait) {
+        let mut guard = match self.journal.enter_by(room, Claim::Growth, entry.at(level)) {
             Ok(guard) => guard,
             Err(error) => return Ok(self.without_room(error, instance, &batch, level)?),
         };

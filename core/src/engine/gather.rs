@@ -6,7 +6,7 @@ use rustc_hash::FxHashSet;
 
 use super::Inner;
 use super::hub::note_part;
-use super::offsets::{Named, Resolved};
+use super::offsets::{GivenOffsets, Resolved};
 use super::promise::{Judged, Refusal};
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::batch::{BATCH_HEADER, BatchHeader};
@@ -14,11 +14,9 @@ use crate::format::bytes::{align8, put_i32_be, put_i64_be};
 use crate::format::frame::{self, FRAME_HEADER, Kind, Payload};
 use crate::format::transaction::{Decision, PART, Part, TRANSACTION_HEAD, TransactionHead};
 use crate::io::bugs::{Bug, planted};
-use crate::journal::{Claim, Draft, Guard};
+use crate::journal::{Claim, Draft, Entry, Guard};
 use crate::partition::Partition;
-use crate::types::{
-    Durability, GroupMetadata, Incarnation, Instance, Lsn, Offset, Offsets, Timestamp, TransactionNumber,
-};
+use crate::types::{Durability, Incarnation, Instance, Lsn, Offset, Timestamp, TransactionNumber};
 
 use super::hub::Hub;
 
@@ -33,13 +31,11 @@ pub struct Gathered<'a> {
     /// Its batches.
     pub parts: &'a [GatheredPart<'a>],
     /// The offsets it commits.
-    pub offsets: &'a [(GroupMetadata, Offsets)],
-    /// The topics that these were given for.
-    pub named: &'a Named,
+    pub offsets: &'a GivenOffsets,
     /// Its level, if it names one.
     pub durability: Option<Durability>,
-    /// Whether it may wait for room; if not the answer may be `Busy`.
-    pub wait: bool,
+    /// What it may wait for.
+    pub entry: Entry,
 }
 
 /// One batch of it.
@@ -77,20 +73,20 @@ impl Inner {
     pub fn append_gathered(&self, gathered: Gathered<'_>) -> Judged<PlacedGroup> {
         self.check_writable()?;
         if planted(Bug::PositionApartFromRecords) && gathered.position.is_some() && !gathered.parts.is_empty() {
-            self.place_gathered(&Gathered { parts: &[], offsets: &[], ..gathered })?;
+            self.place_gathered(&Gathered { parts: &[], offsets: GivenOffsets::NONE, ..gathered })?;
             return self.place_gathered(&Gathered { position: None, ..gathered });
         }
         self.place_gathered(&gathered)
     }
 
     fn place_gathered(&self, gathered: &Gathered<'_>) -> Judged<PlacedGroup> {
-        let resolved = self.resolve(gathered.offsets, gathered.named)?;
+        let resolved = self.resolve(gathered.offsets)?;
         let mut build = Build::new(gathered, &resolved, self.append_time())?;
         let topics = gathered.parts.iter().map(|part| part.partition.level()).chain(resolved.level);
         let topics = if planted(Bug::WeakestTopicCounts) { topics.min() } else { topics.max() };
         // What names no topic, a position alone, has the engine's level.
         let level = topics.unwrap_or(self.settings.durability).max(gathered.durability.unwrap_or(Durability::Memory));
-        let mut guard = self.journal.enter_for(build.frame.len(), claim(gathered), gathered.wait)?;
+        let mut guard = self.journal.enter_by(build.frame.len(), claim(gathered), gathered.entry.at(level))?;
         let incarnation = guard.incarnation();
         match self.check_gathered(&mut guard, gathered, &resolved) {
             Ok(None) => {}

@@ -98,10 +98,10 @@ impl Hub {
         for (number, instance) in numbers.clone().zip(topic.instances(numbers.start)).take(ENTRIES_PER_HOLD) {
             let made = || {
                 let (start, end) = (state.start(instance).unwrap_or(0), state.end(instance).unwrap_or(0));
-                let (name, witness) = (topic.name.clone(), self.witness.clone());
+                let (of, witness) = ((topic.name.clone(), topic.id), self.witness.clone());
                 let kept = (level, shown, timestamp_type);
                 let past = (start..end, state.undecided_in(instance));
-                Arc::new(Partition::new(name, number, instance, kept, past, witness))
+                Arc::new(Partition::new(of, number, instance, kept, past, witness))
             };
             let partition = match known.get(&instance) {
                 Some(partition) => partition.clone(),

@@ -31,7 +31,7 @@ pub use hub::TopicHandle;
 pub use keeper::Lingering;
 pub use log::{Log, LogLevel, Logger};
 pub use metrics::Lagging;
-pub use offsets::Named;
+pub use offsets::{GivenOffsets, TopicIds};
 pub use promise::{Judged, Refused};
 pub use transacting::{Doomed, Transacting};
 pub use transactions::{Deciding, Streamed};

@@ -11,8 +11,57 @@ use crate::journal::{Claim, Draft, Promise};
 use crate::state::State;
 use crate::types::{Durability, GroupMetadata, OffsetAndMetadata, Offsets, TopicId, TopicPartition};
 
-/// The topics that offsets were given for, by name: one that is made again since has another id.
-pub type Named = BTreeMap<String, TopicId>;
+/// Offsets of groups, to be committed together, and the topics that they were given for.
+#[derive(Default)]
+pub struct GivenOffsets {
+    groups: Vec<(GroupMetadata, Offsets)>,
+    topics: TopicIds,
+}
+
+/// Topics by name: one that is made again has another id. A name that is not in it stands for whatever has it.
+pub type TopicIds = BTreeMap<String, TopicId>;
+
+impl GivenOffsets {
+    /// None.
+    pub const NONE: &'static Self = &Self { groups: Vec::new(), topics: BTreeMap::new() };
+
+    /// Those of one group.
+    pub fn of(group: &str, offsets: Offsets, topics: TopicIds) -> Self {
+        Self { groups: vec![(GroupMetadata { group: group.to_owned() }, offsets)], topics }
+    }
+
+    /// True if there are none.
+    pub fn is_empty(&self) -> bool {
+        self.groups.iter().all(|(_, offsets)| offsets.is_empty())
+    }
+
+    /// Those of a group.
+    pub fn of_group(&self, group: &GroupMetadata) -> Option<&Offsets> {
+        self.groups.iter().find(|(known, _)| known == group).map(|(_, offsets)| offsets)
+    }
+
+    /// Adds what takes the place of what was given for the same partitions before. Refuses a topic that is not the one
+    /// that it was given for then: nothing happened.
+    pub fn add(&mut self, group: &GroupMetadata, offsets: &Offsets, topics: TopicIds) -> Result<()> {
+        for (name, id) in &topics {
+            self.check_topic(name, *id)?;
+        }
+        self.topics.extend(topics);
+        match self.groups.iter_mut().find(|(known, _)| known == group) {
+            Some((_, known)) => known.extend(offsets.iter().map(|(name, at)| (name.clone(), at.clone()))),
+            None => self.groups.push((group.clone(), offsets.clone())),
+        }
+        Ok(())
+    }
+
+    /// Refuses a topic that has the name of one that offsets were given for, and is another. False: none were.
+    fn check_topic(&self, name: &str, id: TopicId) -> Result<bool> {
+        match self.topics.get(name) {
+            Some(known) if *known != id => Err(deleted_meanwhile(name)),
+            known => Ok(known.is_some()),
+        }
+    }
+}
 
 /// Offsets with their topics' ids, encoded.
 pub struct Resolved {
@@ -24,8 +73,8 @@ pub struct Resolved {
 
 impl Resolved {
     /// Under the lock: the partitions are still those that were resolved.
-    pub fn check(&self, state: &State, offsets: &[(GroupMetadata, Offsets)]) -> Result<()> {
-        for (group, offsets) in offsets {
+    pub fn check(&self, state: &State, given: &GivenOffsets) -> Result<()> {
+        for (group, offsets) in &given.groups {
             state.check_commit(&group.group, offsets)?;
         }
         for (name, id) in &self.ids {
@@ -38,25 +87,24 @@ impl Resolved {
 }
 
 impl Inner {
-    /// Looks up the topics' ids and encodes, before any lock. Refuses a topic that is not the one of `named` any more.
-    pub(super) fn resolve(&self, offsets: &[(GroupMetadata, Offsets)], named: &Named) -> Result<Resolved> {
+    /// Looks up the topics' ids and encodes, before any lock. Refuses a topic that is not the one they were given for.
+    pub(super) fn resolve(&self, given: &GivenOffsets) -> Result<Resolved> {
         let mut resolved = Resolved { block: Vec::new(), level: None, ids: Vec::new() };
-        if offsets.iter().all(|(_, offsets)| offsets.is_empty()) {
+        if given.is_empty() {
             return Ok(resolved);
         }
-        let mut groups = Vec::with_capacity(offsets.len());
-        for (group, offsets) in offsets {
+        let mut groups = Vec::with_capacity(given.groups.len());
+        for (group, offsets) in &given.groups {
             let mut entries = Vec::with_capacity(offsets.len());
+            let mut last: Option<(&String, TopicId)> = None;
             for (tp, value) in offsets {
-                let topic = self.topic(&tp.topic)?;
-                if named.get(&tp.topic).is_some_and(|id| *id != topic.id) {
-                    return Err(deleted_meanwhile(&tp.topic));
-                }
-                resolved.level = resolved.level.max(topic.durability.or(Some(self.hub.level)));
-                if resolved.ids.last().is_none_or(|(name, _)| *name != tp.topic) {
-                    resolved.ids.push((tp.topic.clone(), topic.id));
-                }
-                entries.push(entry(&group.group, topic.id, tp, value)?);
+                // A topic's partitions lie side by side.
+                let id = match last {
+                    Some((name, id)) if *name == tp.topic => id,
+                    _ => self.resolve_topic(&tp.topic, given, &mut resolved)?,
+                };
+                last = Some((&tp.topic, id));
+                entries.push(entry(&group.group, id, tp, value)?);
             }
             crate::state::check_name("group", &group.group)?;
             groups.push((group.group.as_str(), entries));
@@ -65,23 +113,29 @@ impl Inner {
         Ok(resolved)
     }
 
+    fn resolve_topic(&self, name: &str, given: &GivenOffsets, resolved: &mut Resolved) -> Result<TopicId> {
+        let topic = self.topic(name)?;
+        given.check_topic(name, topic.id)?;
+        resolved.level = resolved.level.max(topic.durability.or(Some(self.hub.level)));
+        resolved.ids.push((name.to_owned(), topic.id));
+        Ok(topic.id)
+    }
+
     /// Refuses offsets that a commit would refuse: the group's name, unknown partitions, values past their bounds, a
-    /// topic that is not the one of `named` any more. Answers the topics that are not among those.
-    pub fn check_offsets(&self, group: &str, offsets: &Offsets, named: &Named) -> Result<Vec<(String, TopicId)>> {
+    /// topic that is not the one that others were given for. Answers the topics that none were given for.
+    pub fn check_offsets(&self, group: &str, offsets: &Offsets, given: &GivenOffsets) -> Result<TopicIds> {
         self.check_open()?;
         self.journal.look(|state, _| {
             state.check_commit(group, offsets)?;
-            let (mut new, mut last) = (Vec::new(), None);
+            let (mut new, mut last) = (TopicIds::new(), None);
             for TopicPartition { topic: name, .. } in offsets.keys() {
                 // A topic's partitions lie side by side.
                 if last.replace(name) == Some(name) {
                     continue;
                 }
                 let Some(topic) = state.topic(name) else { continue };
-                match named.get(name) {
-                    Some(id) if *id != topic.id => return Err(deleted_meanwhile(name)),
-                    Some(_) => {}
-                    None => new.push((name.clone(), topic.id)),
+                if !given.check_topic(name, topic.id)? {
+                    new.insert(name.clone(), topic.id);
                 }
             }
             Ok(new)
@@ -89,16 +143,16 @@ impl Inner {
     }
 
     /// Commits offsets of one group, all or none. Not tied to any records.
-    pub fn commit_offsets(&self, group: &str, offsets: &Offsets) -> Result<Promise<()>> {
+    pub fn commit_offsets(&self, group: &str, offsets: &Offsets, topics: TopicIds) -> Result<Promise<()>> {
         self.check_writable()?;
-        let whole = [(GroupMetadata { group: group.to_owned() }, offsets.clone())];
+        let given = GivenOffsets::of(group, offsets.clone(), topics);
         crate::state::check_name("group", group)?;
-        let resolved = self.resolve(&whole, &Named::new())?;
+        let resolved = self.resolve(&given)?;
         let level = resolved.level.map_or(self.settings.durability, |topics| topics.max(self.settings.durability));
         let mut bytes = Vec::with_capacity(64 + resolved.block.len());
         frame::encode(&mut bytes, Kind::Offsets, 0, &[], &resolved.block);
         let mut guard = self.journal.enter_for(bytes.len(), Claim::Decision, true)?;
-        if let Err(error) = resolved.check(guard.state(), &whole) {
+        if let Err(error) = resolved.check(guard.state(), &given) {
             return Ok(self.refusal(guard, error));
         }
         let placed = guard.place(Draft::Copied(&bytes), level, |_| (), |_, _| ());

@@ -2,6 +2,7 @@
 
 use super::Inner;
 use super::admin::place_at;
+use super::offsets::{GivenOffsets, TopicIds};
 use super::transactions::{BEGUN_LEN, Decision};
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::control::{OffsetsBlock, PendingHead};
@@ -18,8 +19,8 @@ impl Inner {
     pub fn send_offsets(&self, identity: Identity, group: &GroupMetadata, offsets: &Offsets) -> Result<Promise<()>> {
         self.check_writable()?;
         crate::state::check_name("group", &group.group)?;
-        let whole = [(group.clone(), offsets.clone())];
-        let resolved = self.resolve(&whole, &Default::default())?;
+        let given = GivenOffsets::of(&group.group, offsets.clone(), TopicIds::new());
+        let resolved = self.resolve(&given)?;
         let level = resolved.level.unwrap_or(self.settings.durability).max(self.settings.durability);
         let len = BEGUN_LEN + FRAME_HEADER + 24 + resolved.block.len();
         // On a full disk what has begun may be brought to its commit; nothing begins.
@@ -29,7 +30,7 @@ impl Inner {
         let checked = guard
             .state()
             .check_send_offsets(identity, offsets.len(), resolved.block.len())
-            .and_then(|number| resolved.check(guard.state(), &whole).map(|()| number));
+            .and_then(|number| resolved.check(guard.state(), &given).map(|()| number));
         let open = match checked {
             Ok(open) => open,
             Err(error) => return Ok(self.refusal(guard, error)),

@@ -8,7 +8,7 @@ use crate::error::{ErrorKind, Result};
 use crate::format::batch::Batch;
 use crate::format::record::Record;
 use crate::io::sim::{Rng, World};
-use crate::journal::Promise;
+use crate::journal::{Entry, Promise};
 use crate::partition::{Most, Partition};
 use crate::types::{Durability, Identity, TopicOptions};
 
@@ -23,7 +23,7 @@ fn batch(text: &str) -> Batch {
 }
 
 fn append(inner: &Inner, partition: &Arc<Partition>, batch: &Batch, level: Option<Durability>) -> Judged<Placed> {
-    inner.append(partition, *batch.header(), batch.framed(), level, true)
+    inner.append(partition, *batch.header(), batch.framed(), level, Entry::Waits)
 }
 
 fn open(world: &World) -> Arc<Inner> {

@@ -5,7 +5,7 @@ use super::Inner;
 use super::event::Event;
 use super::gather::{GatheredPart, PlacedGroup};
 use super::hub::{Hub, note_records};
-use super::offsets::Named;
+use super::offsets::GivenOffsets;
 use super::promise::Judged;
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::batch::{BATCH_HEADER, BatchHeader};
@@ -17,7 +17,7 @@ use crate::io::bugs::{Bug, planted};
 use crate::journal::{Claim, Draft, Guard, Promise};
 use crate::limits::TRANSACTION_PARTITIONS;
 use crate::state::{OpenTransaction, State};
-use crate::types::{Durability, GroupMetadata, Identity, Lsn, Offsets, TransactionNumber};
+use crate::types::{Durability, Identity, Lsn, TransactionNumber};
 
 /// Bytes of the frame that begins a transaction.
 pub(super) const BEGUN_LEN: usize = 80;
@@ -60,9 +60,7 @@ pub struct Deciding<'a> {
     /// The position it carries.
     pub position: Option<u64>,
     /// The offsets it commits.
-    pub offsets: &'a [(GroupMetadata, Offsets)],
-    /// The topics that these were given for.
-    pub named: &'a Named,
+    pub offsets: &'a GivenOffsets,
     /// Its level, if it names one.
     pub durability: Option<Durability>,
 }
@@ -189,7 +187,7 @@ impl Inner {
     /// Decides a transaction of a transactional producer. Refused if its holder was fenced, or it is open no more.
     pub fn decide(&self, deciding: &Deciding<'_>) -> Judged<PlacedGroup> {
         self.check_writable()?;
-        let resolved = self.resolve(deciding.offsets, deciding.named)?;
+        let resolved = self.resolve(deciding.offsets)?;
         let (offsets, number) = (resolved.block.len(), deciding.number);
         let mut guard = self.enter_to_decide(offsets, Claim::Decision, |state| state.open_transaction(number))?;
         let incarnation = guard.incarnation();

@@ -90,7 +90,7 @@ bugs! {
 }
 
 impl Bug {
-    /// Those that only some interleavings of threads show: tests/models.rs.
+    /// Those that only some interleavings of threads show: tests/models.
     pub const BETWEEN_THREADS: &'static [Bug] = &[
         Bug::EventBeforeBaton,
         Bug::NotifiedWithoutLock,

@@ -73,6 +73,17 @@ pub trait Park: Send + Sync + 'static {
         false
     }
 
+    /// Whether threads that append side by side are to write each in its turn, given what was measured. For tests that
+    /// want to see one or the other.
+    fn turns(&self, measured: bool) -> bool {
+        measured
+    }
+
+    /// Lets others go on for so many nanoseconds.
+    fn nap(&self, _nanoseconds: u64) {
+        self.give_way();
+    }
+
     /// Lets other threads have the processor for a moment. False: there are none.
     fn give_way(&self) -> bool {
         false
@@ -97,6 +108,10 @@ impl ThreadPark {
 }
 
 impl Park for ThreadPark {
+    fn nap(&self, nanoseconds: u64) {
+        thread::sleep(Duration::from_nanos(nanoseconds));
+    }
+
     fn give_way(&self) -> bool {
         thread::yield_now();
         true

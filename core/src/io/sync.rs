@@ -6,7 +6,7 @@
 //! the child's own threads get.
 //!
 //! Locks, atomics and threads are named here for the whole core. With the feature `models` all of them are the crate
-//! shuttle's: one thread at a time runs, and at each of these calls the model says which goes on (tests/models.rs).
+//! shuttle's: one thread at a time runs, and at each of these calls the model says which goes on (tests/models).
 //! What outlives one run of a model, as a static does, stays the standard library's.
 
 #[cfg(feature = "models")]

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::hold::Hold;
 use super::reserve::Claim;
 use super::segment::Segment;
+use super::turns::Turn;
 use super::{Fold, Journal};
 use crate::format::batch::BATCH_HEADER;
 use crate::format::bytes::{align8, get_u32};
@@ -332,6 +333,8 @@ impl<F: Fold> Core<F> {
 pub struct Guard<'a, F: Fold> {
     pub(super) journal: &'a Journal<F>,
     pub(super) core: Hold<'a, Core<F>>,
+    /// Let go of last: it ends with a write of what was placed.
+    pub(super) _turn: Option<Turn<'a, F>>,
 }
 
 impl<F: Fold> Guard<'_, F> {

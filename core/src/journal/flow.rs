@@ -13,6 +13,7 @@ use super::reserve::Claim;
 use super::resume::Leftover;
 use super::segment::Segment;
 use super::segments::Segments;
+use super::turns::Turns;
 use super::upkeep::Upkeep;
 use super::writing::Writing;
 use super::{Counters, Fold};
@@ -42,6 +43,32 @@ pub(super) struct Enlisted {
     pub lsn: Lsn,
     pub level: Durability,
     pub call: Call,
+}
+
+/// How a thread comes to the journal's lock.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Entry {
+    /// It waits for no room: `Busy` if there is none.
+    Passes,
+    /// It waits for room.
+    Waits,
+    /// For its turn too, if turns are taken and it is one of those who do: its frame is written then as the guard is
+    /// let go of. For callers without a lock.
+    InTurn,
+    /// For a frame of the journal's own: it waits for room, and comes in when callers are shut out.
+    Inside,
+}
+
+impl Entry {
+    /// Of who may wait for room, or not.
+    pub fn waiting(may_wait: bool) -> Self {
+        if may_wait { Entry::Waits } else { Entry::Passes }
+    }
+
+    /// For a frame of this level: only what is waited for at `os` is worth a turn.
+    pub fn at(self, level: Durability) -> Self {
+        if self == Entry::InTurn && level != Durability::Os { Entry::Waits } else { self }
+    }
 }
 
 /// How the journal is kept.
@@ -76,6 +103,7 @@ pub struct Journal<F: Fold> {
     pub(super) crowd: Crowd,
     /// Who waits for a write that somebody else leads.
     pub(super) writers: Crowd,
+    pub(super) turns: Turns,
     pub(super) segments: Arc<Segments>,
     pub(super) counters: Counters,
     pub(super) enlisted: Mutex<Vec<Enlisted>>,
@@ -123,6 +151,7 @@ impl<F: Fold> Journal<F> {
             flushed: Event::default(),
             crowd: Crowd::default(),
             writers: Crowd::default(),
+            turns: Turns::new(machine.park.turns(false)),
             counters: Counters::default(),
             enlisted: Mutex::default(),
             calling: Baton::default(),
@@ -186,41 +215,45 @@ impl<F: Fold> Journal<F> {
     /// Takes the lock with room for a frame of `len` bytes. Waits, without the lock, for a full group to be written,
     /// the next segment, or a flush, whichever is missing; space is part of the check, so it may answer `Full`.
     pub fn enter(&self, len: usize) -> Result<Guard<'_, F>> {
-        self.enter_by(len, Claim::Growth, false, true)
+        self.enter_by(len, Claim::Growth, Entry::Waits)
     }
 
     /// The same for a frame that may use the reserve; and for who may not always wait: without leave to, `Busy` if
     /// something is missing.
     pub fn enter_for(&self, len: usize, claim: Claim, wait: bool) -> Result<Guard<'_, F>> {
-        self.enter_by(len, claim, false, wait)
+        self.enter_by(len, claim, Entry::waiting(wait))
     }
 
     /// The same for the journal's own frames, which still come when callers are shut out.
     pub(super) fn enter_inside(&self, len: usize, claim: Claim) -> Result<Guard<'_, F>> {
-        self.enter_by(len, claim, true, true)
+        self.enter_by(len, claim, Entry::Inside)
     }
 
-    fn enter_by(&self, len: usize, claim: Claim, inside: bool, wait: bool) -> Result<Guard<'_, F>> {
+    /// The same by who comes in as it says.
+    pub fn enter_by(&self, len: usize, claim: Claim, entry: Entry) -> Result<Guard<'_, F>> {
         if len > FRAME_MAX {
             let message = format!("a frame would be too large; write less at once; bytes={len} most={FRAME_MAX}");
             return Err(Error::new(ErrorKind::LimitExceeded, message));
         }
         loop {
+            let turn = if entry == Entry::InTurn { self.turn() } else { None };
+            // Behind that, for it takes a while.
             self.check()?;
             let mut core = self.core.lock();
-            self.check_door(inside)?;
+            self.check_door(entry == Entry::Inside)?;
             let mut late = false;
             let missing = match core.room(len, claim, &mut late) {
-                Ok(()) => return Ok(Guard { journal: self, core }),
+                Ok(()) => return Ok(Guard { journal: self, core, _turn: turn }),
                 Err(missing) => missing,
             };
-            if !wait {
+            if entry == Entry::Passes {
                 self.make_room_later(&mut core, missing);
                 let message = "there is no room right now; wait for what was sent before, then send again";
                 return Err(Error::new(ErrorKind::Busy, message));
             }
             let (last, oldest) = (core.next_lsn - 1, core.due_before_roll());
             drop(core);
+            drop(turn);
             if late {
                 self.counters.late_rolls.fetch_add(1, Ordering::Relaxed);
             }

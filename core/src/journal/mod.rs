@@ -24,6 +24,7 @@ pub mod segments;
 mod shelf;
 mod tail;
 pub mod ticket;
+mod turns;
 mod upkeep;
 mod writing;
 
@@ -31,7 +32,7 @@ pub use self::checkpoint::Parts;
 pub use self::core::{Draft, Guard, Placed};
 pub use self::counters::{Counters, raise};
 pub use self::end::closed;
-pub use self::flow::{Call, Journal, JournalOptions};
+pub use self::flow::{Call, Entry, Journal, JournalOptions};
 #[cfg(feature = "holds")]
 pub use self::hold::{histogram as holds, reset as reset_holds};
 pub use self::open::{Opening, Report, Restore};

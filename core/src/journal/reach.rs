@@ -2,7 +2,7 @@
 
 use super::core::{Core, NoRoom};
 use super::reserve::Claim;
-use super::{Fold, Journal};
+use super::{Fold, Journal, turns};
 use crate::error::Result;
 use crate::io::bugs::{Bug, planted};
 use crate::limits::FRAME_MAX;
@@ -46,7 +46,17 @@ impl<F: Fold> Journal<F> {
     /// Keeps a promise to a caller: waits until a frame has met its level. False: the deadline passed.
     pub fn keep(&self, lsn: Lsn, level: Durability, deadline: Option<u64>) -> Result<bool> {
         let level = if planted(Bug::AckBeforeFlush) { level.min(Durability::Os) } else { level };
+        if level == Durability::Os && deadline.is_none() && self.turns.are_taken() {
+            return self.keep_in_turn(lsn);
+        }
         self.reach(lsn, level, deadline)
+    }
+
+    /// Keeps it to one who takes part in turns by that. A call of its own: there is nothing to save for it elsewhere.
+    #[cold]
+    fn keep_in_turn(&self, lsn: Lsn) -> Result<bool> {
+        turns::waits();
+        self.reach(lsn, Durability::Os, None)
     }
 
     /// True if a frame of `len` bytes would find room right now. If not the room is made: who asks comes again.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::core::Group;
 use super::crowd::Habit;
 use super::segment::Segment;
+use super::turns::Choice;
 use super::{Fold, Journal};
 use crate::error::Result;
 use crate::io::bugs::{Bug, planted};
@@ -18,11 +19,12 @@ pub(super) struct Writing<N> {
     /// may lie in.
     segments: Vec<Arc<Segment>>,
     habit: Habit,
+    choice: Choice,
 }
 
 impl<N: Default> Default for Writing<N> {
     fn default() -> Self {
-        Writing { spare: Group::default(), segments: Vec::new(), habit: Habit::default() }
+        Writing { spare: Group::default(), segments: Vec::new(), habit: Habit::default(), choice: Choice::default() }
     }
 }
 
@@ -52,7 +54,7 @@ impl<F: Fold> Journal<F> {
     }
 
     fn write_group(&self, writing: &mut Writing<F::Notes>) -> Result<()> {
-        let Writing { spare: group, segments, .. } = writing;
+        let Writing { spare: group, segments, choice, .. } = writing;
         if !group.chunks.is_empty() {
             // Of a leader who did not come to his end: nothing of it may go into the group that is placed in.
             *group = Group::default();
@@ -91,6 +93,10 @@ impl<F: Fold> Journal<F> {
         // Counted first: whoever is told that a frame is written finds it counted.
         self.counters.group(before, last, group.bytes);
         self.written.store(last, Ordering::Release);
+        let look = || (self.machine.clock.monotonic(), self.writers.count());
+        if let Some(turns) = choice.wrote(last - before, look) {
+            self.turns.set(self.machine.park.turns(turns));
+        }
         group.clear();
         // What is left behind is not held open.
         if segments.len() > 1 {

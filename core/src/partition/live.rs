@@ -1,6 +1,5 @@
 //! A partition while the log is open: its ends, and the runs of the segments that have no footer yet.
 
-use std::collections::VecDeque;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -8,22 +7,24 @@ use super::hidden::{Decided, Hidden};
 use super::index::Footers;
 use super::plan::Plan;
 use super::records::{Records, Witness};
+use super::runs::{Live, LiveSegment};
 use super::time;
 use super::undecided::Undecided;
 use super::wait::{Signal, Watch, Watchers};
 use super::written::{Shown, What, Written};
 use crate::error::Result;
-use crate::format::footer::{Aborted, Decisions, Holding, Run, extend};
+use crate::format::footer::{Decisions, Holding};
 use crate::io::bugs::{Bug, planted};
 use crate::io::sync::Mutex;
 use crate::io::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use crate::journal::Segments;
-use crate::types::{Bounds, Durability, Instance, Isolation, Lsn, Offset, Timestamp, TimestampType};
+use crate::types::{Bounds, Durability, Instance, Isolation, Lsn, Offset, Timestamp, TimestampType, TopicId};
 
 /// One partition. The lock inside is taken by the leader of a write, by whoever writes a footer and by readers, each
 /// for moments; an append under the journal's lock never takes it.
 pub struct Partition {
     topic: Arc<str>,
+    topic_id: TopicId,
     number: u32,
     instance: Instance,
     level: Durability,
@@ -48,50 +49,11 @@ pub struct Partition {
     witness: Arc<dyn Witness>,
 }
 
-/// The runs of the newest segments, oldest segment first. A segment leaves when its footer has been written.
-pub(super) struct Live {
-    pub(super) segments: VecDeque<LiveSegment>,
-    /// No segment between this one and the first in the list holds the partition. 0: none before holds it at all;
-    /// `None`: not known, because the log was opened since.
-    older: Option<u64>,
-    /// The transactions that are open behind the last frame written.
-    undecided: Undecided,
-    /// Behind the last record written.
-    end: Offset,
-    /// What decisions, or the lack of them, mean in segments without a footer. Most have no entry: nothing is open.
-    pub(super) decided: VecDeque<Decided>,
-    /// What was aborted by decisions that are placed and not yet written, at level `memory`.
-    pub(super) early: Vec<Aborted>,
-}
-
-pub(super) struct LiveSegment {
-    pub(super) number: u64,
-    previous: u64,
-    end: Offset,
-    runs: Vec<Run>,
-    /// By run: the last frame in it.
-    lsns: Vec<Lsn>,
-}
-
-impl LiveSegment {
-    pub(super) fn first(&self) -> Offset {
-        self.runs.first().map_or(self.end, |run| run.first_offset)
-    }
-}
-
-/// Why the live runs do not hold an offset: it is older.
-struct Older {
-    /// Look in segments below this number.
-    below: u64,
-    /// First offset of the live runs, if there are any.
-    next: Option<Offset>,
-}
-
 impl Partition {
     /// A partition as recovery or its creation found it; `level` is the topic's or else the engine's, `shown` the one
     /// at which records become visible.
     pub fn new(
-        topic: Arc<str>,
+        (topic, topic_id): (Arc<str>, TopicId),
         number: u32,
         instance: Instance,
         (level, shown, timestamp_type): (Durability, Durability, TimestampType),
@@ -109,6 +71,7 @@ impl Partition {
         let live = Live { segments, older, undecided, end, decided, early };
         Self {
             topic,
+            topic_id,
             number,
             instance,
             level,
@@ -136,18 +99,27 @@ impl Partition {
     pub fn topic(&self) -> &Arc<str> {
         &self.topic
     }
+
+    /// The topic's id: of two topics that have had the same name each has its own.
+    pub fn topic_id(&self) -> TopicId {
+        self.topic_id
+    }
+
     /// The partition's number in its topic.
     pub fn number(&self) -> u32 {
         self.number
     }
+
     /// The partition's number in the journal.
     pub fn instance(&self) -> Instance {
         self.instance
     }
+
     /// The level at which appends are acknowledged unless they say otherwise.
     pub fn level(&self) -> Durability {
         self.level
     }
+
     /// True if every batch gets the time of its append.
     #[inline]
     pub fn stamps(&self) -> bool {
@@ -158,6 +130,7 @@ impl Partition {
     pub fn shown(&self) -> Durability {
         self.shown
     }
+
     /// What can be read now.
     pub fn bounds(&self) -> Bounds {
         // What is undecided below an end is known before the end moves there. Both as of one moment, at which the end
@@ -172,6 +145,7 @@ impl Partition {
         let stable = if planted(Bug::StableNotHeldBack) { end } else { undecided.clamp(start, end) };
         Bounds { start, stable, end }
     }
+
     /// Up to where a reader of that isolation sees records.
     pub fn visible(&self, isolation: Isolation) -> Offset {
         match isolation {
@@ -179,23 +153,28 @@ impl Partition {
             Isolation::ReadUncommitted => self.visible.load(Ordering::SeqCst),
         }
     }
+
     /// True once the topic is gone.
     pub fn is_deleted(&self) -> bool {
         self.deleted.load(Ordering::SeqCst)
     }
+
     /// The topic is gone: reads answer so from here on, and who waits is told.
     pub fn delete(&self) {
         self.deleted.store(true, Ordering::SeqCst);
         self.watchers.wake();
     }
+
     /// Wakes who waits although nothing was added: the engine closes, or offsets of it are decided.
     pub fn wake(&self) {
         self.watchers.wake();
     }
+
     /// From now on the signal is given whenever the visible end moves. Register first, then look at `bounds`.
     pub fn watch(self: &Arc<Self>, signal: &Arc<Signal>) -> Watch {
         Watch::new(self, signal)
     }
+
     pub(super) fn watchers(&self) -> &Watchers {
         &self.watchers
     }
@@ -400,99 +379,6 @@ impl Partition {
         let found = footers.plan(segments, self.instance, hint, below, older.next, plan)?;
         if let Some(found) = found {
             self.hint.store(found, Ordering::Relaxed);
-        }
-        Ok(())
-    }
-}
-
-impl Live {
-    fn note(&mut self, instance: Instance, frame: Written) {
-        match frame.what {
-            What::Records | What::Undecided => {
-                self.end = self.end.max(frame.end);
-                if frame.what == What::Undecided {
-                    self.undecided.begin(frame.producer_id, frame.run.first_offset);
-                }
-                self.add_run((frame.segment, frame.lsn), frame.run, frame.end);
-                let has_entry = self.decided.back().is_some_and(|decided| decided.segment == frame.segment);
-                if has_entry || !self.undecided.is_empty() {
-                    self.note_decision(instance, frame.segment, None);
-                }
-            }
-            What::Committed | What::Aborted => {
-                self.undecided.end(frame.producer_id);
-                let range = frame.range();
-                self.note_decision(instance, frame.segment, (frame.what == What::Aborted).then_some(range));
-                self.early.retain(|early| *early != range);
-            }
-            What::CopiedCommit | What::CopiedAbort => {
-                let aborted = (frame.what == What::CopiedAbort).then_some(frame.range());
-                self.note_decision(instance, frame.segment, aborted);
-            }
-        }
-    }
-
-    /// Behind the frame that is noted now, what is stable, and what more is aborted.
-    fn note_decision(&mut self, instance: Instance, segment: u64, aborted: Option<Aborted>) {
-        if self.decided.back().is_none_or(|decided| decided.segment != segment) {
-            let decisions = Decisions { instance, stable: 0, aborted: Vec::new() };
-            self.decided.push_back(Decided::new(segment, decisions));
-        }
-        let stable = self.undecided.from().min(self.end);
-        if let Some(decided) = self.decided.back_mut() {
-            decided.note(stable, aborted);
-        }
-    }
-
-    fn add_run(&mut self, (segment, lsn): (u64, Lsn), run: Run, end: Offset) {
-        match self.segments.back_mut() {
-            Some(last) if last.number == segment => {
-                last.end = end;
-                extend(&mut last.runs, run);
-                // One for each run, that of its newest frame.
-                last.lsns.truncate(last.runs.len() - 1);
-                last.lsns.push(lsn);
-            }
-            _ => {
-                // Unknown means: it may be any segment before this one. A look-up steps over those that hold nothing.
-                let unknown = self.older.unwrap_or_else(|| segment.saturating_sub(1));
-                let previous = self.segments.back().map_or(unknown, |last| last.number);
-                let (runs, lsns) = (vec![run], vec![lsn]);
-                self.segments.push_back(LiveSegment { number: segment, previous, end, runs, lsns });
-            }
-        }
-    }
-
-    /// The number below which segments hold what is older than all of this.
-    fn below(&self) -> u64 {
-        self.segments.front().map_or(u64::MAX, |first| first.previous.saturating_add(1))
-    }
-
-    /// The last frame of the run that holds the record before an offset.
-    fn lsn_below(&self, offset: Offset) -> Option<Lsn> {
-        let segment = self.segments.iter().rev().find(|segment| segment.first() < offset)?;
-        let run = segment.runs.partition_point(|run| run.first_offset < offset).checked_sub(1)?;
-        segment.lsns.get(run).copied()
-    }
-
-    /// Plans runs from the plan's offset on, through all live segments.
-    fn plan(&self, plan: &mut Plan) -> std::result::Result<(), Older> {
-        let at = plan.at();
-        let from = self.segments.partition_point(|s| s.end <= at);
-        let Some(first) = self.segments.front() else { return Err(Older { below: u64::MAX, next: None }) };
-        if at < first.first() || from == self.segments.len() {
-            return Err(Older { below: first.previous.saturating_add(1), next: Some(first.first()) });
-        }
-        for segment in self.segments.iter().skip(from) {
-            let runs = &segment.runs;
-            let skip = runs.partition_point(|run| run.first_offset <= at).saturating_sub(1);
-            for (i, run) in runs.iter().enumerate().skip(skip) {
-                let end = runs.get(i + 1).map_or(segment.end, |next| next.first_offset);
-                let lsn = segment.lsns.get(i).copied().unwrap_or(0);
-                if !plan.add((segment.number, lsn), *run, end) {
-                    return Ok(());
-                }
-            }
         }
         Ok(())
     }

@@ -9,6 +9,7 @@ mod plan;
 mod rebuild;
 mod records;
 mod refusals;
+mod runs;
 #[cfg(test)]
 mod tests;
 mod time;

@@ -56,8 +56,10 @@ fn segments(files: &BTreeMap<String, Vec<u8>>) -> impl Iterator<Item = (&String,
 /// Where the footer of a segment lies, if it has one.
 fn footer_of(image: &[u8]) -> Option<std::ops::Range<usize>> {
     let at = header(image)?.size as usize;
-    let len = footer::length(image.get(at..)?)? as usize;
-    (at + len <= image.len()).then_some(at..at + len)
+    // One that was torn while it was written may say anything.
+    let len = footer::length(image.get(at..)?).filter(|len| *len > 0)?;
+    let end = at.checked_add(usize::try_from(len).ok()?)?;
+    (end <= image.len()).then_some(at..end)
 }
 
 impl Driver {

@@ -131,6 +131,8 @@ pub struct OpenTransaction {
     pub levels: Vec<Durability>,
     /// A send was refused: it may only abort.
     pub doomed: bool,
+    /// So it must: a topic was deleted that it has records in memory or offsets for.
+    pub gone: bool,
     /// Each of its records goes to the log as it comes.
     pub streams: bool,
     /// Those records, each an operation of its own.

@@ -440,7 +440,10 @@ impl Driver {
             Ok(_) => return Ok(()),
             Err(error) => return self.failed(None, &error, &[]),
         };
-        for open in self.raws.clone() {
+        // Those past their time are aborted in the order of it.
+        let mut raws = self.raws.clone();
+        raws.sort_by_key(|open| (open.deadline, open.number));
+        for open in raws {
             let past = self.is_past(Some(open.deadline));
             let described = all.iter().find(|told| told.number == open.number);
             match described {

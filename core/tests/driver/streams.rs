@@ -120,7 +120,7 @@ impl Driver {
                 Err(error) => return self.failed(None, &error, &[]),
             };
             for (offset, bytes) in records.iter().take_while(|(offset, _)| *offset < skipped.end) {
-                if !self.history.is_hidden(bytes) {
+                if !self.history.is_hidden(bytes) && !self.history.may_be_hidden(bytes) {
                     return Err(format!("I5: {part} offset {offset} is hidden: {:?}", crate::model::short(bytes)));
                 }
             }

@@ -68,8 +68,9 @@ impl Driver {
             reader.lost |= reader.positions.keys().any(|(topic, _)| topic == name);
         }
         for open in &mut self.life().open {
-            open.doomed |= open.writes.iter().any(|(part, _)| part.topic == name);
-            open.doomed |= open.sets.iter().any(|(c, _)| matches!(c, Cell::Offset(_, topic, _) if topic == name));
+            open.gone |= open.writes.iter().any(|(part, _)| part.topic == name);
+            open.gone |= open.sets.iter().any(|(c, _)| matches!(c, Cell::Offset(_, topic, _) if topic == name));
+            open.doomed |= open.gone;
         }
     }
 

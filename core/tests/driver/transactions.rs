@@ -20,9 +20,10 @@ pub fn position(engine: &Engine, name: &str, transactional: bool) -> oncelog::Re
     })
 }
 
+const GONE: ErrorKind = ErrorKind::UnknownTopicOrPartition;
+
 /// What a transaction may be refused with: its handle was fenced, or a topic that it names was deleted meanwhile.
 pub fn ended(fenced: bool, doomed: bool) -> &'static [ErrorKind] {
-    const GONE: ErrorKind = ErrorKind::UnknownTopicOrPartition;
     match (fenced, doomed) {
         (true, true) => &[GONE, ErrorKind::ProducerFenced, ErrorKind::UnknownTransactionalId],
         (true, false) => &[ErrorKind::ProducerFenced, ErrorKind::UnknownTransactionalId],
@@ -102,6 +103,7 @@ impl Driver {
             sets: vec![],
             levels: self.life().transactional[index].level.into_iter().collect(),
             doomed: false,
+            gone: false,
             streams: self.life().transactional[index].streams,
             batches: vec![],
             deadline: None,
@@ -253,6 +255,7 @@ impl Driver {
             let id = self.history.begin(what, open.writes, open.sets);
             self.history.ops[id].handle = Some((open.name.clone(), open.opening));
             self.history.ops[id].decides = (!open.batches.is_empty()).then_some((number, true));
+            self.history.ops[id].late = past;
             id
         });
         let mut allowed = ended(fenced, open.doomed).to_vec();
@@ -270,6 +273,7 @@ impl Driver {
                 self.rewound(open.bound, true)
             }
             Ok(_) if fenced && !empty => self.must_fail("I9: a fenced commit", ErrorKind::ProducerFenced),
+            Ok(Ok(_)) if open.gone => self.must_fail("a commit to a topic that is gone", GONE),
             Ok(Ok(committed)) => {
                 self.committed(id, level, &committed)?;
                 self.rewound(open.bound, false)

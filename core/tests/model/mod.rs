@@ -134,6 +134,8 @@ pub struct Op {
     pub behind: Option<OpId>,
     /// It decides this transaction: true for a commit.
     pub decides: Option<(u64, bool)>,
+    /// The time of the transaction that it commits was up: one whose outcome nobody knows may have been aborted before.
+    pub late: bool,
     /// The name and the opening of the handle that did it.
     pub handle: Option<(String, u64)>,
     pub answer: Answer,
@@ -307,10 +309,20 @@ impl History {
         self.ops.iter().position(|op| op.counts() && op.decides == Some((number, true)))
     }
 
+    /// The transaction that the record lies in the log for, if it does for one that is decided later.
+    pub fn streamed_for(&self, bytes: &[u8]) -> Option<u64> {
+        self.owners.get(bytes).and_then(|(id, ..)| self.ops[*id].streamed)
+    }
+
     /// True if a reader at read_committed must not see the record: its transaction is not committed.
     pub fn is_hidden(&self, bytes: &[u8]) -> bool {
-        let of = self.owners.get(bytes).and_then(|(id, ..)| self.ops[*id].streamed);
-        of.is_some_and(|number| self.commit_of(number).is_none())
+        self.streamed_for(bytes).is_some_and(|number| self.commit_of(number).is_none())
+    }
+
+    /// True if he may see it or not: nobody knows whether its commit came in time.
+    pub fn may_be_hidden(&self, bytes: &[u8]) -> bool {
+        let commit = self.streamed_for(bytes).and_then(|number| self.commit_of(number)).map(|id| &self.ops[id]);
+        commit.is_some_and(|commit| commit.late && commit.answer == Answer::Indeterminate)
     }
 
     /// What a cell holds now.

@@ -227,7 +227,7 @@ fn i5_isolation(history: &History, seen: &Observation, faults: &mut Vec<String>)
         let mut shown = partition.committed.iter().peekable();
         for record in &partition.uncommitted {
             let here = shown.next_if(|next| *next == record).is_some();
-            let streamed = history.owners.get(&record.1).and_then(|(id, ..)| history.ops[*id].streamed);
+            let streamed = history.streamed_for(&record.1);
             let stable = record.0 < partition.bounds.stable;
             if here && (history.is_hidden(&record.1) || !stable) {
                 faults.push(format!(
@@ -247,7 +247,7 @@ fn i5_isolation(history: &History, seen: &Observation, faults: &mut Vec<String>)
 fn i6_bounds(history: &History, seen: &Observation, faults: &mut Vec<String>) {
     for (part, partition) in partitions(history, seen) {
         let open = |bytes| {
-            let of = history.owners.get(bytes).and_then(|(id, ..)| history.ops[*id].streamed);
+            let of = history.streamed_for(bytes);
             of.is_some_and(|number| seen.is_open(number))
         };
         let bounds = partition.bounds;
@@ -327,7 +327,7 @@ impl Evidence {
     fn of_commits(&mut self, history: &History, seen: &Observation) {
         for (part, partition) in partitions(history, seen) {
             for (offset, bytes) in &partition.uncommitted {
-                let of = history.owners.get(bytes).and_then(|(id, ..)| history.ops[*id].streamed);
+                let of = history.streamed_for(bytes);
                 let Some(commit) = of.and_then(|number| history.commit_of(number)) else { continue };
                 if *offset >= partition.bounds.stable {
                     continue;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::{May, Transaction};
 use crate::api::gather::Bytes;
-use crate::engine::{Deciding, Judged, PlacedGroup, Refused, Streamed};
+use crate::engine::{Deciding, GivenOffsets, Judged, PlacedGroup, Refused, Streamed};
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::batch::BatchBuilder;
 use crate::format::decision::Ended;
@@ -120,8 +120,7 @@ impl Transaction {
             ended,
             refused,
             position: self.position.filter(|_| commit),
-            offsets: if commit { &self.offsets } else { &[] },
-            named: &self.named,
+            offsets: if commit { &self.offsets } else { GivenOffsets::NONE },
             durability: self.holder.durability,
         })?;
         self.streams = false;

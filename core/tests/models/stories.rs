@@ -1,143 +1,18 @@
-//! Models of what threads do to each other: short stories of a few threads on one engine, told again and again, each
-//! time with another interleaving of their locks, atomics and waits. The crate shuttle stands in for the standard
-//! library (`io/sync.rs`), runs one thread at a time and chooses who goes on; a thread that waits for what nobody will
-//! do is found as a deadlock. All atomics count as sequentially consistent here: weaker orders are not explored.
-//!
-//! A failure prints its schedule. With it in the environment variable `SCHEDULE` a test tells that story once more;
-//! `MODELS=<n>` has each told n times by each of the two ways to choose:
-//! `cargo test --package oncelog --features models --test models -- <name>`.
-#![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
+//! What the threads do, and what must hold of it in whatever order they do it.
 
-use std::ops::Deref;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use oncelog::io::{Event, Machine, Park};
-use oncelog::sim::{Bug, World, plant};
 use oncelog::{
-    AppendOptions, Appended, Batch, ConsumerOptions, Durability, Engine, EngineOptions, ErrorKind, ProducerOptions,
-    ReadOptions, Record, Records, Result, Ticket, TopicOptions, TopicPartition,
+    ConsumerOptions, Durability, ErrorKind, ProducerOptions, Record, Result, Ticket, TopicOptions, TopicPartition,
 };
-use shuttle::scheduler::{PctScheduler, RandomScheduler, ReplayScheduler, Scheduler};
 use shuttle::thread;
-use shuttle::{Config, FailurePersistence, MaxSteps, Runner};
 
-/// Interleavings of each model, by each of the two ways to choose.
-const TIMES: usize = 2_000;
-/// Seeds that are tried, each by both ways to choose, until a planted mistake shows.
-const HUNTS: u64 = 200;
-/// Calls of a model in one interleaving, many times what any takes: beyond it somebody runs in circles.
-const STEPS: usize = 100_000;
-/// Switches away from a thread that could go on, of the second way to choose: few show most mistakes.
-const SWITCHES: usize = 4;
-
-/// Time stands still. The engine's own threads sleep until somebody rings; for anybody else a deadline is past once
-/// the others were let go first.
-struct Bells;
-
-impl Park for Bells {
-    fn give_way(&self) -> bool {
-        thread::yield_now();
-        true
-    }
-
-    fn park(&self, event: &Event, seen: u64, deadline: Option<u64>) -> bool {
-        let own = thread::current().name().is_some_and(|name| name.starts_with("oncelog-"));
-        if own || deadline.is_none() {
-            return event.block(seen, None);
-        }
-        thread::yield_now();
-        event.seen() != seen
-    }
-}
-
-/// Time passes for the keeper alone: it sleeps until the moment that it names, unless somebody rings first.
-struct Passes(World);
-
-impl Park for Passes {
-    fn park(&self, event: &Event, seen: u64, deadline: Option<u64>) -> bool {
-        let keeper = thread::current().name() == Some("oncelog-keeper");
-        let Some(deadline) = deadline.filter(|_| keeper) else { return event.block(seen, None) };
-        thread::yield_now();
-        let moved = event.seen() != seen;
-        if !moved {
-            self.0.advance(deadline.saturating_sub(self.0.machine().clock.monotonic()));
-        }
-        moved
-    }
-}
-
-/// An engine that a failed model leaves as it is: closing it would wait for threads that are not run any more.
-struct Held(Option<Engine>);
-
-impl Deref for Held {
-    type Target = Engine;
-    fn deref(&self) -> &Engine {
-        self.0.as_ref().unwrap()
-    }
-}
-
-impl Drop for Held {
-    fn drop(&mut self) {
-        if thread::panicking() {
-            std::mem::forget(self.0.take());
-        }
-    }
-}
-
-/// A world with topic `os` and topic `disk`, each of one partition at that level, and its engine.
-fn begin(options: EngineOptions) -> (World, Arc<Held>) {
-    begin_with(options, |_| Arc::new(Bells))
-}
-
-fn begin_with(options: EngineOptions, park: fn(&World) -> Arc<dyn Park>) -> (World, Arc<Held>) {
-    let world = World::new(1);
-    // So that what lies for ever ahead is no moment of this clock.
-    world.advance(1);
-    let engine = open_with(&world, options, park(&world));
-    for (topic, level) in [("os", Durability::Os), ("disk", Durability::Disk)] {
-        engine.create_topic(topic, TopicOptions::new().durability(level)).unwrap();
-    }
-    (world, Arc::new(engine))
-}
-
-fn options() -> EngineOptions {
-    Engine::options().segment_bytes(64 << 10).durability(Durability::Os)
-}
-
-fn open(world: &World, options: EngineOptions) -> Held {
-    open_with(world, options, Arc::new(Bells))
-}
-
-fn open_with(world: &World, options: EngineOptions, park: Arc<dyn Park>) -> Held {
-    let machine = Machine { park, ..world.machine() };
-    Held(Some(options.open_on(machine).unwrap()))
-}
-
-/// Places a record; its ticket.
-fn append(engine: &Engine, topic: &str, value: &[u8], level: Durability) -> Result<Ticket<Appended>> {
-    let mut batch = Batch::builder();
-    batch.push(&Record::new(value), 1)?;
-    engine.partition(topic, 0)?.append_with(&batch.build()?, AppendOptions::new().durability(level))
-}
-
-fn values(records: &Records) -> Vec<String> {
-    records.iter().map(|record| String::from_utf8(record.unwrap().value().unwrap().to_vec()).unwrap()).collect()
-}
-
-/// All of a topic.
-fn read(engine: &Engine, topic: &str) -> Vec<String> {
-    values(&engine.partition(topic, 0).unwrap().read(0, ReadOptions::new().max_bytes(1 << 20)).unwrap())
-}
-
-/// What a log holds that was closed, or lost its power, of a topic.
-fn left(world: &World, topic: &str) -> Vec<String> {
-    read(&open(world, options().threads(false)), topic)
-}
+use super::*;
 
 /// Appenders at both levels and a reader who is woken by what they do: it sees one prefix after the other, in order, to
 /// the end. A wake-up that is lost leaves it waiting for ever.
-fn publish() {
+pub fn publish() {
     let (_world, engine) = begin(options());
     let appenders = [["os", "disk"], ["disk", "os"]].map(|topics| {
         let engine = engine.clone();
@@ -171,7 +46,7 @@ fn publish() {
 
 /// Whoever gives a baton up, of the write or of the flush, leaves nobody waiting who would have to lead now. No thread
 /// of the engine runs that could help.
-fn hand_over() {
+pub fn hand_over() {
     let (_world, engine) = begin(options().threads(false));
     let appenders = [Durability::Os, Durability::Disk, Durability::Disk].map(|level| {
         let engine = engine.clone();
@@ -183,7 +58,7 @@ fn hand_over() {
 
 /// Segments that hold two records each: appenders roll, make the next segment and flush the one before, and nobody
 /// stalls. What was flushed when its segment was left makes room like all else.
-fn roll() {
+pub fn roll() {
     let (_world, engine) = begin(options().threads(false));
     let appenders = [(Durability::Os, 6), (Durability::Disk, 1)].map(|(level, count)| {
         let engine = engine.clone();
@@ -199,12 +74,12 @@ fn roll() {
 }
 
 /// Zeros are written ahead of the frames while frames are: none of them lands on one.
-fn zeros() {
+pub fn zeros() {
     beside_zeros(4, 5000);
 }
 
 /// The same in segments that hold two records each: zeros go to the next one while the log rolls into it.
-fn zeros_beyond() {
+pub fn zeros_beyond() {
     beside_zeros(5, 24 << 10);
 }
 
@@ -228,7 +103,7 @@ fn beside_zeros(records: usize, bytes: usize) {
 }
 
 /// One makes the room that is missing, and others ask whether somebody does: nobody who asks holds up who makes it.
-fn room() {
+pub fn room() {
     let (_world, engine) = begin(options().threads(false));
     let large = 100 << 10;
     let asks = {
@@ -242,7 +117,7 @@ fn room() {
 
 /// A close beside an append, a ticket that is waited for, one that calls back, and another close: an append is refused
 /// or kept, what was placed before is kept, and whoever asked for an answer gets one.
-fn close() {
+pub fn close() {
     let (world, engine) = begin(options());
     let ticket = append(&engine, "disk", b"waited for", Durability::Disk).unwrap();
     let called = append(&engine, "os", b"calls back", Durability::Disk).unwrap();
@@ -279,7 +154,7 @@ fn close() {
 }
 
 /// What one thread sends is answered in the order of the sends, whoever closes its batches and whoever calls back.
-fn answers() {
+pub fn answers() {
     let (_world, engine) = begin(options());
     let producer = Arc::new(engine.producer(ProducerOptions::new().linger(Duration::MAX)).unwrap());
     let answers = Arc::new(Mutex::new(Vec::new()));
@@ -300,7 +175,7 @@ fn answers() {
 
 /// The same where what is sent is refused because its topic goes, which others flush, or nobody yet: who is refused
 /// waits for that flush, and who is not comes behind whoever was.
-fn refusals() {
+pub fn refusals() {
     let (_world, engine) = begin(options());
     let producer = engine.producer(ProducerOptions::new().linger(Duration::ZERO).durability(Durability::Os)).unwrap();
     let answers = Arc::new(Mutex::new(Vec::new()));
@@ -326,7 +201,7 @@ fn refusals() {
 
 /// Transactions in the log before they are decided, one aborted and one committed, beside a plain append: a reader of
 /// what is committed never sees the one, sees all of the other at once, and is woken by the decision.
-fn stable() {
+pub fn stable() {
     let (_world, engine) = begin(options());
     let writer = {
         let engine = engine.clone();
@@ -369,7 +244,7 @@ fn stable() {
 
 /// The records of one transaction are shown one by one to whom everything is shown, and all at once to whom only what
 /// is committed: whoever looks, whenever, finds none or all of them below the stable offset.
-fn moments() {
+pub fn moments() {
     let (_world, engine) = begin(options().threads(false));
     let producer = engine.transactional_producer("tp", ProducerOptions::new().transaction_buffer(0)).unwrap();
     let mut transaction = producer.begin_transaction().unwrap();
@@ -388,7 +263,7 @@ fn moments() {
 }
 
 /// The power goes at any moment: what was acknowledged at level `disk` is there afterwards.
-fn power() {
+pub fn power() {
     let (world, engine) = begin(options().threads(false));
     let appenders =
         [("os", Durability::Os), ("disk", Durability::Disk), ("disk", Durability::Disk)].map(|(topic, level)| {
@@ -405,8 +280,41 @@ fn power() {
     assert!(left >= kept, "{kept} acknowledged, {left} left");
 }
 
+/// A topic is deleted and made again beside two commits of where a consumer stands in it: neither becomes a position in
+/// its namesake.
+pub fn namesakes() {
+    let (_world, engine) = begin(options().threads(false));
+    append(&engine, "os", b"x", Durability::Os).and_then(Ticket::wait).unwrap();
+    let place = TopicPartition::new("os", 0);
+    let [plain, bound] = ["plain", "bound"].map(|group| {
+        let consumer = engine.consumer(ConsumerOptions::new().group(group)).unwrap();
+        consumer.assign(std::slice::from_ref(&place)).unwrap();
+        assert_eq!(values(&consumer.poll(Duration::ZERO).unwrap()), ["x"]);
+        consumer
+    });
+    let admin = {
+        let engine = engine.clone();
+        thread::spawn(move || {
+            engine.delete_topic("os").unwrap();
+            engine.create_topic("os", TopicOptions::new()).unwrap();
+        })
+    };
+    let kept_or_refused = |committed: Result<()>| {
+        let refused = committed.err().map(|error| error.kind());
+        assert!(refused.is_none_or(|kind| kind == ErrorKind::UnknownTopicOrPartition), "{refused:?}");
+    };
+    let producer = engine.transactional_producer("tp", ProducerOptions::new()).unwrap();
+    let transaction = producer.begin_transaction_for(&bound).unwrap();
+    kept_or_refused(transaction.commit().map(drop));
+    kept_or_refused(plain.commit());
+    admin.join().unwrap();
+    for consumer in [plain, bound] {
+        assert_eq!(consumer.committed(&place).unwrap(), None);
+    }
+}
+
 /// A close finds a reader anywhere between its look and its sleep, and is heard.
-fn hang_up() {
+pub fn hang_up() {
     let (_world, engine) = begin(options());
     let consumer = engine.consumer(ConsumerOptions::new()).unwrap();
     consumer.assign(&[TopicPartition::new("os", 0)]).unwrap();
@@ -417,7 +325,7 @@ fn hang_up() {
 
 /// A record that nobody waits for is sent whenever the keeper may be about to sleep: it closes the batch all the same,
 /// and a reader is woken.
-fn linger() {
+pub fn linger() {
     let (_world, engine) = begin_with(options(), |world| Arc::new(Passes(world.clone())));
     let consumer = engine.consumer(ConsumerOptions::new()).unwrap();
     consumer.assign(&[TopicPartition::new("os", 0)]).unwrap();
@@ -429,7 +337,7 @@ fn linger() {
 }
 
 /// Whoever is told that a record is written, by himself or by the keeper, finds its group counted.
-fn counted() {
+pub fn counted() {
     let (_world, engine) = begin(options());
     for _ in 0..2 {
         let before = engine.metrics();
@@ -439,145 +347,4 @@ fn counted() {
         assert_eq!(after.records, before.records + 1);
     }
     engine.close().unwrap();
-}
-
-fn config(persistence: FailurePersistence) -> Config {
-    let mut config = Config::new();
-    config.stack_size = 256 << 10;
-    config.max_steps = MaxSteps::FailAfter(STEPS);
-    config.silence_warnings = true;
-    config.failure_persistence = persistence;
-    // What a failure leaves is not run on, see `Held`.
-    config.ungraceful_shutdown_config.immediately_return_on_panic = true;
-    config
-}
-
-/// Tells a model again and again: by chance at every call, and with few switches, at places chosen by chance.
-fn tell(model: fn()) {
-    let run =
-        |scheduler: Box<dyn Scheduler + Send>| Runner::new(scheduler, config(FailurePersistence::Print)).run(model);
-    if let Ok(schedule) = std::env::var("SCHEDULE") {
-        run(Box::new(ReplayScheduler::new_from_encoded(&schedule)));
-        return;
-    }
-    let times = std::env::var("MODELS").map_or(TIMES, |times| times.parse().unwrap());
-    run(Box::new(RandomScheduler::new_from_seed(1, times)));
-    run(Box::new(PctScheduler::new_from_seed(1, SWITCHES, times)));
-}
-
-#[test]
-fn a_reader_sees_one_prefix_after_the_other_and_no_wake_up_is_lost() {
-    tell(publish);
-}
-
-#[test]
-fn who_gives_a_baton_up_leaves_nobody_waiting() {
-    tell(hand_over);
-}
-
-#[test]
-fn appenders_that_roll_never_stall() {
-    tell(roll);
-}
-
-#[test]
-fn zeros_ahead_never_land_on_a_frame() {
-    tell(zeros);
-}
-
-#[test]
-fn zeros_in_the_next_segment_never_land_on_a_frame_when_it_is_rolled_into() {
-    tell(zeros_beyond);
-}
-
-#[test]
-fn who_asks_for_room_holds_up_nobody_who_makes_it() {
-    tell(room);
-}
-
-#[test]
-fn a_close_keeps_or_refuses_and_answers_everybody() {
-    tell(close);
-}
-
-#[test]
-fn what_one_thread_sends_is_answered_in_its_order() {
-    tell(answers);
-}
-
-#[test]
-fn what_is_refused_is_answered_in_its_order_too() {
-    tell(refusals);
-}
-
-#[test]
-fn what_is_stable_waits_for_decisions_and_moves_with_them() {
-    tell(stable);
-}
-
-#[test]
-fn none_or_all_of_a_transaction_is_below_the_stable_offset() {
-    tell(moments);
-}
-
-#[test]
-fn what_is_acknowledged_survives_a_power_cut_at_any_moment() {
-    tell(power);
-}
-
-#[test]
-fn a_close_is_heard_by_a_poll_that_is_about_to_wait() {
-    tell(hang_up);
-}
-
-#[test]
-fn a_lingering_batch_is_closed_whenever_it_was_begun() {
-    tell(linger);
-}
-
-#[test]
-fn what_is_written_is_counted() {
-    tell(counted);
-}
-
-/// The model that shows a mistake.
-fn made_for(bug: Bug) -> Option<fn()> {
-    Some(match bug {
-        Bug::AckBeforeFlush | Bug::DurableCountedAtFlushEnd => power,
-        Bug::StableNotHeldBack | Bug::EndBeforeUndecided => stable,
-        Bug::BoundsOfTwoMoments => moments,
-        Bug::EventBeforeBaton => hand_over,
-        Bug::NotifiedWithoutLock => publish,
-        Bug::SettledByFlusherOnly => roll,
-        Bug::EnlistedBehindClose => close,
-        Bug::CallsOfManyMoments => answers,
-        Bug::CloseUnheard => hang_up,
-        Bug::LingerBehindLook => linger,
-        Bug::WrittenBeforeCounted => counted,
-        Bug::ZerosOverFrames => zeros,
-        _ => return None,
-    })
-}
-
-/// Whether a planted mistake shows. On a thread of its own: shuttle leaves one on which it has failed unfit for more.
-fn shows(bug: Bug, model: fn(), scheduler: impl Scheduler + Send + 'static) -> bool {
-    let run = move || {
-        let _planted = plant(bug);
-        Runner::new(scheduler, config(FailurePersistence::None)).run(model)
-    };
-    std::thread::spawn(run).join().is_err()
-}
-
-#[test]
-fn every_mistake_between_threads_is_caught() {
-    assert!(Bug::BETWEEN_THREADS.iter().all(|bug| made_for(*bug).is_some()));
-    for bug in Bug::ALL {
-        let Some(model) = made_for(*bug) else { continue };
-        let caught = (1..=HUNTS).find(|seed| {
-            shows(*bug, model, RandomScheduler::new_from_seed(*seed, 200))
-                || shows(*bug, model, PctScheduler::new_from_seed(*seed, SWITCHES, 200))
-        });
-        let seed = caught.unwrap_or_else(|| panic!("no model shows {bug:?}"));
-        println!("{bug:?}: shown with seed {seed}");
-    }
 }
