@@ -124,7 +124,8 @@ fn large(base: &Path, sizes: &Sizes) -> Result<Vec<Table>> {
         logs.insert(engine.name, dir);
         Ok(figures)
     });
-    let reopen = table(Workload::Reopen, sizes.rounds, |engine| {
+    // They take a moment each, and one flush that the device is slow with must not decide.
+    let reopen = table(Workload::Reopen, 3 * sizes.rounds, |engine| {
         let dir = logs.get(engine.name).ok_or("its log could not be made")?;
         let figures = child(Job::Measure(Workload::Reopen), engine, dir.path())?;
         machine::settle(dir.path())?;

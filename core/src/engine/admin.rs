@@ -8,7 +8,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::format::control::{PartitionsAdded, TopicCreated, TopicDeleted};
 use crate::format::frame::{self, Kind, Payload};
 use crate::format::topic_config::TopicConfig;
-use crate::journal::{Call, Claim, Draft, Guard, Journal, Ticket, Waits};
+use crate::journal::{Call, Claim, Draft, Entry, Guard, Journal, Ticket, Waits};
 use crate::state::{Topic, durability_number, shown};
 use crate::types::{Durability, Lsn, TopicId, TopicInfo, TopicOptions};
 
@@ -57,7 +57,7 @@ impl Inner {
         self.check_writable()?;
         let mut guard = loop {
             self.journal.sweep();
-            let mut guard = self.journal.enter_for(128, Claim::Decision, true)?;
+            let mut guard = self.journal.enter_for(128, Claim::Decision, Entry::Waits)?;
             // At most one deleted topic is not swept up: what is left of it is about as much as the limits allow once.
             if guard.state().is_swept() {
                 break guard;

@@ -44,7 +44,7 @@ impl Inner {
         let draft = Draft::records(instance, framed);
         let len = records_len(framed.len() - FRAME_HEADER) as u64;
         let room = len as usize + if batch.is_transactional() { BEGUN_LEN } else { 0 };
-        let mut guard = match self.journal.enter_by(room, Claim::Growth, entry.at(level)) {
+        let mut guard = match self.journal.enter_for(room, Claim::Growth, entry.at(level)) {
             Ok(guard) => guard,
             Err(error) => return Ok(self.without_room(error, instance, &batch, level)?),
         };

@@ -9,7 +9,7 @@ use super::admin::place;
 use crate::error::Result;
 use crate::format::control::ProducerDeleted;
 use crate::format::frame::{Kind, Payload};
-use crate::journal::Claim;
+use crate::journal::{Claim, Entry};
 use crate::limits::ENTRIES_PER_HOLD;
 use crate::types::Lsn;
 
@@ -71,7 +71,7 @@ impl Inner {
         let gone = ProducerDeleted { producer_id: id.max(0).unsigned_abs() };
         let mut head = Vec::new();
         gone.write(&mut head);
-        let mut guard = self.journal.enter_for(128, Claim::Decision, true)?;
+        let mut guard = self.journal.enter_for(128, Claim::Decision, Entry::Waits)?;
         if guard.state().raw_producer(id) == Some(wrote) {
             place(&mut guard, Kind::ProducerExpired, &head, &[], &Payload::ProducerExpired(gone));
         }

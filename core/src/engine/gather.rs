@@ -86,7 +86,7 @@ impl Inner {
         let topics = if planted(Bug::WeakestTopicCounts) { topics.min() } else { topics.max() };
         // What names no topic, a position alone, has the engine's level.
         let level = topics.unwrap_or(self.settings.durability).max(gathered.durability.unwrap_or(Durability::Memory));
-        let mut guard = self.journal.enter_by(build.frame.len(), claim(gathered), gathered.entry.at(level))?;
+        let mut guard = self.journal.enter_for(build.frame.len(), claim(gathered), gathered.entry.at(level))?;
         let incarnation = guard.incarnation();
         match self.check_gathered(&mut guard, gathered, &resolved) {
             Ok(None) => {}

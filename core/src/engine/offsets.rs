@@ -7,7 +7,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::format::control::{OffsetEntry, OffsetsBlock};
 use crate::format::frame::{self, Kind, Payload};
 use crate::io::bugs::{Bug, planted};
-use crate::journal::{Claim, Draft, Promise};
+use crate::journal::{Claim, Draft, Entry, Promise};
 use crate::state::State;
 use crate::types::{Durability, GroupMetadata, OffsetAndMetadata, Offsets, TopicId, TopicPartition};
 
@@ -151,7 +151,7 @@ impl Inner {
         let level = resolved.level.map_or(self.settings.durability, |topics| topics.max(self.settings.durability));
         let mut bytes = Vec::with_capacity(64 + resolved.block.len());
         frame::encode(&mut bytes, Kind::Offsets, 0, &[], &resolved.block);
-        let mut guard = self.journal.enter_for(bytes.len(), Claim::Decision, true)?;
+        let mut guard = self.journal.enter_for(bytes.len(), Claim::Decision, Entry::Waits)?;
         if let Err(error) = resolved.check(guard.state(), &given) {
             return Ok(self.refusal(guard, error));
         }

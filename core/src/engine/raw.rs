@@ -9,7 +9,7 @@ use crate::format::control::{OffsetsBlock, PendingHead};
 use crate::format::decision::{Cause, Ended};
 use crate::format::frame::{FRAME_HEADER, Kind, Payload};
 use crate::io::bugs::{Bug, planted};
-use crate::journal::{Claim, Promise};
+use crate::journal::{Claim, Entry, Promise};
 use crate::state::{Ending, Fate};
 use crate::types::{Durability, GroupMetadata, Identity, Offsets, Outcome, TransactionNumber};
 
@@ -26,7 +26,7 @@ impl Inner {
         // On a full disk what has begun may be brought to its commit; nothing begins.
         let begun = self.journal.look(|state, _| state.open_of(identity.producer_id).is_some());
         let claim = if begun { Claim::Commit } else { Claim::Growth };
-        let mut guard = self.journal.enter_for(len, claim, true)?;
+        let mut guard = self.journal.enter_for(len, claim, Entry::Waits)?;
         let checked = guard
             .state()
             .check_send_offsets(identity, offsets.len(), resolved.block.len())

@@ -14,7 +14,7 @@ use crate::format::control::{BEGUN_KEPT, BEGUN_RAW, Begun, OffsetsBlock};
 use crate::format::decision::{Cause, DECISION_HEAD, Decided, DecisionHead, Ended, SPAN, Span};
 use crate::format::frame::{self, FRAME_HEADER, Kind, Payload, records_len};
 use crate::io::bugs::{Bug, planted};
-use crate::journal::{Claim, Draft, Guard, Promise};
+use crate::journal::{Claim, Draft, Entry, Guard, Promise};
 use crate::limits::TRANSACTION_PARTITIONS;
 use crate::state::{OpenTransaction, State};
 use crate::types::{Durability, Identity, Lsn, TransactionNumber};
@@ -43,8 +43,8 @@ pub struct Streamed<'a> {
     pub check: &'a dyn Fn() -> Result<()>,
     /// The batch, with the producer's id and epoch in it.
     pub part: GatheredPart<'a>,
-    /// Whether it may wait for room; if not the answer may be `Busy`.
-    pub wait: bool,
+    /// Whether it waits for room; if not the answer may be `Busy`.
+    pub entry: Entry,
 }
 
 /// How such a transaction is to end.
@@ -82,7 +82,7 @@ impl Inner {
     /// Places a batch of a transaction that is not decided. Nobody waits for it: the decision's flush takes it along.
     pub fn stream(&self, streamed: &Streamed<'_>) -> Judged<()> {
         self.check_writable()?;
-        let Streamed { producer, number, begun, ends, timeout_ms, check, part, wait } = streamed;
+        let Streamed { producer, number, begun, ends, timeout_ms, check, part, entry } = streamed;
         let framed = part.framed;
         let mut batch = BatchHeader::read(framed.get(FRAME_HEADER..).unwrap_or_default())
             .ok_or_else(|| Error::new(ErrorKind::Internal, "a streamed batch is shorter than its header"))?;
@@ -94,9 +94,9 @@ impl Inner {
         let len = records_len(framed.len() - FRAME_HEADER);
         let claim = if *ends { Claim::Commit } else { Claim::Growth };
         let mut guard = if *begun {
-            self.journal.enter_for(len, claim, *wait)?
+            self.journal.enter_for(len, claim, *entry)?
         } else {
-            self.enter_deciding(len + BEGUN_LEN, claim, *wait, |state| state.open_of(producer.0))?
+            self.enter_deciding(len + BEGUN_LEN, claim, *entry, |state| state.open_of(producer.0))?
         };
         // One that its owner has let go, and for whose abort there was no room then.
         let left = guard.state().open_of(producer.0).copied();
@@ -223,20 +223,20 @@ impl Inner {
         claim: Claim,
         open: impl for<'s> Fn(&'s State) -> Option<&'s OpenTransaction>,
     ) -> Result<Guard<'_, Hub>> {
-        self.enter_deciding(more, claim, true, open)
+        self.enter_deciding(more, claim, Entry::Waits, open)
     }
 
-    /// The same for who may not always wait: without leave to, `Busy` if there is no room.
+    /// The same for who comes in otherwise.
     fn enter_deciding(
         &self,
         more: usize,
         claim: Claim,
-        wait: bool,
+        entry: Entry,
         open: impl for<'s> Fn(&'s State) -> Option<&'s OpenTransaction>,
     ) -> Result<Guard<'_, Hub>> {
         let mut room = 0;
         loop {
-            let mut guard = self.journal.enter_for(more + decision_len(room), claim, wait)?;
+            let mut guard = self.journal.enter_for(more + decision_len(room), claim, entry)?;
             let state = guard.state();
             let partitions = open(state).map_or(0, |open| state.open_spans(open.number).len());
             if partitions <= room {

@@ -215,22 +215,16 @@ impl<F: Fold> Journal<F> {
     /// Takes the lock with room for a frame of `len` bytes. Waits, without the lock, for a full group to be written,
     /// the next segment, or a flush, whichever is missing; space is part of the check, so it may answer `Full`.
     pub fn enter(&self, len: usize) -> Result<Guard<'_, F>> {
-        self.enter_by(len, Claim::Growth, Entry::Waits)
-    }
-
-    /// The same for a frame that may use the reserve; and for who may not always wait: without leave to, `Busy` if
-    /// something is missing.
-    pub fn enter_for(&self, len: usize, claim: Claim, wait: bool) -> Result<Guard<'_, F>> {
-        self.enter_by(len, claim, Entry::waiting(wait))
+        self.enter_for(len, Claim::Growth, Entry::Waits)
     }
 
     /// The same for the journal's own frames, which still come when callers are shut out.
     pub(super) fn enter_inside(&self, len: usize, claim: Claim) -> Result<Guard<'_, F>> {
-        self.enter_by(len, claim, Entry::Inside)
+        self.enter_for(len, claim, Entry::Inside)
     }
 
-    /// The same by who comes in as it says.
-    pub fn enter_by(&self, len: usize, claim: Claim, entry: Entry) -> Result<Guard<'_, F>> {
+    /// The same for a frame that may use the reserve, and for who comes in otherwise.
+    pub fn enter_for(&self, len: usize, claim: Claim, entry: Entry) -> Result<Guard<'_, F>> {
         if len > FRAME_MAX {
             let message = format!("a frame would be too large; write less at once; bytes={len} most={FRAME_MAX}");
             return Err(Error::new(ErrorKind::LimitExceeded, message));

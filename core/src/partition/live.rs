@@ -3,11 +3,11 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use super::hidden::{Decided, Hidden};
+use super::hidden::Hidden;
 use super::index::Footers;
 use super::plan::Plan;
 use super::records::{Records, Witness};
-use super::runs::{Live, LiveSegment};
+use super::runs::Live;
 use super::time;
 use super::undecided::Undecided;
 use super::wait::{Signal, Watch, Watchers};
@@ -67,8 +67,7 @@ impl Partition {
             undecided.begin(producer_id, first);
             seen.begin(producer_id, first);
         }
-        let (segments, decided, early) = Default::default();
-        let live = Live { segments, older, undecided, end, decided, early };
+        let live = Live::new(older, undecided, end);
         Self {
             topic,
             topic_id,
@@ -259,44 +258,27 @@ impl Partition {
     /// What an earlier life left of this partition in the segment that goes on, all of it durable at `lsn`; before
     /// anything is written.
     pub fn seed(&self, (segment, lsn): (u64, Lsn), holding: Holding) {
-        let Holding { previous, end_offset: end, runs, .. } = holding;
-        let lsns = vec![lsn; runs.len()];
-        let mut live = self.live.lock();
-        live.segments.push_front(LiveSegment { number: segment, previous, end, runs, lsns });
-        // Made anew, its footer did not know what was open before its first frame; the next one speaks for all, and
-        // its silence would say that nothing was.
-        if live.decided.is_empty() && !live.undecided.is_empty() && !planted(Bug::SilentAboutOpen) {
-            live.note_decision(self.instance, segment, None);
-        }
+        self.live.lock().seed((segment, lsn), holding);
     }
 
     /// What an earlier life decided in the segment that goes on; before its runs are seeded.
     pub fn seed_decisions(&self, segment: u64, decisions: Decisions) {
-        self.live.lock().decided.push_front(Decided::new(segment, decisions));
+        self.live.lock().seed_decisions(segment, decisions);
     }
 
     /// What the decisions in the segment mean to this partition, for its footer; `None`: nothing is undecided here.
     pub fn decisions(&self, segment: u64) -> Option<Decisions> {
-        let live = self.live.lock();
-        live.decided.iter().find(|decided| decided.segment == segment).map(|decided| decided.decisions.clone())
+        self.live.lock().decisions(segment)
     }
 
     /// What the segment holds of this partition, for its footer.
     pub fn holding(&self, segment: u64) -> Option<Holding> {
-        let live = self.live.lock();
-        let found = live.segments.iter().find(|s| s.number == segment)?;
-        let (previous, end_offset) = (found.previous, found.end);
-        Some(Holding { instance: self.instance, previous, end_offset, runs: found.runs.clone() })
+        self.live.lock().holding(self.instance, segment)
     }
 
     /// The segment's footer can be read: its live runs are needed no more.
     pub fn forget(&self, segment: u64) {
-        let mut live = self.live.lock();
-        if let Some(at) = live.segments.iter().position(|s| s.number == segment) {
-            live.segments.remove(at);
-            live.older = live.older.max(Some(segment));
-        }
-        live.decided.retain(|decided| decided.segment != segment);
+        self.live.lock().forget(segment);
     }
 
     /// Reads records from `offset` on: whole runs up to about `max_bytes`, at least one batch.

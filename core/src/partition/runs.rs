@@ -6,7 +6,8 @@ use super::hidden::Decided;
 use super::plan::Plan;
 use super::undecided::Undecided;
 use super::written::{What, Written};
-use crate::format::footer::{Aborted, Decisions, Run, extend};
+use crate::format::footer::{Aborted, Decisions, Holding, Run, extend};
+use crate::io::bugs::{Bug, planted};
 use crate::types::{Instance, Lsn, Offset};
 
 /// The runs of the newest segments, oldest segment first. A segment leaves when its footer has been written.
@@ -49,6 +50,50 @@ pub(super) struct Older {
 }
 
 impl Live {
+    /// Of a partition that ends there, with transactions open that began in segments before.
+    pub(super) fn new(older: Option<u64>, undecided: Undecided, end: Offset) -> Self {
+        let (segments, decided, early) = Default::default();
+        Live { segments, older, undecided, end, decided, early }
+    }
+
+    /// The segment that goes on holds this already, all of it durable at `lsn`.
+    pub(super) fn seed(&mut self, (segment, lsn): (u64, Lsn), holding: Holding) {
+        let Holding { instance, previous, end_offset: end, runs } = holding;
+        let lsns = vec![lsn; runs.len()];
+        self.segments.push_front(LiveSegment { number: segment, previous, end, runs, lsns });
+        // Made anew, its footer did not know what was open before its first frame; the next one speaks for all, and
+        // its silence would say that nothing was.
+        if self.decided.is_empty() && !self.undecided.is_empty() && !planted(Bug::SilentAboutOpen) {
+            self.note_decision(instance, segment, None);
+        }
+    }
+
+    /// What was decided in it.
+    pub(super) fn seed_decisions(&mut self, segment: u64, decisions: Decisions) {
+        self.decided.push_front(Decided::new(segment, decisions));
+    }
+
+    /// What the decisions in a segment mean; `None`: nothing is undecided there.
+    pub(super) fn decisions(&self, segment: u64) -> Option<Decisions> {
+        self.decided.iter().find(|decided| decided.segment == segment).map(|decided| decided.decisions.clone())
+    }
+
+    /// What a segment holds.
+    pub(super) fn holding(&self, instance: Instance, segment: u64) -> Option<Holding> {
+        let found = self.segments.iter().find(|s| s.number == segment)?;
+        let (previous, end_offset) = (found.previous, found.end);
+        Some(Holding { instance, previous, end_offset, runs: found.runs.clone() })
+    }
+
+    /// A footer speaks for the segment from now on.
+    pub(super) fn forget(&mut self, segment: u64) {
+        if let Some(at) = self.segments.iter().position(|s| s.number == segment) {
+            self.segments.remove(at);
+            self.older = self.older.max(Some(segment));
+        }
+        self.decided.retain(|decided| decided.segment != segment);
+    }
+
     #[inline]
     pub(super) fn note(&mut self, instance: Instance, frame: Written) {
         match frame.what {

@@ -9,6 +9,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::format::batch::BatchBuilder;
 use crate::format::decision::Ended;
 use crate::format::record::Record;
+use crate::journal::Entry;
 use crate::limits::BATCH_MAX;
 use crate::partition::Partition;
 use crate::types::Timestamp;
@@ -58,7 +59,7 @@ impl Transaction {
     /// answers `Busy` meanwhile, and what has gone by then has gone.
     fn stream_as(&mut self, may: May) -> Result<()> {
         if may == May::Wait {
-            return self.stream(false, true).map_err(|refused| self.open.inner.await_refusal(&refused));
+            return self.stream(false, Entry::Waits).map_err(|refused| self.open.inner.await_refusal(&refused));
         }
         if let Some(refused) = self.refused.take() {
             return Err(self.give(refused));
@@ -67,7 +68,7 @@ impl Transaction {
         if self.buffers.gather.tried().is_some_and(|bytes| !self.open.inner.has_room(bytes)) {
             return Err(busy());
         }
-        self.stream(false, false).map_err(|refused| self.give(refused))
+        self.stream(false, Entry::Passes).map_err(|refused| self.give(refused))
     }
 
     /// The refusal, if it may be given already; else it is kept until it may.
@@ -94,14 +95,14 @@ impl Transaction {
     }
 
     /// Sends to the log what is gathered; the rest of it, if it `ends`.
-    fn stream(&mut self, ends: bool, wait: bool) -> Judged<()> {
+    fn stream(&mut self, ends: bool, entry: Entry) -> Judged<()> {
         let (inner, holder, number) = (&self.open.inner, &self.holder, self.number);
         let (producer, timeout_ms) = ((holder.identity.producer_id, holder.identity.epoch), holder.timeout_ms);
         let streams = &mut self.streams;
         let check = || holder.check_doom(number);
         self.buffers.gather.stream(holder.identity, holder.compression, |part| {
             let begun = *streams;
-            inner.stream(&Streamed { producer, number, begun, ends, timeout_ms, check: &check, part, wait })?;
+            inner.stream(&Streamed { producer, number, begun, ends, timeout_ms, check: &check, part, entry })?;
             *streams = true;
             Ok(())
         })
@@ -110,7 +111,7 @@ impl Transaction {
     /// Decides a transaction that streams; the rest of its records goes in front, in the same write.
     pub(super) fn decide(&mut self, ended: Ended, refused: Option<ErrorKind>) -> Judged<PlacedGroup> {
         if ended == Ended::Commit {
-            self.stream(true, true)?;
+            self.stream(true, Entry::Waits)?;
         }
         let (inner, identity) = (&self.open.inner, self.holder.identity);
         let commit = ended == Ended::Commit;
