@@ -433,8 +433,8 @@ typedef struct {
     uint32_t keep_raw_transactions;
     /*
      * Memory of the buffers of all open transactions together, in bytes. A transaction that finds none left streams:
-     * its records go to the log before it is decided. 1: every one does. Offsets count past 64 KiB of a transaction.
-     * Default: 64 MiB.
+     * its records go to the log before it is decided. 1: every one does. Offsets count past 64 KiB of a transaction;
+     * below that they have 8 MiB of their own, all together. Default: 64 MiB.
      */
     size_t transaction_memory;
     /*
@@ -2027,8 +2027,8 @@ oncelog_error_t *oncelog_transaction_send_many(oncelog_transaction_t *transactio
  *
  * Errors: the transaction is as it was: UNKNOWN_TOPIC_OR_PARTITION; INVALID_ARGUMENT for an offset out of range, or if
  * the group is that of the bound consumer, whose positions the commit sends; LIMIT_EXCEEDED for metadata that is too
- * long, or if the offsets alone would outgrow 1 MiB; BUSY, also for more than 64 KiB of them while other transactions
- * have all of `transaction_memory`.
+ * long, or if the offsets alone would outgrow 1 MiB; BUSY, also while other transactions have all of
+ * `transaction_memory`, and for up to 64 KiB of them the 8 MiB besides.
  */
 ONCELOG_MUST_USE
 oncelog_error_t *oncelog_transaction_send_offsets(oncelog_transaction_t *transaction,

@@ -33,6 +33,8 @@ pub const PRODUCER_MEMORY: usize = 32 << 20;
 pub const TRANSACTION_BUFFER_MAX: usize = 16 << 20;
 /// Memory of all open transactions' buffers together unless the options say otherwise.
 pub const TRANSACTION_MEMORY: usize = 64 << 20;
+/// Memory that is kept beside it for the offsets of all of them: of each up to 64 KiB.
+pub const TRANSACTION_OFFSETS_MEMORY: usize = 8 << 20;
 /// Transactions that may be open with something in the log.
 pub const OPEN_TRANSACTIONS: usize = 100_000;
 /// Memory that the state may take for them.

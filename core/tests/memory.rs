@@ -108,6 +108,29 @@ fn offsets_of_open_transactions_count_as_their_memory_but_for_a_few() {
 }
 
 #[test]
+fn however_many_transactions_have_a_few_offsets_they_have_no_more_than_is_kept_for_them() {
+    let log = Log::open(240, 1);
+    let (mut open, mut refused) = (Vec::new(), 0);
+    for n in 0..200 {
+        let producer = log.engine.transactional_producer(&format!("tp{n}"), ProducerOptions::new()).unwrap();
+        let mut transaction = producer.begin_transaction().unwrap();
+        match many_offsets(&mut transaction, 13) {
+            Ok(()) => {}
+            Err(error) => {
+                assert_eq!(error.kind(), ErrorKind::Busy);
+                refused += 1;
+            }
+        }
+        open.push(transaction);
+    }
+    assert!((38..46).contains(&refused), "{refused} of 200");
+    // One that ends makes room for the next.
+    open.remove(0).commit().unwrap();
+    let last = open.last_mut().unwrap();
+    many_offsets(last, 13).unwrap();
+}
+
+#[test]
 fn producers_whose_transactions_have_ended_keep_next_to_nothing() {
     let log = Log::open(8, 8 << 20);
     let mut idle = Vec::new();

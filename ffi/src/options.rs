@@ -50,8 +50,8 @@ pub struct oncelog_engine_options_t {
     /// Default: no, which aborts them then, as those of transactional producers always are.
     pub keep_raw_transactions: u32,
     /// Memory of the buffers of all open transactions together, in bytes. A transaction that finds none left streams:
-    /// its records go to the log before it is decided. 1: every one does. Offsets count past 64 KiB of a transaction.
-    /// Default: 64 MiB.
+    /// its records go to the log before it is decided. 1: every one does. Offsets count past 64 KiB of a transaction;
+    /// below that they have 8 MiB of their own, all together. Default: 64 MiB.
     pub transaction_memory: usize,
     /// The longest timeout that a transaction may ask for (Kafka's transaction.max.timeout.ms), in milliseconds. From
     /// 2^31 - 1 on a timeout is none: such a transaction stays open for ever (KIP-939). Default: 900000.

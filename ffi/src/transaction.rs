@@ -125,8 +125,8 @@ pub extern "C" fn oncelog_transaction_send_many(
 ///
 /// Errors: the transaction is as it was: UNKNOWN_TOPIC_OR_PARTITION; INVALID_ARGUMENT for an offset out of range, or if
 /// the group is that of the bound consumer, whose positions the commit sends; LIMIT_EXCEEDED for metadata that is too
-/// long, or if the offsets alone would outgrow 1 MiB; BUSY, also for more than 64 KiB of them while other transactions
-/// have all of `transaction_memory`.
+/// long, or if the offsets alone would outgrow 1 MiB; BUSY, also while other transactions have all of
+/// `transaction_memory`, and for up to 64 KiB of them the 8 MiB besides.
 #[unsafe(no_mangle)]
 #[must_use]
 pub extern "C" fn oncelog_transaction_send_offsets(

@@ -73,8 +73,8 @@ public:
         return c_.keep_raw_transactions = detail::c_switch(yes), *this;
     }
     /// Memory of the buffers of all open transactions together. A transaction that finds none left streams: its records
-    /// go to the log before it is decided. 1: every one does. Offsets count past 64 KiB of a transaction. Default:
-    /// 64 MiB.
+    /// go to the log before it is decided. 1: every one does. Offsets count past 64 KiB of a transaction;
+    /// below that they have 8 MiB of their own, all together. Default: 64 MiB.
     EngineOptions &transaction_memory(std::size_t bytes) noexcept { return c_.transaction_memory = bytes, *this; }
     /// The longest timeout that a transaction may ask for (Kafka's transaction.max.timeout.ms). From 2^31 - 1 ms on a
     /// timeout is none: such a transaction stays open for ever (KIP-939). Default: 15 min.

@@ -64,8 +64,8 @@ public:
     ///
     /// Errors: the transaction is as it was: UnknownTopicOrPartition; InvalidArgument for an offset out of range, or if
     /// the group is that of the bound consumer, whose positions the commit sends; LimitExceeded for metadata that is
-    /// too long, or if the offsets alone would outgrow 1 MiB; Busy, also for more than 64 KiB of them while other
-    /// transactions have all of transaction_memory().
+    /// too long, or if the offsets alone would outgrow 1 MiB; Busy, also while other transactions have all of
+    /// transaction_memory(), and for up to 64 KiB of them the 8 MiB besides.
     Result<void> send_offsets(const GroupMetadata &group, Span<Offset> offsets) {
         auto named = detail::c_group(group);
         auto all = detail::c_offsets(offsets);

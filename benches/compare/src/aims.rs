@@ -54,11 +54,20 @@ pub fn most(workload: Workload) -> Option<f64> {
 /// How many times the rate of one thread eight are aimed at.
 pub const EIGHT: f64 = 1.3;
 
+/// How many times the rate of the plain scan one is aimed at that leaves out a tenth, aborted.
+pub const ABORTED: f64 = 0.85;
+
+/// How many commits of eight threads a flush is to take along.
+pub const PER_FLUSH: f64 = 4.0;
+
+/// The most that all resident pages are to take at their peak, MiB.
+pub const PEAK: f64 = 100.0;
+
 /// Where the time goes that an aim of a workload is missed by.
 pub fn gap(workload: Workload) -> Option<&'static str> {
     match workload {
         Workload::Append1 => Some(
-            "beside the system call, about 2,900 instructions: a Kafka batch, a frame around it, a checksum of each, \
+            "beside the system call, about 3,000 instructions: a Kafka batch, a frame around it, a checksum of each, \
              the fold, the records that readers find it by, and the locks and batons between them",
         ),
         Workload::AppendMemory => Some(

@@ -201,7 +201,8 @@ fn aim(table: &Table, row: &Row, figure: f64) -> String {
         part if part >= 1.0 => "reached".to_owned(),
         part => format!("**missed by {:.0} %**", (1.0 - part) * 100.0),
     };
-    let Some((aim, part)) = table.part(row) else { return String::new() };
+    let mut aims = table.parts(row).into_iter();
+    let Some((aim, part)) = aims.next() else { return String::new() };
     // An engine may be closer to what the machine can do than the aim has it.
     let limits = [(LIMIT, "the bare pwrite"), (OUR_BYTES, "the bare pwrite of as many bytes")];
     // A level whose answer is no system call is not bound by what one takes.
@@ -210,14 +211,15 @@ fn aim(table: &Table, row: &Row, figure: f64) -> String {
     let lowest = rates.min_by(|(one, _), (other, _)| one.total_cmp(other));
     let lowest = lowest.filter(|(limit, _)| part < 1.0 && table.factor(row).is_some_and(|factor| factor > *limit));
     let beyond = lowest.map_or(String::new(), |(limit, what)| format!(", out of reach here: {what} is {limit:.2} ×"));
-    format!("{aim}: {}{beyond}", reached(part))
+    let others: String = aims.map(|(aim, part)| format!("; {aim}: {}", reached(part))).collect();
+    format!("{aim}: {}{beyond}{others}", reached(part))
 }
 
 /// Where an aim is missed, where the time goes.
 fn missed(text: &mut String, tables: &[Table]) -> std::fmt::Result {
     writeln!(text, "Where an aim is missed, what takes the time:\n")?;
     for table in tables {
-        let missed = table.rows.iter().filter_map(|row| table.part(row)).any(|(_, part)| part < 1.0);
+        let missed = table.rows.iter().flat_map(|row| table.parts(row)).any(|(_, part)| part < 1.0);
         if let Some(gap) = aims::gap(table.workload).filter(|_| missed) {
             writeln!(text, "- {}: {gap}.", table.workload.title())?;
         }
@@ -346,18 +348,29 @@ impl Table {
         aims::factors(self.workload).iter().find(|(name, _)| *name == row.engine.name).map(|(_, factor)| *factor)
     }
 
-    /// The aim of a row, and which part of it was reached.
-    fn part(&self, row: &Row) -> Option<(String, f64)> {
-        let figure = median(Some(row))?;
+    /// The aims of a row, and which part of each was reached.
+    fn parts(&self, row: &Row) -> Vec<(String, f64)> {
+        let Some(figure) = median(Some(row)) else { return Vec::new() };
         if row.engine.name != OURS {
-            let factor = self.factor(row)?;
-            return Some((format!("≥ {factor} ×"), median(self.row(OURS))? / figure / factor));
+            let aimed = self.factor(row).zip(median(self.row(OURS)));
+            return aimed.map(|(factor, ours)| (format!("≥ {factor} ×"), ours / figure / factor)).into_iter().collect();
         }
-        if let Some(most) = aims::most(self.workload) {
-            return Some((format!("≤ {}", amount(self.workload.unit(), most)), most / figure));
-        }
-        let (alone, ..) = row.median("alone")?;
-        Some((format!("≥ {} × one thread", aims::EIGHT), figure / alone / aims::EIGHT))
+        let beside = |name: &str| row.median(name).map(|(median, ..)| median);
+        let most = aims::most(self.workload);
+        let most = most.map(|most| (format!("≤ {}", amount(self.workload.unit(), most)), most / figure));
+        let other =
+            match self.workload {
+                Workload::Append8 => beside("alone")
+                    .map(|alone| (format!("≥ {} × one thread", aims::EIGHT), figure / alone / aims::EIGHT)),
+                Workload::ScanAborted => beside("plain")
+                    .map(|plain| (format!("≥ {} × the plain scan", aims::ABORTED), figure / plain / aims::ABORTED)),
+                Workload::Durable8 => beside("per-flush")
+                    .map(|count| (format!("≥ {} commits a flush", aims::PER_FLUSH), count / aims::PER_FLUSH)),
+                Workload::Memory => beside("peak")
+                    .map(|mib| (format!("peak ≤ {}", amount(Unit::Mebibytes, aims::PEAK)), aims::PEAK / mib)),
+                _ => None,
+            };
+        most.into_iter().chain(other).collect()
     }
 
     /// The best of the others.

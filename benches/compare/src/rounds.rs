@@ -70,7 +70,23 @@ pub fn compare(base: &Path, sizes: &Sizes) -> Result<Vec<Table>> {
         }
     }
     tables.extend(large(base, sizes)?);
+    plain_beside_aborted(&mut tables);
     Ok(tables)
+}
+
+/// A scan past aborted records is judged by the engine's own plain one.
+fn plain_beside_aborted(tables: &mut [Table]) {
+    let rates = |table: &Table| {
+        let rate = |row: &Row| Some((row.engine.name, row.median(FIGURE)?.0));
+        table.rows.iter().filter_map(rate).collect::<BTreeMap<_, _>>()
+    };
+    let plain = tables.iter().find(|table| table.workload == Workload::Scan).map(rates).unwrap_or_default();
+    let aborted = tables.iter_mut().filter(|table| table.workload == Workload::ScanAborted);
+    for row in aborted.flat_map(|table| &mut table.rows) {
+        if let (Outcome::Measured(rounds), Some(rate)) = (&mut row.outcome, plain.get(row.engine.name)) {
+            rounds.iter_mut().for_each(|figures| _ = figures.insert("plain".to_owned(), *rate));
+        }
+    }
 }
 
 /// Runs the rounds of a workload.

@@ -190,8 +190,8 @@ export class Transaction {
   }
 
   /**
-   * Commits offsets of a group together with the records: per partition the offset to read next. `Busy` for more than
-   * 64 KiB of them while other transactions have all of `transactionMemory`.
+   * Commits offsets of a group together with the records: per partition the offset to read next. `Busy` while
+   * other transactions have all of `transactionMemory`, and for up to 64 KiB of them the 8 MiB besides.
    */
   sendOffsets(metadata: GroupMetadata, offsets: Iterable<Position>): void {
     const group = groupOf(metadata);

@@ -84,7 +84,8 @@ export interface EngineOptions {
   keepRawTransactions?: boolean;
   /**
    * Bytes that the buffers of all open transactions may take together. A transaction that finds none left streams: its
-   * records go to the log before it is decided. Offsets count past 64 KiB of a transaction. Default: 64 MiB.
+   * records go to the log before it is decided. Offsets count past 64 KiB of a transaction; below
+   * that they have 8 MiB of their own, all together. Default: 64 MiB.
    */
   transactionMemory?: number;
   /**

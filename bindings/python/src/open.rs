@@ -30,9 +30,9 @@ static OPENED: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
 /// keep_raw_transactions=True: transactions of raw identities (`Engine.init_producer`) that begin in this life stay
 /// open when the log is opened again, until they are decided or time out; else they are aborted then, as others are.
 /// transaction_memory: bytes of all open transactions' buffers together, default 64 MiB; one that finds none left
-/// streams; offsets count past 64 KiB of a transaction. transaction_timeout_max: the longest timeout, in seconds, that
-/// a transaction may ask for, default 900; from 2^31 - 1 milliseconds on a timeout is none: such a transaction stays
-/// open for ever (KIP-939).
+/// streams; offsets count past 64 KiB of a transaction, below that they have 8 MiB of their own, all together.
+/// transaction_timeout_max: the longest timeout, in seconds, that a transaction may ask for, default 900; from 2^31 - 1
+/// milliseconds on a timeout is none: such a transaction stays open for ever (KIP-939).
 ///
 /// Raises LockedError if the log is open for writing elsewhere, in this process too; UnsupportedVersionError,
 /// CorruptError, ArgumentError, StorageError.

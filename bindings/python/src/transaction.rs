@@ -328,7 +328,8 @@ impl Transaction {
 
     /// Commits offsets of a group together with the records: per partition the offset to read next, or an
     /// `OffsetAndMetadata`. Not for the group of the bound consumer, whose positions the commit sends.
-    /// `BusyError` for more than 64 KiB of them while other transactions have all of `transaction_memory`.
+    /// `BusyError` while other transactions have all of `transaction_memory`, and for up to 64 KiB of them the 8 MiB
+    /// besides.
     fn send_offsets(&self, py: Python<'_>, group: &Bound<'_, PyAny>, offsets: &Bound<'_, PyAny>) -> PyResult<()> {
         let (group,) = group.extract::<(String,)>()?;
         let offsets = offsets::offsets(offsets)?;

@@ -90,9 +90,9 @@ impl EngineOptions {
         self
     }
     /// Memory of the buffers of all open transactions together, in bytes. A transaction that finds none left streams:
-    /// its records go to the log before it is decided. Offsets count past 64 KiB of a transaction. What is counted are
-    /// the bytes of batches; a partition that a transaction reaches takes about half a kilobyte beside. Default:
-    /// `limits::TRANSACTION_MEMORY`.
+    /// its records go to the log before it is decided. Offsets count past 64 KiB of a transaction; below that they have
+    /// `limits::TRANSACTION_OFFSETS_MEMORY` of their own. What is counted are the bytes of batches; a partition that a
+    /// transaction reaches takes about half a kilobyte beside. Default: `limits::TRANSACTION_MEMORY`.
     pub fn transaction_memory(mut self, bytes: usize) -> Self {
         self.settings.transaction_memory = bytes;
         self

@@ -64,6 +64,8 @@ pub struct Transaction {
     bound: Option<Bound>,
     /// Memory taken for the buffer, bytes.
     taken: usize,
+    /// Memory taken of what is kept for offsets, bytes.
+    taken_for_offsets: usize,
     /// Something of it lies in the log, not decided.
     streams: bool,
     /// What the log refused it for, until that may be given to somebody who does not wait.
@@ -71,9 +73,9 @@ pub struct Transaction {
     ended: bool,
 }
 
-/// So many bytes of offsets every transaction may have: who committed records could not say so otherwise while others
-/// have the memory.
-const OFFSETS_FREE: usize = 64 << 10;
+/// Up to so many bytes a transaction's offsets come out of memory that is kept for offsets: who read records could not
+/// say so otherwise while the records of others have all there is.
+const FEW_OFFSETS: usize = 64 << 10;
 
 /// What a call may do for a record that takes more than memory.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -113,6 +115,7 @@ impl Transaction {
             position: None,
             bound,
             taken: 0,
+            taken_for_offsets: 0,
             streams: false,
             refused: None,
             ended: false,
@@ -226,8 +229,8 @@ impl Transaction {
     /// # Errors
     /// The transaction is as it was: `UnknownTopicOrPartition`; `InvalidArgument` for an offset out of range, or if the
     /// group is that of the bound consumer, whose positions the commit sends; `LimitExceeded` for metadata that is too
-    /// long, or if the offsets alone would outgrow `limits::TRANSACTION_BUFFER`; `Busy` for more than 64 KiB of them
-    /// while other transactions have all of `EngineOptions::transaction_memory`.
+    /// long, or if the offsets alone would outgrow `limits::TRANSACTION_BUFFER`; `Busy` while other transactions have
+    /// all of `EngineOptions::transaction_memory`, and for up to 64 KiB of them what is kept for offsets besides.
     pub fn send_offsets(&mut self, group: &GroupMetadata, offsets: &Offsets) -> Result<()> {
         let inner = &self.open.inner;
         inner.check_writable()?;
@@ -243,7 +246,7 @@ impl Transaction {
         let more = offsets.iter().map(cost).sum::<usize>() + if known.is_none() { group.group.len() } else { 0 };
         let bytes = self.offsets_bytes.saturating_add(more).saturating_sub(replaced);
         check_room(bytes)?;
-        if bytes > OFFSETS_FREE && !self.take_memory(self.buffers.gather.bytes() + bytes) {
+        if !self.take_for_offsets(bytes) && !self.take_memory(self.buffers.gather.bytes() + bytes) {
             let text = "open transactions have all the memory, none is left for these offsets; end some, or open \
                         the log with more";
             return Err(Error::new(ErrorKind::Busy, format!("{text}, bytes={bytes}")));
@@ -391,7 +394,8 @@ impl Transaction {
             return;
         }
         self.abort_streamed(refused.map(|refused| refused.error.kind()));
-        self.open.inner.give_memory(std::mem::take(&mut self.taken));
+        self.open.inner.buffered.give(std::mem::take(&mut self.taken));
+        self.open.inner.buffered_offsets.give(std::mem::take(&mut self.taken_for_offsets));
         if let Some(bound) = self.bound.take() {
             bound.end(refused.is_none_or(|refused| refused.error.kind() != ErrorKind::Indeterminate));
         }

@@ -10,6 +10,7 @@ mod gather;
 mod hub;
 mod keeper;
 mod log;
+mod memory;
 mod metrics;
 mod offsets;
 mod open;
@@ -44,7 +45,7 @@ use crate::format::batch::BATCH_HEADER;
 use crate::format::frame::records_len;
 use crate::io::bugs::{Bug, planted};
 use crate::io::sync::Mutex;
-use crate::io::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use crate::io::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use crate::io::sync::thread::{JoinHandle, ThreadId};
 use crate::io::{DirectoryLock, Event, Machine};
 use crate::journal::{Journal, Promise, Report, Waits, closed};
@@ -152,8 +153,10 @@ pub struct Inner {
     expiry: Mutex<expiry::Expiry>,
     overdue: overdue::Watched,
     transacting: Mutex<Vec<Weak<dyn Transacting>>>,
-    /// Bytes that open transactions have taken for their buffers.
-    buffered: AtomicUsize,
+    /// What open transactions take for their buffers.
+    pub buffered: memory::Memory,
+    /// What those with few offsets take for them.
+    pub buffered_offsets: memory::Memory,
     /// When the keeper means to wake.
     awake_at: AtomicU64,
     next_number: AtomicU64,
@@ -308,21 +311,6 @@ impl Inner {
         };
         records.seen_by(self.incarnation, most);
         Ok(records)
-    }
-
-    /// Takes memory for a transaction's buffer, if there is some left for all of them.
-    pub fn take_memory(&self, bytes: usize) -> bool {
-        let before = self.buffered.fetch_add(bytes, Ordering::Relaxed);
-        let fits = before.saturating_add(bytes) <= self.settings.transaction_memory;
-        if !fits {
-            self.give_memory(bytes);
-        }
-        fits
-    }
-
-    /// Gives memory back.
-    pub fn give_memory(&self, bytes: usize) {
-        self.buffered.fetch_sub(bytes, Ordering::Relaxed);
     }
 
     /// Refuses a transaction's timeout that is out of range; `None` in, 0 out: for ever.

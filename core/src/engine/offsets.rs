@@ -8,6 +8,7 @@ use crate::format::control::{OffsetEntry, OffsetsBlock};
 use crate::format::frame::{self, Kind, Payload};
 use crate::io::bugs::{Bug, planted};
 use crate::journal::{Claim, Draft, Entry, Promise};
+use crate::limits::ENTRIES_PER_HOLD;
 use crate::state::State;
 use crate::types::{Durability, GroupMetadata, OffsetAndMetadata, Offsets, TopicId, TopicPartition};
 
@@ -125,21 +126,26 @@ impl Inner {
     /// topic that is not the one that others were given for. Answers the topics that none were given for.
     pub fn check_offsets(&self, group: &str, offsets: &Offsets, given: &GivenOffsets) -> Result<TopicIds> {
         self.check_open()?;
-        self.journal.look(|state, _| {
-            state.check_commit(group, offsets)?;
-            let (mut new, mut last) = (TopicIds::new(), None);
-            for TopicPartition { topic: name, .. } in offsets.keys() {
-                // A topic's partitions lie side by side.
-                if last.replace(name) == Some(name) {
-                    continue;
+        crate::state::check_name("group", group)?;
+        let (mut new, mut last) = (TopicIds::new(), None);
+        let mut left = offsets.iter().peekable();
+        while left.peek().is_some() {
+            self.journal.look(|state, _| {
+                for (at, value) in left.by_ref().take(ENTRIES_PER_HOLD) {
+                    state.check_offset(group, at, value)?;
+                    // A topic's partitions lie side by side.
+                    if last.replace(&at.topic) == Some(&at.topic) {
+                        continue;
+                    }
+                    let Some(topic) = state.topic(&at.topic) else { continue };
+                    if !given.check_topic(&at.topic, topic.id)? {
+                        new.insert(at.topic.clone(), topic.id);
+                    }
                 }
-                let Some(topic) = state.topic(name) else { continue };
-                if !given.check_topic(name, topic.id)? {
-                    new.insert(name.clone(), topic.id);
-                }
-            }
-            Ok(new)
-        })
+                Ok(())
+            })?;
+        }
+        Ok(new)
     }
 
     /// Commits offsets of one group, all or none. Not tied to any records.

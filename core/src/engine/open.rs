@@ -6,16 +6,17 @@ use super::attend::Attention;
 use super::close::Closing;
 use super::hub::Hub;
 use super::log::Teller;
+use super::memory::Memory;
 use super::metrics::Counts;
 use super::restore::Restoring;
 use super::{Inner, Settings};
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::decision::Cause;
 use crate::io::sync::Mutex;
-use crate::io::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use crate::io::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use crate::io::{Event, Machine};
 use crate::journal::{Journal, JournalOptions, Opening};
-use crate::limits::{SEGMENT_MIN, SEGMENT_OPTION_MAX};
+use crate::limits::{SEGMENT_MIN, SEGMENT_OPTION_MAX, TRANSACTION_OFFSETS_MEMORY};
 use crate::partition::Footers;
 
 impl Inner {
@@ -55,6 +56,8 @@ impl Inner {
             last_number: opened.first_number.saturating_add(opened.numbers),
             attention: Attention::new(journal.clone()),
             journal,
+            buffered: Memory::new(settings.transaction_memory),
+            buffered_offsets: Memory::new(TRANSACTION_OFFSETS_MEMORY),
             settings,
             machine,
             hub,
@@ -73,7 +76,6 @@ impl Inner {
             expiry: Mutex::default(),
             overdue: Mutex::default(),
             transacting: Mutex::default(),
-            buffered: AtomicUsize::new(0),
             awake_at: AtomicU64::new(0),
             closing: Mutex::new(Closing::Open),
             closed_event: Event::default(),

@@ -50,7 +50,10 @@ use crate::format::topic_config::TopicConfig;
 use crate::format::transaction::TransactionHead;
 use crate::io::bugs::{Bug, planted};
 use crate::io::touched::named;
-use crate::types::{Instance, Lsn, Offset, Offsets, Timestamp, TopicId, TopicOptions, TransactionNumber};
+use crate::types::{
+    Instance, Lsn, Offset, OffsetAndMetadata, Offsets, Timestamp, TopicId, TopicOptions, TopicPartition,
+    TransactionNumber,
+};
 use catalog::{Catalog, check_room, unknown_instance};
 use cuts::Cuts;
 use leftovers::Leftovers;
@@ -337,15 +340,17 @@ impl State {
     /// Refuses offsets that cannot be committed: the group's name, unknown partitions, values past their bounds.
     pub fn check_commit(&self, group: &str, offsets: &Offsets) -> Result<()> {
         check_name("group", group)?;
-        for (partition, value) in offsets {
-            let topic = self.catalog.topic(&partition.topic);
-            if topic.is_none_or(|topic| partition.partition >= topic.partitions) {
-                let text = format!("no such partition; commit what was assigned, group={group} partition={partition}");
-                return Err(Error::new(ErrorKind::UnknownTopicOrPartition, text));
-            }
-            check_value(value)?;
+        offsets.iter().try_for_each(|(partition, value)| self.check_offset(group, partition, value))
+    }
+
+    /// The same for one of them, without the name.
+    pub fn check_offset(&self, group: &str, partition: &TopicPartition, value: &OffsetAndMetadata) -> Result<()> {
+        let topic = self.catalog.topic(&partition.topic);
+        if topic.is_none_or(|topic| partition.partition >= topic.partitions) {
+            let text = format!("no such partition; commit what was assigned, group={group} partition={partition}");
+            return Err(Error::new(ErrorKind::UnknownTopicOrPartition, text));
         }
-        Ok(())
+        check_value(value)
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{May, Transaction};
+use super::{FEW_OFFSETS, May, Transaction};
 use crate::api::gather::Bytes;
 use crate::engine::{Deciding, GivenOffsets, Judged, PlacedGroup, Refused, Streamed};
 use crate::error::{Error, ErrorKind, Result};
@@ -87,9 +87,19 @@ impl Transaction {
             return true;
         }
         let more = (bytes - self.taken).next_multiple_of(MEMORY_PIECE);
-        let taken = self.open.inner.take_memory(more);
+        let taken = self.open.inner.buffered.take(more);
         if taken {
             self.taken += more;
+        }
+        taken
+    }
+
+    /// Takes so many bytes for its offsets out of what is kept for few of them, if there is enough.
+    pub(super) fn take_for_offsets(&mut self, bytes: usize) -> bool {
+        let more = bytes.saturating_sub(self.taken_for_offsets);
+        let taken = bytes <= FEW_OFFSETS && self.open.inner.buffered_offsets.take(more);
+        if taken {
+            self.taken_for_offsets += more;
         }
         taken
     }
