@@ -404,6 +404,20 @@ pub struct Lost {
     pub bytes: u64,
 }
 
+/// What reading a log through found.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Verification {
+    /// Segments read.
+    pub segments: u64,
+    /// Frames in them that are whole.
+    pub frames: u64,
+    /// Their bytes.
+    pub bytes: u64,
+    /// Durable frames that are damaged. Of each that holds records only, a read of these offsets says which.
+    pub damage: Vec<Damage>,
+}
+
 /// Durable frames that are damaged on disk.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]

@@ -15,8 +15,8 @@ use crate::io::Machine;
 use crate::journal::Ticket;
 use crate::partition;
 use crate::types::{
-    Durability, GroupMetadata, Identity, Lsn, Metrics, Offsets, OpenTransaction, Opening, Outcome, TopicInfo,
-    TopicOptions, TransactionNumber, TransactionStatus,
+    Durability, GroupMetadata, Identity, Lsn, Offsets, OpenTransaction, Outcome, TopicInfo, TopicOptions,
+    TransactionNumber, TransactionStatus,
 };
 
 /// An open log. Clones are handles to the same one; it may be used from any number of threads.
@@ -454,26 +454,6 @@ impl Engine {
     /// flushes, callbacks. Harmless otherwise.
     pub fn drive(&self) -> Result<()> {
         self.open.inner.drive().map(|_| ())
-    }
-
-    /// What opening found and did: a tail cut, frames copied, damage. Nothing is cut or lost without a word here.
-    pub fn opening(&self) -> Opening {
-        self.open.inner.opening()
-    }
-
-    /// How the log stands and what it has done since it was opened: appends, flushes and how long they took,
-    /// transactions, how far consumers are behind, the disk. A snapshot that takes microseconds, and about two more for
-    /// each partition in which an open consumer of a group has a position: it waits for nobody, reads nothing from the
-    /// disk, and answers when the log is closed too. In a forked child it knows neither the disk nor consumers.
-    pub fn metrics(&self) -> Metrics {
-        self.open.inner.metrics()
-    }
-
-    /// The state, encoded, but for what each life changes by beginning. For tests.
-    #[cfg(feature = "sim")]
-    #[doc(hidden)]
-    pub fn digest(&self) -> Vec<u8> {
-        self.open.inner.digest()
     }
 
     /// Closes the log for all handles: what was sent is flushed, a checkpoint is written, the files are closed, the

@@ -6,6 +6,7 @@ mod consumer;
 mod engine;
 mod frames;
 mod gather;
+mod inside;
 mod options;
 mod partition;
 mod pending;

@@ -1,19 +1,15 @@
 //! What opening found, as users see it.
 
 use super::Inner;
-use crate::types::{Damage, Lost, Opening};
+use crate::error::Result;
+use crate::format::files::SegmentHeader;
+use crate::journal::{Hole, Verified};
+use crate::types::{Damage, Lost, Opening, Verification};
 
 impl Inner {
     /// What opening found and did.
     pub fn opening(&self) -> Opening {
         let report = &self.report;
-        let damage = |hole: &crate::journal::Hole| Damage {
-            first_lsn: hole.first,
-            last_lsn: hole.last,
-            file: crate::format::files::SegmentHeader::name(hole.place.segment, 0),
-            position: hole.place.position,
-            records_only: hole.records_only,
-        };
         Opening {
             created: report.created,
             incarnation: self.incarnation,
@@ -25,5 +21,28 @@ impl Inner {
             frames_folded: report.folded.0,
             bytes_folded: report.folded.1,
         }
+    }
+
+    /// Reads what is durable of the segment behind that one and verifies it. Answers its number; `None` behind the last.
+    pub fn verify_behind(&self, segment: u64, found: &mut Verification) -> Result<Option<u64>> {
+        self.check_open()?;
+        let (segments, mut verified) = (self.journal.segments(), Verified::default());
+        let Some(number) = segments.after(segment) else { return Ok(None) };
+        segments.verify(number, self.journal.durable_lsn(), &mut verified)?;
+        found.segments += 1;
+        found.frames += verified.frames;
+        found.bytes += verified.bytes;
+        found.damage.extend(verified.holes.iter().map(damage));
+        Ok(Some(number))
+    }
+}
+
+fn damage(hole: &Hole) -> Damage {
+    Damage {
+        first_lsn: hole.first,
+        last_lsn: hole.last,
+        file: SegmentHeader::name(hole.place.segment, 0),
+        position: hole.place.position,
+        records_only: hole.records_only,
     }
 }

@@ -26,6 +26,7 @@ mod tail;
 pub mod ticket;
 mod turns;
 mod upkeep;
+mod verify;
 mod writing;
 
 pub use self::checkpoint::Parts;
@@ -40,6 +41,7 @@ pub use self::recovery::Hole;
 pub use self::reserve::Claim;
 pub use self::segments::{Bytes, SegmentInfo, Segments};
 pub use self::ticket::{Later, PlacedCall, Promise, Seat, Ticket, Waits};
+pub use self::verify::Verified;
 
 use crate::types::Lsn;
 

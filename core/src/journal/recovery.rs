@@ -9,7 +9,7 @@ use super::scan::{FIRST, Found, Scanner};
 use super::segments::read_error;
 use crate::error::Result;
 use crate::format::control::Place;
-use crate::format::frame::{Kind, Payload};
+use crate::format::frame::{Frame, Kind, Payload};
 use crate::io::branches::branch;
 use crate::io::bugs::{Bug, planted};
 use crate::types::Lsn;
@@ -33,6 +33,15 @@ impl Hole {
     /// True if a decision may be lost that nobody has given up yet.
     pub fn refuses(&self) -> bool {
         !self.records_only && !self.accepted
+    }
+}
+
+/// What a frame whose body rotted says all the same. If it holds records only, its head says all that the state needs; a
+/// part of a checkpoint says nothing that is not in the frames before it.
+pub fn without_its_body<'a>(frame: &Frame<'a>) -> Option<Payload<'a>> {
+    match Kind::of(frame.header.kind) {
+        Some(Kind::Records | Kind::Transaction | Kind::Checkpoint) => frame.payload().ok(),
+        _ => None,
     }
 }
 
@@ -252,15 +261,11 @@ impl<'a> Walk<'a> {
         }
     }
 
-    /// A durable frame whose body rotted. If it holds records only, its head says all that the state needs; a part of a
-    /// checkpoint says nothing that is not in the frames before it.
+    /// A durable frame whose body rotted.
     fn bad_body(&mut self, scanner: &Scanner<'_>, found: Found, segment: u64) {
         branch("corruption_above_checkpoint");
         let frame = scanner.frame(found);
-        let payload = match Kind::of(found.header.kind) {
-            Some(Kind::Records | Kind::Transaction | Kind::Checkpoint) => frame.payload().ok(),
-            _ => None,
-        };
+        let payload = without_its_body(&frame);
         if let Some(payload) = &payload
             && found.header.lsn <= self.limit
         {

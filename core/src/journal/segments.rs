@@ -280,7 +280,7 @@ impl Segments {
         drop((aside, shelved, written));
     }
 
-    fn file(&self, segment: u64) -> Result<Arc<dyn File>> {
+    pub(super) fn file(&self, segment: u64) -> Result<Arc<dyn File>> {
         match self.writing_file(segment) {
             Some(file) => Ok(file),
             None => self.shelved(segment, 0, 0).map(|(file, _)| file),

@@ -260,6 +260,11 @@ impl Driver {
         recovered(&mut self.history, loss, &seen).map_err(|faults| faults.join("\n"))?;
         self.settle_holders(held, opened)?;
         self.check_places(&engine)?;
+        let found = engine.verify().map_err(|e| format!("I1: what is there cannot be verified: {e}"))?;
+        // Checkpoints that were lost for good are damage too.
+        if !self.forgets && !found.damage.is_empty() {
+            return Err(format!("I1: what no rot hit is damaged: {found:?}"));
+        }
         self.life = Some(Life {
             engine,
             keeps,

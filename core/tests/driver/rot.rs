@@ -76,6 +76,10 @@ impl Driver {
         if hit == 0 {
             return Err("rot: a record's bytes changed and no read says so".into());
         }
+        let found = engine.verify().map_err(|e| format!("rot: it cannot be verified: {e}"))?;
+        if !found.damage.iter().any(|damage| damage.file == name) {
+            return Err(format!("rot: a record's bytes changed and it is verified: {found:?}"));
+        }
         match append_beside_rot(&engine, sound) {
             Err(error) if error.kind() == ErrorKind::Corrupt && !below => self.accept_loss(engine, &world, sound),
             answer => answer.map_err(|e| format!("rot, below the checkpoint: {below}: an append answers {e}")),
