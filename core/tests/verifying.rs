@@ -1,5 +1,6 @@
 //! `Engine::verify`: what it finds, and what it does not.
 #![cfg(unix)]
+#![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
 use std::fs::OpenOptions;
 use std::os::unix::fs::FileExt;

@@ -357,9 +357,9 @@ impl Consumer {
         if offsets.is_empty() {
             return Ok(Ticket::ready(inner.waits(), Ok(())));
         }
-        let placed = inner.commit_offsets(self.reader.group()?, offsets, topics)?;
+        let placed = inner.commit_offsets(self.reader.group()?, offsets, topics.clone())?;
         if placed.answer.is_ok() {
-            self.reader.note_committed(offsets, placed.lsn, placed.level);
+            self.reader.note_committed(offsets, &topics, placed.lsn, placed.level);
         }
         Ok(placed.ticket(inner))
     }

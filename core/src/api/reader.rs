@@ -402,9 +402,9 @@ impl Reader {
         check_unbound(self.state.lock().bound)
     }
 
-    /// A commit of these offsets has its place. If it never meets its level the journal is poisoned, and nobody is
-    /// told any more that there is nothing to commit.
-    pub(super) fn note_committed(&self, offsets: &Offsets, lsn: Lsn, level: Durability) {
+    /// A commit of these offsets has its place. If it never meets its level the journal is poisoned, and nobody is told
+    /// any more that there is nothing to commit. A topic of that name with another id than it was given for got none.
+    pub(super) fn note_committed(&self, offsets: &Offsets, topics: &TopicIds, lsn: Lsn, level: Durability) {
         let mut state = self.state.lock();
         // Of two at once the later frame counts; what the other one said is committed again.
         let known = state.commit.unwrap_or((0, level));
@@ -414,7 +414,10 @@ impl Reader {
         state.commit = Some((lsn, level.max(known.1)));
         for (name, OffsetAndMetadata { offset, .. }) in offsets {
             if let Some(at) = state.index.get(name).copied() {
-                state.assigned[at].committed = Some(*offset);
+                let assigned = &mut state.assigned[at];
+                if topics.get(&name.topic).is_none_or(|id| *id == assigned.partition.topic_id()) {
+                    assigned.committed = Some(*offset);
+                }
             }
         }
     }

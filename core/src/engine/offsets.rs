@@ -78,12 +78,15 @@ impl Resolved {
         for (group, offsets) in &given.groups {
             state.check_commit(&group.group, offsets)?;
         }
-        for (name, id) in &self.ids {
-            if state.topic(name).is_none_or(|topic| topic.id != *id) {
-                return Err(deleted_meanwhile(name));
-            }
-        }
-        Ok(())
+        self.ids.iter().try_for_each(|(name, id)| check_id(state, name, *id))
+    }
+}
+
+/// Refuses a topic that is deleted already, if that is not shown yet, and one that was made again.
+fn check_id(state: &State, name: &str, id: TopicId) -> Result<()> {
+    match state.topic(name) {
+        Some(topic) if topic.id == id => Ok(()),
+        _ => Err(deleted_meanwhile(name)),
     }
 }
 
@@ -127,20 +130,28 @@ impl Inner {
     pub fn check_offsets(&self, group: &str, offsets: &Offsets, given: &GivenOffsets) -> Result<TopicIds> {
         self.check_open()?;
         crate::state::check_name("group", group)?;
-        let (mut new, mut last) = (TopicIds::new(), None);
-        let mut left = offsets.iter().peekable();
-        while left.peek().is_some() {
+        let (mut new, mut known) = (TopicIds::new(), Vec::with_capacity(offsets.len()));
+        let mut last: Option<(&String, TopicId)> = None;
+        for (at, value) in offsets {
+            // The topic is the one that readers see. A topic's partitions lie side by side.
+            let id = match last {
+                Some((name, id)) if *name == at.topic => id,
+                _ => {
+                    let id = self.topic(&at.topic)?.id;
+                    if !given.check_topic(&at.topic, id)? {
+                        new.insert(at.topic.clone(), id);
+                    }
+                    id
+                }
+            };
+            last = Some((&at.topic, id));
+            known.push((at, value, id));
+        }
+        for some in known.chunks(ENTRIES_PER_HOLD) {
             self.journal.look(|state, _| {
-                for (at, value) in left.by_ref().take(ENTRIES_PER_HOLD) {
+                for (at, value, id) in some {
                     state.check_offset(group, at, value)?;
-                    // A topic's partitions lie side by side.
-                    if last.replace(&at.topic) == Some(&at.topic) {
-                        continue;
-                    }
-                    let Some(topic) = state.topic(&at.topic) else { continue };
-                    if !given.check_topic(&at.topic, topic.id)? {
-                        new.insert(at.topic.clone(), topic.id);
-                    }
+                    check_id(state, &at.topic, *id)?;
                 }
                 Ok(())
             })?;
@@ -173,10 +184,21 @@ impl Inner {
     /// it committed nothing are left out. `stable`: refused while an open transaction will commit another offset.
     pub fn committed(&self, group: &str, names: &[TopicPartition], stable: bool) -> Result<Promise<Offsets>> {
         let ids: Vec<TopicId> = names.iter().map(|name| self.committed_in(name)).collect::<Result<_>>()?;
+        self.committed_of(group, names, &ids, stable)
+    }
+
+    /// The same in topics of these ids, whatever has their names.
+    pub fn committed_of(
+        &self,
+        group: &str,
+        names: &[TopicPartition],
+        ids: &[TopicId],
+        stable: bool,
+    ) -> Result<Promise<Offsets>> {
         let mut committed = Vec::with_capacity(names.len());
         let depends_on = self.journal.look(|state, last| {
             let mut depends_on = 0;
-            for (name, id) in names.iter().zip(ids) {
+            for (name, id) in names.iter().zip(ids.iter().copied()) {
                 let pending = stable && state.is_pending(group, id, name.partition);
                 if pending && !planted(Bug::PendingNotWaitedFor) {
                     return Err(unstable(group, name));

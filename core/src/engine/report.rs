@@ -23,7 +23,8 @@ impl Inner {
         }
     }
 
-    /// Reads what is durable of the segment behind that one and verifies it. Answers its number; `None` behind the last.
+    /// Reads what is durable of the segment behind that one and verifies it. Answers its number; `None` behind the
+    /// last.
     pub fn verify_behind(&self, segment: u64, found: &mut Verification) -> Result<Option<u64>> {
         self.check_open()?;
         let (segments, mut verified) = (self.journal.segments(), Verified::default());

@@ -3,14 +3,14 @@
 
 use std::sync::Arc;
 
-use super::{Inner, Judged, Placed, Settings};
+use super::{GivenOffsets, Inner, Judged, Placed, Settings, TopicIds};
 use crate::error::{ErrorKind, Result};
 use crate::format::batch::Batch;
 use crate::format::record::Record;
 use crate::io::sim::{Rng, World};
 use crate::journal::{Entry, Promise};
 use crate::partition::{Most, Partition};
-use crate::types::{Durability, Identity, TopicOptions};
+use crate::types::{Durability, Identity, Offsets, TopicOptions, TopicPartition};
 
 fn settings() -> Settings {
     Settings { threads: false, segment_bytes: 64 << 10, ..Settings::default() }
@@ -217,6 +217,39 @@ fn one_hold_takes_in_a_thousand_partitions_and_the_topic_is_there_with_the_last(
     }
     assert!(inner.hub.topic("half").is_none());
     assert_eq!(inner.hub.partitions().len(), 4_000, "what was taken in of a topic that is gone goes with it");
+}
+
+#[test]
+fn offsets_belong_to_the_topic_that_readers_see_until_its_deletion_is_shown() {
+    let world = World::new(1);
+    let inner = open(&world);
+    inner.create_topic("t", &TopicOptions::new()).unwrap().wait().unwrap();
+    let (group, at) = ("g", TopicPartition::new("t", 0));
+    let offsets = |offset: u64| Offsets::from([(at.clone(), offset.into())]);
+    let commit = |offset| inner.commit_offsets(group, &offsets(offset), TopicIds::new()).unwrap();
+    commit(5).ticket(&inner).wait().unwrap();
+    let old = inner.topic("t").unwrap().id;
+    inner.delete_topic("t").unwrap().detach();
+    inner.create_topic("t", &TopicOptions::new()).unwrap().detach();
+    // Placed, not flushed: readers see the old one.
+    assert_eq!(inner.topic("t").unwrap().id, old);
+    let given = inner.check_offsets(group, &offsets(5), GivenOffsets::NONE);
+    assert_eq!(given.unwrap_err().kind(), ErrorKind::UnknownTopicOrPartition);
+
+    inner.flush().unwrap().ticket(&inner).wait().unwrap();
+    while inner.journal.has_enlisted() {
+        inner.drive().unwrap();
+    }
+    let new = inner.topic("t").unwrap().id;
+    assert_ne!(new, old);
+    let given = inner.check_offsets(group, &offsets(1), GivenOffsets::NONE).unwrap();
+    assert_eq!(given, TopicIds::from([("t".to_owned(), new)]));
+    commit(1).ticket(&inner).wait().unwrap();
+    let of = |id| {
+        let found = inner.committed_of(group, std::slice::from_ref(&at), &[id], false).unwrap().answer.unwrap();
+        found.get(&at).map(|committed| committed.offset)
+    };
+    assert_eq!((of(old), of(new)), (None, Some(1)));
 }
 
 #[test]

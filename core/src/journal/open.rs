@@ -212,14 +212,19 @@ impl<F: Fold> Opener<F> {
     }
 
     /// Makes a log with four flushes: the names, the segment's header, its first life, and last the identity. Until
-    /// that is whole the log was never made. One more if another one whose making never ended is in the way.
+    /// that is whole the log was never made. One more if a segment of one whose making never ended is in the way.
     fn create(self, names: &[String], restore: &mut dyn Restore<F>) -> Result<(Journal<F>, Report)> {
         let storage = &self.machine.storage;
         if names.iter().any(|name| name == ID_FILE) {
-            // For good before its segment goes: left alone by a power cut it would speak of a loss.
-            storage.remove(ID_FILE).and_then(|()| storage.sync_directory()).map_err(creation_error)?;
+            storage.remove(ID_FILE).map_err(creation_error)?;
         }
-        for name in names.iter().filter(|n| SegmentHeader::parse_name(n).is_some()) {
+        let mut segments = names.iter().filter(|name| SegmentHeader::parse_name(name).is_some()).peekable();
+        if segments.peek().is_some() {
+            // The identity is gone for good before its segment goes, whoever removed it: left alone by a power cut it
+            // would speak of a loss.
+            storage.sync_directory().map_err(creation_error)?;
+        }
+        for name in segments {
             storage.remove(name).map_err(creation_error)?;
         }
         let mut uuid = [0; 16];

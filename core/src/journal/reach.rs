@@ -2,7 +2,7 @@
 
 use super::core::{Core, NoRoom};
 use super::reserve::Claim;
-use super::{Fold, Journal, turns};
+use super::{Fold, Journal};
 use crate::error::Result;
 use crate::io::bugs::{Bug, planted};
 use crate::limits::FRAME_MAX;
@@ -55,7 +55,7 @@ impl<F: Fold> Journal<F> {
     /// Keeps it to one who takes part in turns by that. A call of its own: there is nothing to save for it elsewhere.
     #[cold]
     fn keep_in_turn(&self, lsn: Lsn) -> Result<bool> {
-        turns::waits();
+        self.turns.waits();
         self.reach(lsn, Durability::Os, None)
     }
 

@@ -36,8 +36,8 @@ impl Hole {
     }
 }
 
-/// What a frame whose body rotted says all the same. If it holds records only, its head says all that the state needs; a
-/// part of a checkpoint says nothing that is not in the frames before it.
+/// What a frame whose body rotted says all the same. If it holds records only, its head says all that the state needs;
+/// a part of a checkpoint says nothing that is not in the frames before it.
 pub fn without_its_body<'a>(frame: &Frame<'a>) -> Option<Payload<'a>> {
     match Kind::of(frame.header.kind) {
         Some(Kind::Records | Kind::Transaction | Kind::Checkpoint) => frame.payload().ok(),

@@ -7,6 +7,7 @@
 //! takes no turns: he would be kept for nothing.
 
 use std::cell::Cell;
+use std::ptr;
 
 use super::baton::Baton;
 use super::{Fold, Journal};
@@ -23,25 +24,15 @@ const SLOWEST: u64 = 10_000;
 /// Nanoseconds that who finds the lane taken sleeps before he looks again. To be woken would cost whoever goes on a
 /// system call, and again and again both a look at the same cache lines: two threads have 1.3 times as much this way.
 const NAP: u64 = 200_000;
-/// So often, then he goes on without a turn: nobody waits for ever, nor long for a write that takes long.
+/// So often, then he goes on with a turn or without: nobody waits for ever, nor long for a write that takes long.
 const NAPS: u32 = 2;
 /// After a trial in vain the next one comes later: after one window, then after twice as many each time, at most so
 /// many.
 const MOST_WINDOWS: u32 = 128;
 
 thread_local! {
-    /// This thread has waited for a frame since it asked for a turn.
-    static WAITS: Cell<bool> = const { Cell::new(false) };
-}
-
-/// This thread waits for a frame at level `os`, as long as it takes.
-pub fn waits() {
-    WAITS.set(true);
-}
-
-/// Whether it has waited for what it placed last. All threads of a model are one of the system's: there all have.
-fn has_waited() -> bool {
-    WAITS.replace(false) || cfg!(feature = "models")
+    /// This thread has waited for a frame since it asked for a turn: where the turns of that journal lie. 0: it has not.
+    static WAITS: Cell<usize> = const { Cell::new(0) };
 }
 
 /// What those who take turns wait for.
@@ -53,12 +44,24 @@ pub struct Turns {
 impl Turns {
     /// Turns are taken from the start.
     pub fn new(taken: bool) -> Self {
+        // Those of another journal, which is gone, may have lain in the same place.
+        WAITS.set(0);
         Self { lane: Baton::default(), taken: AtomicBool::new(taken) }
     }
 
     #[inline]
     pub fn are_taken(&self) -> bool {
         self.taken.load(Ordering::Relaxed)
+    }
+
+    /// This thread waits for a frame at level `os`, as long as it takes.
+    pub fn waits(&self) {
+        WAITS.set(ptr::from_ref(self).addr());
+    }
+
+    /// Whether it has waited for one since it asked last. All threads of a model are one of the system's: there all have.
+    fn has_waited(&self) -> bool {
+        WAITS.replace(0) == ptr::from_ref(self).addr() || cfg!(feature = "models")
     }
 
     /// From now on turns are taken, or writes are shared.
@@ -83,16 +86,18 @@ impl<F: Fold> Journal<F> {
 
     #[cold]
     fn wait_for_turn(&self) -> Option<Turn<'_, F>> {
-        if !has_waited() {
+        if !self.turns.has_waited() {
             return None;
         }
+        let mut lane = self.turns.lane.take();
         for _ in 0..NAPS {
-            if let Some(lane) = self.turns.lane.take() {
-                return Some(Turn { journal: self, _lane: lane });
+            if lane.is_some() {
+                break;
             }
             self.machine.park.nap(NAP);
+            lane = self.turns.lane.take();
         }
-        None
+        Some(Turn { journal: self, _lane: lane? })
     }
 }
 
@@ -155,7 +160,7 @@ impl Choice {
         let slow = took > frames * SLOWEST;
         // In turns nobody comes.
         let crowded = self.turns || came * WAITED >= frames;
-        let pace = took * 1024 / frames;
+        let pace = took.saturating_mul(1024) / frames;
         let was_slow = std::mem::replace(&mut self.slow, self.turns && slow);
         match self.before.take() {
             // A trial of turns counts however slow it was. Shared, without a crowd or a load there is no choice.
@@ -176,6 +181,7 @@ impl Choice {
     /// A trial is over. Turns are to be faster by a tenth, and by half of that to stay: of those who wait longest all
     /// wait less where writes are shared.
     fn tried(&mut self, before: u64, pace: u64) {
+        let (pace, before) = (u128::from(pace), u128::from(before));
         let better = if self.turns { pace * 10 <= before * 9 } else { before * 20 > pace * 19 };
         if better {
             self.next = 1;

@@ -1,4 +1,5 @@
-//! Reads what is durable and says what is damaged, for whoever asks. Nothing is written, no lock is held while it reads.
+//! Reads what is durable and says what is damaged, for whoever asks. Nothing is written, and no lock is held while it
+//! reads.
 
 use super::recovery::{Hole, without_its_body};
 use super::scan::{FIRST, Found, Scanner};

@@ -50,14 +50,11 @@ use crate::format::topic_config::TopicConfig;
 use crate::format::transaction::TransactionHead;
 use crate::io::bugs::{Bug, planted};
 use crate::io::touched::named;
-use crate::types::{
-    Instance, Lsn, Offset, OffsetAndMetadata, Offsets, Timestamp, TopicId, TopicOptions, TopicPartition,
-    TransactionNumber,
-};
+use crate::types::{Instance, Lsn, Offset, Timestamp, TopicId, TopicOptions, TransactionNumber};
 use catalog::{Catalog, check_room, unknown_instance};
 use cuts::Cuts;
 use leftovers::Leftovers;
-use offsets::{CommittedOffsets, check_value};
+use offsets::CommittedOffsets;
 use producers::{Holder, Producers};
 use sequences::Sequences;
 use transactions::{PendingOffset, Transactions};
@@ -335,22 +332,6 @@ impl State {
     /// Refuses `more` partitions that a topic cannot have.
     pub fn check_add_partitions(&self, name: &str, more: u32) -> Result<()> {
         self.catalog.check_add(name, more)
-    }
-
-    /// Refuses offsets that cannot be committed: the group's name, unknown partitions, values past their bounds.
-    pub fn check_commit(&self, group: &str, offsets: &Offsets) -> Result<()> {
-        check_name("group", group)?;
-        offsets.iter().try_for_each(|(partition, value)| self.check_offset(group, partition, value))
-    }
-
-    /// The same for one of them, without the name.
-    pub fn check_offset(&self, group: &str, partition: &TopicPartition, value: &OffsetAndMetadata) -> Result<()> {
-        let topic = self.catalog.topic(&partition.topic);
-        if topic.is_none_or(|topic| partition.partition >= topic.partitions) {
-            let text = format!("no such partition; commit what was assigned, group={group} partition={partition}");
-            return Err(Error::new(ErrorKind::UnknownTopicOrPartition, text));
-        }
-        check_value(value)
     }
 }
 

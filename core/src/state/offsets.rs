@@ -6,11 +6,30 @@ use std::sync::Arc;
 use rustc_hash::FxHashMap;
 
 use super::paged::Paged;
+use super::{State, check_name};
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::control::OffsetEntry;
 use crate::io::bugs::{Bug, planted};
 use crate::limits::{OFFSET_MAX, OFFSET_METADATA_MAX};
-use crate::types::{Lsn, Offset, OffsetAndMetadata, TopicId};
+use crate::types::{Lsn, Offset, OffsetAndMetadata, Offsets, TopicId, TopicPartition};
+
+impl State {
+    /// Refuses offsets that cannot be committed: the group's name, unknown partitions, values past their bounds.
+    pub fn check_commit(&self, group: &str, offsets: &Offsets) -> Result<()> {
+        check_name("group", group)?;
+        offsets.iter().try_for_each(|(partition, value)| self.check_offset(group, partition, value))
+    }
+
+    /// The same for one of them, without the name.
+    pub fn check_offset(&self, group: &str, partition: &TopicPartition, value: &OffsetAndMetadata) -> Result<()> {
+        let topic = self.catalog.topic(&partition.topic);
+        if topic.is_none_or(|topic| partition.partition >= topic.partitions) {
+            let text = format!("no such partition; commit what was assigned, group={group} partition={partition}");
+            return Err(Error::new(ErrorKind::UnknownTopicOrPartition, text));
+        }
+        check_value(value)
+    }
+}
 
 /// A position that a group committed.
 #[derive(Clone, Debug, PartialEq, Eq)]

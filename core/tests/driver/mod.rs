@@ -225,6 +225,15 @@ pub fn run(seed: u64) -> Result<Driver, String> {
     }
 }
 
+/// A computer. On some those who append take turns.
+fn world(seed: u64) -> World {
+    let world = World::new(seed);
+    if seed % 7 < 2 {
+        world.take_turns();
+    }
+    world
+}
+
 impl Driver {
     fn new(seed: u64) -> Driver {
         let mut rng = Rng::new(seed ^ 0x6f6e_6365_6c6f_6721);
@@ -233,7 +242,7 @@ impl Driver {
         let bulky = rng.chance(1, 3) || (keeps && forgets);
         Driver {
             rng,
-            world: World::new(seed),
+            world: world(seed),
             history: History::default(),
             life: None,
             pending: Vec::new(),

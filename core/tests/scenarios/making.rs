@@ -124,6 +124,26 @@ fn a_log_whose_second_maker_a_power_cut_ended_at_any_call_is_made_by_the_third()
 }
 
 #[test]
+fn a_log_whose_third_maker_a_power_cut_ended_at_any_call_is_made_by_the_fourth() {
+    // The second one has removed the identity, and nobody flushed that.
+    for seed in 0..12 {
+        for (second, third) in (0..8).flat_map(|second| (0..12).map(move |third| (second, third))) {
+            for first in 0..20 {
+                let world = World::new(seed);
+                for dies in [first, second] {
+                    die(&world, dies);
+                    world.kill();
+                }
+                die(&world, third);
+                world.crash();
+                let what = format!("seed {seed}, ended before calls {first}, {second} and {third}");
+                outlives_a_power_cut(&world, &what);
+            }
+        }
+    }
+}
+
+#[test]
 fn a_log_whose_making_the_disk_failed_keeps_what_is_acknowledged_in_the_next_life() {
     for seed in 0..60 {
         for (call, nth) in [Call::Sync, Call::SyncDirectory, Call::Write, Call::Create]

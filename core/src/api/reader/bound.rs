@@ -22,7 +22,7 @@ impl Reader {
         state.bound = true;
         // A position that was unsettled again meanwhile goes back to what is committed, as its owner asked.
         let begin = state.assigned.iter().map(|a| (a.name.clone(), a.position)).collect();
-        Ok(Bound { reader: self.clone(), begin, sent: Offsets::new() })
+        Ok(Bound { reader: self.clone(), begin, sent: Offsets::new(), topics: TopicIds::new() })
     }
 }
 
@@ -31,6 +31,7 @@ pub(in crate::api) struct Bound {
     reader: Arc<Reader>,
     begin: Vec<(TopicPartition, Option<Offset>)>,
     sent: Offsets,
+    topics: TopicIds,
 }
 
 impl Bound {
@@ -41,15 +42,14 @@ impl Bound {
 
     /// The positions that the commit has to send, remembered as sent, and the topics that they are in.
     pub(in crate::api) fn moved(&mut self) -> Result<(&Offsets, TopicIds)> {
-        let (sent, topics) = Reader::uncommitted(&self.reader.state.lock())?;
-        self.sent = sent;
-        Ok((&self.sent, topics))
+        (self.sent, self.topics) = Reader::uncommitted(&self.reader.state.lock())?;
+        Ok((&self.sent, self.topics.clone()))
     }
 
     /// The transaction has its place, with what `moved` answered.
     pub(in crate::api) fn committed(self, placed: Option<(Lsn, Durability)>) {
         if let Some((lsn, level)) = placed {
-            self.reader.note_committed(&self.sent, lsn, level);
+            self.reader.note_committed(&self.sent, &self.topics, lsn, level);
         }
         self.reader.state.lock().bound = false;
     }

@@ -1,5 +1,7 @@
 //! Where a consumer's partitions are read from: found out without waiting, told of once that is safe.
 
+use std::slice;
+
 use super::{Assigned, Place, Reader};
 use crate::api::options::Start;
 use crate::error::{Error, ErrorKind, Result};
@@ -33,12 +35,10 @@ impl Reader {
     /// nothing: whoever tells of it waits for the frame that it was drawn from.
     pub(in crate::api) fn settle(&self, mut place: Place) -> Result<Place> {
         while place.position.is_none() {
-            // What is committed under the name may be another topic's by now.
             if place.partition.is_deleted() {
                 return Err(place.partition.gone());
             }
-            let Promise { lsn, answer, .. } = self.committed(&place.name)?;
-            let committed = answer?;
+            let (committed, lsn) = self.committed_at(&place)?;
             let position = match committed {
                 Some(offset) => offset,
                 None => self.start(&place.partition, None)?,
@@ -69,9 +69,19 @@ impl Reader {
         Ok(place)
     }
 
+    /// What the group has committed of a partition, which the name may not be any more, and the frame that it was drawn
+    /// from.
+    fn committed_at(&self, place: &Place) -> Result<(Option<Offset>, Lsn)> {
+        let Some(group) = &self.options.group else { return Ok((None, 0)) };
+        let stable = self.options.isolation == Isolation::ReadCommitted;
+        let (names, ids) = (slice::from_ref(&place.name), [place.partition.topic_id()]);
+        let Promise { lsn, answer, .. } = self.engine.committed_of(group, names, &ids, stable)?;
+        Ok((answer?.into_values().next().map(|committed| committed.offset), lsn))
+    }
+
     /// What the group has committed, to be told once that is durable.
     pub(in crate::api) fn committed(&self, name: &TopicPartition) -> Result<Promise<Option<Offset>>> {
-        let committed = self.committed_offsets(std::slice::from_ref(name))?;
+        let committed = self.committed_offsets(slice::from_ref(name))?;
         Ok(committed.map(|offsets| offsets.into_values().next().map(|committed| committed.offset)))
     }
 

@@ -31,6 +31,7 @@ pub use rng::Rng;
 
 use super::Machine;
 use super::sync::Mutex;
+use super::sync::atomic::{AtomicBool, Ordering};
 use chance::Lottery;
 use disk::Disk;
 use state::{Recording, State};
@@ -44,6 +45,7 @@ struct Shared {
     seed: u64,
     state: Mutex<State>,
     hooks: Mutex<Vec<IdleHook>>,
+    turns: AtomicBool,
 }
 
 impl Shared {
@@ -81,7 +83,12 @@ impl World {
 
     fn from_disk(seed: u64, disk: Disk) -> World {
         let state = Mutex::new(State::new(seed, disk));
-        World { shared: Arc::new(Shared { seed, state, hooks: Mutex::default() }) }
+        World { shared: Arc::new(Shared { seed, state, hooks: Mutex::default(), turns: AtomicBool::new(false) }) }
+    }
+
+    /// From now on those who append take turns, as they do where that was measured to be faster.
+    pub fn take_turns(&self) {
+        self.shared.turns.store(true, Ordering::Relaxed);
     }
 
     /// The seed, for messages.

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::Shared;
+use crate::io::sync::atomic::Ordering;
 use crate::io::{Clock, Event, Park, Random};
 
 /// Times that the idle hooks may claim to have moved something before a wait counts as a deadlock.
@@ -24,6 +25,10 @@ impl Clock for SimClock {
 pub(super) struct SimPark(pub Arc<Shared>);
 
 impl Park for SimPark {
+    fn turns(&self, measured: bool) -> bool {
+        measured || self.0.turns.load(Ordering::Relaxed)
+    }
+
     fn park(&self, event: &Event, seen: u64, deadline: Option<u64>) -> bool {
         for _ in 0..IDLE_ROUNDS_MAX {
             if event.seen() != seen {

@@ -4,7 +4,7 @@ use super::*;
 use crate::format::control::PartitionsAdded;
 use crate::limits::{PARTITIONS_MAX, TOPIC_PARTITIONS_MAX};
 use crate::state::catalog::durability_of;
-use crate::types::{Durability, OffsetAndMetadata, TopicPartition};
+use crate::types::{Durability, OffsetAndMetadata, Offsets, TopicPartition};
 
 fn instances(log: &Log, topic: &str) -> Vec<Instance> {
     log.state.topic(topic).map(|topic| topic.instances(0).collect()).unwrap_or_default()
