@@ -41,7 +41,7 @@ pub const OPEN_TRANSACTIONS: usize = 100_000;
 pub const TRANSACTIONS_STATE: usize = 64 << 20;
 /// Partitions that a transaction may reach with batches that lie in the log before its decision.
 pub const TRANSACTION_PARTITIONS: usize = 1_000;
-/// Offsets that a raw transaction may have pending.
+/// Offsets that a raw transaction may have pending; those that take the place of others count once.
 pub const TRANSACTION_OFFSETS: usize = 1_000;
 /// How long a transaction may be open in the log unless the options say otherwise (Kafka's transaction.timeout.ms).
 pub const TRANSACTION_TIMEOUT: Duration = Duration::from_secs(60);

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use oncelog::sim::{Call, Fault, World};
 use oncelog::{
-    AppendOptions, Batch, Durability, Engine, GroupMetadata, Identity, Log, LogLevel, Offsets, Outcome,
+    AppendOptions, Batch, Durability, Engine, ErrorKind, GroupMetadata, Identity, Log, LogLevel, Offsets, Outcome,
     ProducerOptions, ReadOptions, Record, TopicOptions, TopicPartition, Transaction,
 };
 use tracing::field::{Field, Visit};
@@ -202,6 +202,78 @@ fn damage_is_told_where_it_is_met_with_topic_partition_and_offsets() {
     has(fields, &[("partition", &0), ("offset", &0), ("end_offset", &1)]);
     assert_eq!((fields["topic"].as_str(), fields["file"].as_str()), ("t", name.as_str()));
     assert!(fields["position"].parse::<u64>().unwrap() <= at);
+}
+
+/// A log whose process died behind four durable frames: a record, a name that is opened, and two more records.
+/// Answers the LSN of the first.
+fn died(scene: &Scene) -> u64 {
+    let engine = scene.with_topic();
+    let partition = engine.partition("t", 0).unwrap();
+    let append = |value: &[u8]| {
+        let mut batch = Batch::builder();
+        batch.push(&Record::new(value), 1).unwrap();
+        partition.append(&batch.build().unwrap()).unwrap().wait().unwrap().lsn
+    };
+    let first = append(b"a record that rots");
+    engine.init_producer(Some("a name that rots"), Duration::from_secs(1), None).unwrap();
+    // Each says that the one before is durable.
+    assert_eq!((append(b"whole"), append(b"and well")), (first + 2, first + 3));
+    scene.world.kill();
+    drop((partition, engine));
+    first
+}
+
+/// Flips a byte of a text in the log's segments: in which file, and where.
+fn rot(scene: &Scene, text: &[u8]) -> (String, u64) {
+    let found = scene.world.files().into_iter().find_map(|(name, image)| {
+        let at = image.windows(text.len()).position(|window| window == text)?;
+        Some((name, at as u64, image[at]))
+    });
+    let (name, at, byte) = found.unwrap();
+    scene.world.damage(&name, at, &[byte ^ 1]);
+    scene.world.evict();
+    (name, at)
+}
+
+#[test]
+fn durable_frames_that_are_damaged_are_told_by_each_opening_before_it_is_told_whether_writes_are_refused() {
+    for (text, offset, read_only) in [("a record that rots", 0, false), ("a name that rots", 1, true)] {
+        let scene = Scene::new(9);
+        let lsn = died(&scene) + offset;
+        let (name, at) = rot(&scene, text.as_bytes());
+        scene.told();
+        // Where writes are refused nothing is mended: each opening tells it again.
+        for _ in 0..=u32::from(read_only) {
+            let engine = scene.open();
+            let told = scene.told();
+            assert_eq!(told.iter().map(|event| event.name.as_str()).collect::<Vec<_>>(), ["damaged", "opened"]);
+            assert_eq!(told[0].level, Level::ERROR);
+            let fields = one(&told, "damaged");
+            has(fields, &[("first_lsn", &lsn), ("last_lsn", &lsn), ("records_only", &!read_only)]);
+            assert_eq!(fields["file"], name);
+            let position: u64 = fields["position"].parse().unwrap();
+            assert!(position < at && at < position + 200, "its frame begins at {position}, the rot is at {at}");
+            has(one(&told, "opened"), &[("read_only", &read_only)]);
+
+            let answer = engine.create_topic("u", TopicOptions::new());
+            if read_only {
+                let values = format!("first_lsn={lsn} last_lsn={lsn} file={name} position={position}");
+                let error = answer.unwrap_err();
+                assert!(error.kind() == ErrorKind::Corrupt && error.message().ends_with(&values), "{error}");
+            } else {
+                answer.unwrap();
+                let records = engine.partition("t", 0).unwrap().read(0, ReadOptions::new()).unwrap();
+                assert_eq!(records.iter().filter(|record| record.is_err()).count(), 1);
+                engine.drive().unwrap();
+                let told = scene.told();
+                has(one(&told, "unreadable"), &[("partition", &0), ("offset", &0), ("end_offset", &1)]);
+                assert_eq!((told[0].level, told[0].fields["topic"].as_str()), (Level::ERROR, "t"));
+            }
+            drop(engine);
+            scene.world.kill();
+            scene.told();
+        }
+    }
 }
 
 #[test]

@@ -256,7 +256,8 @@ impl Engine {
     ///
     /// # Errors
     /// `ProducerFenced` if `current` is not the newest holder; `InvalidArgument` for an empty id or, with an id, a
-    /// timeout of zero or past `EngineOptions::transaction_timeout_max`; what a write answers.
+    /// timeout below a millisecond or past `EngineOptions::transaction_timeout_max` (Kafka's
+    /// INVALID_TRANSACTION_TIMEOUT), whatever `current` is, and nobody is fenced then; what a write answers.
     pub fn init_producer(
         &self,
         transactional_id: Option<&str>,

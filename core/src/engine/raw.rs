@@ -10,7 +10,7 @@ use crate::format::decision::{Cause, Ended};
 use crate::format::frame::{FRAME_HEADER, Kind, Payload};
 use crate::io::bugs::{Bug, planted};
 use crate::journal::{Claim, Entry, Promise};
-use crate::state::{Ending, Fate};
+use crate::state::{Ending, Fate, SentOffsets};
 use crate::types::{Durability, GroupMetadata, Identity, Offsets, Outcome, TransactionNumber};
 
 impl Inner {
@@ -23,13 +23,16 @@ impl Inner {
         let resolved = self.resolve(&given)?;
         let level = resolved.level.unwrap_or(self.settings.durability).max(self.settings.durability);
         let len = BEGUN_LEN + FRAME_HEADER + 24 + resolved.block.len();
+        let bytes = offsets.values().map(|at| group.group.len() + at.metadata.len()).sum();
+        let block = OffsetsBlock::read(&resolved.block).unwrap_or(OffsetsBlock::EMPTY);
+        let sent = SentOffsets { count: offsets.len(), bytes, block };
         // On a full disk what has begun may be brought to its commit; nothing begins.
         let begun = self.journal.look(|state, _| state.open_of(identity.producer_id).is_some());
         let claim = if begun { Claim::Commit } else { Claim::Growth };
         let mut guard = self.journal.enter_for(len, claim, Entry::Waits)?;
         let checked = guard
             .state()
-            .check_send_offsets(identity, offsets.len(), resolved.block.len())
+            .check_send_offsets(identity, &sent)
             .and_then(|number| resolved.check(guard.state(), &given).map(|()| number));
         let open = match checked {
             Ok(open) => open,
@@ -44,9 +47,9 @@ impl Inner {
                 number
             }
         };
-        let Some(block) = OffsetsBlock::read(&resolved.block).filter(|_| !offsets.is_empty()) else {
+        if block.is_empty() {
             return Ok(Promise { lsn: guard.last_lsn(), level, answer: Ok(()) });
-        };
+        }
         let pending = PendingHead { number, producer_id: identity.producer_id.max(0).unsigned_abs() };
         let mut head = Vec::new();
         pending.write(&mut head);

@@ -37,6 +37,7 @@ pub use producers::{Fate, Named};
 pub use snapshot::{Loader, Snapshot};
 pub use topic::Topic;
 pub use transactions::OpenTransaction;
+pub use undecided::SentOffsets;
 
 use std::sync::Arc;
 

@@ -8,6 +8,7 @@ use rustc_hash::FxHashMap;
 
 use super::growing::Growing;
 use super::paged::Paged;
+use super::undecided::SentOffsets;
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::control::{BEGUN_KEPT, BEGUN_RAW, Begun, OffsetEntry};
 use crate::format::decision::Span;
@@ -93,7 +94,7 @@ impl PendingOffset {
     }
 
     fn weight(&self) -> usize {
-        128 + self.group.len() + self.metadata.len()
+        OFFSET_WEIGHT + self.group.len() + self.metadata.len()
     }
 }
 
@@ -107,6 +108,8 @@ const LOST: TransactionNumber = COUNT_MAX / 2 + 1;
 const WEIGHT: usize = 160;
 /// What one of its partitions takes.
 const SPAN_WEIGHT: usize = 128;
+/// What a pending offset takes, beside its texts.
+const OFFSET_WEIGHT: usize = 128;
 
 /// All open transactions, with the look-ups derived from the three tables.
 #[derive(Debug, Default)]
@@ -264,9 +267,9 @@ impl Transactions {
         of.filter_map(|(_, slot)| self.pending.get(*slot)).map(|pending| (pending.topic, pending.partition))
     }
 
-    /// Refuses one more open transaction.
+    /// Refuses one more open transaction, with a first partition.
     pub fn check_begin(&self) -> Result<()> {
-        if self.by_number.len() < OPEN_TRANSACTIONS && self.weight < TRANSACTIONS_STATE {
+        if self.by_number.len() < OPEN_TRANSACTIONS && self.weight + WEIGHT + SPAN_WEIGHT <= TRANSACTIONS_STATE {
             return Ok(());
         }
         let values = format!("open={} greatest={OPEN_TRANSACTIONS} memory={}", self.by_number.len(), self.weight);
@@ -294,23 +297,31 @@ impl Transactions {
         self.check_weight(number, SPAN_WEIGHT)
     }
 
-    /// Refuses more pending offsets than a transaction may have: `entries` of them, of so many bytes.
-    /// Those of topics that are gone do not count.
+    /// Refuses more pending offsets than a transaction may have; `None`: it begins with them. Those of topics that are
+    /// gone do not count, nor do those whose place is taken.
     pub fn check_pending(
         &self,
         number: Option<TransactionNumber>,
-        entries: usize,
-        bytes: usize,
+        sent: &SentOffsets<'_>,
         there: impl Fn(TopicId) -> bool,
     ) -> Result<()> {
-        let number = number.unwrap_or(0);
+        let begins = if number.is_none() { WEIGHT } else { 0 };
+        let (number, mut more) = (number.unwrap_or(0), sent.count);
         let has = self.pending(number).filter(|(topic, _)| there(*topic)).count();
-        if has + entries > TRANSACTION_OFFSETS {
+        if has + more > TRANSACTION_OFFSETS && more <= TRANSACTION_OFFSETS {
+            sent.block.for_each(|entry| more -= usize::from(self.is_pending_in(number, &entry)));
+        }
+        if has + more > TRANSACTION_OFFSETS {
             let text = "a transaction has at most so many offsets pending; commit them in several transactions";
-            let values = format!("number={number} has={has} more={entries} greatest={TRANSACTION_OFFSETS}");
+            let values = format!("number={number} has={has} more={more} greatest={TRANSACTION_OFFSETS}");
             return Err(Error::new(ErrorKind::LimitExceeded, format!("{text}, {values}")));
         }
-        self.check_weight(number, bytes + entries * 128)
+        self.check_weight(number, begins + sent.count * OFFSET_WEIGHT + sent.bytes)
+    }
+
+    fn is_pending_in(&self, number: TransactionNumber, entry: &OffsetEntry<'_>) -> bool {
+        let key = (Arc::from(entry.group), TopicId(entry.topic), entry.partition, number);
+        self.pending_by_key.contains_key(&key)
     }
 
     fn check_weight(&self, number: TransactionNumber, more: usize) -> Result<()> {

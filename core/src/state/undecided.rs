@@ -5,9 +5,21 @@ use super::producers::{Decision, Fate};
 use super::transactions::OpenTransaction;
 use super::{Named, State};
 use crate::error::{Error, ErrorKind, Result};
+use crate::format::control::OffsetsBlock;
 use crate::format::decision::Span;
 use crate::io::touched::touch;
 use crate::types::{Identity, Instance, Lsn, Offset, TopicId, TransactionNumber};
+
+/// Offsets that a transaction is to have pending.
+#[derive(Clone, Copy)]
+pub struct SentOffsets<'a> {
+    /// How many, each of another partition.
+    pub count: usize,
+    /// Bytes of their texts, the group's name with each of them.
+    pub bytes: usize,
+    /// They themselves.
+    pub block: OffsetsBlock<'a>,
+}
 
 /// The checks.
 impl State {
@@ -28,12 +40,7 @@ impl State {
     }
 
     /// Refuses offsets that the raw transaction of an identity cannot take; answers the transaction, if it has begun.
-    pub fn check_send_offsets(
-        &self,
-        identity: Identity,
-        entries: usize,
-        bytes: usize,
-    ) -> Result<Option<TransactionNumber>> {
+    pub fn check_send_offsets(&self, identity: Identity, sent: &SentOffsets<'_>) -> Result<Option<TransactionNumber>> {
         self.producers.check_raw_holder(identity)?;
         let open = self.transactions.of_producer(identity.producer_id);
         if open.is_some_and(|open| !open.is_raw()) {
@@ -44,7 +51,7 @@ impl State {
         }
         let number = open.map(|open| open.number);
         let there = |topic| self.catalog.topic_by_id(topic).is_some();
-        self.transactions.check_pending(number, entries, bytes, there)?;
+        self.transactions.check_pending(number, sent, there)?;
         Ok(number)
     }
 

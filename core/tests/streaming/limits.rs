@@ -2,9 +2,12 @@
 
 use std::time::Duration;
 
-use oncelog::{Engine, ErrorKind, ProducerOptions, Record, TopicOptions};
+use oncelog::{
+    ConsumerOptions, Engine, ErrorKind, GroupMetadata, Identity, OffsetAndMetadata, Offsets, Outcome, ProducerOptions,
+    Record, TopicOptions, TopicPartition,
+};
 
-use crate::{SECOND, append, begin, committed, kind, options, streaming};
+use crate::{MINUTE, SECOND, append, begin, committed, kind, options, streaming};
 
 #[test]
 fn a_transaction_may_have_any_number_of_records_and_as_many_partitions_as_the_limit_says() {
@@ -97,4 +100,130 @@ fn a_buffer_larger_than_a_batch_streams_where_a_batch_is_full() {
     }
     transaction.commit().unwrap();
     assert_eq!(committed(&engine.partition("t", 0).unwrap()).len(), 3);
+}
+
+/// Refused for a limit's sake; answers what the message says.
+#[track_caller]
+fn limited<T: std::fmt::Debug>(answer: oncelog::Result<T>, text: &str) -> String {
+    let error = answer.expect_err("refused");
+    assert_eq!(error.kind(), ErrorKind::LimitExceeded, "{error}");
+    assert!(error.message().starts_with(text), "{error}");
+    error.message().to_owned()
+}
+
+fn group(name: &str) -> GroupMetadata {
+    GroupMetadata { group: name.to_owned() }
+}
+
+/// Offsets of partitions of topic `wide`, each with that text.
+fn offsets(partitions: std::ops::Range<u32>, metadata: &str) -> Offsets {
+    let value = OffsetAndMetadata { offset: 0, leader_epoch: -1, metadata: metadata.to_owned() };
+    partitions.map(|number| (TopicPartition::new("wide", number), value.clone())).collect()
+}
+
+#[test]
+fn a_raw_transaction_has_at_most_a_thousand_offsets_pending_and_the_next_one_as_many_again() {
+    let (_world, engine) = begin(6);
+    engine.create_topic("wide", TopicOptions::new().partitions(1_100)).unwrap();
+    let identity = engine.init_producer(Some("id"), MINUTE, None).unwrap();
+    let text = "a transaction has at most so many offsets pending; commit them in several transactions, ";
+    let refused = limited(engine.send_offsets(identity, &group("g"), &offsets(0..1_001, "")), text);
+    assert!(refused.ends_with("number=0 has=0 more=1001 greatest=1000"), "{refused}");
+    assert!(engine.describe_transactions().unwrap().is_empty(), "what is refused begins nothing");
+    let mut identity = identity;
+    for outcome in [Outcome::Abort, Outcome::Commit] {
+        engine.send_offsets(identity, &group("g"), &offsets(0..900, "")).unwrap();
+        let number = engine.describe_transactions().unwrap()[0].number;
+        for name in ["g", "h"] {
+            let refused = limited(engine.send_offsets(identity, &group(name), &offsets(900..1_001, "")), text);
+            assert!(refused.ends_with(&format!("number={number} has=900 more=101 greatest=1000")), "{refused}");
+        }
+        engine.send_offsets(identity, &group("h"), &offsets(900..1_000, "")).unwrap();
+        engine.send_offsets(identity, &group("g"), &offsets(0..900, "in the place of others")).unwrap();
+        limited(engine.send_offsets(identity, &group("g"), &offsets(1_000..1_001, "")), text);
+        // The full ones commit all the same.
+        identity = engine.end_transaction(identity, outcome).unwrap();
+    }
+    for (name, number, offset) in [("g", 899, Some(0)), ("g", 900, None), ("h", 999, Some(0)), ("h", 899, None)] {
+        let consumer = engine.consumer(ConsumerOptions::new().group(name)).unwrap();
+        assert_eq!(consumer.committed(&TopicPartition::new("wide", number)).unwrap(), offset, "{name} of {number}");
+    }
+    engine.send_offsets(identity, &group("g"), &offsets(0..1_000, "")).unwrap();
+}
+
+#[test]
+fn a_hundred_thousand_transactions_may_be_open_in_the_log_and_each_that_ends_lets_one_in() {
+    let (_world, engine) = begin(7);
+    let init = |n: u32| engine.init_producer_ticket(Some(&format!("{n}")), MINUTE, None).unwrap();
+    let tickets: Vec<_> = (0..100_001).map(init).collect();
+    let mut all: Vec<Identity> = tickets.into_iter().map(|ticket| ticket.wait().unwrap()).collect();
+    let begin = |identity: Identity| {
+        let sent = engine.send_offsets_ticket(identity, &group("g"), &Offsets::new());
+        sent.and_then(|ticket| ticket.wait())
+    };
+    all[1..].iter().for_each(|identity| begin(*identity).unwrap());
+    assert_eq!(engine.metrics().transactions_open, 100_000);
+
+    let text = "too many transactions are open; commit or abort some of them, open=100000 greatest=100000 memory=";
+    let native = engine.transactional_producer("native", streaming()).unwrap();
+    let full = |identity: Identity| {
+        let memory: usize = limited(begin(identity), text)[text.len()..].parse().unwrap();
+        assert!((1..64 << 20).contains(&memory), "{memory}");
+        limited(append(&engine, 0, identity, 0, "x"), text);
+        let mut transaction = native.begin_transaction().unwrap();
+        limited(transaction.send("t", Record::new(b"x").partition(0)), text);
+        transaction.abort().unwrap();
+    };
+    full(all[0]);
+    append(&engine, 0, all[9], 0, "one that is open goes on").unwrap();
+    for (n, outcome) in [Outcome::Commit, Outcome::Abort, Outcome::Commit].into_iter().enumerate() {
+        all[n + 1] = engine.end_transaction(all[n + 1], outcome).unwrap();
+        append(&engine, 0, all[n], 0, "let in").unwrap();
+        full(all[n + 1]);
+    }
+}
+
+#[test]
+fn open_transactions_take_no_more_memory_than_the_limit_says_and_give_it_back() {
+    const MOST: usize = 64 << 20;
+    let (_world, engine) = begin(8);
+    engine.create_topic("wide", TopicOptions::new().partitions(1_000)).unwrap();
+    let init = |n: usize| engine.init_producer(Some(&format!("{n}")), MINUTE, None).unwrap();
+    // What is held of each offset is 128 bytes and two texts, three bytes a character here, and the group's name: that
+    // was asked for once only and held with each, so that a transaction took up to a megabyte more than there was.
+    let (long, heavy) = ("g".repeat(1_023), offsets(0..1_000, &"\u{20ac}".repeat(4_096)));
+    let (heavily, lightly) = (128 + 1_024 + 3 * 4_096, 128 + 1_024);
+    let text = "the open transactions take too much memory; commit or abort some of them, number=";
+    for _ in 0..2 {
+        let mut all: Vec<Identity> = (0..5).map(init).collect();
+        let name = group(&format!("0{long}"));
+        all[..4].iter().for_each(|identity| engine.send_offsets(*identity, &name, &heavy).unwrap());
+        let mut used = 4 * (160 + 1_000 * heavily);
+        let refused = limited(engine.send_offsets(all[4], &name, &heavy), text);
+        assert!(refused.ends_with(&format!("number=0 memory={used} greatest={MOST}")), "{refused}");
+        assert_eq!(engine.describe_transactions().unwrap().len(), 4, "what is refused begins nothing");
+        // The rest with as many little ones as go in.
+        let refused = (0..).find_map(|n| {
+            let identity = *all.last().unwrap();
+            let sent = engine.send_offsets(identity, &group(&format!("{}{long}", n % 10)), &offsets(0..100, ""));
+            if sent.is_err() {
+                return Some(limited(sent, text));
+            }
+            used += 100 * lightly + if n % 10 == 0 { 160 } else { 0 };
+            if n % 10 == 9 {
+                all.push(init(all.len()));
+            }
+            None
+        });
+        let refused = refused.unwrap();
+        assert!(refused.ends_with(&format!(" memory={used} greatest={MOST}")), "{refused}");
+        assert!((MOST - 100 * lightly - 160..=MOST).contains(&used), "{used}");
+        let last = all.len() - 1;
+        for (n, identity) in all.into_iter().enumerate() {
+            // The last one may not have begun: that can be aborted only.
+            let outcome = if n % 2 == 0 || n == last { Outcome::Abort } else { Outcome::Commit };
+            engine.end_transaction(identity, outcome).unwrap();
+        }
+        assert!(engine.describe_transactions().unwrap().is_empty());
+    }
 }

@@ -5,6 +5,7 @@
 
 mod limits;
 mod native;
+mod openings;
 mod producers;
 mod raw;
 mod reopening;

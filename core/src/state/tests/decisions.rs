@@ -65,7 +65,7 @@ fn an_epoch_that_was_never_given_out_is_told_as_such() {
         let identity = Identity { producer_id: 8, epoch };
         let refusals = [
             (ErrorKind::StaleEpoch, log.state.check_batch(0, &batch(8, epoch, 0, 1)).err()),
-            (ErrorKind::StaleEpoch, log.state.check_send_offsets(identity, 0, 0).err()),
+            (ErrorKind::StaleEpoch, check_sent(&log.state, identity, &[]).err()),
             (ErrorKind::ProducerFenced, log.state.check_opening("id", Some(identity)).err()),
             (ErrorKind::ProducerFenced, log.state.check_end(identity, true).err()),
         ];

@@ -104,7 +104,8 @@ fn a_transaction_loses_what_lies_in_a_deleted_topic_and_its_weight_at_once() {
     assert_eq!(log.state.open_spans(9).iter().map(|span| span.instance).collect::<Vec<_>>(), [kept]);
     assert_eq!((log.state.open_pending(9), log.state.is_pending("g", id("gone"), 0)), (Vec::new(), false));
     let identity = Identity { producer_id: 3, epoch: 0 };
-    assert_eq!(log.state.check_send_offsets(identity, 1_000, 0).expect("none is pending"), Some(9));
+    let all: Vec<_> = (0..1_000).map(|partition| OffsetEntry { partition, ..entry(id("kept").0) }).collect();
+    assert_eq!(check_sent(&log.state, identity, &all).expect("none is pending"), Some(9));
     for instance in kept + 1..kept + TRANSACTION_PARTITIONS as u32 {
         log.append(instance, transactional(0)).expect("those that are gone do not count");
     }

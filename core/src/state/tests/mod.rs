@@ -1,6 +1,7 @@
 //! What the tests of the state share: a small log that checks, places and applies like the engine.
 
 mod active;
+mod bounds;
 mod catalog;
 mod decisions;
 mod leftovers;
@@ -12,6 +13,7 @@ use super::*;
 use crate::format::control::{OffsetEntry, TopicCreated, TopicDeleted};
 use crate::format::topic_config::TopicConfig;
 use crate::format::transaction::{Decision, PART, Part, TRANSACTION_HEAD};
+use crate::types::Identity;
 
 /// A state with the LSN of its next frame.
 struct Log {
@@ -138,6 +140,14 @@ fn with_offsets(entries: &[OffsetEntry<'_>], f: impl FnOnce(OffsetsBlock<'_>)) {
         OffsetsBlock::write(&mut bytes, 0, &groups);
     }
     f(OffsetsBlock::read(&bytes).expect("just encoded"));
+}
+
+/// Whether the transaction of an identity may have these offsets pending too.
+fn check_sent(state: &State, identity: Identity, entries: &[OffsetEntry<'_>]) -> Result<Option<TransactionNumber>> {
+    let (mut answer, count) = (Ok(None), entries.len());
+    let bytes = entries.iter().map(|entry| entry.group.len() + entry.metadata.len()).sum();
+    with_offsets(entries, |block| answer = state.check_send_offsets(identity, &SentOffsets { count, bytes, block }));
+    answer
 }
 
 fn created(name: &str, first_instance: Instance, partitions: u32) -> TopicCreated<'_> {

@@ -246,7 +246,9 @@ fn ask_of_transactions(state: &State, dice: &mut Dice) -> String {
     let mut said = String::new();
     let mut say = |answer: &dyn std::fmt::Debug| said.push_str(&format!("{answer:?}\n"));
     say(&(state.check_opening(name, Some(identity)), state.check_end(identity, dice.one_in(2))));
-    say(&(state.check_send_offsets(identity, 3, 100), state.find_decision(number, 0, 10)));
+    let sent =
+        |partition| OffsetEntry { group: name, topic: id("a").0, partition, offset: 1, leader_epoch: 0, metadata: "" };
+    say(&(check_sent(state, identity, &[sent(0), sent(1), sent(2)]), state.find_decision(number, 0, 10)));
     say(&state.check_stream((identity.producer_id, identity.epoch), number, dice.one_in(2), instance));
     say(&state.transactions.weight());
     let mut next = 0;
