@@ -1654,6 +1654,16 @@ oncelog_error_t *oncelog_batch_records(const void *batch,
                                        size_t size,
                                        oncelog_records_t **out);
 
+/*
+ * Tells whether this build of the library has a codec, one of `ONCELOG_COMPRESSION_*`: what it leaves out can be
+ * neither written nor unpacked, and answers UNSUPPORTED_VERSION. Any thread may ask, without a log.
+ *
+ * Errors: INVALID_ARGUMENT if there is no such codec.
+ */
+ONCELOG_MUST_USE
+oncelog_error_t *oncelog_compression_is_available(uint32_t compression,
+                                                  bool *out);
+
 /* ---- Producers ------------------------------------------------------------------------------------------- */
 
 /*

@@ -6,6 +6,7 @@ use std::ffi::c_void;
 use engine::{Batch, BatchHeader};
 
 use crate::call::{Answer, Caller, call};
+use crate::choices;
 use crate::error::oncelog_error_t;
 use crate::handle::make;
 use crate::records::{Walkable, oncelog_records_t};
@@ -110,6 +111,20 @@ pub extern "C" fn oncelog_batch_records(
     call(|c| {
         let out = c.out(out, "out")?;
         out.set(make(Walkable::of_batch(checked(c, batch, size)?))?);
+        Ok(())
+    })
+}
+
+/// Tells whether this build of the library has a codec, one of `ONCELOG_COMPRESSION_*`: what it leaves out can be
+/// neither written nor unpacked, and answers UNSUPPORTED_VERSION. Any thread may ask, without a log.
+///
+/// Errors: INVALID_ARGUMENT if there is no such codec.
+#[unsafe(no_mangle)]
+#[must_use]
+pub extern "C" fn oncelog_compression_is_available(compression: u32, out: *mut bool) -> *mut oncelog_error_t {
+    call(|c| {
+        let out = c.out(out, "out")?;
+        out.set(choices::compression(compression)?.is_available());
         Ok(())
     })
 }

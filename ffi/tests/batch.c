@@ -78,6 +78,19 @@ static void a_ready_batch_is_checked_byte_for_byte(void)
     drop_directory(directory);
 }
 
+static void codecs_of_this_build_are_told(void)
+{
+    bool available = false;
+    for (uint32_t codec = ONCELOG_COMPRESSION_NONE; codec <= ONCELOG_COMPRESSION_ZSTD; codec++, available = false) {
+        OK(oncelog_compression_is_available(codec, &available));
+        CHECK(available);
+    }
+    FAILS(INVALID_ARGUMENT, oncelog_compression_is_available(ONCELOG_COMPRESSION_ZSTD + 1, &available));
+    FAILS(INVALID_ARGUMENT, oncelog_compression_is_available(256, &available));
+    FAILS(INVALID_ARGUMENT, oncelog_compression_is_available(ONCELOG_COMPRESSION_GZIP, NULL));
+    CHECK(!available); /* a refusal leaves it alone */
+}
+
 static void a_batch_tells_its_header(void)
 {
     unsigned char batch[sizeof BATCH];
@@ -196,6 +209,7 @@ int main(void)
 {
     a_header_whose_name_is_no_text_is_answered_as_it_is();
     a_ready_batch_is_checked_byte_for_byte();
+    codecs_of_this_build_are_told();
     a_batch_tells_its_header();
     the_records_of_a_batch_are_walked_as_others_are();
     return 0;
