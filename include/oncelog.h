@@ -800,12 +800,19 @@ typedef struct {
     uint32_t size;
     /* The codec, one of `ONCELOG_COMPRESSION_*`. */
     uint32_t compression;
+    /*
+     * Whose time the records carry, one of `ONCELOG_TIMESTAMP_*`: the senders', for the log gives its own only at an
+     * append.
+     */
+    uint32_t timestamp_type;
     /* The attributes as they are written. */
     int16_t attributes;
     /* 2. */
     int8_t magic;
     /* It belongs to a transaction. */
     bool transactional;
+    /* The records are not data but markers: never so in a batch that may be appended. */
+    bool control;
     /* The base timestamp says when tombstones may go. */
     bool delete_horizon;
 } oncelog_batch_header_t;

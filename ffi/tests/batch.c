@@ -103,6 +103,7 @@ static void a_batch_tells_its_header(void)
     CHECK(header.producer.producer_id == -1 && header.producer.epoch == -1 && header.leader_epoch == -1);
     CHECK(header.base_sequence == -1 && header.last_sequence == -1 && header.attributes == 0);
     CHECK(header.compression == ONCELOG_COMPRESSION_NONE && !header.transactional && !header.delete_horizon);
+    CHECK(header.timestamp_type == ONCELOG_TIMESTAMP_CREATE_TIME && !header.control);
     CHECK(header.crc >> 24 == batch[17] && (header.crc & 0xff) == batch[20]);
 
     /* A producer with an epoch and a sequence, in a transaction; its greatest timestamp and its bit for the log's time
@@ -118,6 +119,7 @@ static void a_batch_tells_its_header(void)
     CHECK(header.producer.producer_id == 9 && header.producer.epoch == 3);
     CHECK(header.base_sequence == 7 && header.last_sequence == 7 && header.transactional);
     CHECK(header.max_timestamp == 1000 && header.attributes == 1 << 4);
+    CHECK(header.timestamp_type == ONCELOG_TIMESTAMP_CREATE_TIME && !header.control);
 
     /* What an append refuses is refused here, and the output is left alone. */
     memset(&header, 0x5a, sizeof header);
