@@ -800,12 +800,19 @@ typedef struct {
     uint32_t size;
     /* The codec, one of `ONCELOG_COMPRESSION_*`. */
     uint32_t compression;
+    /*
+     * Whose time the records carry, one of `ONCELOG_TIMESTAMP_*`: the senders', for the log gives its own only at an
+     * append.
+     */
+    uint32_t timestamp_type;
     /* The attributes as they are written. */
     int16_t attributes;
     /* 2. */
     int8_t magic;
     /* It belongs to a transaction. */
     bool transactional;
+    /* The records are not data but markers: never so in a batch that may be appended. */
+    bool control;
     /* The base timestamp says when tombstones may go. */
     bool delete_horizon;
 } oncelog_batch_header_t;
@@ -1653,6 +1660,16 @@ ONCELOG_MUST_USE
 oncelog_error_t *oncelog_batch_records(const void *batch,
                                        size_t size,
                                        oncelog_records_t **out);
+
+/*
+ * Tells whether this build of the library has a codec, one of `ONCELOG_COMPRESSION_*`: what it leaves out can be
+ * neither written nor unpacked, and answers UNSUPPORTED_VERSION. Any thread may ask, without a log.
+ *
+ * Errors: INVALID_ARGUMENT if there is no such codec.
+ */
+ONCELOG_MUST_USE
+oncelog_error_t *oncelog_compression_is_available(uint32_t compression,
+                                                  bool *out);
 
 /* ---- Producers ------------------------------------------------------------------------------------------- */
 

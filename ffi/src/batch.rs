@@ -3,9 +3,10 @@
 
 use std::ffi::c_void;
 
-use engine::{Batch, BatchHeader};
+use engine::{Batch, BatchHeader, TimestampType};
 
 use crate::call::{Answer, Caller, call};
+use crate::choices;
 use crate::error::oncelog_error_t;
 use crate::handle::make;
 use crate::records::{Walkable, oncelog_records_t};
@@ -39,18 +40,25 @@ pub struct oncelog_batch_header_t {
     pub size: u32,
     /// The codec, one of `ONCELOG_COMPRESSION_*`.
     pub compression: u32,
+    /// Whose time the records carry, one of `ONCELOG_TIMESTAMP_*`: the senders', for the log gives its own only at an
+    /// append.
+    pub timestamp_type: u32,
     /// The attributes as they are written.
     pub attributes: i16,
     /// 2.
     pub magic: i8,
     /// It belongs to a transaction.
     pub transactional: bool,
+    /// The records are not data but markers: never so in a batch that may be appended.
+    pub control: bool,
     /// The base timestamp says when tombstones may go.
     pub delete_horizon: bool,
 }
 
 impl From<&BatchHeader> for oncelog_batch_header_t {
     fn from(header: &BatchHeader) -> Self {
+        let appended = header.is_log_append_time();
+        let timestamp_type = if appended { TimestampType::LogAppendTime } else { TimestampType::CreateTime };
         Self {
             base_offset: header.base_offset,
             last_offset: header.last_offset(),
@@ -64,9 +72,11 @@ impl From<&BatchHeader> for oncelog_batch_header_t {
             crc: header.crc,
             size: u32::try_from(header.size()).unwrap_or(u32::MAX),
             compression: header.compression().into(),
+            timestamp_type: choices::timestamp_type_number(timestamp_type),
             attributes: header.attributes,
             magic: header.magic,
             transactional: header.is_transactional(),
+            control: header.is_control(),
             delete_horizon: header.has_delete_horizon(),
         }
     }
@@ -114,6 +124,20 @@ pub extern "C" fn oncelog_batch_records(
     })
 }
 
+/// Tells whether this build of the library has a codec, one of `ONCELOG_COMPRESSION_*`: what it leaves out can be
+/// neither written nor unpacked, and answers UNSUPPORTED_VERSION. Any thread may ask, without a log.
+///
+/// Errors: INVALID_ARGUMENT if there is no such codec.
+#[unsafe(no_mangle)]
+#[must_use]
+pub extern "C" fn oncelog_compression_is_available(compression: u32, out: *mut bool) -> *mut oncelog_error_t {
+    call(|c| {
+        let out = c.out(out, "out")?;
+        out.set(choices::compression(compression)?.is_available());
+        Ok(())
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use std::ptr::null_mut;
@@ -121,6 +145,7 @@ mod tests {
     use engine::{Compression, Identity, Record};
 
     use super::*;
+    use crate::codes::{ONCELOG_TIMESTAMP_CREATE_TIME, ONCELOG_TIMESTAMP_LOG_APPEND_TIME};
     use crate::error::oncelog_error_code;
     use crate::records::{oncelog_records_free, oncelog_records_next};
 
@@ -149,6 +174,23 @@ mod tests {
             }
             assert_eq!(all, 100);
             assert!(oncelog_records_free(records).is_null());
+        }
+    }
+
+    #[test]
+    fn a_header_names_what_its_attributes_say() {
+        let mut builder = Batch::builder();
+        builder.push(&Record::new(b"v"), 1000).unwrap();
+        let mut header = *builder.build().unwrap().header();
+        // Bits that no batch of a client keeps, so the calls above never show them.
+        for (attributes, expected) in [
+            (0, (ONCELOG_TIMESTAMP_CREATE_TIME, false)),
+            (1 << 3, (ONCELOG_TIMESTAMP_LOG_APPEND_TIME, false)),
+            (1 << 5, (ONCELOG_TIMESTAMP_CREATE_TIME, true)),
+        ] {
+            header.attributes = attributes;
+            let told = oncelog_batch_header_t::from(&header);
+            assert_eq!((told.timestamp_type, told.control), expected);
         }
     }
 }

@@ -78,6 +78,19 @@ static void a_ready_batch_is_checked_byte_for_byte(void)
     drop_directory(directory);
 }
 
+static void codecs_of_this_build_are_told(void)
+{
+    bool available = false;
+    for (uint32_t codec = ONCELOG_COMPRESSION_NONE; codec <= ONCELOG_COMPRESSION_ZSTD; codec++, available = false) {
+        OK(oncelog_compression_is_available(codec, &available));
+        CHECK(available);
+    }
+    FAILS(INVALID_ARGUMENT, oncelog_compression_is_available(ONCELOG_COMPRESSION_ZSTD + 1, &available));
+    FAILS(INVALID_ARGUMENT, oncelog_compression_is_available(256, &available));
+    FAILS(INVALID_ARGUMENT, oncelog_compression_is_available(ONCELOG_COMPRESSION_GZIP, NULL));
+    CHECK(!available); /* a refusal leaves it alone */
+}
+
 static void a_batch_tells_its_header(void)
 {
     unsigned char batch[sizeof BATCH];
@@ -90,6 +103,7 @@ static void a_batch_tells_its_header(void)
     CHECK(header.producer.producer_id == -1 && header.producer.epoch == -1 && header.leader_epoch == -1);
     CHECK(header.base_sequence == -1 && header.last_sequence == -1 && header.attributes == 0);
     CHECK(header.compression == ONCELOG_COMPRESSION_NONE && !header.transactional && !header.delete_horizon);
+    CHECK(header.timestamp_type == ONCELOG_TIMESTAMP_CREATE_TIME && !header.control);
     CHECK(header.crc >> 24 == batch[17] && (header.crc & 0xff) == batch[20]);
 
     /* A producer with an epoch and a sequence, in a transaction; its greatest timestamp and its bit for the log's time
@@ -105,6 +119,7 @@ static void a_batch_tells_its_header(void)
     CHECK(header.producer.producer_id == 9 && header.producer.epoch == 3);
     CHECK(header.base_sequence == 7 && header.last_sequence == 7 && header.transactional);
     CHECK(header.max_timestamp == 1000 && header.attributes == 1 << 4);
+    CHECK(header.timestamp_type == ONCELOG_TIMESTAMP_CREATE_TIME && !header.control);
 
     /* What an append refuses is refused here, and the output is left alone. */
     memset(&header, 0x5a, sizeof header);
@@ -196,6 +211,7 @@ int main(void)
 {
     a_header_whose_name_is_no_text_is_answered_as_it_is();
     a_ready_batch_is_checked_byte_for_byte();
+    codecs_of_this_build_are_told();
     a_batch_tells_its_header();
     the_records_of_a_batch_are_walked_as_others_are();
     return 0;

@@ -42,7 +42,8 @@ static void ask_a_histogram(struct source *source)
 
 static void call_without_a_log(struct source *source, struct shared *shared)
 {
-    switch (below(source, 4)) {
+    bool known;
+    switch (below(source, 5)) {
     case 0: ask_a_histogram(source); break;
     case 1: {
         oncelog_error_code_t code = oncelog_error_code_from_kafka((int16_t)next_number(source));
@@ -52,6 +53,9 @@ static void call_without_a_log(struct source *source, struct shared *shared)
     case 2:
         CHECK(oncelog_version_number() == ONCELOG_VERSION_NUMBER && oncelog_version_string()[0] == '0');
         (void)oncelog_error_kafka_code(PICK(TICKET));
+        break;
+    case 3:
+        seen(source, oncelog_compression_is_available(below(source, 7), below(source, 8) ? &known : NULL));
         break;
     default: call_with_a_batch(source, shared); break;
     }

@@ -175,6 +175,16 @@ enum class Compression : std::uint32_t {
     Zstd = ONCELOG_COMPRESSION_ZSTD,
 };
 
+/// Tells whether this build of the library has a codec: what it leaves out can be neither written nor unpacked, and
+/// answers UnsupportedVersion. Any thread may ask, without a log.
+///
+/// Errors: InvalidArgument if there is no such codec.
+inline Result<bool> compression_is_available(Compression compression) {
+    bool available = false;
+    auto *error = oncelog_compression_is_available(static_cast<std::uint32_t>(compression), &available);
+    return detail::answer(error, [&] { return available; });
+}
+
 /// How a transaction of a raw identity is to end.
 enum class Outcome : std::uint32_t {
     /// Its records and offsets become part of the log.

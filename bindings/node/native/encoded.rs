@@ -8,7 +8,7 @@ use oncelog::{BatchHeader, Compression, Identity, TimestampType};
 use crate::arguments::IdentityRow;
 use crate::batch::packed_batch;
 use crate::errors::{OrThrow, Result};
-use crate::words::timestamp_type_name;
+use crate::words::{compression, timestamp_type_name};
 
 /// The fields before the records, and what they say.
 #[napi(object, object_from_js = false)]
@@ -61,6 +61,12 @@ impl From<&BatchHeader> for HeaderRow {
             crc: header.crc,
         }
     }
+}
+
+/// Whether this build has a codec.
+#[napi(catch_unwind)]
+pub fn compression_is_available(name: String) -> Result<bool> {
+    Ok(compression(Some(&name))?.is_some_and(Compression::is_available))
 }
 
 /// A batch that was checked.

@@ -29,7 +29,7 @@ function facade() {
   mkdirSync(join(here, "dist"));
   run(process.execPath, [require.resolve("typescript/lib/tsc.js"), "-p", "."]);
   const classes = ["Answers", "Batch", "Consumer", "Engine", "Histogram", "OncelogError", "Partition", "Producer"];
-  const all = [...classes, "Records", "Transaction", "TransactionalProducer", "limits", "open"].join(", ");
+  const all = [...classes, "Records", "Transaction", "TransactionalProducer", "compressionIsAvailable", "limits", "open"].join(", ");
   const module = `import oncelog from "./index.js";\nexport const { ${all} } = oncelog;\n`;
   writeFileSync(join(here, "dist", "index.mjs"), module);
   writeFileSync(join(here, "dist", "index.d.mts"), `export * from "./index.js";\n`);

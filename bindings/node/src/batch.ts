@@ -1,5 +1,5 @@
 import { types } from "node:util";
-import { shown } from "./arguments.js";
+import { shown, text } from "./arguments.js";
 import { field, lengthOf } from "./bytes.js";
 import { invalid, run } from "./errors.js";
 import { native, type NativeBatch } from "./native.js";
@@ -91,6 +91,17 @@ export class Batch {
     const records = new Records(run(() => this.#native.records()), makerOf("bigint"));
     return Array.from(records, ({ topic, partition, ...record }) => record);
   }
+}
+
+/**
+ * True if this build has a codec. What it leaves out can be neither written nor unpacked, and answers
+ * `UnsupportedVersion`. Any worker may ask, without a log.
+ *
+ * Throws `InvalidArgument` if there is no such codec.
+ */
+export function compressionIsAvailable(name: Compression): boolean {
+  const codec = text(name, "compression");
+  return run(() => native.compressionIsAvailable(codec));
 }
 
 /** The bytes of a batch, in memory that nobody else has. */

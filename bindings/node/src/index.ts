@@ -6,7 +6,7 @@
 import "./polyfill.js";
 
 export { Answers } from "./answers.js";
-export { Batch, type BatchHeader, type BatchRecord } from "./batch.js";
+export { Batch, compressionIsAvailable, type BatchHeader, type BatchRecord } from "./batch.js";
 export { Consumer, type PollOptions } from "./consumer.js";
 export { Engine, open } from "./engine.js";
 export { OncelogError, type ErrorCode } from "./errors.js";

@@ -169,6 +169,7 @@ export interface Native {
   }[];
   kindOfKafkaCode(code: number): string | null;
   limits(): Limits;
+  compressionIsAvailable(name: string): boolean;
   batchFromBytes(bytes: Uint8Array): NativeBatch;
   share(words: Uint32Array, scratch: Uint8Array): void;
   crossOwn(): number;

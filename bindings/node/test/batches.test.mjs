@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { gzipSync } from "node:zlib";
-import { Batch, limits } from "../dist/index.mjs";
+import { Batch, compressionIsAvailable, limits } from "../dist/index.mjs";
 import { code, log, values } from "./helpers.mjs";
 
 /** CRC-32C, bit by bit. */
@@ -92,6 +92,13 @@ test("a header of a batch says what was set right", async () => {
   assert.deepEqual([header.transactional, header.timestampType, header.attributes], [true, "create", 0x10]);
   assert.equal(header.maxTimestamp, 1_700_000_000_000);
   assert.deepEqual(header.producer, { producerId: identity, epoch: 0 });
+});
+
+test("the package has every codec, and no other", () => {
+  for (const name of ["none", "gzip", "snappy", "lz4", "zstd"]) assert.equal(compressionIsAvailable(name), true);
+  for (const wrong of ["brotli", "", "GZIP", undefined, null, 4, {}, ["gzip"]]) {
+    assert.throws(() => compressionIsAvailable(wrong), code("InvalidArgument", /compression/));
+  }
 });
 
 test("an encoded batch that is repeated is answered as a duplicate, one out of order is refused", async (t) => {

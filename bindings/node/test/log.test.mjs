@@ -1,6 +1,9 @@
 import assert from "node:assert/strict";
+import { spawnSync } from "node:child_process";
+import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
+import { fileURLToPath } from "node:url";
 import { open, OncelogError } from "../dist/index.mjs";
 import { code, directory, log, values } from "./helpers.mjs";
 
@@ -106,6 +109,37 @@ test("opening tells what it found, metrics what was done, and the log function h
   assert.ok(reopened.loadingMs > 0 && reopened.framesFolded < 10n && reopened.bytesFolded < 10_000n);
   await again.close();
   assert.match(heard[0].join(" "), /^info opened the log/);
+});
+
+test("a log that may have lost a decision takes no appends until the loss is accepted", async (t) => {
+  const path = directory(t);
+  const child = fileURLToPath(new URL("children/killed.mjs", import.meta.url));
+  spawnSync(process.execPath, [child, path, "first", "hidden", "last"]);
+  const segment = join(path, "00000000000000000001.0.seg");
+  const content = readFileSync(segment);
+  // 90 bytes before its value lies the number of the frame, which may be anything then, and the frame behind it says
+  // that it was durable.
+  content[content.indexOf("hidden") - 90] ^= 1;
+  writeFileSync(segment, content);
+  const hurt = await open(path);
+  const { damage } = hurt.opening();
+  assert.equal(damage.length, 1);
+  assert.deepEqual([damage[0].recordsOnly, damage[0].firstLsn], [false, damage[0].lastLsn]);
+  await assert.rejects(hurt.partition("t", 0).append([{ value: "refused" }]), code("Corrupt", /first_lsn=/));
+  await assert.rejects(hurt.createTopic("u"), code("Corrupt"));
+  assert.equal(`${(await hurt.partition("t", 0).read(0)).at(0).value}`, "first");
+  await hurt.close();
+  const accepting = await open(path, { acceptLoss: true });
+  await accepting.partition("t", 0).append([{ value: "again" }]);
+  await accepting.close();
+  // Accepted once, it is accepted for good; what is lost is told where it lay.
+  const engine = await open(path);
+  const partition = engine.partition("t", 0);
+  await partition.append([{ value: "later" }]);
+  await assert.rejects(values(engine), code("Corrupt", /offsets=1\.\.2/));
+  assert.deepEqual([...(await partition.read(2))].map(({ value }) => `${value}`), ["last", "again", "later"]);
+  // Before its directory goes, where it makes files.
+  await engine.close();
 });
 
 test("metrics are numbers of one moment, and a text that ends", async (t) => {

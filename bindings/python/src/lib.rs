@@ -42,6 +42,7 @@ fn _oncelog(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("VERSION", env!("CARGO_PKG_VERSION"))?;
     module.add("LIMITS", limits::limits(module.py())?)?;
     module.add_function(wrap_pyfunction!(open::open, module)?)?;
+    module.add_function(wrap_pyfunction!(options::compression_is_available, module)?)?;
     module.add_function(wrap_pyfunction!(errors::kind_of_kafka_code, module)?)?;
     module.add_function(wrap_pyfunction!(values::quantile, module)?)?;
     module.add_function(wrap_pyfunction!(wait::interpreter_ends, module)?)?;

@@ -66,6 +66,18 @@ pub fn compression(word: &str) -> PyResult<Compression> {
     choose("compression", word, &Compression::ALL.map(|codec| (codec.name(), codec)))
 }
 
+/// True if this build has a codec: "none", "gzip", "snappy", "lz4" or "zstd". What it leaves out can be neither written
+/// nor unpacked, and raises UnsupportedVersionError. Any thread may ask, without a log.
+///
+/// Raises ArgumentError if there is no such codec.
+///
+/// >>> oncelog.compression_is_available("zstd")
+/// True
+#[pyfunction]
+pub fn compression_is_available(compression: &str) -> PyResult<bool> {
+    Ok(self::compression(compression)?.is_available())
+}
+
 pub fn isolation(word: &str) -> PyResult<Isolation> {
     let words = [("read_committed", Isolation::ReadCommitted), ("read_uncommitted", Isolation::ReadUncommitted)];
     choose("isolation", word, &words)

@@ -56,9 +56,15 @@ def test_a_batch_that_would_not_get_smaller_stays_as_it_is() -> None:
     assert codec(bytes(batch)) == 0
 
 
+@pytest.mark.parametrize("compression", CODECS)
+def test_the_package_has_every_codec(compression: Any) -> None:
+    assert oncelog.compression_is_available(compression) is True
+
+
 def test_an_unknown_codec_is_refused(oncelog_engine: oncelog.Engine) -> None:
     transactional = functools.partial(oncelog_engine.transactional_producer, "x")
     calls: list[Callable[..., object]] = [oncelog_engine.producer, transactional, oncelog.Batch]
+    calls.append(oncelog.compression_is_available)
     for call in calls:
         with pytest.raises(oncelog.ArgumentError, match="'none' or 'gzip' or 'snappy' or 'lz4' or 'zstd'"):
             call(compression="brotli")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import gc
+import subprocess
+import sys
 import uuid
 from collections.abc import Callable
 from pathlib import Path
@@ -58,6 +60,39 @@ def test_a_second_writer_is_refused_and_readers_are_not_while_nobody_writes(tmp_
         assert one.topics() == two.topics()
         with pytest.raises(oncelog.ReadOnlyError):
             one.create_topic("u")
+
+
+def test_a_log_that_may_have_lost_a_decision_takes_no_appends_until_the_loss_is_accepted(tmp_path: Path) -> None:
+    path = tmp_path / "log"
+    script = "import oncelog, os, sys; e = oncelog.open(sys.argv[1]); e.create_topic('t'); p = e.producer()\n"
+    script += "[p.send('t', v).result() for v in (b'first', b'hidden', b'last')]; os.kill(os.getpid(), 9)"
+    subprocess.run([sys.executable, "-c", script, path], check=False)
+    segment = path / "00000000000000000001.0.seg"
+    data = bytearray(segment.read_bytes())
+    # 90 bytes before its value lies the number of the frame, which may be anything then, and the frame behind it says
+    # that it was durable.
+    data[data.index(b"hidden") - 90] ^= 1
+    segment.write_bytes(data)
+
+    def append(engine: oncelog.Engine, value: bytes) -> None:
+        engine.producer().send("t", value).result()
+
+    with oncelog.open(path) as engine:
+        (damage,) = engine.opening.damage
+        assert not damage.records_only and damage.first_lsn == damage.last_lsn
+        with pytest.raises(oncelog.CorruptError, match="first_lsn="):
+            append(engine, b"refused")
+        with pytest.raises(oncelog.CorruptError):
+            engine.create_topic("u")
+        assert engine.partition("t", 0).read(0)[0].value == b"first"
+    with oncelog.open(path, accept_loss=True) as engine:
+        append(engine, b"again")
+    # Accepted once, it is accepted for good; what is lost is told where it lay.
+    with oncelog.open(path) as engine:
+        append(engine, b"later")
+        with pytest.raises(oncelog.CorruptError, match=r"offsets=1\.\.2"):
+            engine.partition("t", 0).read(0).values()
+        assert engine.partition("t", 0).read(2).values() == [b"last", b"again", b"later"]
 
 
 def test_topics_are_created_grown_and_deleted(oncelog_engine: oncelog.Engine) -> None:

@@ -232,20 +232,48 @@ TEST("appends that are malformed are refused and write nothing") {
     CHECK(OK(partition.bounds()).end == 0);
 }
 
-/// Turns over the bits of one byte behind a word in any file of a directory.
-static void damage(const std::string &directory, const std::string &word) {
+/// Turns over the bits of the first byte of a word in any file of a directory, or of one that lies so far before it.
+static void damage(const std::string &directory, const std::string &word, std::size_t before = 0) {
     for (const auto &entry : std::filesystem::recursive_directory_iterator(directory)) {
         if (!entry.is_regular_file()) continue;
         std::fstream file(entry.path(), std::ios::in | std::ios::out | std::ios::binary);
         std::string text((std::istreambuf_iterator<char>(file)), {});
         auto at = text.find(word);
         if (at == std::string::npos) continue;
+        at -= before;
         file.clear();
         file.seekp(static_cast<std::streamoff>(at));
         file.put(static_cast<char>(~text[at]));
         return;
     }
     CHECK(false);
+}
+
+TEST("a log that may have lost a decision takes no appends until the loss is accepted") {
+    Directory directory;
+    std::string open = directory.path() + "/open", copy = directory.path() + "/copy";
+    Engine engine = OK(Engine::open(open, EngineOptions().threads(false)));
+    OK(engine.create_topic("t"));
+    for (const char *value : {"first", "hidden", "last"}) OK(OK(engine.partition("t", 0)).append(Record(value)));
+    // As a crash would leave it. 90 bytes before its value lies the number of the frame, which may be anything then,
+    // and the frame behind it says that it was durable.
+    std::filesystem::copy(open, copy);
+    damage(copy, "hidden", 90);
+    engine = OK(Engine::open(copy));
+    std::vector<Damage> found = OK(engine.opening()).damage;
+    CHECK(found.size() == 1 && found[0].first_lsn == found[0].last_lsn && !found[0].records_only);
+    FAILS(OK(engine.partition("t", 0)).append(Record("refused")), Corrupt);
+    FAILS(engine.create_topic("u"), Corrupt);
+    CHECK(values(engine, "t") == "first");
+    OK(engine.close());
+    engine = OK(Engine::open(copy, EngineOptions().accept_loss(true)));
+    OK(OK(engine.partition("t", 0)).append(Record("again")));
+    OK(engine.close());
+    // Accepted once, it is accepted for good; what is lost is told where it lay.
+    engine = OK(Engine::open(copy));
+    OK(OK(engine.partition("t", 0)).append(Record("later")));
+    FAILS(OK(OK(engine.partition("t", 0)).read(1)).next(), Corrupt);
+    CHECK(values(engine, "t", 0, 2) == "last again later");
 }
 
 TEST("damaged records are reported where they lie, and the walk goes on behind them") {

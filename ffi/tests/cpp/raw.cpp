@@ -192,6 +192,7 @@ TEST("a batch of a client is looked into before it is appended") {
     CHECK(header.count == 1 && header.size == batch.size() && header.max_timestamp == 1000 && !header.transactional);
     CHECK(header.producer.producer_id == -1 && header.base_sequence == -1);
     CHECK(static_cast<Compression>(header.compression) == Compression::None);
+    CHECK(static_cast<TimestampType>(header.timestamp_type) == TimestampType::CreateTime && !header.control);
     Records records = OK(batch_records(batch));
     batch.clear();
     int seen = 0;

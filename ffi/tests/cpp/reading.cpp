@@ -132,7 +132,9 @@ TEST("batches are compressed as asked") {
         }
     }
     CHECK(seen(partition) == 500);
+    for (C codec : {C::None, C::Gzip, C::Snappy, C::Lz4, C::Zstd}) CHECK(OK(compression_is_available(codec)));
     auto unknown = static_cast<Compression>(5);
+    FAILS(compression_is_available(unknown), InvalidArgument);
     FAILS(partition.append(batch, AppendOptions().compression(unknown)), InvalidArgument);
     FAILS(log.engine.producer(ProducerOptions().compression(unknown)), InvalidArgument);
 }

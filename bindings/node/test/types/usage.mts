@@ -77,6 +77,11 @@ same<typeof batch.header.producer, Identity | null>(true);
 const inside: oncelog.BatchRecord[] = batch.records();
 same<oncelog.BatchRecord["offset"], bigint>(true);
 console.log(inside, batch.header.compression === "zstd");
+same<Parameters<typeof oncelog.compressionIsAvailable>, [oncelog.Compression]>(true);
+const available: boolean = oncelog.compressionIsAvailable("zstd");
+console.log(available);
+// @ts-expect-error Kafka has no such codec
+oncelog.compressionIsAvailable("brotli");
 // @ts-expect-error text is no batch
 oncelog.Batch.fromBytes("text");
 // @ts-expect-error text is no batch

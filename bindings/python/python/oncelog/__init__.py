@@ -92,6 +92,7 @@ from ._oncelog import (
     Ticket,
     Transaction,
     TransactionalProducer,
+    compression_is_available,
     open,
 )
 from ._oncelog import VERSION as __version__
@@ -196,6 +197,7 @@ __all__ = [
     "UnstableOffsetsError",
     "UnsupportedVersionError",
     "__version__",
+    "compression_is_available",
     "limits",
     "open",
 ]

@@ -26,6 +26,10 @@ disk, `send` waits for room and the loop with it, and so do `send_many`, `append
 transaction that has outgrown its buffer and streams. `await producer.drained()`, or `transaction.drained()`, waits for
 room instead, in a thread of the loop's executor if there is none: once for each MiB is enough.
 
+Calls that wait for an answer about topics, producers, raw identities and transactions, or what a group has committed,
+are coroutines here alone: `oncelog` has tickets for sends, appends and `commit_ticket`, and its other calls return when
+they are done.
+
 Engines opened here have threads: without them nobody would complete what is awaited, and a ticket of such an engine
 refuses it.
 """
