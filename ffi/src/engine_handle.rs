@@ -3,7 +3,7 @@
 
 use std::ffi::c_char;
 
-use engine::Engine;
+use engine::{Damage, Engine};
 
 use crate::call::call;
 use crate::choices::{durability_number, timestamp_type_number};
@@ -46,13 +46,7 @@ unsafe impl Sync for Found {}
 impl Found {
     fn of(engine: &Engine) -> Box<Self> {
         let opening = engine.opening();
-        let damage = Kept::new(&opening.damage, |damage, keep| oncelog_damage_t {
-            first_lsn: damage.first_lsn,
-            last_lsn: damage.last_lsn,
-            file: keep(&damage.file),
-            position: damage.position,
-            records_only: damage.records_only,
-        });
+        let damage = damages(&opening.damage);
         let opening = oncelog_opening_t {
             incarnation: opening.incarnation,
             frames_copied: opening.frames_copied,
@@ -69,6 +63,17 @@ impl Found {
         };
         Box::new(Found { opening, _damage: damage })
     }
+}
+
+/// Damage as the header says it.
+pub fn damages(damage: &[Damage]) -> Kept<oncelog_damage_t> {
+    Kept::new(damage, |damage, keep| oncelog_damage_t {
+        first_lsn: damage.first_lsn,
+        last_lsn: damage.last_lsn,
+        file: keep(&damage.file),
+        position: damage.position,
+        records_only: damage.records_only,
+    })
 }
 
 /// Centuries fit.

@@ -16,6 +16,8 @@ mod engine_handle;
 
 mod metrics;
 
+mod verify;
+
 mod partition;
 
 mod records;

@@ -13,7 +13,7 @@ void call_engine(struct source *source, struct shared *shared)
     const char *text = NULL;
     size_t count = 0;
     options.known.struct_size += below(source, 8) == 0 ? below(source, 64) - 16 : 0;
-    switch (below(source, 19)) {
+    switch (below(source, 20)) {
     case 0: seen(source, oncelog_create_topic(PICK(ENGINE), name(source), &options.known)); break;
     case 1: seen(source, oncelog_create_topic_ticket(PICK(ENGINE), name(source), NULL, MADE(ticket))); break;
     case 2:
@@ -55,6 +55,11 @@ void call_engine(struct source *source, struct shared *shared)
         if (below(source, 64) == 0)
             seen(source, oncelog_engine_close(PICK(ENGINE)));
         break;
+    case 18: {
+        oncelog_verification_t found = {.struct_size = below(source, 8) ? sizeof found : 3};
+        RARELY(oncelog_verify(PICK(ENGINE), NULL, NULL, below(source, 8) ? &found : NULL));
+        break;
+    }
     default: open_log(source, shared, below(source, 4)); break;
     }
     share(source, shared, TICKET, made);

@@ -286,8 +286,48 @@ static void who_stands_behind_records_that_a_crash_took_is_told_so(void)
     drop_directory(directory);
 }
 
+static void see_damage(void *context, const oncelog_damage_t *damage)
+{
+    CHECK(damage->first_lsn == damage->last_lsn && damage->records_only && strstr(damage->file, ".seg") != NULL);
+    CHECK(damage->position > 0);
+    ++*(int *)context;
+}
+
+static void what_rots_on_the_disk_is_found_before_somebody_reads_it(void)
+{
+    char *directory = new_directory();
+    oncelog_engine_t *engine = NULL;
+    oncelog_record_t value = text_record("rotten"), other = text_record("sound");
+    oncelog_partition_t *partition = NULL;
+    oncelog_verification_t found = {.struct_size = sizeof found}, again = found;
+    int seen = 0;
+    OK(oncelog_open(directory, NULL, &engine));
+    OK(oncelog_create_topic(engine, "t", NULL));
+    OK(oncelog_partition_open(engine, "t", 0, &partition));
+    OK(oncelog_partition_append(partition, &value, 1, NULL, NULL));
+    OK(oncelog_partition_append(partition, &other, 1, NULL, NULL));
+    OK(oncelog_flush(engine));
+    OK(oncelog_verify(engine, see_damage, &seen, &found));
+    CHECK(seen == 0 && found.damage_count == 0 && found.segments == 1 && found.frames > 3 && found.bytes > 400);
+    damage(directory, "rotten");
+    OK(oncelog_verify(engine, see_damage, &seen, &again));
+    CHECK(seen == 1 && again.damage_count == 1 && again.frames + 1 == found.frames && again.bytes < found.bytes);
+    OK(oncelog_verify(engine, NULL, NULL, &again));
+    FAILS(INVALID_ARGUMENT, oncelog_verify(engine, see_damage, &seen, NULL));
+    FAILS(INVALID_ARGUMENT, oncelog_verify(NULL, see_damage, &seen, &again));
+    again.struct_size = 4;
+    FAILS(INVALID_ARGUMENT, oncelog_verify(engine, see_damage, &seen, &again));
+    again.struct_size = sizeof again;
+    OK(oncelog_partition_free(partition));
+    OK(oncelog_engine_close(engine));
+    FAILS(CLOSED, oncelog_verify(engine, see_damage, &seen, &again));
+    CHECK(seen == 1);
+    drop_directory(directory);
+}
+
 int main(void)
 {
+    what_rots_on_the_disk_is_found_before_somebody_reads_it();
     who_stands_behind_records_that_a_crash_took_is_told_so();
     a_transaction_that_streams_is_seen_at_read_uncommitted_alone();
     what_is_not_durable_can_be_kept_from_readers();

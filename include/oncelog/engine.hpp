@@ -347,6 +347,22 @@ public:
         return to;
     }
 
+    /// Reads all that is durable and verifies each frame: whether the disk still holds what it was given. Damage is no
+    /// error here but the answer. Appends and reads of other threads go on meanwhile. What is not flushed yet is left
+    /// out.
+    ///
+    /// Errors: Io if a file cannot be read; Closed, Forked.
+    Result<Verification> verify() const {
+        auto found = detail::sized<oncelog_verification_t>();
+        std::vector<Damage> damage;
+        auto see = [](void *list, const oncelog_damage_t *seen) {
+            static_cast<std::vector<Damage> *>(list)->push_back(
+                {seen->first_lsn, seen->last_lsn, seen->file, seen->position, seen->records_only});
+        };
+        if (auto *error = oncelog_verify(c_.get(), see, &damage, &found)) return Error(error);
+        return Verification{found.segments, found.frames, found.bytes, std::move(damage)};
+    }
+
     /// How the log stands and what it has done since it was opened: a snapshot that takes microseconds, and about two
     /// more for each partition in which an open consumer of a group has a position.
     Result<Metrics> metrics() const {

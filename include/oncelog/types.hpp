@@ -354,6 +354,18 @@ struct Damage {
     bool records_only;
 };
 
+/// What reading a log through found.
+struct Verification {
+    /// Segments read.
+    std::uint64_t segments;
+    /// Frames in them that are whole.
+    std::uint64_t frames;
+    /// Their bytes.
+    std::uint64_t bytes;
+    /// Durable frames that are damaged.
+    std::vector<Damage> damage;
+};
+
 /// What opening a log found and did. Nothing is cut or lost without a word here.
 struct Opening {
     /// The life that this open began; 0 if it was opened for reading.

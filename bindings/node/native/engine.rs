@@ -38,6 +38,33 @@ pub struct DamageRow {
     pub records_only: bool,
 }
 
+fn damage_rows(damage: Vec<oncelog::Damage>) -> Vec<DamageRow> {
+    let row = |damage: oncelog::Damage| DamageRow {
+        first_lsn: damage.first_lsn.into(),
+        last_lsn: damage.last_lsn.into(),
+        file: damage.file,
+        position: damage.position.into(),
+        records_only: damage.records_only,
+    };
+    damage.into_iter().map(row).collect()
+}
+
+/// What reading a log through found.
+#[napi(object)]
+pub struct VerificationRow {
+    pub segments: BigInt,
+    pub frames: BigInt,
+    pub bytes: BigInt,
+    pub damage: Vec<DamageRow>,
+}
+
+impl From<oncelog::Verification> for VerificationRow {
+    fn from(found: oncelog::Verification) -> Self {
+        let (segments, frames, bytes) = (found.segments.into(), found.frames.into(), found.bytes.into());
+        Self { segments, frames, bytes, damage: damage_rows(found.damage) }
+    }
+}
+
 /// A tail that was cut.
 #[napi(object)]
 pub struct CutRow {
@@ -245,16 +272,17 @@ impl Engine {
         self.log.has_room(bytes as usize)
     }
 
+    /// Reads the log through, on a thread of its own; `who` hears what that found.
+    #[napi(catch_unwind)]
+    pub fn verify(&self, who: u32) -> Result<()> {
+        let log = self.log.clone();
+        let verify = move || log.verify().map(|found| Done::Value(who, Value::Verification(found)));
+        run_apart("oncelog-verify", &self.queue, who, verify).or_throw()
+    }
+
     #[napi(catch_unwind)]
     pub fn opening(&self) -> OpeningRow {
         let opening = self.log.opening();
-        let damage = opening.damage.into_iter().map(|damage| DamageRow {
-            first_lsn: damage.first_lsn.into(),
-            last_lsn: damage.last_lsn.into(),
-            file: damage.file,
-            position: damage.position.into(),
-            records_only: damage.records_only,
-        });
         let cut = opening.cut.map(|cut| CutRow {
             last_kept: cut.last_kept.into(),
             last_seen: cut.last_seen.into(),
@@ -265,7 +293,7 @@ impl Engine {
             incarnation: opening.incarnation.into(),
             frames_copied: opening.frames_copied.into(),
             cut,
-            damage: damage.collect(),
+            damage: damage_rows(opening.damage),
             loading_ms: opening.loading.as_secs_f64() * 1e3,
             folding_ms: opening.folding.as_secs_f64() * 1e3,
             frames_folded: opening.frames_folded.into(),

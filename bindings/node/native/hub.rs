@@ -11,7 +11,7 @@ use napi_derive::napi;
 use oncelog::{Appended, Committed, Engine as CoreEngine, Error, ErrorKind, Log, LogLevel};
 
 use crate::arguments::{IdentityRow, OffsetRow, many_cells, offset_rows};
-use crate::engine::Engine;
+use crate::engine::{Engine, VerificationRow};
 use crate::errors::{OrThrow, Result, gone, thrown};
 use crate::layout;
 use crate::open_log::OpenLog;
@@ -196,6 +196,15 @@ impl Hub {
     pub fn take_identity(&self, who: u32) -> Result<IdentityRow> {
         match self.take(who) {
             Some(Value::Identity(identity)) => Ok(identity.into()),
+            _ => Err(thrown(&gone())),
+        }
+    }
+
+    /// Takes what reading a log through found.
+    #[napi(catch_unwind)]
+    pub fn take_verification(&self, who: u32) -> Result<VerificationRow> {
+        match self.take(who) {
+            Some(Value::Verification(found)) => Ok(found.into()),
             _ => Err(thrown(&gone())),
         }
     }

@@ -11,7 +11,7 @@ use napi::Status;
 use napi::threadsafe_function::{ThreadsafeFunction, ThreadsafeFunctionCallMode};
 use oncelog::{
     Appended, Committed, Engine, Error, Identity, LogLevel, Offsets, Producer, Result, Ticket, TransactionStatus,
-    TransactionalProducer,
+    TransactionalProducer, Verification,
 };
 
 use crate::bin::throw_away;
@@ -46,6 +46,7 @@ pub enum Value {
     Status(TransactionStatus),
     Offset(Option<u64>),
     Offsets(Offsets),
+    Verification(Verification),
 }
 
 /// The queue of one environment.

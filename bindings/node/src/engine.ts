@@ -17,7 +17,7 @@ import { TransactionalProducer } from "./transaction.js";
 import type {
   ConsumerOptions, EngineOptions, GroupMetadata, Identity, IdentityInput, IdentityOptions, LogLevel, Metrics, Offsets,
   Opening, OpenTransaction, Outcome, Position, ProducerOptions, TopicInfo, TopicOptions, TopicPartition,
-  TransactionalOptions, TransactionStatus, Waiting, Whole,
+  TransactionalOptions, TransactionStatus, Verification, Waiting, Whole,
 } from "./types.js";
 
 /**
@@ -234,6 +234,15 @@ export class Engine {
     return this.#room.flush((who) => this.#native.flush(who));
   }
 
+  /**
+   * Reads all that is durable, segment after segment, and verifies each frame: whether the disk still holds what it was
+   * given. Damage is no error here but the answer. It runs on a thread of its own, beside appends and reads; what is not
+   * flushed yet is left out.
+   */
+  async verify(): Promise<Verification> {
+    return hub.wait<Verification>((who) => this.#native.verify(who), takeVerification);
+  }
+
   /** What opening found and did: a tail cut, frames copied, damage. Nothing is cut or lost without a word here. */
   opening(): Opening {
     const opening = run(() => this.#native.opening()) as Opening;
@@ -268,6 +277,10 @@ export class Engine {
   [Symbol.asyncDispose](): Promise<void> {
     return this.close();
   }
+}
+
+function takeVerification(who: number): Verification {
+  return hub.native.takeVerification(who) as Verification;
 }
 
 function takeIdentity(who: number): Identity {

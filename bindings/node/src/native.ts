@@ -141,6 +141,7 @@ export interface NativeEngine {
   describeTransactions(): NativeOpenTransaction[];
   hasRoom(bytes: number): boolean;
   awaitRoom(who: number, bytes: number): void;
+  verify(who: number): void;
   opening(): object;
   metrics(): NativeMetrics;
   openmetrics(): string;
@@ -157,6 +158,7 @@ export interface NativeHub {
   takeTransactional(who: number, engine: NativeEngine): NativeTransactional;
   takeMany(who: number): ArrayBuffer;
   takeIdentity(who: number): NativeIdentity;
+  takeVerification(who: number): object;
   takeStatus(who: number): string;
   takeOffset(who: number): bigint | null;
   takeOffsets(who: number): NativePosition[];

@@ -394,6 +394,32 @@ export interface Committed {
   incarnation: bigint;
 }
 
+/** Durable frames that are damaged on disk. */
+export interface Damage {
+  /** First frame lost. */
+  firstLsn: bigint;
+  /** Last frame lost. */
+  lastLsn: bigint;
+  /** The file. */
+  file: string;
+  /** The byte where the damage was met. */
+  position: bigint;
+  /** Only records are lost, no decision: appends go on. */
+  recordsOnly: boolean;
+}
+
+/** What reading a log through found. */
+export interface Verification {
+  /** Segments read. */
+  segments: bigint;
+  /** Frames in them that are whole. */
+  frames: bigint;
+  /** Their bytes. */
+  bytes: bigint;
+  /** Durable frames that are damaged. */
+  damage: Damage[];
+}
+
 /** What opening a log found and did. */
 export interface Opening {
   /** The log was made by this open. */
@@ -405,7 +431,7 @@ export interface Opening {
   /** A torn tail that was cut. */
   cut: { lastKept: bigint; lastSeen: bigint; bytes: bigint } | null;
   /** Durable frames that are damaged. */
-  damage: { firstLsn: bigint; lastLsn: bigint; file: string; position: bigint; recordsOnly: boolean }[];
+  damage: Damage[];
   /** Time it took to read the newest checkpoint and build the state from it, milliseconds and parts of one. */
   loadingMs: number;
   /** Time it took to read and fold the frames behind that checkpoint, milliseconds and parts of one. */

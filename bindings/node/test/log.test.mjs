@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
-import { readFileSync, writeFileSync } from "node:fs";
+import { closeSync, openSync, readFileSync, writeFileSync, writeSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import { fileURLToPath } from "node:url";
@@ -140,6 +140,28 @@ test("a log that may have lost a decision takes no appends until the loss is acc
   assert.deepEqual([...(await partition.read(2))].map(({ value }) => `${value}`), ["last", "again", "later"]);
   // Before its directory goes, where it makes files.
   await engine.close();
+});
+
+test("what rots on the disk is found before somebody reads it", async (t) => {
+  const path = directory(t);
+  const engine = await open(path);
+  await engine.createTopic("t");
+  await engine.partition("t", 0).append([{ value: "sound" }]);
+  await engine.partition("t", 0).append([{ value: "rotten" }]);
+  await engine.flush();
+  const whole = await engine.verify();
+  assert.ok(whole.segments === 1n && whole.frames > 3n && whole.bytes > 400n);
+  assert.deepEqual(whole.damage, []);
+  const segment = join(path, "00000000000000000001.0.seg");
+  const file = openSync(segment, "r+");
+  writeSync(file, "R", readFileSync(segment).indexOf("rotten"));
+  closeSync(file);
+  const found = await engine.verify();
+  const [{ file: name, recordsOnly, firstLsn, lastLsn }] = found.damage;
+  assert.deepEqual([name, recordsOnly, firstLsn], ["00000000000000000001.0.seg", true, lastLsn]);
+  assert.deepEqual([found.damage.length, found.frames], [1, whole.frames - 1n]);
+  await engine.close();
+  await assert.rejects(engine.verify(), code("Closed"));
 });
 
 test("metrics are numbers of one moment, and a text that ends", async (t) => {

@@ -430,6 +430,18 @@ impl Engine {
         driven.raise()
     }
 
+    /// Reads all that is durable, segment after segment, and verifies each frame: whether the disk still holds what it
+    /// was given. Damage is no error here but the answer. Other threads append and read meanwhile; what is not flushed
+    /// yet is left out. Ctrl-C ends it between two segments.
+    fn verify<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        let (mut found, mut segment) = (oncelog::Verification::default(), 0);
+        while let Some(next) = py.detach(|| self.core().verify_behind(segment, &mut found)).raise()? {
+            segment = next;
+            py.check_signals()?;
+        }
+        values::verification(py, &found)
+    }
+
     /// What opening found and did: a tail cut, damage. Nothing is cut or lost without a word here.
     #[getter]
     fn opening<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {

@@ -39,6 +39,7 @@ static METRICS: Class = Class::new("Metrics");
 static IDENTITY: Class = Class::new("Identity");
 static OFFSET_AND_METADATA: Class = Class::new("OffsetAndMetadata");
 static OFFSET_AND_TIMESTAMP: Class = Class::new("OffsetAndTimestamp");
+static VERIFICATION: Class = Class::new("Verification");
 static OPENING: Class = Class::new("Opening");
 static OPEN_TRANSACTION: Class = Class::new("OpenTransaction");
 static PLACE: Class = Class::new("Place");
@@ -214,10 +215,18 @@ pub fn topic_info<'py>(py: Python<'py>, info: &oncelog::TopicInfo) -> PyResult<B
     TOPIC_INFO.make(py, (&info.name, id, info.partitions, level, whose))
 }
 
+fn damages<'py>(py: Python<'py>, damage: &[oncelog::Damage]) -> PyResult<Vec<Bound<'py, PyAny>>> {
+    let one = |d: &oncelog::Damage| DAMAGE.make(py, (d.first_lsn, d.last_lsn, &d.file, d.position, d.records_only));
+    damage.iter().map(one).collect()
+}
+
+pub fn verification<'py>(py: Python<'py>, found: &oncelog::Verification) -> PyResult<Bound<'py, PyAny>> {
+    VERIFICATION.make(py, (found.segments, found.frames, found.bytes, damages(py, &found.damage)?))
+}
+
 pub fn opening<'py>(py: Python<'py>, opening: &oncelog::Opening) -> PyResult<Bound<'py, PyAny>> {
     let cut = opening.cut.map(|cut| LOST.make(py, (cut.last_kept, cut.last_seen, cut.bytes))).transpose()?;
-    let damage = |d: &oncelog::Damage| DAMAGE.make(py, (d.first_lsn, d.last_lsn, &d.file, d.position, d.records_only));
-    let damage = opening.damage.iter().map(damage).collect::<PyResult<Vec<_>>>()?;
+    let damage = damages(py, &opening.damage)?;
     let &oncelog::Opening { created, incarnation, frames_copied, frames_folded, bytes_folded, .. } = opening;
     let (loading, folding) = (opening.loading.as_secs_f64(), opening.folding.as_secs_f64());
     let found = (created, incarnation, frames_copied, cut, damage, loading, folding, frames_folded, bytes_folded);

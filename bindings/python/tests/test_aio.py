@@ -44,6 +44,7 @@ async def opened(path: Path, **options: Any) -> AsyncIterator[oncelog.aio.Engine
 async def test_a_log_is_opened_either_way_and_closed(tmp_path: Path) -> None:
     engine = await oncelog.aio.open(tmp_path / "log")
     assert engine.opening.created
+    assert (await engine.verify()).damage == []
     await engine.close()
     with pytest.raises(oncelog.ClosedError):
         engine.topics()

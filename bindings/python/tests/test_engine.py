@@ -95,6 +95,28 @@ def test_a_log_that_may_have_lost_a_decision_takes_no_appends_until_the_loss_is_
         assert engine.partition("t", 0).read(2).values() == [b"last", b"again", b"later"]
 
 
+def test_what_rots_on_the_disk_is_found_before_somebody_reads_it(tmp_path: Path) -> None:
+    engine = oncelog.open(tmp_path / "log")
+    engine.create_topic("t")
+    producer = engine.producer()
+    for value in (b"sound", b"rotten"):
+        producer.send("t", value).result()
+    engine.flush()
+    whole = engine.verify()
+    assert whole.segments == 1 and whole.frames > 3 and whole.bytes > 400 and whole.damage == []
+    segment = tmp_path / "log" / "00000000000000000001.0.seg"
+    with segment.open("r+b") as file:
+        file.seek(segment.read_bytes().index(b"rotten"))
+        file.write(b"R")
+    found = engine.verify()
+    (damage,) = found.damage
+    assert damage.file == segment.name and damage.records_only and damage.first_lsn == damage.last_lsn
+    assert found.frames == whole.frames - 1
+    engine.close()
+    with pytest.raises(oncelog.ClosedError):
+        engine.verify()
+
+
 def test_topics_are_created_grown_and_deleted(oncelog_engine: oncelog.Engine) -> None:
     engine = oncelog_engine
     engine.create_topic("a")

@@ -280,9 +280,15 @@ TEST("damaged records are reported where they lie, and the walk goes on behind t
     Log log;
     Partition partition = OK(log.engine.partition("t", 0));
     for (const char *value : {"first value", "second value", "third value"}) OK(partition.append(Record(value)));
+    Verification whole = OK(log.engine.verify());
+    CHECK(whole.segments == 1 && whole.frames > 4 && whole.bytes > 600 && whole.damage.empty());
     OK(log.engine.close());
+    FAILS(log.engine.verify(), Closed);
     damage(log.directory.path(), "second value");
     Engine reader = OK(Engine::open(log.directory.path(), EngineOptions().read_only(true)));
+    Verification found = OK(reader.verify());
+    CHECK(found.damage.size() == 1 && found.damage[0].records_only && found.damage[0].file.find(".seg") != std::string::npos);
+    CHECK(found.damage[0].first_lsn == found.damage[0].last_lsn && found.damage[0].position > 0);
     Records records = OK(OK(reader.partition("t", 0)).read(0));
     std::string seen;
     auto see = [&](RecordView record) { seen += record.value().text(); };

@@ -117,6 +117,7 @@ from ._types import (
     SentMany,
     TopicInfo,
     TopicPartition,
+    Verification,
 )
 
 # Silent unless the application sets logging up.
@@ -196,6 +197,7 @@ __all__ = [
     "UnknownTransactionalIdError",
     "UnstableOffsetsError",
     "UnsupportedVersionError",
+    "Verification",
     "__version__",
     "compression_is_available",
     "limits",

@@ -250,6 +250,19 @@ class Damage(NamedTuple):
     """Only records are lost, no decision: appends go on."""
 
 
+class Verification(NamedTuple):
+    """What reading a log through found."""
+
+    segments: int
+    """Segments read."""
+    frames: int
+    """Frames in them that are whole."""
+    bytes: int
+    """Their bytes."""
+    damage: Sequence[Damage]
+    """Durable frames that are damaged."""
+
+
 class Opening(NamedTuple):
     """What opening a log found and did. Nothing is cut or lost without a word here."""
 

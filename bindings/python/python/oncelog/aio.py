@@ -61,6 +61,7 @@ from ._types import (
     OpenTransaction,
     Place,
     TopicInfo,
+    Verification,
 )
 
 if TYPE_CHECKING:
@@ -282,6 +283,10 @@ class Engine:
     def has_room(self, bytes: int) -> bool:
         """Whether an append or commit of so many bytes would not wait for room right now."""
         return self._core.has_room(bytes)
+
+    async def verify(self) -> Verification:
+        """Reads all that is durable and verifies each frame, beside the loop. See `oncelog.Engine.verify`."""
+        return await asyncio.get_running_loop().run_in_executor(None, self._core.verify)
 
     @property
     def opening(self) -> Opening:
