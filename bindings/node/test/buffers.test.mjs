@@ -1,8 +1,11 @@
 import assert from "node:assert/strict";
+import { mkdtempSync, rmSync } from "node:fs";
 import { createRequire } from "node:module";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { test } from "node:test";
 import { Producer } from "../dist/index.mjs";
-import { code, directory, log, values } from "./helpers.mjs";
+import { code, log, values } from "./helpers.mjs";
 
 const require = createRequire(import.meta.url);
 const { hub } = require("../dist/hub.js");
@@ -150,10 +153,14 @@ test("a shared buffer that another thread lets grow while it is copied is as lon
 
 /** A producer of the native half, whose entries are packed and crossed by the test. */
 async function nativeProducer(t) {
-  const path = directory(t);
+  const path = mkdtempSync(join(tmpdir(), "oncelog-node-"));
   const opens = (who) => hub.native.open(who, path, { durability: "os" }, undefined);
   const engine = await hub.wait(opens, (who) => hub.native.takeEngine(who));
-  t.after(() => hub.wait((who) => engine.close(who)));
+  // In this order: an open log may make a file meanwhile.
+  t.after(async () => {
+    await hub.wait((who) => engine.close(who));
+    rmSync(path, { recursive: true, force: true });
+  });
   await hub.wait((who) => engine.createTopic(who, "t", { partitions: 1 }));
   const refusals = [];
   const listener = { heard: () => refusals.push(hub.error(listening).code) };
