@@ -286,7 +286,7 @@ typedef int oncelog_fd_t;
 /* Partitions that a transaction may reach with batches that lie in the log before its decision. */
 #define ONCELOG_TRANSACTION_PARTITIONS 1000
 
-/* Offsets that a raw transaction may have pending. */
+/* Offsets that a raw transaction may have pending; those that take the place of others count once. */
 #define ONCELOG_TRANSACTION_OFFSETS 1000
 
 /* Transactions that may be open with something in the log. */
@@ -586,6 +586,25 @@ typedef struct {
     /* Records between the position and the end that the consumer sees. */
     uint64_t lag;
 } oncelog_consumer_lag_t;
+
+/* Is told of damage; what it points to lives until it returns. */
+typedef void (*oncelog_damage_fn)(void *context, const oncelog_damage_t *damage);
+
+/* What reading a log through found. */
+typedef struct {
+    /* sizeof(oncelog_verification_t), set by the caller. */
+    uint32_t struct_size;
+    /* 0. */
+    uint32_t reserved;
+    /* Segments read. */
+    uint64_t segments;
+    /* Frames in them that are whole. */
+    uint64_t frames;
+    /* Their bytes. */
+    uint64_t bytes;
+    /* Places where durable frames are damaged: so often `visit` was called. */
+    uint64_t damage_count;
+} oncelog_verification_t;
 
 /* A header of a record to send. */
 typedef struct {
@@ -1395,6 +1414,21 @@ oncelog_error_t *oncelog_text_get(const oncelog_text_t *text,
 
 /* Frees a text. NULL is no error. */
 oncelog_error_t *oncelog_text_free(oncelog_text_t *text);
+
+/*
+ * Reads all that is durable, segment after segment, and verifies each frame: whether the disk still holds what it was
+ * given, as often as you like. Damage is no error here but the answer: `visit`, which may be NULL, is called with each
+ * by this call and this thread, when all is read, and may call anything. Appends and reads of other threads go on
+ * meanwhile. What is not flushed yet is left out: call `oncelog_flush` before, if it matters. It reads some gigabytes
+ * a second from the page cache, else as fast as the device does. Set `out->struct_size` first.
+ *
+ * Errors: IO if a file cannot be read; CLOSED, FORKED.
+ */
+ONCELOG_MUST_USE
+oncelog_error_t *oncelog_verify(const oncelog_engine_t *engine,
+                                oncelog_damage_fn visit,
+                                void *context,
+                                oncelog_verification_t *out);
 
 /* ---- Partitions: the log itself -------------------------------------------------------------------------- */
 
