@@ -31,7 +31,7 @@ const NAPS: u32 = 2;
 const MOST_WINDOWS: u32 = 128;
 
 thread_local! {
-    /// This thread has waited for a frame since it asked for a turn: where the turns of that journal lie. 0: it has not.
+    /// This thread has waited for a frame since it asked for a turn: where that journal's turns lie. 0: it has not.
     static WAITS: Cell<usize> = const { Cell::new(0) };
 }
 
@@ -59,7 +59,8 @@ impl Turns {
         WAITS.set(ptr::from_ref(self).addr());
     }
 
-    /// Whether it has waited for one since it asked last. All threads of a model are one of the system's: there all have.
+    /// Whether it has waited for one since it asked last. All threads of a model are one of the system's: there all
+    /// have.
     fn has_waited(&self) -> bool {
         WAITS.replace(0) == ptr::from_ref(self).addr() || cfg!(feature = "models")
     }
