@@ -20,9 +20,9 @@ impl Engine {
 
     /// Reads all that is durable, segment after segment, and verifies each frame: whether the disk still holds what it
     /// was given, as often as you like. Damage is not an error here but the answer; what of it a reader or the next
-    /// open will meet each of them says itself. Appends and reads go on meanwhile, and no lock is held while it reads. What
-    /// is not flushed yet is left out: call `flush` before, if it matters. It reads some gigabytes a second from the
-    /// page cache, else as fast as the device does, in memory of one frame.
+    /// open will meet each of them says itself. Appends and reads go on meanwhile, and no lock is held while it reads.
+    /// What is not flushed yet is left out: call `flush` before, if it matters. It reads some gigabytes a second from
+    /// the page cache, else as fast as the device does, in memory of one frame.
     ///
     /// ```
     /// # let dir = tempfile::tempdir().unwrap();
