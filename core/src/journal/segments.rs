@@ -280,7 +280,7 @@ impl Segments {
         drop((aside, shelved, written));
     }
 
-    fn file(&self, segment: u64) -> Result<Arc<dyn File>> {
+    pub(super) fn file(&self, segment: u64) -> Result<Arc<dyn File>> {
         match self.writing_file(segment) {
             Some(file) => Ok(file),
             None => self.shelved(segment, 0, 0).map(|(file, _)| file),
@@ -330,17 +330,6 @@ impl Segments {
             visit(found.position, &frame);
         }
         Ok(())
-    }
-
-    /// The byte of a sealed segment where its frames are interrupted first, if they are.
-    pub fn gap(&self, number: u64) -> Result<Option<u64>> {
-        let (mut due, mut gap) = (scan::FIRST, None);
-        self.scan(number, &mut |position, frame| {
-            gap = gap.or((position != due).then_some(due));
-            due = position + frame.header.len();
-        })?;
-        let end = self.info(number).map_or(0, |info| info.end);
-        Ok(gap.or((due < end).then_some(due)))
     }
 }
 
