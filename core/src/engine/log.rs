@@ -40,7 +40,7 @@ pub enum LogLevel {
 /// | `opened` | info | incarnation, created, frames_copied, read_only | the log was opened; recovery copied frames |
 /// | `tail_cut` | warn | last_kept, last_seen, bytes | opening cut a torn tail; LSNs |
 /// | `damaged` | error | first_lsn, last_lsn, file, position, records_only | opening found durable frames damaged |
-/// | `unreadable` | error | topic, partition, offset, end_offset, file, position, first_lsn, last_lsn | damage is read |
+/// | `unreadable` | error | topic, partition, offset, end_offset, file, position, first_lsn, last_lsn | damage read |
 /// | `poisoned` | error | durable_lsn, cause | a write or flush failed, nothing more is written |
 /// | `taken_over` | debug | name, producer_id, epoch | a name that had a holder was opened: that one is fenced |
 /// | `fenced` | warn | producer_id, epoch; of a raw batch also topic, partition, offset | a fenced holder was refused |

@@ -63,21 +63,30 @@ impl Gap {
 }
 
 impl Segments {
-    /// Where the frames of a segment are interrupted, if they are. No LSN is missing between the two that it gives if
-    /// only its link is, which has none of its own.
+    /// Where the frames of a segment are interrupted, if they are. One whose body is bad counts as missing: where a file
+    /// was cut its end was not there when the index was made, and zeros are since a footer was put behind it. No LSN is
+    /// missing between the two that it gives if only its link is, which has none of its own.
     pub fn gap(&self, number: u64) -> Result<Option<Gap>> {
         let Some(info) = self.info(number) else { return Ok(None) };
         let (mut due, mut next, mut gap) = (FIRST, info.first_lsn, None);
         let missing = |position, first, last| Gap { segment: number, position, lsns: Lsns { first, last } };
         self.scan(number, &mut |position, frame| {
-            if position != due {
+            let good = frame.verify_body(&[]).is_ok();
+            if position != due || !good {
                 let found: &mut Gap = gap.get_or_insert(missing(due, next, 0));
-                found.lsns.last = frame.header.lsn.saturating_sub(1);
+                found.lsns.last = frame.header.lsn.saturating_sub(u64::from(good));
             }
             (due, next) = (position + frame.header.len(), frame.header.lsn.saturating_add(1));
         })?;
         if due < info.end {
-            gap.get_or_insert(missing(due, next, 0)).lsns.last = info.last_lsn;
+            let gap = gap.get_or_insert(missing(due, next, 0));
+            gap.lsns.last = info.last_lsn;
+            // Where a file was cut, a frame that ended in zeros has them back by now; the index has missed it.
+            let mut head = [1; 8];
+            let zeros = self.file(number)?.read_at(&mut head, due).is_ok() && head == [0; 8];
+            if zeros && gap.position == due {
+                gap.lsns.first = next.saturating_sub(1).max(info.first_lsn);
+            }
         }
         Ok(gap)
     }
@@ -177,10 +186,9 @@ impl Place<'_> {
 
     /// Where frames are missing between two bytes, and which.
     fn missing(&self, from: u64, until: u64) -> io::Result<Option<(u64, Lsns)>> {
-        let before = self.before(from)?;
-        let last = self.around(before, from)?.or(before);
-        let (mut due, mut next) = match last {
-            Some(last) => (last.end(), last.header.lsn.saturating_add(1)),
+        // The frame that `from` lies in the middle of may be damaged itself, so the first to look at is that one.
+        let (mut due, mut next) = match self.before(from)? {
+            Some(before) => (before.end(), before.header.lsn.saturating_add(1)),
             None => (from.next_multiple_of(8), 1),
         };
         let mut scanner = Scanner::new(self.file, self.seal, due, self.end);
@@ -190,8 +198,9 @@ impl Place<'_> {
             if found.is_none() && self.open && until == u64::MAX {
                 break;
             }
-            if found.is_none_or(|found| found.position != due) {
-                let last = found.map_or(Lsn::MAX, |found| found.header.lsn.saturating_sub(1));
+            let good = found.is_some_and(|found| scanner.body_is_good(found));
+            if found.is_none_or(|found| found.position != due) || !good {
+                let last = found.map_or(Lsn::MAX, |found| found.header.lsn.saturating_sub(u64::from(good)));
                 gap.get_or_insert((due, Lsns { first: next, last })).1.last = last;
             }
             let Some(found) = found else { break };
