@@ -63,9 +63,9 @@ impl Gap {
 }
 
 impl Segments {
-    /// Where the frames of a segment are interrupted, if they are. One whose body is bad counts as missing: where a file
-    /// was cut its end was not there when the index was made, and zeros are since a footer was put behind it. No LSN is
-    /// missing between the two that it gives if only its link is, which has none of its own.
+    /// Where the frames of a segment are interrupted, if they are. One whose body is bad counts as missing: where a
+    /// file was cut its end was not there when the index was made, and zeros are since a footer was put behind it. No
+    /// LSN is missing between the two that it gives if only its link is, which has none of its own.
     pub fn gap(&self, number: u64) -> Result<Option<Gap>> {
         let Some(info) = self.info(number) else { return Ok(None) };
         let (mut due, mut next, mut gap) = (FIRST, info.first_lsn, None);
