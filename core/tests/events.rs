@@ -180,9 +180,7 @@ fn damage_is_told_where_it_is_met_with_topic_partition_and_offsets() {
     let scene = Scene::new(1);
     let engine = scene.with_topic();
     let producer = engine.producer(ProducerOptions::new()).unwrap();
-    for _ in 0..9 {
-        producer.send("t", Record::new(b"whole and well")).unwrap().wait().unwrap();
-    }
+    let lsns = [(); 9].map(|()| producer.send("t", Record::new(b"whole and well")).unwrap().wait().unwrap().lsn);
     drop(producer);
     engine.close().unwrap();
     let (name, bytes) = scene.world.files().into_iter().find(|(name, _)| name.ends_with(".seg")).unwrap();
@@ -202,6 +200,19 @@ fn damage_is_told_where_it_is_met_with_topic_partition_and_offsets() {
     has(fields, &[("partition", &0), ("offset", &0), ("end_offset", &1)]);
     assert_eq!((fields["topic"].as_str(), fields["file"].as_str()), ("t", name.as_str()));
     assert!(fields["position"].parse::<u64>().unwrap() <= at);
+    has(fields, &[("first_lsn", &lsns[0]), ("last_lsn", &lsns[0])]);
+    // Each walk tells of it anew, with what the error says.
+    let error = records.iter().find_map(Result::err).unwrap();
+    let values =
+        format!("segment={name} position={} first_lsn={lsn} last_lsn={lsn}", fields["position"], lsn = lsns[0]);
+    assert!(error.message().ends_with(&values), "{error}");
+    engine.drive().unwrap();
+    assert_eq!(one(&scene.told(), "unreadable"), fields);
+    // Of records that outlive their log nobody can look any more which frame it was.
+    engine.close().unwrap();
+    drop(engine);
+    let error = records.iter().find_map(Result::err).unwrap();
+    assert!(error.message().contains(" first_lsn=1 last_lsn="), "{error}");
 }
 
 /// A log whose process died behind four durable frames: a record, a name that is opened, and two more records.

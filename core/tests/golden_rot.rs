@@ -1,5 +1,5 @@
 //! A flip of every single byte of a golden directory that was closed cleanly: nothing is cut, and what is not harmless
-//! is answered with the file and the LSNs or offsets that it costs.
+//! is answered with the file, the LSN of the frame that was hit and, by a read, the offsets that it costs.
 //!
 //! Bytes within long stretches of zeros are a sample; `EVERY_BYTE=1` takes them all.
 #![cfg(feature = "sim")]
@@ -8,10 +8,13 @@
 #[allow(dead_code, reason = "others tell the story")]
 mod story;
 
+use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use oncelog::format::files::{FRAMES, SegmentHeader};
+use oncelog::format::frame::{Frame, Seal};
 use oncelog::sim::World;
 use oncelog::{
     ActiveProducer, Batch, ConsumerOptions, Engine, Error, ErrorKind, Isolation, Offset, Partition, ReadOptions,
@@ -57,22 +60,64 @@ fn partitions(engine: &Engine) -> Vec<Partition> {
     all.collect()
 }
 
-/// The stretch of offsets that an error names, with the file.
-fn named(error: &Error, place: &TopicPartition, file: &str) -> Result<Range<Offset>, String> {
-    let unclear = || format!("reading answers {error}, which does not name what is lost of {place}");
-    let word = |name: &str| error.message().split([' ', ',']).find_map(|word| word.strip_prefix(name));
-    let (topic, number) = (word("topic=").ok_or_else(unclear)?, word("partition=").ok_or_else(unclear)?);
-    let (from, to) = word("offsets=").and_then(|range| range.split_once("..")).ok_or_else(unclear)?;
-    let position = word("position=").and_then(|at| at.parse::<u64>().ok());
-    let right = error.kind() == ErrorKind::Corrupt && word("segment=") == Some(file) && position.is_some();
-    if !right || *topic != *place.topic || number != place.partition.to_string() {
+/// A frame as it lay before a byte of it was flipped.
+#[derive(Clone, Debug)]
+struct Lying {
+    bytes: Range<usize>,
+    lsn: u64,
+}
+
+/// The frames of a segment that is sound.
+fn frames(image: &[u8]) -> Vec<Lying> {
+    let header = SegmentHeader::read(image).expect("the directory is sound");
+    let seal = Seal::new(header.salt, header.number);
+    let (mut all, mut at) = (Vec::new(), FRAMES as usize);
+    while let Ok(frame) = Frame::read(&image[at..header.size as usize], seal, at as u64) {
+        let next = at + frame.header.len() as usize;
+        all.push(Lying { bytes: at..next, lsn: frame.header.lsn });
+        at = next;
+    }
+    all
+}
+
+/// Where a byte was flipped.
+struct Hit<'a> {
+    file: &'a str,
+    /// Where its frame lies, if it is one's.
+    frame: Option<&'a Lying>,
+}
+
+impl Hit<'_> {
+    /// Whether an error names the frame that was hit: its file, a byte of it, and its LSN and no other.
+    fn is_named_by(&self, error: &Error, file: &str) -> bool {
+        let Some(frame) = self.frame else { return false };
+        let number = |name| word(error, name).and_then(|number| number.parse::<u64>().ok());
+        let lsns = [number("first_lsn="), number("last_lsn=")];
+        let within = number("position=").is_some_and(|at| frame.bytes.contains(&(at as usize)));
+        word(error, file) == Some(self.file) && within && lsns == [Some(frame.lsn); 2]
+    }
+}
+
+/// What an error gives for a name that ends with `=`.
+fn word<'a>(error: &'a Error, name: &str) -> Option<&'a str> {
+    error.message().split([' ', ',']).find_map(|word| word.strip_prefix(name))
+}
+
+/// The stretch of offsets that an error names, with the file and the LSN.
+fn named(error: &Error, place: &TopicPartition, hit: &Hit<'_>) -> Result<Range<Offset>, String> {
+    let frame = hit.frame;
+    let unclear = || format!("reading answers {error}, which does not name what is lost of {place}, in {frame:?}");
+    let (topic, number) = (word(error, "topic="), word(error, "partition="));
+    let here = topic == Some(&place.topic) && number == Some(&place.partition.to_string());
+    if error.kind() != ErrorKind::Corrupt || !here || !hit.is_named_by(error, "segment=") {
         return Err(unclear());
     }
+    let (from, to) = word(error, "offsets=").and_then(|range| range.split_once("..")).ok_or_else(unclear)?;
     Ok(from.parse().map_err(|_| unclear())?..to.parse().map_err(|_| unclear())?)
 }
 
 /// All records of a partition, and the offsets that are named as damaged.
-fn read(partition: &Partition, committed: bool, file: &str) -> Result<(Vec<Known>, Vec<Offset>), String> {
+fn read(partition: &Partition, committed: bool, hit: &Hit<'_>) -> Result<(Vec<Known>, Vec<Offset>), String> {
     let place = TopicPartition::new(partition.topic().to_string(), partition.number());
     let isolation = if committed { Isolation::ReadCommitted } else { Isolation::ReadUncommitted };
     let (mut seen, mut lost, mut at) = (Vec::new(), Vec::new(), 0);
@@ -85,7 +130,7 @@ fn read(partition: &Partition, committed: bool, file: &str) -> Result<(Vec<Known
                     let sum = |bytes: Option<&[u8]>| bytes.map_or(1, crc32c::crc32c);
                     seen.push((record.offset(), [sum(record.key()), sum(record.value())]));
                 }
-                Err(error) => lost.extend(named(&error, &place, file)?),
+                Err(error) => lost.extend(named(&error, &place, hit)?),
             }
         }
         match records.next_offset(&place.topic, place.partition) {
@@ -114,6 +159,8 @@ fn ask(engine: &Engine) -> Answers {
 /// What a sound directory shows.
 struct Sound {
     files: Files,
+    /// By file, for segments.
+    frames: BTreeMap<String, Vec<Lying>>,
     shown: Vec<Shown>,
     answers: Answers,
 }
@@ -133,28 +180,33 @@ impl Sound {
         let mut shown = Vec::new();
         for partition in partitions(&engine) {
             for committed in [true, false] {
-                let (records, lost) = read(&partition, committed, "none").unwrap();
+                let (records, lost) = read(&partition, committed, &Hit { file: "none", frame: None }).unwrap();
                 assert!(lost.is_empty());
                 let (topic, number) = (partition.topic().to_string(), partition.number());
                 shown.push(Shown { topic, number, committed, records });
             }
         }
         let answers = ask(&engine);
-        Sound { files, shown, answers }
+        let segments = files.iter().filter(|(name, _)| name.ends_with(".seg"));
+        let frames = segments.map(|(name, image)| (name.clone(), frames(image))).collect();
+        Sound { files, frames, shown, answers }
     }
 
     /// Opens the directory with one bit of a byte flipped.
     fn judge(&self, file: &str, at: usize, tally: &mut Tally) -> Result<(), String> {
         let mut files = self.files.clone();
         files.get_mut(file).unwrap()[at] ^= 1 << ((at * 5 + at / 8) % 8);
+        let frame = self.frames.get(file).and_then(|frames| frames.iter().find(|frame| frame.bytes.contains(&at)));
+        let hit = Hit { file, frame };
         let world = World::with_files(7, files);
         let engine = match story::open(&world) {
             Ok(engine) => engine,
-            Err(error) if error.kind() == ErrorKind::Corrupt && error.message().contains(file) => {
+            // Where no frame was hit there is no LSN to name.
+            Err(error) if error.kind() == ErrorKind::Corrupt && frame.is_none() && error.message().contains(file) => {
                 tally.closed += 1;
                 return Ok(());
             }
-            Err(error) => return Err(format!("opening answers {error}")),
+            Err(error) => return Err(format!("opening answers {error}, hit was {frame:?}")),
         };
         let opening = engine.opening();
         if let Some(cut) = opening.cut {
@@ -163,8 +215,8 @@ impl Sound {
         if opening.damage.iter().any(|damage| damage.file != file) {
             return Err(format!("another file is accused: {:?}", opening.damage));
         }
-        let lost = self.compare(&engine, file)?;
-        let refused = self.refuses(&engine, file)?;
+        let lost = self.compare(&engine, &hit)?;
+        let refused = self.refuses(&engine, &hit)?;
         match (lost, refused) {
             (_, true) => tally.refused += 1,
             (0, false) => tally.harmless += 1,
@@ -174,11 +226,11 @@ impl Sound {
     }
 
     /// Every record is as it was or named; and nothing that was hidden is shown. Answers how many are lost.
-    fn compare(&self, engine: &Engine, file: &str) -> Result<usize, String> {
+    fn compare(&self, engine: &Engine, hit: &Hit<'_>) -> Result<usize, String> {
         let mut lost = 0;
         for Shown { topic, number, committed, records } in &self.shown {
             let partition = engine.partition(topic, *number).map_err(|error| format!("{topic} answers {error}"))?;
-            let (seen, named) = read(&partition, *committed, file)?;
+            let (seen, named) = read(&partition, *committed, hit)?;
             let mut left = seen.iter().peekable();
             let silent = records.iter().find(|due| left.next_if_eq(due).is_some() == named.contains(&due.0));
             if let Some((offset, _)) = silent.or(left.next()) {
@@ -194,8 +246,8 @@ impl Sound {
         Ok(lost)
     }
 
-    /// Whether appends are refused; then the refusal names the file and the LSNs.
-    fn refuses(&self, engine: &Engine, file: &str) -> Result<bool, String> {
+    /// Whether appends are refused; then the refusal names the file and the LSN.
+    fn refuses(&self, engine: &Engine, hit: &Hit<'_>) -> Result<bool, String> {
         let Shown { topic, number, .. } = &self.shown[0];
         let mut batch = Batch::builder();
         batch.push(&Record::new(b"behind"), 1).unwrap();
@@ -203,12 +255,8 @@ impl Sound {
         let answer = engine.partition(topic, *number).and_then(|p| p.append(&batch)).and_then(|ticket| ticket.wait());
         match answer {
             Ok(_) => Ok(false),
-            Err(error) if error.kind() == ErrorKind::Corrupt => {
-                let words = ["first_lsn=", "last_lsn=", &format!("file={file}")];
-                let whole = words.iter().all(|word| error.message().contains(word));
-                if whole { Ok(true) } else { Err(format!("a refusal does not say what is lost: {error}")) }
-            }
-            Err(error) => Err(format!("an append answers {error}")),
+            Err(error) if error.kind() == ErrorKind::Corrupt && hit.is_named_by(&error, "file=") => Ok(true),
+            Err(error) => Err(format!("an append answers {error}, hit was {:?}", hit.frame)),
         }
     }
 

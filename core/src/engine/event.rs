@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::log::{Log, LogLevel};
+use crate::journal::Lsns;
 use crate::types::{Incarnation, Lsn, Offset, TransactionNumber};
 
 /// Something worth telling beside the answers of calls.
@@ -11,7 +12,16 @@ pub enum Event {
     /// Durable frames are damaged, found by opening.
     Damaged { first_lsn: Lsn, last_lsn: Lsn, file: String, position: u64, records_only: bool },
     /// Records are damaged, found by a reader.
-    Unreadable { topic: Arc<str>, partition: u32, offset: Offset, end_offset: Offset, file: String, position: u64 },
+    Unreadable {
+        topic: Arc<str>,
+        partition: u32,
+        offset: Offset,
+        end_offset: Offset,
+        file: String,
+        position: u64,
+        /// One frame, or those that may be meant.
+        lsns: Lsns,
+    },
     /// A write or flush failed.
     Poisoned { durable_lsn: Lsn, cause: String },
     /// A torn tail was cut.
@@ -116,10 +126,11 @@ impl Event {
                 tell!(log, Error "damaged", text, first_lsn = *first_lsn, last_lsn = *last_lsn, file = file.as_str(),
                     position = *position, records_only = *records_only);
             }
-            Event::Unreadable { topic, partition, offset, end_offset, file, position } => {
+            Event::Unreadable { topic, partition, offset, end_offset, file, position, lsns } => {
                 let text = "a reader met damaged records; restore them from where they came";
                 tell!(log, Error "unreadable", text, topic = &**topic, partition = *partition, offset = *offset,
-                    end_offset = *end_offset, file = file.as_str(), position = *position);
+                    end_offset = *end_offset, file = file.as_str(), position = *position,
+                    first_lsn = lsns.first, last_lsn = lsns.last);
             }
             Event::Poisoned { durable_lsn, cause } => {
                 let text = "the disk failed; close the log, look after the disk, open it again";

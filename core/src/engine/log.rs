@@ -2,13 +2,15 @@
 //! event goes to the engine's `Log` and, with the feature `tracing`, to the subscriber of that crate, from one place.
 
 use std::fmt;
+use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, OnceLock, Weak};
 
 use super::Inner;
 use super::event::Event;
 use crate::io::fork;
 use crate::io::sync::Mutex;
+use crate::journal::{Gap, Segments};
 use crate::partition::{Loss, Witness};
 use crate::types::Opening;
 
@@ -38,7 +40,7 @@ pub enum LogLevel {
 /// | `opened` | info | incarnation, created, frames_copied, read_only | the log was opened; recovery copied frames |
 /// | `tail_cut` | warn | last_kept, last_seen, bytes | opening cut a torn tail; LSNs |
 /// | `damaged` | error | first_lsn, last_lsn, file, position, records_only | opening found durable frames damaged |
-/// | `unreadable` | error | topic, partition, offset, end_offset, file, position | a walk met damaged records |
+/// | `unreadable` | error | topic, partition, offset, end_offset, file, position, first_lsn, last_lsn | damage read |
 /// | `poisoned` | error | durable_lsn, cause | a write or flush failed, nothing more is written |
 /// | `taken_over` | debug | name, producer_id, epoch | a name that had a holder was opened: that one is fenced |
 /// | `fenced` | warn | producer_id, epoch; of a raw batch also topic, partition, offset | a fenced holder was refused |
@@ -97,6 +99,8 @@ pub struct Teller {
     late: Mutex<Late>,
     /// Has the next round come soon.
     ring: OnceLock<Box<dyn Fn() + Send + Sync>>,
+    /// What is looked at to say which frames are damaged. Whoever holds records holds this teller, not the log.
+    segments: OnceLock<Weak<Segments>>,
 }
 
 #[derive(Default)]
@@ -107,7 +111,13 @@ struct Late {
 
 impl Teller {
     pub(super) fn new(log: Logger) -> Arc<Teller> {
-        Arc::new(Teller { log, forks: fork::generation(), late: Mutex::default(), ring: OnceLock::new() })
+        Arc::new(Teller {
+            log,
+            forks: fork::generation(),
+            late: Mutex::default(),
+            ring: OnceLock::new(),
+            segments: OnceLock::new(),
+        })
     }
 
     /// Whether anybody could hear.
@@ -166,7 +176,14 @@ impl Witness for Teller {
             end_offset: loss.offsets.end,
             file: loss.file.to_owned(),
             position: loss.position,
+            lsns: loss.lsns,
         });
+    }
+
+    fn damaged(&self, segment: u64, bytes: Range<u64>, until: u64) -> Option<Gap> {
+        // In a forked child a lock of the segments may be held for ever.
+        let segments = self.segments.get().filter(|_| fork::generation() == self.forks)?;
+        segments.upgrade()?.damaged(segment, bytes, until)
     }
 }
 
@@ -174,6 +191,7 @@ impl Inner {
     /// What opening found, and from now on what the journal fails at.
     pub(super) fn log_opening(&self) {
         let (teller, journal) = (&self.teller, Arc::downgrade(&self.journal));
+        let _ = teller.segments.set(Arc::downgrade(self.journal.segments()));
         let _ = teller.ring.set(Box::new(move || {
             if let Some(journal) = journal.upgrade() {
                 journal.ring();

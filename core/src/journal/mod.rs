@@ -12,6 +12,7 @@ mod flow;
 mod found;
 mod head;
 mod hold;
+mod missing;
 mod open;
 mod reach;
 mod recovery;
@@ -36,6 +37,7 @@ pub use self::end::closed;
 pub use self::flow::{Call, Entry, Journal, JournalOptions};
 #[cfg(feature = "holds")]
 pub use self::hold::{histogram as holds, reset as reset_holds};
+pub use self::missing::{Gap, Lsns};
 pub use self::open::{Opening, Report, Restore};
 pub use self::recovery::Hole;
 pub use self::reserve::Claim;

@@ -331,17 +331,6 @@ impl Segments {
         }
         Ok(())
     }
-
-    /// The byte of a sealed segment where its frames are interrupted first, if they are.
-    pub fn gap(&self, number: u64) -> Result<Option<u64>> {
-        let (mut due, mut gap) = (scan::FIRST, None);
-        self.scan(number, &mut |position, frame| {
-            gap = gap.or((position != due).then_some(due));
-            due = position + frame.header.len();
-        })?;
-        let end = self.info(number).map_or(0, |info| info.end);
-        Ok(gap.or((due < end).then_some(due)))
-    }
 }
 
 fn short(segment: u64, position: u64, len: usize) -> Error {

@@ -4,15 +4,16 @@ use std::ops::Range;
 
 use super::Partition;
 use super::index::Footers;
+use super::losses::Loss;
 use super::plan::Plan;
-use super::records::{Candidate, Loss, Share};
+use super::records::{Candidate, Share};
 use super::written::Shown;
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::batch::BatchHeader;
 use crate::format::files::SegmentHeader;
 use crate::format::footer::{Aborted, Decisions};
 use crate::format::spans::Spans;
-use crate::journal::Segments;
+use crate::journal::{Gap, Lsns, Segments};
 use crate::types::{Durability, Offset};
 
 /// What a read at read_committed does not show.
@@ -20,8 +21,8 @@ use crate::types::{Durability, Offset};
 pub(super) struct Hidden {
     /// Batches whose transaction was aborted, or may have been; sorted.
     aborted: Vec<Aborted>,
-    /// Where frames are missing, if some may have been: segment and byte.
-    gap: (u64, u64),
+    /// Where frames are missing, if some may have been.
+    gap: Option<Gap>,
 }
 
 /// What the decisions in a segment without a footer mean.
@@ -78,13 +79,14 @@ impl Share {
     /// What is said of such a batch.
     #[cold]
     pub(super) fn undecided(&self, offsets: Range<Offset>) -> Error {
-        let (topic, partition, (segment, position)) = (&self.topic, self.partition, self.hidden.gap);
+        let (topic, partition) = (&self.topic, self.partition);
+        let Gap { segment, position, lsns } = self.hidden.gap.unwrap_or(Gap::NOWHERE);
         let file = SegmentHeader::name(segment, 0);
-        let values = format!("topic={topic} partition={partition} offsets={}..{}", offsets.start, offsets.end);
-        self.witness.lost(&Loss { topic, partition, offsets, file: &file, position });
+        let loss = Loss { topic, partition, offsets, file: &file, position, lsns };
+        self.witness.lost(&loss);
         let text = "the decision on a transaction is damaged, and nobody knows whether its records were committed; \
                     read them at read_uncommitted, or read on";
-        Error::new(ErrorKind::Corrupt, format!("{text}, {values} segment={file} position={position}"))
+        Error::new(ErrorKind::Corrupt, format!("{text}, {loss}"))
     }
 
     #[cold]
@@ -179,7 +181,23 @@ impl Partition {
         aborted.sort_unstable();
         aborted.dedup();
         let doubt = aborted.first().is_some_and(|range| range.producer_id < 0);
-        let position = if doubt { segments.gap(sought.gap).ok().flatten() } else { None };
-        Ok(Hidden { aborted, gap: (sought.gap, position.unwrap_or(0)) })
+        // Doubt that no settled segment gave is about the one that goes on.
+        let at = |number| if number > 0 { number } else { gapped };
+        let gap = doubt.then(|| lost_decision(segments, at(sought.first_gap), at(sought.gap)));
+        Ok(Hidden { aborted, gap })
     }
+}
+
+/// Where a decision may have been, if segments miss frames, from `first` to `last`.
+#[cold]
+fn lost_decision(segments: &Segments, first: u64, last: u64) -> Gap {
+    let gap = |number| {
+        let info = segments.info(number);
+        let lsns = info.map_or(Lsns::ANY, |info| Lsns { first: info.first_lsn, last: info.last_lsn });
+        let found = segments.gap(number).ok().flatten();
+        found.unwrap_or(Gap { segment: number, position: 0, lsns })
+    };
+    let last = gap(last);
+    let lsns = Lsns { first: gap(first).lsns.first, last: last.lsns.last };
+    Gap { lsns, ..last }
 }

@@ -14,7 +14,7 @@ use crate::format::footer::{self, Aborted, Decisions, Footer, FooterHead, Holdin
 use crate::io::bugs::{Bug, planted};
 use crate::io::sync::Mutex;
 use crate::io::sync::atomic::{AtomicU64, Ordering};
-use crate::journal::{Bytes, SegmentInfo, Segments};
+use crate::journal::{Bytes, Gap, SegmentInfo, Segments};
 use crate::types::{Instance, Offset, Timestamp};
 
 /// Verified footers that are kept.
@@ -118,7 +118,7 @@ impl Footers {
         offsets: Range<Offset>,
         found: &mut Vec<Aborted>,
     ) -> Result<Sought> {
-        let mut sought = Sought { gap: 0, decided: Some(0) };
+        let mut sought = Sought { first_gap: 0, gap: 0, decided: Some(0) };
         let mut at = first;
         while at < self.unsettled() {
             if let Some(footer) = self.get(segments, at)? {
@@ -248,7 +248,8 @@ impl Footers {
 
 /// How a search for aborted transactions ended.
 pub(super) struct Sought {
-    /// The last segment it met that misses frames; 0: none.
+    /// The first and the last segment it met that miss frames; 0: none.
+    pub first_gap: u64,
     pub gap: u64,
     /// What is decided for sure; `None`: all that was asked about.
     pub decided: Option<Offset>,
@@ -258,7 +259,7 @@ impl Sought {
     /// Segment `at` misses frames: what earlier ones, from `first` on, left open may have been decided there. What it
     /// holds itself, from offset `holds` on, its own footer speaks of.
     pub(super) fn meet(&mut self, at: u64, first: u64, holds: Option<Offset>, found: &mut Vec<Aborted>) {
-        self.gap = at;
+        (self.first_gap, self.gap) = (if self.first_gap > 0 { self.first_gap } else { at }, at);
         if let Some(decided) = self.decided.filter(|_| at > first) {
             found.push(Aborted::doubt(decided, holds.unwrap_or(Offset::MAX)));
         }
@@ -329,14 +330,10 @@ impl Search<'_> {
     }
 
     /// Where the frames with the offset may have been, for whoever is told that they are lost: where frames are
-    /// interrupted, in or near the nearest holders. Segment 0: nowhere near.
+    /// interrupted, in or near the nearest holders.
     #[cold]
-    fn gap(&self) -> (u64, u64) {
-        let before = |at: &u64| self.segments.before(*at);
-        let above = std::iter::successors(before(&self.above.saturating_add(1)), before).take(1 + SUCCESSORS);
-        let under = std::iter::successors(Some(self.under), |at| self.segments.after(*at)).take(1 + SUCCESSORS);
-        let found = above.chain(under).find_map(|number| Some((number, self.segments.gap(number).ok()??)));
-        found.unwrap_or((0, 0))
+    fn gap(&self) -> Gap {
+        self.segments.gap_between(self.under, self.above)
     }
 
     /// Tries the segment of the last look-up and those right behind it.

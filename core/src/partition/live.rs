@@ -5,8 +5,9 @@ use std::sync::Arc;
 
 use super::hidden::Hidden;
 use super::index::Footers;
+use super::losses::Witness;
 use super::plan::Plan;
-use super::records::{Records, Witness};
+use super::records::Records;
 use super::runs::Live;
 use super::time;
 use super::undecided::Undecided;

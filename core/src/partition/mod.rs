@@ -3,6 +3,7 @@
 mod hidden;
 mod index;
 mod live;
+mod losses;
 mod most;
 mod place;
 mod plan;
@@ -20,8 +21,9 @@ mod written;
 
 pub use index::Footers;
 pub use live::Partition;
+pub use losses::{Loss, Witness};
 pub use most::Most;
-pub use records::{Loss, RecordView, Records, RecordsIter, Witness};
+pub use records::{RecordView, Records, RecordsIter};
 pub use unpacked::Rest;
 pub use wait::{Signal, Watch};
 pub use written::{Shown, What, Written};

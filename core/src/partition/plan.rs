@@ -10,7 +10,7 @@ use super::unpacked::Chain;
 use crate::error::{ErrorKind, Result};
 use crate::format::footer::Run;
 use crate::format::frame::Seal;
-use crate::journal::{Bytes, Segments};
+use crate::journal::{Bytes, Gap, Segments};
 use crate::types::{Lsn, Offset};
 
 /// Most bytes of one read, whatever the caller asks for.
@@ -44,6 +44,8 @@ struct Piece {
     end: Offset,
     /// Its last frame, or one behind it.
     lsn: Lsn,
+    /// Its first frame, or one before it; 0: any of the segment.
+    first_lsn: Lsn,
 }
 
 impl Plan {
@@ -92,17 +94,21 @@ impl Plan {
                 last.end = end;
                 last.lsn = lsn;
             }
-            _ => self.pieces.push(Piece { segment, position, len, bare: run.bare, first: run.first_offset, end, lsn }),
+            _ => {
+                let (bare, first) = (run.bare, run.first_offset);
+                self.pieces.push(Piece { segment, position, len, bare, first, end, lsn, first_lsn: 0 });
+            }
         }
         self.wants_more()
     }
 
     /// No segment holds the next offsets: their frames' heads are destroyed, at `gap` if that is known. The next known
     /// offset is `next`.
-    pub(super) fn lose(&mut self, next: Option<Offset>, gap: (u64, u64)) {
+    pub(super) fn lose(&mut self, next: Option<Offset>, gap: Gap) {
         let end = next.filter(|next| *next > self.at).unwrap_or(self.end);
-        let (segment, position) = gap;
-        self.pieces.push(Piece { segment, position, len: 0, bare: true, first: self.at, end, lsn: 0 });
+        let Gap { segment, position, lsns } = gap;
+        let (first, lsn, first_lsn) = (self.at, lsns.last, lsns.first);
+        self.pieces.push(Piece { segment, position, len: 0, bare: true, first, end, lsn, first_lsn });
         self.at = end;
     }
 
@@ -209,6 +215,10 @@ impl Piece {
             end: self.end,
             unpacked: Chain::new(),
             lsn: self.lsn,
+            first_lsn: match self.first_lsn {
+                0 => info.map_or(0, |info| info.first_lsn),
+                known => known,
+            },
         })
     }
 }
@@ -258,7 +268,8 @@ mod tests {
     use super::*;
 
     fn pieces(places: &[(u64, u64, usize)]) -> Vec<Piece> {
-        let piece = |&(segment, position, len)| Piece { segment, position, len, bare: false, first: 0, end: 0, lsn: 0 };
+        let (bare, first, end, lsn, first_lsn) = (false, 0, 0, 0, 0);
+        let piece = |&(segment, position, len)| Piece { segment, position, len, bare, first, end, lsn, first_lsn };
         places.iter().map(piece).collect()
     }
 

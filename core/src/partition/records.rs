@@ -3,14 +3,13 @@
 use std::sync::Arc;
 
 use super::hidden::Hidden;
+use super::losses::Witness;
 use super::unpacked::Chain;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::Result;
 use crate::format::batch::{BATCH_HEADER, BatchHeader};
 use crate::format::bytes::align8;
-use crate::format::files::SegmentHeader;
 use crate::format::frame::{FRAME_HEADER, Frame, FrameHeader, Kind, Seal};
 use crate::format::record::{Headers, RecordIter, RecordRef};
-use crate::io::branches::branch;
 use crate::journal::Bytes;
 use crate::types::{Incarnation, Instance, Lsn, Offset, Timestamp};
 
@@ -18,7 +17,8 @@ use crate::types::{Incarnation, Instance, Lsn, Offset, Timestamp};
 ///
 /// They own their bytes (or share the mapping of the file), so they may be kept, sent to another thread and walked as
 /// often as needed. Each walk verifies every batch by its checksum before it gives out a record of it. Where bytes
-/// are damaged the walk yields one `Corrupt` error that names the offsets, and goes on behind them. What compressed
+/// are damaged the walk yields one `Corrupt` error that names the offsets, the file and the byte in it, and the LSNs
+/// that their frames have or, where too little is left to tell, can have; and goes on behind them. What compressed
 /// batches unpacked to is kept as long as this is: no more than `max_bytes` of the read or poll, and one batch.
 ///
 /// ```
@@ -58,22 +58,6 @@ pub(super) struct Share {
     pub(super) seen: (Incarnation, Lsn),
 }
 
-/// Hears of every record that a walk could not give out, each time it is walked over. May be called with any lock held.
-pub trait Witness: Send + Sync {
-    /// These are lost.
-    fn lost(&self, loss: &Loss<'_>);
-}
-
-/// Records that cannot be read.
-pub struct Loss<'a> {
-    pub topic: &'a Arc<str>,
-    pub partition: u32,
-    pub offsets: std::ops::Range<Offset>,
-    /// The file and the byte in it where their bytes should lie.
-    pub file: &'a str,
-    pub position: u64,
-}
-
 /// Adjacent bytes that hold only this partition's records.
 pub(super) struct Stretch {
     pub(super) bytes: Bytes,
@@ -93,6 +77,8 @@ pub(super) struct Stretch {
     pub(super) unpacked: Chain,
     /// The last frame of them, or one behind it.
     pub(super) lsn: Lsn,
+    /// The first frame of them, or one before it.
+    pub(super) first_lsn: Lsn,
 }
 
 impl Records {
@@ -234,7 +220,8 @@ pub struct RecordsIter<'a> {
     pub(super) unpacked: Option<&'a Chain>,
     /// Bytes that the batches so far unpacked to.
     pub(super) held: usize,
-    /// Where the next batch begins in them.
+    /// Where the batch begins in them, and where the next one does.
+    begin: usize,
     at: usize,
     /// The offset that it must begin with.
     pub(super) expected: Offset,
@@ -273,6 +260,7 @@ impl<'a> RecordsIter<'a> {
             bytes: &[],
             unpacked: None,
             held: 0,
+            begin: 0,
             at: 0,
             expected: 0,
             first: 0,
@@ -312,17 +300,17 @@ impl<'a> RecordsIter<'a> {
     #[inline(never)]
     fn find(&mut self) -> Option<Result<RecordView<'a>>> {
         loop {
-            match (self.batch.next(), self.share) {
-                (Some(Ok(record)), _) if record.offset < self.from => {}
-                (Some(Ok(record)), Some(share)) if record.offset < self.end => {
+            match (self.batch.next(), self.share, self.stretches.first()) {
+                (Some(Ok(record)), ..) if record.offset < self.from => {}
+                (Some(Ok(record)), Some(share), _) if record.offset < self.end => {
                     return Some(Ok(RecordView { share, record }));
                 }
-                (Some(Err(error)), Some(share)) => {
-                    let lost = self.first.max(self.from)..self.expected.min(self.end);
-                    return Some(Err(share.unreadable(self.expected, lost, &error)));
+                (Some(Err(error)), Some(share), Some(stretch)) => {
+                    let lost = (self.lost(), self.expected);
+                    return Some(Err(share.unreadable(stretch, self.begin..self.at, lost, &error)));
                 }
-                (Some(_), _) => (self.batch, self.stretches) = (RecordIter::empty(), &[]),
-                (None, _) => {
+                (Some(_), ..) => (self.batch, self.stretches) = (RecordIter::empty(), &[]),
+                (None, ..) => {
                     if let Err(error) = self.advance()? {
                         return Some(Err(error));
                     }
@@ -345,17 +333,17 @@ impl<'a> RecordsIter<'a> {
             }
             let found = Candidate::read(self.bytes, stretch.bare, self.at, self.expected);
             if let Some(found) = found.filter(|found| found.header.covers(found.head, found.body)) {
-                let at = self.at;
-                (self.first, self.at, self.expected) = (self.expected, found.next, found.end);
+                (self.begin, self.first) = (self.at, self.expected);
+                (self.at, self.expected) = (found.next, found.end);
                 if found.end > self.from && found.header.max_timestamp >= self.least && !share.hides(&found.header) {
-                    return Some(self.open(share, &found, stretch.position + at as u64));
+                    return Some(self.open(share, stretch, &found));
                 }
                 continue;
             }
             // The stretch's end, or damage.
             let (at, next) = stretch.resume(share.instance, self.at, self.expected);
             let lost = self.expected.max(self.from)..next.min(self.end);
-            let error = (!lost.is_empty()).then(|| share.damaged(stretch, self.at, lost));
+            let error = (!lost.is_empty()).then(|| share.damaged(self.stretches, self.at..at, lost));
             (self.at, self.expected) = (at, next);
             if at >= self.bytes.len() {
                 self.stretches = &self.stretches[1..];
@@ -369,17 +357,24 @@ impl<'a> RecordsIter<'a> {
 
     /// Begins with the records of a batch that is whole.
     #[inline]
-    fn open(&mut self, share: &Share, found: &Candidate<'a>, position: u64) -> Result<()> {
-        let lost = self.first.max(self.from)..self.expected.min(self.end);
+    fn open(&mut self, share: &Share, stretch: &Stretch, found: &Candidate<'a>) -> Result<()> {
         if share.doubts(&found.header) {
-            return Err(share.undecided(lost));
+            return Err(share.undecided(self.lost()));
         }
-        let records = match found.header.compression() {
-            0 => found.body,
-            _ => self.unpack(found, position).map_err(|error| share.unreadable(found.end, lost, &error))?,
+        let position = stretch.position + self.begin as u64;
+        let unpacked = match found.header.compression() {
+            0 => Ok(found.body),
+            _ => self.unpack(found, position),
         };
+        let lost = |error| share.unreadable(stretch, self.begin..self.at, (self.lost(), found.end), &error);
+        let records = unpacked.map_err(lost)?;
         self.batch = RecordIter::unpacked(&found.header, records).plain_until(self.end);
         Ok(())
+    }
+
+    /// The offsets that are due of the batch.
+    fn lost(&self) -> std::ops::Range<Offset> {
+        self.first.max(self.from)..self.expected.min(self.end)
     }
 
     fn enter(&mut self, share: &'a Share) {
@@ -461,33 +456,5 @@ impl Share {
         self.end = self.end.min(end);
         let end = self.end;
         self.stretches.retain(|stretch| stretch.first < end);
-    }
-
-    #[cold]
-    fn damaged(&self, stretch: &Stretch, at: usize, lost: std::ops::Range<Offset>) -> Error {
-        let (topic, partition) = (&self.topic, self.partition);
-        let offsets = format!("topic={topic} partition={partition} offsets={}..{}", lost.start, lost.end);
-        let file = match stretch.segment {
-            0 => "none".to_owned(),
-            segment => SegmentHeader::name(segment, stretch.generation),
-        };
-        let position = stretch.position + at as u64;
-        let text = "records are damaged; read on behind them, and restore them from where they came";
-        branch("corruption_below_checkpoint");
-        self.witness.lost(&Loss { topic, partition, offsets: lost, file: &file, position });
-        Error::new(ErrorKind::Corrupt, format!("{text}, {offsets} segment={file} position={position}"))
-    }
-
-    #[cold]
-    fn unreadable(&self, batch_end: Offset, offsets: std::ops::Range<Offset>, error: &Error) -> Error {
-        let (topic, partition, what) = (&self.topic, self.partition, error.message());
-        // Nothing is wrong with a batch whose codec this build lacks.
-        let lacks = error.kind() == ErrorKind::UnsupportedVersion;
-        let kind = if lacks { ErrorKind::UnsupportedVersion } else { ErrorKind::Corrupt };
-        if kind == ErrorKind::Corrupt {
-            self.witness.lost(&Loss { topic, partition, offsets, file: "none", position: 0 });
-        }
-        let values = format!("topic={topic} partition={partition} batch_end={batch_end}");
-        Error::new(kind, format!("{what}; read on at the end of the batch, {values}"))
     }
 }

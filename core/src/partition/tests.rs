@@ -1,9 +1,11 @@
 //! The walk over bytes as they may lie in a log, whole or damaged.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use super::hidden::Hidden;
-use super::records::{Loss, Records, Share, Stretch, Witness};
+use super::losses::{Loss, Witness};
+use super::records::{Records, Share, Stretch};
 use super::unpacked::Chain;
 use crate::error::ErrorKind;
 use crate::format::batch::{BATCH_HEADER, BatchBuilder};
@@ -12,7 +14,7 @@ use crate::format::frame::{self, FRAME_HEADER, Kind, Seal};
 use crate::format::record::Record;
 #[cfg(feature = "lz4")]
 use crate::format::{batch::BatchHeader, record::Header};
-use crate::journal::Bytes;
+use crate::journal::{Bytes, Gap, Lsns};
 #[cfg(feature = "lz4")]
 use crate::types::Compression;
 
@@ -54,7 +56,8 @@ fn stretch(bytes: Vec<u8>, bare: bool, first: u64, end: u64) -> Stretch {
     let len = bytes.len();
     let bytes = Bytes::heap(Arc::new(bytes), 0, len);
     let (seal, unpacked) = (seal(), Chain::new());
-    Stretch { bytes, bare, segment: SEGMENT, generation: 0, seal, position: POSITION, first, end, unpacked, lsn: 99 }
+    let (segment, position, first_lsn) = (SEGMENT, POSITION, 1);
+    Stretch { bytes, bare, segment, generation: 0, seal, position, first, end, unpacked, lsn: 1 << 40, first_lsn }
 }
 
 fn records(stretches: Vec<Stretch>, from: u64, end: u64) -> Records {
@@ -78,6 +81,11 @@ struct Present;
 impl Witness for Present {
     fn lost(&self, loss: &Loss<'_>) {
         assert!(!loss.offsets.is_empty());
+    }
+    fn damaged(&self, segment: u64, bytes: Range<u64>, _: u64) -> Option<Gap> {
+        // As if the frames were numbered by their bytes.
+        let lsns = Lsns { first: bytes.start - POSITION, last: bytes.end - POSITION };
+        Some(Gap { segment, position: bytes.start, lsns })
     }
 }
 
@@ -160,7 +168,9 @@ fn a_damaged_byte_costs_its_batch_and_nothing_else() {
         assert_eq!(errors.len(), 1, "byte {at}");
         let position = POSITION + begins[hit].0 as u64;
         let file = "segment=00000000000000000003.0.seg";
-        let named = format!("topic=t partition=4 offsets={first}..{next} {file} position={position}");
+        let (from, to) = (begins[hit].0.max(1), begins[hit + 1].0);
+        let lsns = format!("first_lsn={from} last_lsn={to}");
+        let named = format!("topic=t partition=4 offsets={first}..{next} {file} position={position} {lsns}");
         assert!(errors[0].contains(&named), "{}", errors[0]);
     }
 }

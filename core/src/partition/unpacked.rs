@@ -1,12 +1,15 @@
 //! What compressed batches unpack to: kept beside the bytes of a read, and how much of it one read holds.
 
+use std::ops::Range;
 use std::sync::{Arc, OnceLock};
 
-use super::records::{Candidate, Loss, Records, RecordsIter, Share, Stretch, Witness};
+use super::losses::{Loss, Witness};
+use super::records::{Candidate, Records, RecordsIter, Share, Stretch};
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::batch::BatchHeader;
 use crate::format::compression::unpack_records;
 use crate::format::frame::FRAME_HEADER;
+use crate::journal::Gap;
 use crate::types::{Instance, Timestamp};
 
 /// In the order of the batches. Every walk comes to the same ones in the same order, so each finds the next one's at
@@ -54,6 +57,9 @@ struct Deaf;
 
 impl Witness for Deaf {
     fn lost(&self, _: &Loss<'_>) {}
+    fn damaged(&self, _: u64, _: Range<u64>, _: u64) -> Option<Gap> {
+        None
+    }
 }
 
 impl Records {

@@ -27,7 +27,7 @@ impl Sound {
                     }
                     // Behind the first that is open nothing is shown; where it was decided meanwhile all of it is.
                     let waits = offset >= stable && held.is_some_and(|first| *first <= offset);
-                    if !hidden && ours.is_none() && !(named.contains(&offset) || refused || cut || waits) {
+                    if !hidden && ours.is_none() && !(named.contains_key(&offset) || refused || cut || waits) {
                         return Err(format!("{name}-{number} offset {offset} was committed and is hidden"));
                     }
                 }

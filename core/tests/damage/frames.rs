@@ -15,6 +15,7 @@ use super::{Files, Span};
 pub struct Lying {
     pub span: Span,
     pub kind: Kind,
+    pub lsn: u64,
     /// The values of its records, compressed or not, by their numbers.
     pub values: Vec<usize>,
 }
@@ -30,7 +31,7 @@ pub fn frames(files: &Files) -> Vec<Lying> {
             let span = Span { file: name.clone(), from: at, to: at + frame.header.len() as usize };
             let kind = Kind::of(frame.header.kind).expect("this version wrote it");
             at = span.to;
-            all.push(Lying { span, kind, values: values(&frame, kind) });
+            all.push(Lying { span, kind, lsn: frame.header.lsn, values: values(&frame, kind) });
         }
     }
     all
@@ -65,11 +66,11 @@ fn number_of(value: &[u8]) -> Option<usize> {
     std::str::from_utf8(&digits[..end]).ok()?.parse().ok()
 }
 
-/// Where each value's frame lies, by the value's number.
-pub fn spans(files: &Files) -> BTreeMap<usize, Span> {
+/// Where each value's frame lies, and its LSN, by the value's number.
+pub fn spans(files: &Files) -> BTreeMap<usize, (Span, u64)> {
     let mut spans = BTreeMap::new();
     for frame in frames(files) {
-        spans.extend(frame.values.iter().map(|number| (*number, frame.span.clone())));
+        spans.extend(frame.values.iter().map(|number| (*number, (frame.span.clone(), frame.lsn))));
     }
     spans
 }

@@ -6,6 +6,7 @@ pub mod frames;
 mod works;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::{Range, RangeInclusive};
 
 use oncelog::Durability::Disk;
 use oncelog::sim::World;
@@ -20,6 +21,8 @@ use crate::crash::world::{Effect, Known, Shown, known_by};
 pub type Files = BTreeMap<String, Vec<u8>>;
 /// Records by offset.
 type Seen = BTreeMap<u64, Known>;
+/// The LSNs that damaged ones are said to have, by offset.
+type Named = BTreeMap<u64, RangeInclusive<u64>>;
 
 /// What is appended to a damaged log.
 const AFTERWARDS: &[u8] = b"behind the damage";
@@ -42,6 +45,8 @@ pub struct Sound {
     /// By operation; those without records have none.
     pub spans: BTreeMap<usize, Span>,
     owners: BTreeMap<Known, usize>,
+    /// Of the frames that hold them.
+    lsns: BTreeMap<Known, u64>,
     /// From this operation on no later frame says that it is durable.
     undeclared: usize,
     /// Where transactions that stay open begin.
@@ -105,14 +110,15 @@ impl Sound {
         let (files, sent) = (tape.world.files(), tape.sent.clone());
         let recorded = tape.end();
         let lying = frames::spans(&files);
-        let (mut spans, mut owners) = (BTreeMap::new(), BTreeMap::new());
+        let (mut spans, mut owners, mut lsns) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
         let numbers: BTreeMap<Known, usize> =
             (1..).zip(&sent).map(|(number, value)| (known_by(value), number)).collect();
         for (n, op) in recorded.ops.iter().enumerate() {
             for known in values(op) {
                 owners.insert(known, n);
                 let number = numbers[&known];
-                let lies = lying.get(&number).unwrap_or_else(|| panic!("value {number} is in no file"));
+                let (lies, lsn) = lying.get(&number).unwrap_or_else(|| panic!("value {number} is in no file"));
+                lsns.insert(known, *lsn);
                 let span = spans.entry(n).or_insert_with(|| lies.clone());
                 (span.from, span.to) = (span.from.min(lies.from), span.to.max(lies.to));
             }
@@ -120,7 +126,7 @@ impl Sound {
         let held = held(&files);
         let shown = recorded.states[recorded.states.len() - 1].clone();
         let Recorded { ops, questions, .. } = recorded;
-        Sound { files, shown, questions, ops, spans, owners, undeclared, held }
+        Sound { files, shown, questions, ops, spans, owners, lsns, undeclared, held }
     }
 
     /// The same without footers: they are derived, and made anew from what is left of the frames.
@@ -208,9 +214,13 @@ impl Sound {
                     Err(error) => return Err(format!("{name}-{number} answers {error}")),
                 };
                 // What a refused log does not know of at all counts as named by the refusal.
-                let (seen, _) = read(&partition, Isolation::ReadUncommitted)?;
+                let (seen, named) = read(&partition, Isolation::ReadUncommitted)?;
                 for (offset, due) in due.iter().enumerate() {
-                    let owner = self.owners[due];
+                    let (owner, lsn) = (self.owners[due], self.lsns[due]);
+                    // Where a loss was accepted the offset may be another record's.
+                    if let Some(lsns) = named.get(&(offset as u64)).filter(|lsns| !refused && !lsns.contains(&lsn)) {
+                        return Err(format!("{name}-{number} offset {offset} of LSN {lsn} is said to have {lsns:?}"));
+                    }
                     match seen.get(&(offset as u64)) {
                         Some(known) if known == due => {}
                         // Where a loss was accepted nobody knows which offsets it took: they are given again.
@@ -340,9 +350,9 @@ fn look_at_offsets(engine: &Engine, questions: &Questions) -> Result<BTreeMap<(S
 }
 
 /// All that can be read of a partition, by offset, and what is named as damaged. At read_uncommitted every gap must be.
-fn read(partition: &oncelog::Partition, isolation: Isolation) -> Result<(Seen, BTreeSet<u64>), String> {
+fn read(partition: &oncelog::Partition, isolation: Isolation) -> Result<(Seen, Named), String> {
     let place = format!("{}-{}", partition.topic(), partition.number());
-    let (mut seen, mut named) = (Seen::new(), BTreeSet::new());
+    let (mut seen, mut named) = (Seen::new(), Named::new());
     let bounds = partition.bounds();
     let end = if isolation == Isolation::ReadCommitted { bounds.stable } else { bounds.end };
     let mut next = bounds.start;
@@ -354,7 +364,10 @@ fn read(partition: &oncelog::Partition, isolation: Isolation) -> Result<(Seen, B
         for view in &records {
             match view {
                 Ok(view) => drop(seen.insert(view.offset(), known_by(view.value().unwrap_or_default()))),
-                Err(error) => named.extend(offsets_of(&place, &error)?),
+                Err(error) => {
+                    let (offsets, lsns) = named_by(&place, &error)?;
+                    named.extend(offsets.map(|offset| (offset, lsns.clone())));
+                }
             }
         }
         let further = records.next_offset(partition.topic(), partition.number()).unwrap_or(next);
@@ -363,9 +376,9 @@ fn read(partition: &oncelog::Partition, isolation: Isolation) -> Result<(Seen, B
         }
         next = further;
     }
-    let both = seen.keys().find(|offset| named.contains(offset));
+    let both = seen.keys().find(|offset| named.contains_key(offset));
     let all = isolation == Isolation::ReadUncommitted;
-    let neither = (bounds.start..end).find(|offset| all && !seen.contains_key(offset) && !named.contains(offset));
+    let neither = (bounds.start..end).find(|offset| all && !seen.contains_key(offset) && !named.contains_key(offset));
     match both.copied().or(neither) {
         None => Ok((seen, named)),
         Some(offset) => {
@@ -381,8 +394,8 @@ fn held(files: &Files) -> BTreeMap<TopicPartition, u64> {
     open.into_iter().flat_map(|transaction| transaction.partitions).collect()
 }
 
-/// The offsets that an error names.
-fn offsets_of(place: &str, error: &oncelog::Error) -> Result<std::ops::Range<u64>, String> {
+/// The offsets that an error names, and the LSNs that their frames may have.
+fn named_by(place: &str, error: &oncelog::Error) -> Result<(Range<u64>, RangeInclusive<u64>), String> {
     let unclear = || format!("reading {place} answers {error}, which does not name what is lost");
     if error.kind() != ErrorKind::Corrupt {
         return Err(unclear());
@@ -393,5 +406,7 @@ fn offsets_of(place: &str, error: &oncelog::Error) -> Result<std::ops::Range<u64
         return Err(unclear());
     }
     let (from, to) = word("offsets=").and_then(|range| range.split_once("..")).ok_or_else(unclear)?;
-    Ok(from.parse().map_err(|_| unclear())?..to.parse().map_err(|_| unclear())?)
+    let number = |text: Option<&str>| text.and_then(|text| text.parse::<u64>().ok()).ok_or_else(unclear);
+    let lsns = number(word("first_lsn="))?..=number(word("last_lsn="))?;
+    Ok((number(Some(from))?..number(Some(to))?, lsns))
 }
