@@ -130,31 +130,26 @@ impl Inner {
     pub fn check_offsets(&self, group: &str, offsets: &Offsets, given: &GivenOffsets) -> Result<TopicIds> {
         self.check_open()?;
         crate::state::check_name("group", group)?;
-        let (mut new, mut known) = (TopicIds::new(), Vec::with_capacity(offsets.len()));
-        let mut last: Option<(&String, TopicId)> = None;
-        for (at, value) in offsets {
-            // The topic is the one that readers see. A topic's partitions lie side by side.
-            let id = match last {
-                Some((name, id)) if *name == at.topic => id,
-                _ => {
-                    let id = self.topic(&at.topic)?.id;
-                    if !given.check_topic(&at.topic, id)? {
-                        new.insert(at.topic.clone(), id);
-                    }
-                    id
-                }
-            };
-            last = Some((&at.topic, id));
-            known.push((at, value, id));
+        let (mut new, mut ids) = (TopicIds::new(), Vec::<(&String, TopicId)>::new());
+        // A topic's partitions lie side by side.
+        for name in offsets.keys().map(|at| &at.topic) {
+            if ids.last().is_some_and(|(last, _)| *last == name) {
+                continue;
+            }
+            // The topic is the one that readers see.
+            let id = self.topic(name)?.id;
+            if !given.check_topic(name, id)? {
+                new.insert(name.clone(), id);
+            }
+            ids.push((name, id));
         }
-        for some in known.chunks(ENTRIES_PER_HOLD) {
-            self.journal.look(|state, _| {
-                for (at, value, id) in some {
-                    state.check_offset(group, at, value)?;
-                    check_id(state, &at.topic, *id)?;
-                }
-                Ok(())
-            })?;
+        let mut left = offsets.iter().peekable();
+        while left.peek().is_some() {
+            let mut some = left.by_ref().take(ENTRIES_PER_HOLD);
+            self.journal.look(|state, _| some.try_for_each(|(at, value)| state.check_offset(group, at, value)))?;
+        }
+        for some in ids.chunks(ENTRIES_PER_HOLD) {
+            self.journal.look(|state, _| some.iter().try_for_each(|(name, id)| check_id(state, name, *id)))?;
         }
         Ok(new)
     }
