@@ -2,8 +2,6 @@
 
 use super::Inner;
 use crate::error::Result;
-use crate::format::files::SegmentHeader;
-use crate::journal::{Hole, Verified};
 use crate::types::{Damage, Lost, Opening, Verification};
 
 impl Inner {
@@ -15,7 +13,7 @@ impl Inner {
             incarnation: self.incarnation,
             frames_copied: report.copied,
             cut: report.cut.map(|(last_kept, last_seen, bytes)| Lost { last_kept, last_seen, bytes }),
-            damage: report.holes.iter().map(damage).collect(),
+            damage: report.holes.iter().map(Damage::from).collect(),
             loading: std::time::Duration::from_nanos(report.loading),
             folding: std::time::Duration::from_nanos(report.folding),
             frames_folded: report.folded.0,
@@ -27,23 +25,9 @@ impl Inner {
     /// last.
     pub fn verify_behind(&self, segment: u64, found: &mut Verification) -> Result<Option<u64>> {
         self.check_open()?;
-        let (segments, mut verified) = (self.journal.segments(), Verified::default());
+        let segments = self.journal.segments();
         let Some(number) = segments.after(segment) else { return Ok(None) };
-        segments.verify(number, self.journal.durable_lsn(), &mut verified)?;
-        found.segments += 1;
-        found.frames += verified.frames;
-        found.bytes += verified.bytes;
-        found.damage.extend(verified.holes.iter().map(damage));
+        segments.verify(number, self.journal.durable_lsn(), found)?;
         Ok(Some(number))
-    }
-}
-
-fn damage(hole: &Hole) -> Damage {
-    Damage {
-        first_lsn: hole.first,
-        last_lsn: hole.last,
-        file: SegmentHeader::name(hole.place.segment, 0),
-        position: hole.place.position,
-        records_only: hole.records_only,
     }
 }

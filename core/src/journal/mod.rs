@@ -39,11 +39,9 @@ pub use self::flow::{Call, Entry, Journal, JournalOptions};
 pub use self::hold::{histogram as holds, reset as reset_holds};
 pub use self::missing::{Gap, Lsns};
 pub use self::open::{Opening, Report, Restore};
-pub use self::recovery::Hole;
 pub use self::reserve::Claim;
 pub use self::segments::{Bytes, SegmentInfo, Segments};
 pub use self::ticket::{Later, PlacedCall, Promise, Seat, Ticket, Waits};
-pub use self::verify::Verified;
 
 use crate::types::Lsn;
 

@@ -9,10 +9,11 @@ use super::scan::{FIRST, Found, Scanner};
 use super::segments::read_error;
 use crate::error::Result;
 use crate::format::control::Place;
+use crate::format::files::SegmentHeader;
 use crate::format::frame::{Frame, Kind, Payload};
 use crate::io::branches::branch;
 use crate::io::bugs::{Bug, planted};
-use crate::types::Lsn;
+use crate::types::{Damage, Lsn};
 
 /// Frames that were declared durable and are not there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,6 +34,19 @@ impl Hole {
     /// True if a decision may be lost that nobody has given up yet.
     pub fn refuses(&self) -> bool {
         !self.records_only && !self.accepted
+    }
+}
+
+impl From<&Hole> for Damage {
+    /// As users see it.
+    fn from(hole: &Hole) -> Damage {
+        Damage {
+            first_lsn: hole.first,
+            last_lsn: hole.last,
+            file: SegmentHeader::name(hole.place.segment, 0),
+            position: hole.place.position,
+            records_only: hole.records_only,
+        }
     }
 }
 

@@ -7,28 +7,18 @@ use super::segments::{SegmentInfo, Segments, read_error};
 use crate::error::Result;
 use crate::format::control::Place;
 use crate::format::frame::{Kind, Seal};
-use crate::types::Lsn;
-
-/// What was read, and what of it is damaged.
-#[derive(Debug, Default)]
-pub struct Verified {
-    /// Frames that are whole.
-    pub frames: u64,
-    /// Their bytes.
-    pub bytes: u64,
-    /// Those that are not.
-    pub holes: Vec<Hole>,
-}
+use crate::types::{Lsn, Verification};
 
 impl Segments {
     /// Verifies head and body of each frame of a segment up to an LSN that is known durable. A segment that is gone
     /// holds nothing.
-    pub fn verify(&self, number: u64, durable: Lsn, verified: &mut Verified) -> Result<()> {
+    pub fn verify(&self, number: u64, durable: Lsn, found: &mut Verification) -> Result<()> {
         let Some(info) = self.info(number) else { return Ok(()) };
         let file = self.file(number)?;
+        found.segments += 1;
         let (end, last) = if info.end > 0 { (info.end, info.last_lsn.min(durable)) } else { (info.size, durable) };
         let scanner = Scanner::new(&*file, Seal::new(info.salt, number), FIRST, end);
-        Pass { scanner, info, last, verified }.run().map_err(|e| read_error(number, e))
+        Pass { scanner, info, last, found }.run().map_err(|e| read_error(number, e))
     }
 }
 
@@ -38,7 +28,7 @@ struct Pass<'a> {
     info: SegmentInfo,
     /// The last frame that is due.
     last: Lsn,
-    verified: &'a mut Verified,
+    found: &'a mut Verification,
 }
 
 impl Pass<'_> {
@@ -76,8 +66,8 @@ impl Pass<'_> {
     /// A frame whose head is whole.
     fn frame(&mut self, found: Found) {
         if self.scanner.body_is_good(found) {
-            self.verified.frames += 1;
-            self.verified.bytes += found.header.len();
+            self.found.frames += 1;
+            self.found.bytes += found.header.len();
             return;
         }
         let records_only = without_its_body(&self.scanner.frame(found)).is_some();
@@ -105,6 +95,6 @@ impl Pass<'_> {
 
     fn damaged(&mut self, position: u64, (first, last): (Lsn, Lsn), records_only: bool) {
         let place = Place { segment: self.info.number, position };
-        self.verified.holes.push(Hole { first, last, place, records_only, accepted: false });
+        self.found.damage.push((&Hole { first, last, place, records_only, accepted: false }).into());
     }
 }
