@@ -265,6 +265,7 @@ fn who_asked_for_a_flush_while_the_log_closed_is_answered() {
     assert!(last > inner.journal.durable_lsn(), "the close's last word is not flushed for itself");
     let promise = || Promise::durable(last, ()).ticket(&inner);
     promise().wait().unwrap();
+    assert!(inner.is_flushed(last), "who looks before waiting would look for ever");
     assert_eq!(promise().try_wait().unwrap(), Some(()));
     let (tell, hear) = std::sync::mpsc::channel();
     promise().on_done(move |answer| tell.send(answer).unwrap());
