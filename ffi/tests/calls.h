@@ -104,10 +104,12 @@ static inline void *pick(struct source *source, struct shared *shared, enum kind
     if (below(source, 3) > 0)
         return handle;
     source->illegal++;
+    /* Some records and tickets are one thread's own, and nobody else may guess those: their high bits alone are flipped. */
+    unsigned bit = below(source, 64) | (kind == RECORDS || kind == TICKET ? 48 : 0);
     switch (below(source, 5)) {
     case 0: return NULL;
     case 1: return (void *)(uintptr_t)next_number(source);
-    case 2: return (void *)((uintptr_t)handle ^ (uintptr_t)1 << below(source, 64));
+    case 2: return (void *)((uintptr_t)handle ^ (uintptr_t)1 << bit);
     case 3: return source;
     default: return atomic_load(&shared->places[below(source, KINDS)][below(source, PLACES)]);
     }
