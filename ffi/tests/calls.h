@@ -104,7 +104,7 @@ static inline void *pick(struct source *source, struct shared *shared, enum kind
     if (below(source, 3) > 0)
         return handle;
     source->illegal++;
-    /* Some records and tickets are one thread's own, and nobody else may guess those: their high bits alone are flipped. */
+    /* Some records and tickets are one thread's own, which nobody else may guess: high bits alone are flipped. */
     unsigned bit = below(source, 64) | (kind == RECORDS || kind == TICKET ? 48 : 0);
     switch (below(source, 5)) {
     case 0: return NULL;
