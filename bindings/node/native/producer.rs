@@ -197,11 +197,10 @@ impl ProducerSender {
     }
 
     /// A promise is a wait: it closes the batch, as a wait does, instead of lingering for more; unless it would itself
-    /// have to wait for room. Only at the end, so that what was sent together goes down together.
+    /// have to wait: then the engine's keeper does. Only at the end, so that what was sent together goes down together.
     fn settle(&self, promises: Promises) {
-        let mut room = true;
         for (who, ticket) in promises {
-            room = room && ticket.hasten();
+            ticket.hasten();
             self.queue.watch(who, Ok(ticket), move |appended| Done::Appended(who, appended));
         }
     }

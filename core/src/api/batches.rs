@@ -162,7 +162,8 @@ impl Batches {
 
     /// Closes the batches whose time has come; answers when the next one's comes.
     pub(super) fn close_due(&mut self, context: &Context, now: u64, effects: &mut Effects) -> Option<u64> {
-        let due: Vec<Instance> = self.open.iter().filter(|(_, o)| o.deadline <= now).map(|(i, _)| *i).collect();
+        let due: Vec<Instance> =
+            self.open.iter().filter(|(_, o)| o.pending.is_due(now, o.deadline)).map(|(i, _)| *i).collect();
         due.into_iter().for_each(|instance| self.close_one(context, instance, effects));
         self.open.values().map(|open| open.deadline).min()
     }
@@ -205,7 +206,7 @@ impl Batches {
         let (header, framed) = open.builder.compression(context.compression).finish_with_header();
         let (level, entry) = (context.durability, Entry::waiting(effects.may_wait()));
         let placed = context.engine.append(&open.partition, header, framed, level, entry);
-        if effects.held_up(&placed) {
+        if effects.held_up(&open.pending, &placed) {
             open.tried = Some(framed.len() - FRAME_HEADER);
             self.open.insert(instance, open);
             return;

@@ -133,9 +133,9 @@ impl Frames {
 
     /// Closes the frame if its time has come; answers when it comes otherwise, or when it came if there was no room.
     pub(super) fn close_due(&mut self, context: &Context, now: u64, effects: &mut Effects) -> Option<u64> {
-        let deadline = self.open.as_ref()?.deadline;
-        if deadline > now {
-            return Some(deadline);
+        let open = self.open.as_ref()?;
+        if !open.pending.is_due(now, open.deadline) {
+            return Some(open.deadline);
         }
         self.close(context, effects);
         self.open.as_ref().map(|open| open.deadline)
@@ -157,7 +157,7 @@ impl Frames {
             durability: context.durability,
             entry: Entry::waiting(effects.may_wait()),
         });
-        if effects.held_up(&placed) {
+        if effects.held_up(&open.pending, &placed) {
             self.gather.found_no_room(bytes);
             self.open = Some(open);
             return;

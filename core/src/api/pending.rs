@@ -6,6 +6,7 @@ use super::sender::{Context, Sender};
 use crate::engine::{Judged, Refused};
 use crate::error::{Error, ErrorKind};
 use crate::io::sync::Mutex;
+use crate::io::sync::atomic::{AtomicBool, Ordering};
 use crate::journal::{Later, PlacedCall, Promise, Seat, Waits};
 use crate::types::{Appended, Durability, Incarnation, Lsn, Offset, Timestamp};
 
@@ -30,6 +31,9 @@ pub(super) struct Pending {
     sender: Weak<Sender>,
     waits: Arc<dyn Waits>,
     outcome: OnceLock<Judged<Arc<Outcome>>>,
+    /// It was to be closed, and whoever wanted that could not wait for it: the keeper closes it, however long it was to
+    /// linger.
+    due: AtomicBool,
     /// Until it is closed.
     calls: Mutex<Option<Vec<Call>>>,
 }
@@ -37,7 +41,18 @@ pub(super) struct Pending {
 impl Pending {
     pub(super) fn new(context: &Context) -> Arc<Self> {
         let (sender, waits) = (context.sender.clone(), context.waits.clone());
-        Arc::new(Self { sender, waits, outcome: OnceLock::new(), calls: Mutex::new(Some(Vec::new())) })
+        let (outcome, due, calls) = (OnceLock::new(), AtomicBool::new(false), Mutex::new(Some(Vec::new())));
+        Arc::new(Self { sender, waits, outcome, due, calls })
+    }
+
+    /// Leaves it to the keeper, who is to be woken behind this.
+    pub(super) fn leave(&self) {
+        self.due.store(true, Ordering::SeqCst);
+    }
+
+    /// Whether it is to be closed at `now`, if it was begun to be closed by `deadline`.
+    pub(super) fn is_due(&self, now: u64, deadline: u64) -> bool {
+        deadline <= now || self.due.load(Ordering::SeqCst)
     }
 
     /// The outcome, once the batch is closed.

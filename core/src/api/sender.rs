@@ -63,9 +63,13 @@ impl Effects {
     }
 
     /// True if a batch could not be placed without waiting: it stays open, for the next send or the keeper to close.
-    pub(super) fn held_up<T>(&mut self, placed: &Judged<T>) -> bool {
+    pub(super) fn held_up<T>(&mut self, pending: &Pending, placed: &Judged<T>) -> bool {
         let busy = self.impatient && matches!(placed, Err(refused) if refused.error.kind() == ErrorKind::Busy);
-        self.held_up |= busy;
+        if busy {
+            self.held_up = true;
+            pending.leave();
+            self.deadline = Some(0);
+        }
         busy
     }
 
@@ -288,9 +292,13 @@ impl Sender {
         pending.outcome().unwrap_or_else(|| Err(lost().into()))
     }
 
-    /// The same for who may not wait for it: false if that would have to.
+    /// The same for who may not wait for it: false if that would have to. The keeper does it then.
     pub(super) fn hasten(&self, pending: &Pending) -> bool {
-        let Some(state) = self.lock_now() else { return false };
+        let Some(state) = self.lock_now() else {
+            pending.leave();
+            self.context.engine.linger_by(0);
+            return false;
+        };
         self.close_in(state, pending, Effects::impatient());
         pending.outcome().is_some()
     }

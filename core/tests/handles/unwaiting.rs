@@ -1,6 +1,8 @@
 //! The hidden calls of bindings whose one thread must never wait: where others would, they answer that they would, or
 //! leave it to a ticket. The machine is simulated, and nothing runs but what the test calls.
 
+use std::time::Duration;
+
 use oncelog::sim::World;
 use oncelog::{
     AppendOptions, Appended, Batch, Compression, Durability, Engine, ErrorKind, Isolation, ProducerOptions,
@@ -157,6 +159,26 @@ fn a_ticket_closes_its_batch_where_there_is_room_and_leaves_it_open_where_there_
         engine.await_room(large.len() + 1_000).unwrap();
         assert!(ticket.hasten());
         assert!(ticket.lsn() > small.lsn());
+    }
+}
+
+#[test]
+fn a_batch_that_was_to_be_closed_and_found_no_room_does_not_linger_any_longer() {
+    // Of a thread that may not wait, awaiting each record: nobody would come again to close it.
+    for name in [None, Some("n")] {
+        for fills in [false, true] {
+            let (_world, engine) = begin(13);
+            let options = ProducerOptions::new().linger(Duration::MAX).batch_bytes(if fills { 1_000 } else { 200_000 });
+            let producer = engine.producer(name.map_or(options.clone(), |name| options.name(name))).unwrap();
+            let large = vec![0; 100_000];
+            let record = Record::new(&large).partition(0);
+            let record = if name.is_some() { record.position(1) } else { record };
+            let mut ticket = producer.try_send("t", record).unwrap().expect("memory is there");
+            assert!(!ticket.hasten(), "more than a segment holds");
+            assert!(ticket.try_wait().unwrap().is_none());
+            engine.drive().unwrap();
+            assert!(ticket.try_wait().unwrap().is_some(), "{name:?}, {fills}: the engine's own round has closed it");
+        }
     }
 }
 
