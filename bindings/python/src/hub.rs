@@ -52,6 +52,8 @@ pub struct Hub {
 struct Waiting {
     future: Py<PyAny>,
     ticket: Option<Py<Ticket>>,
+    /// To complete it raised once.
+    raised: bool,
 }
 
 impl Hub {
@@ -86,7 +88,7 @@ impl Hub {
             ticket.get().settle(py)?;
         }
         for (ticket, future) in pairs {
-            let waiting = Waiting { future: future.unbind(), ticket: Some(ticket.clone().unbind()) };
+            let waiting = Waiting { future: future.unbind(), ticket: Some(ticket.clone().unbind()), raised: false };
             let call = self.enlist(py, waiting)?;
             ticket.get().watch(py, call)?;
         }
@@ -96,7 +98,7 @@ impl Hub {
     /// Completes the future when a poll of the consumer would answer something; answers what to forget it by.
     fn watch_consumer(&self, consumer: &Bound<'_, Consumer>, future: Bound<'_, PyAny>) -> PyResult<u64> {
         let py = consumer.py();
-        let call = self.enlist(py, Waiting { future: future.unbind(), ticket: None })?;
+        let call = self.enlist(py, Waiting { future: future.unbind(), ticket: None, raised: false })?;
         let number = call.number;
         let consumer = consumer.get();
         py.detach(|| consumer_ready(consumer.ready(), consumer.core(), call));
@@ -115,19 +117,44 @@ impl Hub {
         deliver(py);
         let mut numbers = Vec::new();
         self.completions.drain(&mut numbers).raise()?;
-        for number in numbers {
-            let Some(Waiting { future, ticket }) = self.waiting.take(py)?.remove(&number) else { continue };
-            let future = future.bind(py);
-            // Cancelled: who waited has gone, what was written stays.
-            if future.call_method0(intern!(py, "done"))?.is_truthy()? {
-                continue;
+        let mut numbers = numbers.into_iter();
+        while let Some(number) = numbers.next() {
+            if let Err(error) = self.complete(py, number) {
+                // A signal's handler may raise in there. The others come with the next drain.
+                numbers.for_each(|number| self.completions.push(number));
+                return Err(error);
             }
-            let answer = ticket.map_or(Ok(py.None().into_bound(py)), |ticket| ticket.get().wait(py));
-            match answer {
-                Ok(answer) => future.call_method1(intern!(py, "set_result"), (answer,))?,
-                Err(error) => future.call_method1(intern!(py, "set_exception"), (error,))?,
-            };
         }
+        Ok(())
+    }
+}
+
+impl Hub {
+    /// Completes a future. Where that raises, it is tried once more, with the next drain.
+    fn complete(&self, py: Python<'_>, number: u64) -> PyResult<()> {
+        let Some(waiting) = self.waiting.take(py)?.remove(&number) else { return Ok(()) };
+        let completed = waiting.complete(py);
+        if completed.is_err() && !waiting.raised {
+            let before = self.waiting.take(py)?.insert(number, Waiting { raised: true, ..waiting });
+            drop(before);
+            self.completions.push(number);
+        }
+        completed
+    }
+}
+
+impl Waiting {
+    fn complete(&self, py: Python<'_>) -> PyResult<()> {
+        let future = self.future.bind(py);
+        // Cancelled: who waited has gone, what was written stays.
+        if future.call_method0(intern!(py, "done"))?.is_truthy()? {
+            return Ok(());
+        }
+        let answer = self.ticket.as_ref().map_or(Ok(py.None().into_bound(py)), |ticket| ticket.get().wait(py));
+        match answer {
+            Ok(answer) => future.call_method1(intern!(py, "set_result"), (answer,))?,
+            Err(error) => future.call_method1(intern!(py, "set_exception"), (error,))?,
+        };
         Ok(())
     }
 }

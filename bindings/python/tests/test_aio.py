@@ -19,6 +19,7 @@ import pytest
 
 import oncelog
 import oncelog.aio
+from oncelog._oncelog import Hub
 
 Test = Callable[[Path], Coroutine[Any, Any, None]]
 
@@ -365,6 +366,42 @@ def open_now() -> list[str]:
     return targets
 
 
+def test_what_raises_while_one_future_is_completed_costs_no_other_its_answer(
+    oncelog_engine: oncelog.Engine, topic: str
+) -> None:
+    # As a signal's handler may, in the middle of it.
+    class Future:
+        def __init__(self) -> None:
+            self.raises = 0
+            self.answers: list[object] = []
+
+        def done(self) -> bool:
+            self.raises -= 1
+            if self.raises >= 0:
+                raise InterruptedError
+            return False
+
+        def set_result(self, answer: object) -> None:
+            self.answers.append(answer)
+
+    hub = Hub()
+    producer = oncelog_engine.producer()
+    futures = [Future() for _ in range(4)]
+    futures[1].raises, futures[2].raises = 1, 2
+    pairs: Any = [(producer.send(topic, b"v"), future) for future in futures]
+    hub.watch(pairs)
+    deadline = time.monotonic() + 60
+    interrupted = 0
+    while any(not future.answers for future in futures if future is not futures[2]):
+        assert time.monotonic() < deadline
+        try:
+            hub.drain()
+        except InterruptedError:
+            interrupted += 1
+    assert [len(future.answers) for future in futures] == [1, 1, 0, 1], "who raises twice is given up"
+    assert interrupted == 3
+
+
 def test_awaiting_outside_a_loop_says_so(oncelog_engine: oncelog.Engine, topic: str) -> None:
     # Kept: a producer that goes sends what it has gathered.
     producer = oncelog_engine.producer(linger=3600)
@@ -389,6 +426,7 @@ def test_the_loop_goes_on_while_a_groups_place_waits_for_a_flush(
         """
 import asyncio, os
 import oncelog.aio
+from oncelog._oncelog import Hub
 
 async def main():
     async with oncelog.aio.open("log", durability="os") as engine:
