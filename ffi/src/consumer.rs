@@ -96,7 +96,8 @@ pub extern "C" fn oncelog_consumer_assign(
 /// read_uncommitted, nor where a position is sought. Free the records with `oncelog_records_free`.
 ///
 /// Errors: BUSY while another thread polls; INVALID_STATE without an assignment; OFFSET_OUT_OF_RANGE if the start rule
-/// is none and there is no position; UNKNOWN_TOPIC_OR_PARTITION once a topic is deleted; IO; CLOSED, FORKED.
+/// is none and there is no position; UNKNOWN_TOPIC_OR_PARTITION once a topic is deleted; POISONED once the disk has
+/// failed and nothing is left to read, for nothing will come; IO; CLOSED, FORKED.
 #[unsafe(no_mangle)]
 #[must_use]
 pub extern "C" fn oncelog_consumer_poll(

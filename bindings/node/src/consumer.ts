@@ -65,6 +65,7 @@ export class Consumer<O extends Offsets = "bigint"> implements AsyncIterable<Rec
    * The next records, as soon as there are any; none when the time is up. `signal` stops the waiting; records that were
    * there already are given. A partition of which a raw transaction will commit an offset for the group has nothing to
    * read before the decision (KIP-447), unless its position was sought or the isolation is `read_uncommitted`.
+   * Rejects with `Poisoned` once the disk has failed and nothing is left to read, for nothing will come.
    */
   async poll(options: PollOptions = {}): Promise<Records<O>> {
     const signal = signalOf(options);

@@ -134,9 +134,10 @@ impl Consumer {
         sought.raise()
     }
 
-    /// The turn to poll, for one at a time.
+    /// The turn to poll, for one at a time. In a forked child it may be that of a thread that is not there.
     fn turn(&self) -> PyResult<Turn<'_>> {
         if self.polling.swap(true, Ordering::Acquire) {
+            self.ahead.check_process()?;
             let text = "another thread is polling this consumer; give each thread a consumer of its own";
             return Err(misplaced(ErrorKind::Busy, text));
         }
@@ -243,7 +244,8 @@ impl Consumer {
     /// before the decision, which wakes a waiting poll (KIP-447); not at "read_uncommitted", nor where a position is
     /// sought.
     ///
-    /// Raises BusyError while another thread polls; StateError if nothing is assigned; OffsetOutOfRangeError.
+    /// Raises BusyError while another thread polls; StateError if nothing is assigned; OffsetOutOfRangeError;
+    /// PoisonedError once the disk has failed and nothing is left to read, for nothing will come.
     #[pyo3(signature = (timeout=None))]
     fn poll(&self, py: Python<'_>, timeout: Option<f64>) -> PyResult<Records> {
         let patience = Patience::of(timeout)?;

@@ -99,10 +99,13 @@ impl Consumer {
     ///
     /// # Errors
     /// `Busy` while another thread polls; `InvalidState` without an assignment; `OffsetOutOfRange` if the start rule is
-    /// `None` and there is no position; `UnknownTopicOrPartition` once a topic is deleted; `Io`; `Closed`, `Forked`.
+    /// `None` and there is no position; `UnknownTopicOrPartition` once a topic is deleted; `Poisoned` once the disk has
+    /// failed and nothing is left to read, for nothing will come; `Io`; `Closed`, `Forked`.
     pub fn poll(&self, timeout: Duration) -> Result<Records> {
-        let _turn = self.reader.turn()?;
         let inner = &self.open.inner;
+        // Before the turn: in a forked child it may be that of a thread that is not there.
+        inner.check_open()?;
+        let _turn = self.reader.turn()?;
         let machine = inner.machine();
         let timeout = u64::try_from(timeout.as_nanos()).unwrap_or(u64::MAX);
         let deadline = machine.clock.monotonic().checked_add(timeout);
@@ -114,6 +117,9 @@ impl Consumer {
             let due = if inner.threads() { None } else { inner.drive()? };
             let seen = if planted(Bug::CloseUnheard) { event.seen() } else { noted };
             let records = self.reader.collect()?;
+            if records.is_empty() {
+                inner.check_disk()?;
+            }
             let now = machine.clock.monotonic();
             if !records.is_empty() || deadline.is_some_and(|deadline| deadline <= now) {
                 return Ok(records);
@@ -127,10 +133,10 @@ impl Consumer {
 
     /// Calls `call`, once, when a poll would answer records or an error instead of waiting: at once if it would so
     /// already, else when a record can be seen, a topic is deleted, a position moved, the assignment changed, the
-    /// engine closed, or offsets that were pending are decided and leave something to read. It runs on the engine's
-    /// keeper or inside `drive`, outside all locks, and behind the close on the thread that calls this; a panic in it
-    /// is caught and dropped. Several may wait at once. What waits when the last handle of the consumer is dropped is
-    /// dropped with it.
+    /// engine closed, the disk failed, or offsets that were pending are decided and leave something to read. It runs on
+    /// the engine's keeper or inside `drive`, outside all locks, and behind the close on the thread that calls this; a
+    /// panic in it is caught and dropped. Several may wait at once. What waits when the last handle of the consumer is
+    /// dropped is dropped with it.
     ///
     /// The look settles positions as a poll does: with `Start::Latest` a partition is read from where its end is then.
     ///

@@ -325,7 +325,9 @@ impl Reader {
     fn would_answer(&self) -> bool {
         match self.engine.check_open().and_then(|()| self.ready()) {
             Err(_) => true,
-            Ok(Ready::Places(places)) => places.iter().any(|place| self.has_more(place)),
+            Ok(Ready::Places(places)) => {
+                places.iter().any(|place| self.has_more(place)) || self.engine.check_disk().is_err()
+            }
             Ok(Ready::Behind(lsn)) => {
                 let waits = self.engine.waits();
                 if matches!(waits.reached(lsn, Durability::Disk), Some(Err(_))) {

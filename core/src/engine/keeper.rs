@@ -35,7 +35,7 @@ impl Inner {
             loop {
                 let seen = journal.bell();
                 let due = match weak.upgrade() {
-                    Some(inner) if !inner.closed.load(Ordering::Acquire) => inner.keep(),
+                    Some(inner) if !inner.closed.load(Ordering::Acquire) => inner.keep(true),
                     _ => return,
                 };
                 journal.sleep(seen, due);
@@ -61,7 +61,7 @@ impl Inner {
     /// Does what is due and says when the next round is, in monotonic nanoseconds.
     pub fn drive(&self) -> Result<Option<u64>> {
         self.check_open()?;
-        let keep = self.keep();
+        let keep = self.keep(!self.threads());
         let tidy = self.flush_and_tidy();
         // What the flushes have shown and settled is seen in the same round.
         if let Some(_one) = self.rounds.try_lock() {
@@ -72,7 +72,8 @@ impl Inner {
     }
 
     /// The keeper's round: gathered batches and transactions whose time has come, writes, callbacks, looks, then zeros.
-    fn keep(&self) -> Option<u64> {
+    /// `wakes`: the caller comes again when this says; who drives beside the keeper promises nothing of it.
+    fn keep(&self, wakes: bool) -> Option<u64> {
         let Some(_one) = self.rounds.try_lock() else {
             // Somebody else is at it; what that round leaves due is not known here, so look again soon.
             return Some(self.machine.clock.monotonic() + LOOK_AGAIN);
@@ -82,15 +83,18 @@ impl Inner {
         if self.refused.is_none() {
             // Whoever begins something behind the looks below rings: by the time that the last round told, it would
             // come early enough to be seen by this one.
-            if !planted(Bug::LingerBehindLook) {
+            if wakes && !planted(Bug::LingerBehindLook) {
                 self.awake_at.store(u64::MAX, Ordering::SeqCst);
             }
             let lingering = self.linger(self.machine.clock.monotonic());
             let overdue = self.abort_overdue();
             let due = self.journal.tend_writes();
             next = lingering.into_iter().chain(overdue).chain(due).min();
-            self.awake_at.store(next.unwrap_or(u64::MAX), Ordering::SeqCst);
+            if wakes {
+                self.awake_at.store(next.unwrap_or(u64::MAX), Ordering::SeqCst);
+            }
         }
+        self.tell_of_poison();
         // Behind the writes, so that what they have shown is seen in the same round.
         self.journal.tend_callbacks();
         self.attend();
@@ -99,6 +103,13 @@ impl Inner {
         }
         // Behind the answers, for which somebody waits.
         next.into_iter().chain(self.journal.tend_zeros(rung)).min()
+    }
+
+    /// Nothing is added to any partition once the disk has failed: whoever waits for that looks again, and hears why.
+    fn tell_of_poison(&self) {
+        if self.journal.is_poisoned() && !self.told_of_poison.swap(true, Ordering::Relaxed) {
+            self.hub.partitions().iter().for_each(|partition| partition.wake());
+        }
     }
 
     /// The flusher's round: flushes, footers, what is left of what is gone, checkpoints, expiry.

@@ -159,6 +159,8 @@ pub struct Inner {
     pub buffered_offsets: memory::Memory,
     /// When the keeper means to wake.
     awake_at: AtomicU64,
+    /// Those who wait for records have heard that none will come.
+    told_of_poison: AtomicBool,
     next_number: AtomicU64,
     last_number: TransactionNumber,
     closing: Mutex<close::Closing>,
@@ -195,6 +197,11 @@ impl Inner {
     /// Refuses work once the engine is closed or poisoned, and in a forked child.
     pub fn check_sound(&self) -> Result<()> {
         self.check_open()?;
+        self.check_disk()
+    }
+
+    /// Refuses work once a write or flush has failed, and in a forked child.
+    pub fn check_disk(&self) -> Result<()> {
         self.journal.check()
     }
 

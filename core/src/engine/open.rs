@@ -44,8 +44,7 @@ impl Inner {
         };
         let opened = restoring.opened.unwrap_or_default();
         let (incarnation, cuts) = journal.look(|state, _| (state.incarnation, state.cuts()));
-        let footers = Footers::new(first_written);
-        let journal = Arc::new(journal);
+        let (footers, journal) = (Footers::new(first_written), Arc::new(journal));
         // Before there is an engine to close: its footers would leave out what was not seeded.
         seed(&journal, &hub, &footers, report.continued)?;
         let inner = Arc::new(Inner {
@@ -77,6 +76,7 @@ impl Inner {
             overdue: Mutex::default(),
             transacting: Mutex::default(),
             awake_at: AtomicU64::new(0),
+            told_of_poison: AtomicBool::new(false),
             closing: Mutex::new(Closing::Open),
             closed_event: Event::default(),
         });

@@ -2,12 +2,14 @@
 #![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use super::{GivenOffsets, Inner, Judged, Placed, Settings, TopicIds};
 use crate::error::{ErrorKind, Result};
 use crate::format::batch::Batch;
 use crate::format::record::Record;
-use crate::io::sim::{Rng, World};
+use crate::io::sim::{Call, Fault, Rng, World};
+use crate::io::{Event, Machine, Park};
 use crate::journal::{Entry, Promise};
 use crate::partition::{Most, Partition};
 use crate::types::{Durability, Identity, Offsets, TopicOptions, TopicPartition};
@@ -270,6 +272,39 @@ fn who_asked_for_a_flush_while_the_log_closed_is_answered() {
     let (tell, hear) = std::sync::mpsc::channel();
     promise().on_done(move |answer| tell.send(answer).unwrap());
     hear.try_recv().expect("called back at once").unwrap();
+}
+
+/// A keeper's bed: counts who lies down, and lets nobody sleep.
+#[derive(Default)]
+struct Bed(AtomicU32);
+
+impl Park for Bed {
+    fn park(&self, _: &Event, _: u64, _: Option<u64>) -> bool {
+        self.0.fetch_add(1, Ordering::Relaxed);
+        true
+    }
+}
+
+#[test]
+fn the_keeper_of_a_log_that_failed_with_frames_unwritten_sleeps() {
+    // It went round and round until the close: they were placed, and nobody writes them any more.
+    let world = World::new(8);
+    let bed = Arc::new(Bed::default());
+    let inner = Inner::open(Machine { park: bed.clone(), ..world.machine() }, settings()).unwrap();
+    inner.create_topic("t", &TopicOptions::new()).unwrap().wait().unwrap();
+    let partition = inner.topic("t").unwrap().partitions[0].clone();
+    let written = append(&inner, &partition, &batch("x"), None).unwrap().lsn;
+    inner.waits().wait(written, Durability::Os, None).unwrap();
+    append(&inner, &partition, &batch("y"), Some(Durability::Memory)).unwrap();
+    let sleeps = || {
+        let before = bed.0.load(Ordering::Relaxed);
+        inner.journal.sleep(inner.journal.bell(), None);
+        bed.0.load(Ordering::Relaxed) > before
+    };
+    assert!(!sleeps(), "a frame lies unwritten");
+    world.fail(Call::Sync, 0, Fault::Eio, true);
+    inner.flushed(written).unwrap_err();
+    assert!(sleeps());
 }
 
 #[test]

@@ -287,8 +287,8 @@ impl<F: Fold> Journal<F> {
         let soon = self.machine.clock.monotonic() + WRITE_WITHIN;
         let idle = due.is_none_or(|due| due > soon);
         self.idle.store(idle, Ordering::Relaxed);
-        // What was placed before the flag went up rang no bell.
-        let busy = idle && !self.core.lock().group.chunks.is_empty();
+        // What was placed before the flag went up rang no bell. What a failure has left there nobody writes any more.
+        let busy = idle && !self.is_poisoned() && !self.core.lock().group.chunks.is_empty();
         if !busy {
             self.machine.park.park(&self.bell, seen, due);
         }

@@ -1,9 +1,12 @@
 //! Handles on a simulated machine without threads: time passes only as the test lets it, and the power goes.
 
+use std::sync::mpsc;
 use std::time::Duration;
 
-use oncelog::sim::{Rng, World};
-use oncelog::{ConsumerOptions, Durability, Engine, ProducerOptions, Record, TopicOptions, TopicPartition};
+use oncelog::sim::{Call, Fault, Rng, World};
+use oncelog::{
+    ConsumerOptions, Durability, Engine, ErrorKind, ProducerOptions, Record, Start, TopicOptions, TopicPartition,
+};
 
 use crate::{consumer, content, pending, values};
 
@@ -187,4 +190,33 @@ fn a_consumer_bound_to_transactions_processes_each_record_once_through_power_cut
             if rng.chance(1, 2) { world.crash() } else { world.kill() }
         }
     }
+}
+
+#[test]
+fn a_poll_of_a_log_whose_disk_has_failed_gives_what_is_there_and_then_says_so() {
+    // It waited for what could never come.
+    let world = World::new(9);
+    let engine = open(&world);
+    engine.create_topic("t", TopicOptions::new().durability(Durability::Os)).unwrap();
+    let reader = engine.consumer(ConsumerOptions::new()).unwrap();
+    reader.assign(&[TopicPartition::new("t", 0)]).unwrap();
+    let producer = engine.producer(ProducerOptions::new()).unwrap();
+    producer.send("t", Record::new(b"is there")).unwrap().wait().unwrap();
+    let waits = engine.consumer(ConsumerOptions::new().start(Start::Latest)).unwrap();
+    waits.assign(&[TopicPartition::new("t", 0)]).unwrap();
+    assert!(waits.poll(Duration::ZERO).unwrap().is_empty());
+    let (tell, hear) = mpsc::channel();
+    waits.on_ready(move || tell.send(()).unwrap());
+    engine.drive().unwrap();
+    hear.try_recv().unwrap_err();
+
+    world.fail(Call::Sync, 0, Fault::Eio, true);
+    engine.flush().unwrap_err();
+    assert_eq!(values(&reader.poll(Duration::from_secs(1)).unwrap()), ["is there"]);
+    for timeout in [Duration::ZERO, Duration::from_secs(1), Duration::MAX] {
+        assert_eq!(reader.poll(timeout).err().unwrap().kind(), ErrorKind::Poisoned);
+    }
+    hear.try_recv().expect("who waited is told to look");
+    reader.seek(&TopicPartition::new("t", 0), 0).unwrap();
+    assert_eq!(values(&reader.poll(Duration::ZERO).unwrap()), ["is there"]);
 }

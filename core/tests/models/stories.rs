@@ -324,16 +324,21 @@ pub fn hang_up() {
     assert_eq!(reader.join().unwrap().unwrap_err().kind(), ErrorKind::Closed);
 }
 
-/// A record that nobody waits for is sent whenever the keeper may be about to sleep: it closes the batch all the same,
-/// and a reader is woken.
+/// A record that nobody waits for is sent whenever the keeper may be about to sleep, or somebody drives beside it: it
+/// closes the batch all the same, and a reader is woken.
 pub fn linger() {
     let (_world, engine) = begin_with(options(), |world| Arc::new(Passes(world.clone())));
     let consumer = engine.consumer(ConsumerOptions::new()).unwrap();
     consumer.assign(&[TopicPartition::new("os", 0)]).unwrap();
     append(&engine, "disk", b"x", Durability::Disk).and_then(Ticket::wait).unwrap();
     let producer = engine.producer(ProducerOptions::new().linger(Duration::from_millis(10))).unwrap();
+    let driver = {
+        let engine = engine.clone();
+        thread::spawn(move || engine.drive().map(drop).unwrap())
+    };
     producer.send("os", Record::new(b"nobody waits")).unwrap().detach();
     assert_eq!(values(&consumer.poll(Duration::MAX).unwrap()), ["nobody waits"]);
+    driver.join().unwrap();
     engine.close().unwrap();
 }
 
