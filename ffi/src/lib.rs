@@ -44,6 +44,7 @@ mod logger;
 
 mod allocator;
 
+mod alone;
 mod call;
 mod choices;
 mod handle;

@@ -9,6 +9,7 @@ use engine::{
     TransactionalProducer,
 };
 
+use crate::alone::Alone;
 use crate::call::{Answer, Caller, Out, call};
 use crate::choices::timeout;
 use crate::error::{Fault, oncelog_error_t};
@@ -19,7 +20,7 @@ use crate::structs::{oncelog_appended_t, oncelog_committed_t, oncelog_identity_t
 /// time.
 pub struct oncelog_ticket_t;
 
-handle!(oncelog_ticket_t, Ticket, RwLock<State>);
+handle!(oncelog_ticket_t, Ticket, Alone<RwLock<State>>);
 
 /// What a ticket waits for.
 pub enum Pending {
@@ -149,7 +150,7 @@ impl Pending {
     /// Gives the caller a ticket, if one is wanted.
     pub fn give(self, wanted: Wanted) -> Answer {
         if let Some((out, place)) = wanted.0 {
-            out.set(place.make(RwLock::new(State::Pending(self))));
+            out.set(place.make(Alone::new(RwLock::new(State::Pending(self)))));
         }
         Ok(())
     }
@@ -264,19 +265,16 @@ impl State {
 }
 
 /// The ticket's state, if no other thread has it.
-pub fn lock(state: &RwLock<State>) -> Answer<RwLockWriteGuard<'_, State>> {
-    state.try_write().ok_or_else(busy)
+pub fn lock(state: &Alone<RwLock<State>>) -> Answer<RwLockWriteGuard<'_, State>> {
+    state.try_write().ok_or_else(|| state.busy(BUSY))
 }
 
 /// The same to look at it, which many threads may do at once.
-pub fn look(state: &RwLock<State>) -> Answer<RwLockReadGuard<'_, State>> {
-    state.try_read().ok_or_else(busy)
+pub fn look(state: &Alone<RwLock<State>>) -> Answer<RwLockReadGuard<'_, State>> {
+    state.try_read().ok_or_else(|| state.busy(BUSY))
 }
 
-#[cold]
-fn busy() -> Fault {
-    Fault::new(ErrorKind::Busy, "another thread is waiting for this ticket; let one thread do it")
-}
+const BUSY: &str = "another thread is waiting for this ticket; let one thread do it";
 
 /// The answer to whoever asks a ticket that was given away.
 pub fn lost() -> Fault {

@@ -6,6 +6,7 @@ use std::ffi::c_char;
 use engine::TransactionalProducer;
 use engine::io::sync::Mutex;
 
+use crate::alone::Alone;
 use crate::call::{call, tell};
 use crate::consumer::oncelog_consumer_t;
 use crate::engine_handle::oncelog_engine_t;
@@ -75,7 +76,7 @@ pub extern "C" fn oncelog_begin_transaction(
 ) -> *mut oncelog_error_t {
     call(|c| {
         let (producer, out) = (find(producer)?, c.out(out, "out")?);
-        out.set(make(Mutex::new(Some(producer.begin_transaction()?)))?);
+        out.set(make(Alone::new(Mutex::new(Some(producer.begin_transaction()?))))?);
         Ok(())
     })
 }
@@ -96,7 +97,7 @@ pub extern "C" fn oncelog_begin_transaction_for(
 ) -> *mut oncelog_error_t {
     call(|c| {
         let (producer, consumer, out) = (find(producer)?, find(consumer)?, c.out(out, "out")?);
-        out.set(make(Mutex::new(Some(producer.begin_transaction_for(&consumer.consumer)?)))?);
+        out.set(make(Alone::new(Mutex::new(Some(producer.begin_transaction_for(&consumer.consumer)?))))?);
         Ok(())
     })
 }

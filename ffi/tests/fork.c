@@ -1,5 +1,17 @@
 /* A forked child is told, harms nothing, and may open the log once its parent has closed it. */
+#include <sys/syscall.h>
+
 #include "busy.h"
+
+/* The library's flushes wait while this is set. */
+static int flushes_hang;
+
+int fdatasync(int file)
+{
+    while (__atomic_load_n(&flushes_hang, __ATOMIC_SEQ_CST))
+        usleep(1000);
+    return (int)syscall(SYS_fdatasync, file);
+}
 
 static void raw_calls_answer_forked(const oncelog_engine_t *engine, const oncelog_partition_t *partition)
 {
@@ -109,9 +121,81 @@ static void children_of_a_busy_parent_end(void)
     drop_directory(directory);
 }
 
+/* Whether the call says BUSY: then somebody is at it. */
+static bool is_busy(oncelog_error_t *error)
+{
+    bool busy = oncelog_error_code(error) == ONCELOG_ERROR_BUSY;
+    CHECK(error == NULL || busy);
+    oncelog_error_free(error);
+    return busy;
+}
+
+/* The one who looks whether these have begun may be at it for a moment. */
+static void *poll_and_wait(void *consumer)
+{
+    oncelog_records_t *records = NULL;
+    while (is_busy(oncelog_consumer_poll(consumer, 600000, &records)))
+        ;
+    OK(oncelog_records_free(records));
+    return NULL;
+}
+
+static void *wait_for_ticket(void *ticket)
+{
+    while (is_busy(oncelog_ticket_wait(ticket)))
+        ;
+    return NULL;
+}
+
+/* BUSY would have the child try again for ever: the thread that is at it is not there. */
+static void what_a_thread_of_the_parent_is_busy_with_is_forked(void)
+{
+    char *directory = new_directory();
+    oncelog_engine_t *engine = open_with_topic(directory, 1);
+    oncelog_consumer_t *consumer = NULL;
+    oncelog_records_t *records = NULL;
+    oncelog_ticket_t *ticket = NULL;
+    oncelog_topic_partition_t name = {"t", 0};
+    oncelog_partition_t *partition = NULL;
+    oncelog_record_t record = text_record("wakes");
+    pthread_t threads[2];
+    bool done = false;
+    OK(oncelog_consumer_open(engine, NULL, &consumer));
+    OK(oncelog_consumer_assign(consumer, &name, 1));
+    CHECK(pthread_create(&threads[0], NULL, poll_and_wait, consumer) == 0);
+    while (!is_busy(oncelog_consumer_poll(consumer, 0, &records))) {
+        OK(oncelog_records_free(records));
+        records = NULL;
+    }
+    __atomic_store_n(&flushes_hang, 1, __ATOMIC_SEQ_CST);
+    OK(oncelog_add_partitions_ticket(engine, "t", 2, &ticket));
+    CHECK(pthread_create(&threads[1], NULL, wait_for_ticket, ticket) == 0);
+    while (!is_busy(oncelog_ticket_poll(ticket, &done)))
+        CHECK(!done);
+    pid_t pid = fork();
+    CHECK(pid >= 0);
+    if (pid == 0) {
+        FAILS(FORKED, oncelog_consumer_poll(consumer, 0, &records));
+        FAILS(FORKED, oncelog_ticket_poll(ticket, &done));
+        _exit(0);
+    }
+    CHECK(wait_for(pid) == 0);
+    __atomic_store_n(&flushes_hang, 0, __ATOMIC_SEQ_CST);
+    CHECK(pthread_join(threads[1], NULL) == 0);
+    OK(oncelog_partition_open(engine, "t", 0, &partition));
+    OK(oncelog_partition_append(partition, &record, 1, NULL, NULL));
+    OK(oncelog_partition_free(partition));
+    CHECK(pthread_join(threads[0], NULL) == 0);
+    OK(oncelog_ticket_free(ticket));
+    OK(oncelog_consumer_free(consumer));
+    OK(oncelog_engine_close(engine));
+    drop_directory(directory);
+}
+
 int main(void)
 {
     children_of_a_busy_parent_end();
+    what_a_thread_of_the_parent_is_busy_with_is_forked();
     char *directory = new_directory();
     oncelog_engine_t *engine = open_with_topic(directory, 1);
     oncelog_partition_t *partition = NULL;

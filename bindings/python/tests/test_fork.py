@@ -110,6 +110,33 @@ print("fine")
     )
 
 
+def test_what_a_thread_of_the_parent_polls_is_forked_and_not_busy(script: Script) -> None:
+    check(
+        script,
+        """
+waits = engine.consumer("t", start="latest")
+thread = threading.Thread(target=waits.poll)
+thread.start()
+while True:
+    try:
+        waits.poll(timeout=0)
+    except oncelog.BusyError:
+        break
+pid = os.fork()
+if pid == 0:
+    try:
+        waits.poll(timeout=0)
+    except oncelog.ForkedError:
+        os._exit(0)
+    os._exit(1)
+reap(pid)
+producer.send("t", b"wakes").result()
+thread.join()
+print("fine")
+""",
+    )
+
+
 def test_children_of_a_busy_parent_end(script: Script) -> None:
     check(
         script,
