@@ -10,6 +10,7 @@ use engine::{
     TopicPartition,
 };
 
+use crate::alone::Alone;
 use crate::call::{Answer, call, tell};
 use crate::consumer::{kept_offsets, oncelog_offsets_t};
 use crate::error::{self, Fault, oncelog_error_t};
@@ -29,7 +30,7 @@ const VIEWS: usize = 32;
 /// What is behind a handle to records.
 pub struct Walkable {
     // Before `source`, into whose bytes it points.
-    walk: RwLock<Walk>,
+    walk: Alone<RwLock<Walk>>,
     /// Boxed, so that it stays where the walk points to.
     source: Box<Source>,
 }
@@ -137,7 +138,7 @@ impl Walkable {
         let (iter, headers, topics) = (borrowed.iter(), Vec::new(), Vec::new());
         let here = Here { topic: "", name: null(), partition: 0 };
         let walk = Walk { all: borrowed, iter, views, headers, passed: 0, here, placed: true, topics, error: None };
-        Self { walk: RwLock::new(walk), source }
+        Self { walk: Alone::new(RwLock::new(walk)), source }
     }
 }
 
@@ -305,7 +306,7 @@ pub extern "C" fn oncelog_records_next(
 ) -> *mut oncelog_error_t {
     call(|c| {
         let (records, out, count) = (find(records)?, c.out(out, "out")?, c.out(count, "count")?);
-        let mut walk = records.walk.try_write().ok_or_else(busy)?;
+        let mut walk = records.walk.try_write().ok_or_else(|| records.walk.busy(BUSY))?;
         let views = walk.next()?;
         out.set(views.as_ptr());
         count.set(views.len());
@@ -320,7 +321,8 @@ pub extern "C" fn oncelog_records_next(
 #[must_use]
 pub extern "C" fn oncelog_records_rewind(records: *mut oncelog_records_t) -> *mut oncelog_error_t {
     call(|_| {
-        find(records)?.walk.try_write().ok_or_else(busy)?.rewind();
+        let records = find(records)?;
+        records.walk.try_write().ok_or_else(|| records.walk.busy(BUSY))?.rewind();
         Ok(())
     })
 }
@@ -342,7 +344,7 @@ pub extern "C" fn oncelog_records_headers(
     call(|c| {
         let (records, view) = (find(records)?, c.one(view, "view")?);
         let room = c.room(out, capacity, "out")?;
-        let headers = records.walk.try_read().ok_or_else(busy)?.headers_of(&view)?;
+        let headers = records.walk.try_read().ok_or_else(|| records.walk.busy(BUSY))?.headers_of(&view)?;
         if headers.len() > room.count {
             let values = format!("header_count={} capacity={}", headers.len(), room.count);
             let text = "there is no room for all headers; give an array for header_count of them";
@@ -440,7 +442,4 @@ pub extern "C" fn oncelog_records_free(records: *mut oncelog_records_t) -> *mut 
     call(|_| if records.is_null() { Ok(()) } else { end(records) })
 }
 
-#[cold]
-fn busy() -> Fault {
-    Fault::new(ErrorKind::Busy, "another thread is walking these records; let one thread do it")
-}
+const BUSY: &str = "another thread is walking these records; let one thread do it";

@@ -121,12 +121,13 @@ static void children_of_a_busy_parent_end(void)
     drop_directory(directory);
 }
 
-/* Whether the call says BUSY: then somebody is at it. */
+/* Whether the call says BUSY: then somebody is at it. Gives him a moment without whoever asks. */
 static bool is_busy(oncelog_error_t *error)
 {
     bool busy = oncelog_error_code(error) == ONCELOG_ERROR_BUSY;
     CHECK(error == NULL || busy);
     oncelog_error_free(error);
+    usleep(1000);
     return busy;
 }
 

@@ -49,7 +49,8 @@ public:
     /// ReadUncommitted, nor where a position is sought.
     ///
     /// Errors: Busy while another thread polls; InvalidState without an assignment; OffsetOutOfRange if the start rule
-    /// is none and there is no position; UnknownTopicOrPartition once a topic is deleted; Io; Closed, Forked.
+    /// is none and there is no position; UnknownTopicOrPartition once a topic is deleted; Poisoned once the disk has
+    /// failed and nothing is left to read, for nothing will come; Io; Closed, Forked.
     Result<Records> poll(std::chrono::milliseconds timeout) const {
         oncelog_records_t *records = nullptr;
         auto *error = oncelog_consumer_poll(c_.get(), detail::c_milliseconds(timeout), &records);

@@ -34,7 +34,8 @@ impl Call {
         Arc::new(Self { who, queue, parts })
     }
 
-    /// Another part was sent. Where there is room its batch does not linger for more.
+    /// Another part was sent. Its batches do not linger for more: where there is no room, the keeper closes them when there
+    /// is.
     pub fn part(self: &Arc<Self>, tickets: Tickets) {
         let number = self.change(|parts| {
             parts.answers.push(Vec::new());

@@ -392,7 +392,7 @@ def test_what_raises_while_one_future_is_completed_costs_no_other_its_answer(
     hub.watch(pairs)
     deadline = time.monotonic() + 60
     interrupted = 0
-    while any(not future.answers for future in futures if future is not futures[2]):
+    while interrupted < 3 or any(not future.answers for future in futures if future is not futures[2]):
         assert time.monotonic() < deadline
         try:
             hub.drain()
@@ -426,7 +426,6 @@ def test_the_loop_goes_on_while_a_groups_place_waits_for_a_flush(
         """
 import asyncio, os
 import oncelog.aio
-from oncelog._oncelog import Hub
 
 async def main():
     async with oncelog.aio.open("log", durability="os") as engine:

@@ -18,7 +18,7 @@ import oncelog
 Script = Callable[..., subprocess.CompletedProcess[str]]
 
 PRELUDE = """
-import gc, os, sys, threading, warnings
+import gc, os, sys, threading, time, warnings
 import oncelog
 warnings.simplefilter("ignore", DeprecationWarning)
 
@@ -115,9 +115,19 @@ def test_what_a_thread_of_the_parent_polls_is_forked_and_not_busy(script: Script
         script,
         """
 waits = engine.consumer("t", start="latest")
-thread = threading.Thread(target=waits.poll)
+
+def wait():
+    # The one who looks whether this has begun may be at it for a moment.
+    while True:
+        try:
+            return waits.poll()
+        except oncelog.BusyError:
+            time.sleep(0.001)
+
+thread = threading.Thread(target=wait)
 thread.start()
 while True:
+    time.sleep(0.001)
     try:
         waits.poll(timeout=0)
     except oncelog.BusyError:

@@ -116,9 +116,11 @@ impl Consumer {
             inner.check_open()?;
             let due = if inner.threads() { None } else { inner.drive()? };
             let seen = if planted(Bug::CloseUnheard) { event.seen() } else { noted };
+            // Before the read: what was shown before the disk failed is given first.
+            let sound = inner.check_disk();
             let records = self.reader.collect()?;
             if records.is_empty() {
-                inner.check_disk()?;
+                sound?;
             }
             let now = machine.clock.monotonic();
             if !records.is_empty() || deadline.is_some_and(|deadline| deadline <= now) {

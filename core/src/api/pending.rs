@@ -45,14 +45,19 @@ impl Pending {
         Arc::new(Self { sender, waits, outcome, due, calls })
     }
 
-    /// Leaves it to the keeper, who is to be woken behind this.
-    pub(super) fn leave(&self) {
-        self.due.store(true, Ordering::SeqCst);
+    /// Leaves it to the keeper, who is to be woken behind this if it is true: else somebody has done so.
+    pub(super) fn leave(&self) -> bool {
+        !self.due.swap(true, Ordering::SeqCst)
+    }
+
+    /// Whether it is left to the keeper.
+    pub(super) fn is_left(&self) -> bool {
+        self.due.load(Ordering::SeqCst)
     }
 
     /// Whether it is to be closed at `now`, if it was begun to be closed by `deadline`.
     pub(super) fn is_due(&self, now: u64, deadline: u64) -> bool {
-        deadline <= now || self.due.load(Ordering::SeqCst)
+        deadline <= now || self.is_left()
     }
 
     /// The outcome, once the batch is closed.
@@ -141,7 +146,8 @@ impl Later<Appended> for Pending {
         self.outcome.get().is_some() || self.sender.upgrade().is_none_or(|sender| sender.hasten(self))
     }
     fn hasten_by(&self, deadline: u64) -> bool {
-        self.hasten() || self.sender.upgrade().is_none_or(|sender| sender.room_by(deadline))
+        let closed = |sender: &Sender| sender.try_close(self) || sender.room_by(deadline);
+        self.outcome.get().is_some() || self.sender.upgrade().is_none_or(|sender| closed(&sender))
     }
     fn placed(&self, seat: &Seat) -> Option<Promise<Appended>> {
         self.outcome().map(|outcome| answer(seat, outcome))
@@ -288,7 +294,8 @@ impl<A: Answers> Later<A> for Many {
         }
     }
     fn hasten(&self) -> bool {
-        self.batches().all(|pending| pending.hasten())
+        // Each of them, also behind one that could not be closed.
+        self.batches().fold(true, |all, pending| pending.hasten() & all)
     }
     fn hasten_by(&self, deadline: u64) -> bool {
         self.batches().all(|pending| pending.hasten_by(deadline))

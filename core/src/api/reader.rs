@@ -214,7 +214,8 @@ impl Reader {
             let places = match self.ready()? {
                 Ready::Places(places) => places,
                 Ready::Behind(lsn) => {
-                    self.engine.flushed(lsn)?;
+                    // Not what becomes of a write of the caller's: it only reads.
+                    self.engine.flushed(lsn).map_err(|error| self.engine.check_disk().err().unwrap_or(error))?;
                     continue;
                 }
             };
@@ -243,7 +244,11 @@ impl Reader {
                     moved |= more.next_offset(&name.topic, name.partition).is_some_and(|n| Some(n) > place.position);
                     records.join(more);
                 }
-                Err(error) if records.is_empty() => return Err(error),
+                Err(error) if records.is_empty() => {
+                    // The next poll begins behind it: what can be read elsewhere is read.
+                    self.state.lock().next = place.at + 1;
+                    return Err(error);
+                }
                 // It comes back with the next poll; what was read is the caller's.
                 Err(_) => break,
             }

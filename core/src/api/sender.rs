@@ -48,6 +48,8 @@ pub(super) struct Effects {
     now: Option<Timestamp>,
     /// A batch that is full stays open rather than wait for room.
     impatient: bool,
+    /// Then the keeper is to close it: the caller may not come again.
+    leaves: bool,
     /// One did.
     pub(super) held_up: bool,
 }
@@ -55,6 +57,11 @@ pub(super) struct Effects {
 impl Effects {
     /// Of a call that may not wait.
     pub(super) fn impatient() -> Self {
+        Self { leaves: true, ..Self::returning() }
+    }
+
+    /// Of one that may not wait, and comes again until it need not.
+    pub(super) fn returning() -> Self {
         Self { impatient: true, ..Self::default() }
     }
 
@@ -65,9 +72,8 @@ impl Effects {
     /// True if a batch could not be placed without waiting: it stays open, for the next send or the keeper to close.
     pub(super) fn held_up<T>(&mut self, pending: &Pending, placed: &Judged<T>) -> bool {
         let busy = self.impatient && matches!(placed, Err(refused) if refused.error.kind() == ErrorKind::Busy);
-        if busy {
-            self.held_up = true;
-            pending.leave();
+        self.held_up |= busy;
+        if busy && self.leaves && pending.leave() {
             self.deadline = Some(0);
         }
         busy
@@ -281,7 +287,7 @@ impl Sender {
     /// The lock of a producer that has nothing gathered any more: for who may not wait, `None` if closing it would have
     /// to.
     pub(super) fn state_closed(&self) -> Option<MutexGuard<'_, State>> {
-        let left = self.close_due_in(self.lock_now()?, u64::MAX, Effects::impatient());
+        let left = self.close_due_in(self.lock_now()?, u64::MAX, Effects::returning());
         // Whoever locks it meanwhile finds nothing to close.
         left.is_none().then(|| self.lock_now())?
     }
@@ -294,12 +300,21 @@ impl Sender {
 
     /// The same for who may not wait for it: false if that would have to. The keeper does it then.
     pub(super) fn hasten(&self, pending: &Pending) -> bool {
-        let Some(state) = self.lock_now() else {
-            pending.leave();
-            self.context.engine.linger_by(0);
-            return false;
-        };
-        self.close_in(state, pending, Effects::impatient());
+        // The keeper may be at it, waiting for room with the lock: whoever asks for each record looks once.
+        let state = if pending.is_left() { self.state.try_lock() } else { self.lock_now() };
+        match state {
+            Some(state) => self.close_in(state, pending, Effects::impatient()),
+            None if pending.leave() => self.context.engine.linger_by(0),
+            None => {}
+        }
+        pending.outcome().is_some()
+    }
+
+    /// The same for who comes again if it is false.
+    pub(super) fn try_close(&self, pending: &Pending) -> bool {
+        if let Some(state) = self.lock_now() {
+            self.close_in(state, pending, Effects::returning());
+        }
         pending.outcome().is_some()
     }
 

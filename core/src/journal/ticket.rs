@@ -89,7 +89,7 @@ pub struct Promise<T> {
 pub trait Later<T>: Send + Sync {
     /// Closes what is being gathered and places it, once; every later call answers the same.
     fn place(&self, seat: &Seat) -> Promise<T>;
-    /// Closes what is being gathered if that need not wait; false if it would have to.
+    /// Closes what is being gathered if that need not wait; false if it would have to: then the keeper does.
     fn hasten(&self) -> bool;
     /// The same for who may wait until then (monotonic nanoseconds): false if it still would have to. True as well if
     /// waiting helps nothing: to place it says why.
@@ -161,8 +161,9 @@ impl<T> Ticket<T> {
         }
     }
 
-    /// Closes the batch that the record was gathered in, as a wait does, unless that would have to wait for room: false
-    /// then. Hidden, since it is for bindings whose one thread must never wait: everybody else's wait closes it.
+    /// Closes the batch that the record was gathered in, as a wait does, unless that would have to wait: false then,
+    /// and the keeper closes it. Hidden, since it is for bindings whose one thread must never wait: everybody else's
+    /// wait closes it.
     #[doc(hidden)]
     pub fn hasten(&self) -> bool {
         match &self.state {

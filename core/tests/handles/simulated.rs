@@ -220,3 +220,23 @@ fn a_poll_of_a_log_whose_disk_has_failed_gives_what_is_there_and_then_says_so() 
     reader.seek(&TopicPartition::new("t", 0), 0).unwrap();
     assert_eq!(values(&reader.poll(Duration::ZERO).unwrap()), ["is there"]);
 }
+
+#[test]
+fn a_partition_that_cannot_be_read_keeps_no_other_from_being_read() {
+    let world = World::new(10);
+    let engine = open(&world);
+    for (topic, level) in [("unwritten", Durability::Memory), ("t", Durability::Os)] {
+        engine.create_topic(topic, TopicOptions::new().durability(level)).unwrap();
+    }
+    let producer = engine.producer(ProducerOptions::new()).unwrap();
+    producer.send("t", Record::new(b"is there")).unwrap().wait().unwrap();
+    producer.send("unwritten", Record::new(b"is shown")).unwrap().wait().unwrap();
+    let reader = consumer(&engine, "g", &[("unwritten", 0), ("t", 0)]);
+    reader.seek(&TopicPartition::new("unwritten", 0), 0).unwrap();
+    reader.seek(&TopicPartition::new("t", 0), 0).unwrap();
+    // Reading what is shown has it written first.
+    world.fail(Call::Write, 0, Fault::Eio, true);
+    assert_eq!(reader.poll(Duration::ZERO).err().unwrap().kind(), ErrorKind::Poisoned);
+    assert_eq!(values(&reader.poll(Duration::ZERO).unwrap()), ["is there"]);
+    assert_eq!(reader.poll(Duration::ZERO).err().unwrap().kind(), ErrorKind::Poisoned);
+}

@@ -366,7 +366,7 @@ fn a_consumer_is_ready_no_earlier_than_its_position_is_safe() {
         }
         match (hear.try_recv().unwrap(), reader.poll(Duration::ZERO)) {
             (Ok(safe), Ok(records)) => assert_eq!((safe, records.count(), fails), (Some(Some(1)), 1, false)),
-            (Err(_), Err(error)) => assert_eq!((error.kind(), fails), (ErrorKind::Indeterminate, true)),
+            (Err(_), Err(error)) => assert_eq!((error.kind(), fails), (ErrorKind::Poisoned, true)),
             (_, polled) => panic!("called too early: {polled:?}"),
         }
     }
@@ -381,6 +381,6 @@ fn settling_begins_a_bound_transaction_without_a_flush_and_its_commit_waits_for_
     reader.rewind().unwrap();
     world.fail(Call::Sync, 0, Fault::Eio, false);
     let transaction = producer.begin_transaction_for(&reader).unwrap();
-    assert_eq!(reader.poll(Duration::ZERO).err().unwrap().kind(), ErrorKind::Indeterminate);
+    assert_eq!(reader.poll(Duration::ZERO).err().unwrap().kind(), ErrorKind::Poisoned);
     drop(transaction);
 }

@@ -261,6 +261,16 @@ fn a_lingering_batch_is_closed_whenever_it_was_begun() {
 }
 
 #[test]
+fn what_was_to_be_closed_is_closed_though_nobody_comes_again() {
+    tell(hastened);
+}
+
+#[test]
+fn a_failing_disk_is_heard_of_by_a_poll_that_is_about_to_wait() {
+    tell(failure);
+}
+
+#[test]
 fn what_is_written_is_counted() {
     tell(counted);
 }

@@ -3,6 +3,7 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use oncelog::sim::{Call, Fault};
 use oncelog::{
     ConsumerOptions, Durability, ErrorKind, ProducerOptions, Record, Result, Ticket, TopicOptions, TopicPartition,
 };
@@ -340,6 +341,45 @@ pub fn linger() {
     assert_eq!(values(&consumer.poll(Duration::MAX).unwrap()), ["nobody waits"]);
     driver.join().unwrap();
     engine.close().unwrap();
+}
+
+/// Two who may not wait want their records closed, in batches that would linger for ever, and find the producer busy or
+/// not: both are written, and nobody comes again for them.
+pub fn hastened() {
+    let (_world, engine) = begin_with(options(), |world| Arc::new(Passes(world.clone())));
+    let producer = Arc::new(engine.producer(ProducerOptions::new().linger(Duration::MAX)).unwrap());
+    let consumer = engine.consumer(ConsumerOptions::new()).unwrap();
+    consumer.assign(&[TopicPartition::new("os", 0)]).unwrap();
+    let senders = ["one", "two"].map(|value| {
+        let producer = producer.clone();
+        thread::spawn(move || {
+            let ticket = producer.send("os", Record::new(value.as_bytes())).unwrap();
+            ticket.hasten();
+            ticket.detach();
+        })
+    });
+    let mut seen = Vec::new();
+    while seen.len() < 2 {
+        seen.extend(values(&consumer.poll(Duration::MAX).unwrap()));
+    }
+    seen.sort();
+    assert_eq!(seen, ["one", "two"]);
+    senders.into_iter().for_each(|sender| sender.join().unwrap());
+    engine.close().unwrap();
+}
+
+/// The disk fails while a reader is anywhere between its look and its sleep, and it hears of that.
+pub fn failure() {
+    let (world, engine) = begin(options());
+    let consumer = engine.consumer(ConsumerOptions::new()).unwrap();
+    consumer.assign(&[TopicPartition::new("os", 0)]).unwrap();
+    let reader = thread::spawn(move || consumer.poll(Duration::MAX).map(drop));
+    world.fail(Call::Sync, 0, Fault::Eio, true);
+    // Refused, if a flush has failed already.
+    let _ = append(&engine, "disk", b"x", Durability::Os).and_then(Ticket::wait);
+    engine.flush().unwrap_err();
+    assert_eq!(reader.join().unwrap().unwrap_err().kind(), ErrorKind::Poisoned);
+    engine.close().unwrap_err();
 }
 
 /// Whoever is told that a record is written, by himself or by the keeper, finds its group counted.

@@ -46,7 +46,8 @@ class Consumer:
     async def poll(self, timeout: float | None = None) -> Records:
         """Reads the next records. With nothing there it waits, at most `timeout` seconds.
 
-        A partition of which a raw transaction will commit an offset has nothing to read before the decision.
+        A partition of which a raw transaction will commit an offset has nothing to read before the decision. Raises
+        PoisonedError once the disk has failed and nothing is left to read.
         """
         deadline = _deadline(timeout)
         with self._turn():
