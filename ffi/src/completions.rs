@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering::{Acquire, Release};
 
-use engine::io::sync::{Mutex, RwLock};
+use engine::io::sync::Mutex;
 use engine::{Completions, Descriptor, Engine, Error, ErrorKind, Lsn};
 
 use crate::alone::Alone;
@@ -81,7 +81,7 @@ impl Done {
                     Ok(_) => std::ptr::null_mut(),
                     Err(error) => Fault::from(error.clone()).into_handle(),
                 };
-                let ticket = place.make(Alone::new(RwLock::new(State::Done(answer, lsn))));
+                let ticket = place.make(Alone::new(State::Done(answer, lsn)));
                 // SAFETY: as above.
                 unsafe { function(context, ticket, error) };
                 // Both may be gone: a caller who freed them did no harm.

@@ -4,7 +4,6 @@
 use std::ffi::{CString, c_char};
 use std::ptr::null;
 
-use engine::io::sync::RwLock;
 use engine::{
     Batch, Error, ErrorKind, Headers, Offsets, Place, RecordIter, RecordRef, RecordView, Records, RecordsIter,
     TopicPartition,
@@ -30,7 +29,7 @@ const VIEWS: usize = 32;
 /// What is behind a handle to records.
 pub struct Walkable {
     // Before `source`, into whose bytes it points.
-    walk: Alone<RwLock<Walk>>,
+    walk: Alone<Walk>,
     /// Boxed, so that it stays where the walk points to.
     source: Box<Source>,
 }
@@ -138,7 +137,7 @@ impl Walkable {
         let (iter, headers, topics) = (borrowed.iter(), Vec::new(), Vec::new());
         let here = Here { topic: "", name: null(), partition: 0 };
         let walk = Walk { all: borrowed, iter, views, headers, passed: 0, here, placed: true, topics, error: None };
-        Self { walk: Alone::new(RwLock::new(walk)), source }
+        Self { walk: Alone::new(walk), source }
     }
 }
 
@@ -306,7 +305,7 @@ pub extern "C" fn oncelog_records_next(
 ) -> *mut oncelog_error_t {
     call(|c| {
         let (records, out, count) = (find(records)?, c.out(out, "out")?, c.out(count, "count")?);
-        let mut walk = records.walk.try_write().ok_or_else(|| records.walk.busy(BUSY))?;
+        let mut walk = records.walk.lock(BUSY)?;
         let views = walk.next()?;
         out.set(views.as_ptr());
         count.set(views.len());
@@ -321,8 +320,7 @@ pub extern "C" fn oncelog_records_next(
 #[must_use]
 pub extern "C" fn oncelog_records_rewind(records: *mut oncelog_records_t) -> *mut oncelog_error_t {
     call(|_| {
-        let records = find(records)?;
-        records.walk.try_write().ok_or_else(|| records.walk.busy(BUSY))?.rewind();
+        find(records)?.walk.lock(BUSY)?.rewind();
         Ok(())
     })
 }
@@ -344,7 +342,7 @@ pub extern "C" fn oncelog_records_headers(
     call(|c| {
         let (records, view) = (find(records)?, c.one(view, "view")?);
         let room = c.room(out, capacity, "out")?;
-        let headers = records.walk.try_read().ok_or_else(|| records.walk.busy(BUSY))?.headers_of(&view)?;
+        let headers = records.walk.look(BUSY)?.headers_of(&view)?;
         if headers.len() > room.count {
             let values = format!("header_count={} capacity={}", headers.len(), room.count);
             let text = "there is no room for all headers; give an array for header_count of them";

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use engine::io::sync::{RwLock, RwLockReadGuard, RwLockWriteGuard};
+use engine::io::sync::{RwLockReadGuard, RwLockWriteGuard};
 use engine::{
     Appended, Committed, Error, ErrorKind, Identity, Lsn, Offsets, Producer, Ticket, TransactionStatus,
     TransactionalProducer,
@@ -20,7 +20,7 @@ use crate::structs::{oncelog_appended_t, oncelog_committed_t, oncelog_identity_t
 /// time.
 pub struct oncelog_ticket_t;
 
-handle!(oncelog_ticket_t, Ticket, Alone<RwLock<State>>);
+handle!(oncelog_ticket_t, Ticket, Alone<State>);
 
 /// What a ticket waits for.
 pub enum Pending {
@@ -150,7 +150,7 @@ impl Pending {
     /// Gives the caller a ticket, if one is wanted.
     pub fn give(self, wanted: Wanted) -> Answer {
         if let Some((out, place)) = wanted.0 {
-            out.set(place.make(Alone::new(RwLock::new(State::Pending(self)))));
+            out.set(place.make(Alone::new(State::Pending(self))));
         }
         Ok(())
     }
@@ -265,13 +265,13 @@ impl State {
 }
 
 /// The ticket's state, if no other thread has it.
-pub fn lock(state: &Alone<RwLock<State>>) -> Answer<RwLockWriteGuard<'_, State>> {
-    state.try_write().ok_or_else(|| state.busy(BUSY))
+pub fn lock(state: &Alone<State>) -> Answer<RwLockWriteGuard<'_, State>> {
+    state.lock(BUSY)
 }
 
 /// The same to look at it, which many threads may do at once.
-pub fn look(state: &Alone<RwLock<State>>) -> Answer<RwLockReadGuard<'_, State>> {
-    state.try_read().ok_or_else(|| state.busy(BUSY))
+pub fn look(state: &Alone<State>) -> Answer<RwLockReadGuard<'_, State>> {
+    state.look(BUSY)
 }
 
 const BUSY: &str = "another thread is waiting for this ticket; let one thread do it";

@@ -3,7 +3,6 @@
 
 use std::ffi::c_char;
 
-use engine::io::sync::Mutex;
 use engine::{ErrorKind, Transaction};
 
 use crate::alone::Alone;
@@ -27,19 +26,19 @@ use crate::ticket::{Pending, Wanted, oncelog_ticket_t};
 /// `transaction_timeout_ms` is aborted, and answers TRANSACTION_TIMED_OUT from then on.
 pub struct oncelog_transaction_t;
 
-handle!(oncelog_transaction_t, Transaction, Alone<Mutex<Option<Transaction>>>);
+handle!(oncelog_transaction_t, Transaction, Alone<Option<Transaction>>);
 
 /// Does something with an open transaction.
 fn with<T>(transaction: *mut oncelog_transaction_t, body: impl FnOnce(&mut Transaction) -> Answer<T>) -> Answer<T> {
     let found = find(transaction)?;
-    let mut open = found.try_lock().ok_or_else(|| found.busy(BUSY))?;
+    let mut open = found.lock(BUSY)?;
     body(open.as_mut().ok_or_else(used_up)?)
 }
 
 /// Takes the transaction out of its handle, which is gone then.
 fn take(transaction: *mut oncelog_transaction_t) -> Answer<Transaction> {
     let found = find(transaction)?;
-    let taken = found.try_lock().ok_or_else(|| found.busy(BUSY))?.take().ok_or_else(used_up)?;
+    let taken = found.lock(BUSY)?.take().ok_or_else(used_up)?;
     // Another thread may have freed it just now: the same end.
     let _ = end(transaction);
     Ok(taken)

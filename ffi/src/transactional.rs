@@ -4,7 +4,6 @@
 use std::ffi::c_char;
 
 use engine::TransactionalProducer;
-use engine::io::sync::Mutex;
 
 use crate::alone::Alone;
 use crate::call::{call, tell};
@@ -76,7 +75,7 @@ pub extern "C" fn oncelog_begin_transaction(
 ) -> *mut oncelog_error_t {
     call(|c| {
         let (producer, out) = (find(producer)?, c.out(out, "out")?);
-        out.set(make(Alone::new(Mutex::new(Some(producer.begin_transaction()?))))?);
+        out.set(make(Alone::new(Some(producer.begin_transaction()?)))?);
         Ok(())
     })
 }
@@ -97,7 +96,7 @@ pub extern "C" fn oncelog_begin_transaction_for(
 ) -> *mut oncelog_error_t {
     call(|c| {
         let (producer, consumer, out) = (find(producer)?, find(consumer)?, c.out(out, "out")?);
-        out.set(make(Alone::new(Mutex::new(Some(producer.begin_transaction_for(&consumer.consumer)?))))?);
+        out.set(make(Alone::new(Some(producer.begin_transaction_for(&consumer.consumer)?)))?);
         Ok(())
     })
 }

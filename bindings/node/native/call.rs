@@ -34,8 +34,8 @@ impl Call {
         Arc::new(Self { who, queue, parts })
     }
 
-    /// Another part was sent. Its batches do not linger for more: where there is no room, the keeper closes them when there
-    /// is.
+    /// Another part was sent. Its batches do not linger for more: where there is no room, the keeper closes them when
+    /// there is.
     pub fn part(self: &Arc<Self>, tickets: Tickets) {
         let number = self.change(|parts| {
             parts.answers.push(Vec::new());

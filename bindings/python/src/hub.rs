@@ -62,6 +62,18 @@ impl Hub {
         self.waiting.take(py)?.insert(number, waiting);
         Ok(Call { completions: self.completions.clone(), number })
     }
+
+    /// Completes a future. Where that raises, it is tried once more, with the next drain.
+    fn complete(&self, py: Python<'_>, number: u64) -> PyResult<()> {
+        let Some(waiting) = self.waiting.take(py)?.remove(&number) else { return Ok(()) };
+        let completed = waiting.complete(py);
+        if completed.is_err() && !waiting.raised {
+            let before = self.waiting.take(py)?.insert(number, Waiting { raised: true, ..waiting });
+            drop(before);
+            self.completions.push(number);
+        }
+        completed
+    }
 }
 
 #[pymethods]
@@ -126,20 +138,6 @@ impl Hub {
             }
         }
         Ok(())
-    }
-}
-
-impl Hub {
-    /// Completes a future. Where that raises, it is tried once more, with the next drain.
-    fn complete(&self, py: Python<'_>, number: u64) -> PyResult<()> {
-        let Some(waiting) = self.waiting.take(py)?.remove(&number) else { return Ok(()) };
-        let completed = waiting.complete(py);
-        if completed.is_err() && !waiting.raised {
-            let before = self.waiting.take(py)?.insert(number, Waiting { raised: true, ..waiting });
-            drop(before);
-            self.completions.push(number);
-        }
-        completed
     }
 }
 

@@ -102,10 +102,8 @@ impl Consumer {
     /// `None` and there is no position; `UnknownTopicOrPartition` once a topic is deleted; `Poisoned` once the disk has
     /// failed and nothing is left to read, for nothing will come; `Io`; `Closed`, `Forked`.
     pub fn poll(&self, timeout: Duration) -> Result<Records> {
-        let inner = &self.open.inner;
-        // Before the turn: in a forked child it may be that of a thread that is not there.
-        inner.check_open()?;
         let _turn = self.reader.turn()?;
+        let inner = &self.open.inner;
         let machine = inner.machine();
         let timeout = u64::try_from(timeout.as_nanos()).unwrap_or(u64::MAX);
         let deadline = machine.clock.monotonic().checked_add(timeout);

@@ -139,8 +139,10 @@ impl Reader {
         })
     }
 
+    /// The turn to poll, for one at a time. In a forked child it may be that of a thread that is not there.
     pub(super) fn turn(&self) -> Result<Turn<'_>> {
         if self.polling.swap(true, Ordering::Acquire) {
+            self.engine.check_open()?;
             let text = "another thread is polling this consumer; give each thread a consumer of its own";
             return Err(Error::new(ErrorKind::Busy, text));
         }
@@ -214,8 +216,7 @@ impl Reader {
             let places = match self.ready()? {
                 Ready::Places(places) => places,
                 Ready::Behind(lsn) => {
-                    // Not what becomes of a write of the caller's: it only reads.
-                    self.engine.flushed(lsn).map_err(|error| self.engine.check_disk().err().unwrap_or(error))?;
+                    self.engine.flushed(lsn).map_err(|error| self.engine.as_read(error))?;
                     continue;
                 }
             };

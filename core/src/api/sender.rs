@@ -298,24 +298,23 @@ impl Sender {
         pending.outcome().unwrap_or_else(|| Err(lost().into()))
     }
 
-    /// The same for who may not wait for it: false if that would have to. The keeper does it then.
-    pub(super) fn hasten(&self, pending: &Pending) -> bool {
+    /// The same for who may not wait for it and comes again: false if that would have to.
+    pub(super) fn try_close(&self, pending: &Pending) -> bool {
         // The keeper may be at it, waiting for room with the lock: whoever asks for each record looks once.
         let state = if pending.is_left() { self.state.try_lock() } else { self.lock_now() };
-        match state {
-            Some(state) => self.close_in(state, pending, Effects::impatient()),
-            None if pending.leave() => self.context.engine.linger_by(0),
-            None => {}
+        if let Some(state) = state {
+            self.close_in(state, pending, Effects::returning());
         }
         pending.outcome().is_some()
     }
 
-    /// The same for who comes again if it is false.
-    pub(super) fn try_close(&self, pending: &Pending) -> bool {
-        if let Some(state) = self.lock_now() {
-            self.close_in(state, pending, Effects::returning());
+    /// The same for who may not come again: the keeper does it then.
+    pub(super) fn hasten(&self, pending: &Pending) -> bool {
+        let closed = self.try_close(pending);
+        if !closed && pending.leave() {
+            self.context.engine.linger_by(0);
         }
-        pending.outcome().is_some()
+        closed
     }
 
     /// Waits until there is room to close a batch, or no use in waiting; false if the deadline (monotonic nanoseconds)

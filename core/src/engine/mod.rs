@@ -367,7 +367,7 @@ impl Inner {
         }
         let last = self.journal.look(|_, last| last);
         let written = self.journal.reach(last, Durability::Os, None);
-        written.map(drop).map_err(|error| self.journal.check().err().unwrap_or(error))
+        written.map(drop).map_err(|error| self.as_read(error))
     }
 
     /// Has what can be seen of a partition written.

@@ -48,6 +48,11 @@ impl Inner {
         self.journal.reach(lsn, Durability::Disk, None).map(drop)
     }
 
+    /// What a reader hears of a write or flush that failed under it: it wrote nothing that may be there or not.
+    pub fn as_read(&self, error: Error) -> Error {
+        self.journal.check().err().unwrap_or(error)
+    }
+
     /// An answer that refuses was drawn from what is noted, so it is given only once that is durable.
     pub(super) fn refusal<T>(&self, guard: Guard<'_, Hub>, refusal: impl Into<Refusal>) -> Promise<T> {
         self.refuse(guard, refusal).promise()
