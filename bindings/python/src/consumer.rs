@@ -19,7 +19,7 @@ use crate::records::{Record, Records};
 use crate::ticket::{Ticket, through};
 use crate::values;
 use crate::wait::{CLOSES, Patience, room, wait};
-use crate::walk::{Seen, Walk};
+use crate::walk::{Step, Walk};
 
 /// Reads assigned partitions, each from what its group has committed, else by its start rule. One thread polls at a
 /// time; the other calls may come from any.
@@ -65,10 +65,10 @@ struct Ahead {
 }
 
 impl Ahead {
-    fn next(&mut self, py: Python<'_>) -> Option<oncelog::Result<Seen>> {
-        let next = self.walk.next(py);
-        if let Some(Ok(seen)) = &next {
-            let view = seen.view();
+    fn next<'py>(&mut self, py: Python<'py>) -> Option<oncelog::Result<Step<'py>>> {
+        let next = self.walk.next_again(py);
+        if let Some(Ok(step)) = &next {
+            let view = step.view();
             let behind = view.offset() + 1;
             match self.handed.last_mut() {
                 Some((name, at)) if name.partition == view.partition() && name.topic == view.topic() => *at = behind,
@@ -160,14 +160,19 @@ impl Consumer {
     /// The next record of a loop, from what was polled.
     #[inline]
     fn next_polled<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, Record>>> {
-        // The lock is free again before an object is made: that may run the collector, and this in turn anything.
+        // The lock is free again before an object is made.
         let mut lock = self.ahead.take(py)?;
         let next = lock.as_mut().map(|ahead| ahead.next(py));
         let walked = if matches!(next, Some(None)) { lock.take() } else { None };
         drop(lock);
         drop(walked);
         match next {
-            Some(Some(Ok(seen))) => Bound::new(py, Record::new(seen)).map(Some),
+            Some(Some(Ok(step))) => {
+                let keep = |record: &_| {
+                    self.ahead.take(py).map(|mut lock| lock.iter_mut().for_each(|ahead| ahead.walk.keep(record)))
+                };
+                step.object(py, keep).map(Some)
+            }
             Some(Some(Err(error))) => Err(exception(&error)),
             Some(None) | None => Ok(None),
         }

@@ -10,7 +10,7 @@ use crate::columns::Columns;
 use crate::errors::{Raise, exception};
 use crate::lock::Lock;
 use crate::values;
-use crate::walk::{Seen, Walk, untrack};
+use crate::walk::{Held, Seen, Walk, untrack};
 
 /// Records as a read or a poll answered them, of one partition or of several: a sequence, to be walked as often as
 /// needed, kept and given to other threads.
@@ -68,7 +68,7 @@ impl Records {
         let mut walk = Walk::new(slf);
         let mut records = Vec::with_capacity(slf.get().room());
         while let Some(seen) = walk.next(py) {
-            let record = Bound::new(py, Record { seen: seen.raise()? })?;
+            let record = Bound::new(py, Record::new(seen.raise()?))?;
             untrack(&record);
             records.push(record);
         }
@@ -109,7 +109,7 @@ impl Records {
         for _ in 0..index.ok_or_else(missing)? {
             walk.skip();
         }
-        Ok(Bound::new(slf.py(), Record { seen: walk.next(slf.py()).ok_or_else(missing)?.raise()? })?.into_any())
+        Ok(Bound::new(slf.py(), Record::new(walk.next(slf.py()).ok_or_else(missing)?.raise()?))?.into_any())
     }
 
     /// All records in a list.
@@ -183,10 +183,10 @@ impl RecordsIterator {
     }
 
     fn __next__<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, Record>>> {
-        // The lock is free again before an object is made: that may run the collector, and this in turn anything.
-        let next = self.walk.take(py)?.next(py);
+        // The lock is free again before an object is made.
+        let next = self.walk.take(py)?.next_again(py);
         match next {
-            Some(Ok(seen)) => Bound::new(py, Record { seen }).map(Some),
+            Some(Ok(step)) => step.object(py, |record| self.walk.take(py).map(|mut walk| walk.keep(record))).map(Some),
             Some(Err(error)) => Err(exception(&error)),
             None => Ok(None),
         }
@@ -196,12 +196,21 @@ impl RecordsIterator {
 /// A record. It keeps the memory of the whole read it came from, up to 1 MiB: keep `value`, which is a copy, instead.
 #[pyclass(frozen, module = "oncelog")]
 pub struct Record {
-    seen: Seen,
+    held: Held,
 }
 
 impl Record {
     pub fn new(seen: Seen) -> Self {
-        Self { seen }
+        Self { held: Held::new(seen) }
+    }
+
+    pub fn held(&self) -> &Held {
+        &self.held
+    }
+
+    #[inline]
+    pub fn view(&self) -> oncelog::RecordView<'_> {
+        self.held.get().view()
     }
 }
 
@@ -210,60 +219,60 @@ impl Record {
     /// The topic's name.
     #[getter]
     fn topic<'py>(&self, py: Python<'py>) -> Bound<'py, PyString> {
-        PyString::intern(py, self.seen.view().topic())
+        PyString::intern(py, self.view().topic())
     }
 
     /// The partition's number in its topic.
     #[getter]
     fn partition(&self) -> u32 {
-        self.seen.view().partition()
+        self.view().partition()
     }
 
     /// The record's offset in its partition.
     #[getter]
     fn offset(&self) -> u64 {
-        self.seen.view().offset()
+        self.view().offset()
     }
 
     /// Milliseconds since 1970, -1 for none.
     #[getter]
     fn timestamp(&self) -> i64 {
-        self.seen.view().timestamp()
+        self.view().timestamp()
     }
 
     /// The value, copied; None marks the key as deleted.
     #[getter]
     fn value<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyBytes>> {
-        self.seen.view().value().map(|value| PyBytes::new(py, value))
+        self.view().value().map(|value| PyBytes::new(py, value))
     }
 
     /// The key, copied; None and empty are different things.
     #[getter]
     fn key<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyBytes>> {
-        self.seen.view().key().map(|key| PyBytes::new(py, key))
+        self.view().key().map(|key| PyBytes::new(py, key))
     }
 
     /// The value where it lies: a read-only memoryview, not copied, which keeps the bytes as long as it lives.
     #[getter]
     fn value_view<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyMemoryView>>> {
-        self.seen.view().value().map(|_| buffers::value(py, self.seen.share(py))).transpose()
+        self.view().value().map(|_| buffers::value(py, self.held.get().share(py))).transpose()
     }
 
     /// The key where it lies, as `value_view`.
     #[getter]
     fn key_view<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyMemoryView>>> {
-        self.seen.view().key().map(|_| buffers::key(py, self.seen.share(py))).transpose()
+        self.view().key().map(|_| buffers::key(py, self.held.get().share(py))).transpose()
     }
 
     /// Pairs of name and value in the order they were sent. In batches that a Kafka client made a name may be no UTF-8:
     /// such bytes are lone surrogates, as in `os.fsdecode`, and `name.encode(errors="surrogateescape")` has them back.
     #[getter]
     fn headers<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
-        values::headers(py, self.seen.view().headers())
+        values::headers(py, self.view().headers())
     }
 
     fn __repr__(&self) -> String {
-        let view = self.seen.view();
+        let view = self.view();
         let size = |bytes: Option<&[u8]>| bytes.map_or("None".to_owned(), |bytes| format!("{} bytes", bytes.len()));
         format!(
             "<oncelog.Record {}-{} offset={} timestamp={} key={} value={}>",

@@ -5,9 +5,12 @@
 //! reference lives.
 #![allow(unsafe_code)]
 
+use std::cell::UnsafeCell;
+
 use oncelog::{RecordView, RecordsIter};
 use pyo3::prelude::*;
 
+use crate::alone::alone;
 use crate::records::{Record, Records};
 
 /// A walk that owns what it walks.
@@ -15,6 +18,43 @@ pub struct Walk {
     /// Borrowed from `owner`; before it, so that it is dropped first.
     walk: RecordsIter<'static>,
     owner: Py<Records>,
+    /// The last two objects that were handed out, the older one first. A loop lets go of a record when it has the next
+    /// one: the older one is then nobody's but ours, and shows another record, as the tuples of `zip` do.
+    spares: [Option<Py<Record>>; 2],
+}
+
+/// A record that a walk came to.
+pub enum Step<'py> {
+    /// In an object that came back.
+    Again(Bound<'py, Record>),
+    /// To be put into a new one. Not here: making it may run the collector, and this in turn anything.
+    New(Seen),
+}
+
+impl<'py> Step<'py> {
+    /// The record as an object; one that was made goes to `keep`, for when it comes back.
+    #[inline]
+    pub fn object(
+        self,
+        py: Python<'py>,
+        keep: impl FnOnce(&Bound<'py, Record>) -> PyResult<()>,
+    ) -> PyResult<Bound<'py, Record>> {
+        match self {
+            Step::Again(record) => Ok(record),
+            Step::New(seen) => {
+                let record = Bound::new(py, Record::new(seen))?;
+                keep(&record).map(|()| record)
+            }
+        }
+    }
+
+    #[inline]
+    pub fn view(&self) -> RecordView<'_> {
+        match self {
+            Step::Again(record) => record.get().view(),
+            Step::New(seen) => seen.view(),
+        }
+    }
 }
 
 impl Walk {
@@ -23,7 +63,7 @@ impl Walk {
         // SAFETY: the records lie inside a frozen Python object, which is not moved and not changed while a reference
         // to it lives, and `owner` is one. `walk` is private and handed out only as `Seen` below.
         let walk = unsafe { std::mem::transmute::<RecordsIter<'_>, RecordsIter<'static>>(walk) };
-        Self { walk, owner: owner.clone().unbind() }
+        Self { walk, owner: owner.clone().unbind(), spares: [None, None] }
     }
 
     /// The next record, or what is damaged.
@@ -31,6 +71,34 @@ impl Walk {
     pub fn next(&mut self, py: Python<'_>) -> Option<oncelog::Result<Seen>> {
         // Each record holds the owner itself, so it may outlive this walk.
         Some(self.step()?.map(|view| Seen { view, owner: self.owner.clone_ref(py) }))
+    }
+
+    /// As `next`, in an object that was handed out before, if nobody has that any more.
+    #[inline]
+    pub fn next_again<'py>(&mut self, py: Python<'py>) -> Option<oncelog::Result<Step<'py>>> {
+        let view = match self.step()? {
+            Ok(view) => view,
+            Err(error) => return Some(Err(error)),
+        };
+        let [older, newer] = &mut self.spares;
+        let Some(spare) = older.as_ref().filter(|spare| alone(py, spare)) else {
+            return Some(Ok(Step::New(Seen { view, owner: self.owner.clone_ref(py) })));
+        };
+        // SAFETY: `alone` says that nobody else refers to the object, so nothing borrows what lies in it.
+        let seen = unsafe { &mut *spare.get().held().0.get() };
+        seen.view = view;
+        if !seen.owner.is(&self.owner) {
+            seen.owner = self.owner.clone_ref(py);
+        }
+        let record = spare.bind(py).clone();
+        std::mem::swap(older, newer);
+        Some(Ok(Step::Again(record)))
+    }
+
+    /// Keeps an object that was made for a record, for when it comes back.
+    pub fn keep(&mut self, record: &Bound<'_, Record>) {
+        self.spares.swap(0, 1);
+        self.spares[1] = Some(record.clone().unbind());
     }
 
     // A call of its own writes the record where it is taken from. Compiled into its caller it is put together elsewhere
@@ -67,6 +135,25 @@ impl Seen {
     /// The same once more.
     pub fn share(&self, py: Python<'_>) -> Seen {
         Seen { view: self.view, owner: self.owner.clone_ref(py) }
+    }
+}
+
+/// A record inside an object of Python's.
+pub struct Held(UnsafeCell<Seen>);
+
+// SAFETY: `Walk::next_again` alone changes it, with the interpreter lock held, and only where nobody else refers to the
+// object that it lies in. What is in it may be looked at by several threads.
+unsafe impl Sync for Held where Seen: Sync {}
+
+impl Held {
+    pub fn new(seen: Seen) -> Self {
+        Self(UnsafeCell::new(seen))
+    }
+
+    #[inline]
+    pub fn get(&self) -> &Seen {
+        // SAFETY: who calls this refers to the object, and does for as long as the borrow lasts: it is not changed.
+        unsafe { &*self.0.get() }
     }
 }
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import gc
+import os
+import random
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import pytest
@@ -69,6 +71,45 @@ def test_a_view_copies_nothing_and_keeps_what_it_shows(oncelog_engine: oncelog.E
     with pytest.raises(TypeError):
         value[0] = 1
     value.release()
+
+
+def keep_some(records: Iterable[oncelog.Record], dice: random.Random) -> int:
+    """Walks records, keeps some of them for a while or for good, and compares each with its offset when it goes."""
+    kept: list[tuple[int, oncelog.Record]] = []
+    views: list[tuple[int, memoryview | None]] = []
+    count = 0
+
+    def check(offset: int, record: oncelog.Record) -> None:
+        assert (record.offset, record.timestamp) == (offset, offset + 1)
+        assert (record.value, record.key) == (b"v%d" % offset, b"k%d" % offset)
+
+    for count, record in enumerate(records, 1):
+        offset = count - 1
+        check(offset, record)
+        if dice.random() < 0.1:
+            views.append((offset, record.value_view))
+        if dice.random() < 0.3:
+            kept.append((offset, record))
+        if kept and dice.random() < 0.25:
+            check(*kept.pop(dice.randrange(len(kept))))
+    for kept_offset, kept_record in kept:
+        check(kept_offset, kept_record)
+    assert all(view is not None and bytes(view) == b"v%d" % offset for offset, view in views)
+    return count
+
+
+def test_a_record_that_somebody_keeps_stays_what_it_is(oncelog_engine: oncelog.Engine, topic: str) -> None:
+    numbers = range(5000)
+    oncelog_engine.producer().send_many(
+        topic, [b"v%d" % n for n in numbers], [b"k%d" % n for n in numbers], timestamps_ms=[n + 1 for n in numbers]
+    ).result()
+    seed = int(os.environ.get("SEED", random.randrange(1 << 32)))
+    print(f"again: SEED={seed} bindings/python/test.sh -k somebody_keeps")
+    dice = random.Random(seed)
+    records = oncelog_engine.partition(topic, 0).read(0, max_bytes=1 << 20)
+    assert keep_some(records, dice) == len(records) > 1000
+    assert keep_some(oncelog_engine.consumer(topic, timeout=0, max_bytes=1 << 14), dice) == 5000
+    assert len({id(record) for record in list(records)}) == len(records), "in a list each is its own"
 
 
 def test_records_outlive_their_engine(oncelog_open: Callable[..., oncelog.Engine]) -> None:
