@@ -147,6 +147,43 @@ print("fine")
     )
 
 
+def test_what_a_task_of_the_parent_polls_is_forked_and_not_busy(script: Script) -> None:
+    check(
+        script,
+        """
+import asyncio
+import oncelog.aio as aio
+
+async def main():
+    log = await aio.open("other")
+    await log.create_topic("t")
+    consumer = log.consumer("t")
+    task = asyncio.ensure_future(consumer.poll())
+    await asyncio.sleep(0.05)
+    try:
+        await consumer.poll(0)
+    except oncelog.BusyError:
+        pass
+    pid = os.fork()
+    if pid == 0:
+        for call in (consumer.poll(0), consumer.__aiter__().__anext__()):
+            try:
+                call.send(None)
+            except oncelog.ForkedError:
+                continue
+            os._exit(1)
+        os._exit(0)
+    reap(pid)
+    task.cancel()
+    await asyncio.wait([task])
+    await log.close()
+
+asyncio.run(main())
+print("fine")
+""",
+    )
+
+
 def test_children_of_a_busy_parent_end(script: Script) -> None:
     check(
         script,

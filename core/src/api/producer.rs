@@ -173,7 +173,7 @@ impl Producer {
 
     /// Sends records in order; one ticket for all, with an answer for each. The topic is looked up once: if it is
     /// deleted meanwhile the ticket says so. Records of other threads do not come between them: while the records are
-    /// walked, the producer is locked, so what walks them must not call it.
+    /// walked, the producer is locked, so what walks them must neither call it nor flush or close the engine.
     ///
     /// # Errors
     /// As `send`. The records before the refused one are sent.
@@ -192,7 +192,8 @@ impl Producer {
     /// is busy with this producer right then.
     ///
     /// The topic is looked up once. Records may be made one by one, as they are asked for, so that none lies in memory
-    /// twice. The producer is busy meanwhile: the iterator must not use it, and should be quick.
+    /// twice. The producer is busy meanwhile: the iterator must neither use it nor flush or close the engine, and should
+    /// be quick.
     ///
     /// # Errors
     /// `Closed`, `Forked`, `ReadOnly`, `Poisoned`: nothing was sent.

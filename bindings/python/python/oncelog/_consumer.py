@@ -36,6 +36,8 @@ class Consumer:
     @contextmanager
     def _turn(self) -> Generator[None]:
         if self._polling:
+            # In a forked child it may be the turn of a task that is not there: this raises ForkedError.
+            self._core._settle()
             raise busy("another task is polling this consumer; give each task a consumer of its own")
         self._polling = True
         try:
