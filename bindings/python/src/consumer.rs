@@ -169,7 +169,9 @@ impl Consumer {
         match next {
             Some(Some(Ok(step))) => {
                 let keep = |record: &_| {
-                    self.ahead.take(py).map(|mut lock| lock.iter_mut().for_each(|ahead| ahead.walk.keep(record)))
+                    if let Some(Some(ahead)) = self.ahead.try_take().as_deref_mut() {
+                        ahead.walk.keep(record);
+                    }
                 };
                 step.object(py, keep).map(Some)
             }

@@ -186,7 +186,10 @@ impl RecordsIterator {
         // The lock is free again before an object is made.
         let next = self.walk.take(py)?.next_again(py);
         match next {
-            Some(Ok(step)) => step.object(py, |record| self.walk.take(py).map(|mut walk| walk.keep(record))).map(Some),
+            Some(Ok(step)) => {
+                let keep = |record: &_| self.walk.try_take().iter_mut().for_each(|walk| walk.keep(record));
+                step.object(py, keep).map(Some)
+            }
             Some(Err(error)) => Err(exception(&error)),
             None => Ok(None),
         }

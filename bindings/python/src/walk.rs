@@ -34,17 +34,12 @@ pub enum Step<'py> {
 impl<'py> Step<'py> {
     /// The record as an object; one that was made goes to `keep`, for when it comes back.
     #[inline]
-    pub fn object(
-        self,
-        py: Python<'py>,
-        keep: impl FnOnce(&Bound<'py, Record>) -> PyResult<()>,
-    ) -> PyResult<Bound<'py, Record>> {
+    pub fn object(self, py: Python<'py>, keep: impl FnOnce(&Bound<'py, Record>)) -> PyResult<Bound<'py, Record>> {
         match self {
             Step::Again(record) => Ok(record),
-            Step::New(seen) => {
-                let record = Bound::new(py, Record::new(seen))?;
-                keep(&record).map(|()| record)
-            }
+            // Where nobody can be known to be the only one, it would never come back.
+            Step::New(seen) if cfg!(Py_GIL_DISABLED) => Bound::new(py, Record::new(seen)),
+            Step::New(seen) => Bound::new(py, Record::new(seen)).inspect(keep),
         }
     }
 
@@ -84,21 +79,21 @@ impl Walk {
         let Some(spare) = older.as_ref().filter(|spare| alone(py, spare)) else {
             return Some(Ok(Step::New(Seen { view, owner: self.owner.clone_ref(py) })));
         };
-        // SAFETY: `alone` says that nobody else refers to the object, so nothing borrows what lies in it.
-        let seen = unsafe { &mut *spare.get().held().0.get() };
-        seen.view = view;
-        if !seen.owner.is(&self.owner) {
-            seen.owner = self.owner.clone_ref(py);
-        }
+        // SAFETY: `alone` says that nobody else refers to the object, so nothing borrows what lies in it. What is kept
+        // has the same owner.
+        unsafe { (*spare.get().held().0.get()).view = view };
         let record = spare.bind(py).clone();
         std::mem::swap(older, newer);
         Some(Ok(Step::Again(record)))
     }
 
-    /// Keeps an object that was made for a record, for when it comes back.
+    /// Keeps an object that was made for a record, for when it comes back. Not one of an older read, where another
+    /// thread has polled meanwhile: it would keep that one's memory.
     pub fn keep(&mut self, record: &Bound<'_, Record>) {
-        self.spares.swap(0, 1);
-        self.spares[1] = Some(record.clone().unbind());
+        if record.get().held().get().owner.is(&self.owner) {
+            self.spares.swap(0, 1);
+            self.spares[1] = Some(record.clone().unbind());
+        }
     }
 
     // A call of its own writes the record where it is taken from. Compiled into its caller it is put together elsewhere

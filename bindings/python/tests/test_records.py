@@ -6,6 +6,7 @@ import gc
 import os
 import random
 import sys
+import sysconfig
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
@@ -110,6 +111,21 @@ def test_a_record_that_somebody_keeps_stays_what_it_is(oncelog_engine: oncelog.E
     assert keep_some(records, dice) == len(records) > 1000
     assert keep_some(oncelog_engine.consumer(topic, timeout=0, max_bytes=1 << 14), dice) == 5000
     assert len({id(record) for record in list(records)}) == len(records), "in a list each is its own"
+
+
+@pytest.mark.skipif(sysconfig.get_config_var("Py_GIL_DISABLED") == 1, reason="nobody can be known to be alone")
+def test_a_record_that_nobody_keeps_gives_its_object_to_the_next_but_one(
+    oncelog_engine: oncelog.Engine, records: oncelog.Records
+) -> None:
+    for walk in (iter(records), oncelog_engine.consumer("t", timeout=0)):
+        first, second = next(walk), next(walk)
+        place = id(first)
+        del first
+        # What was freed would be the place of this one.
+        other = records[0]
+        third = next(walk)
+        assert id(third) == place != id(other)
+        assert [record.offset for record in (second, third, next(walk))] == [1, 2, 3]
 
 
 def test_records_outlive_their_engine(oncelog_open: Callable[..., oncelog.Engine]) -> None:

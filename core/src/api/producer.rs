@@ -192,8 +192,8 @@ impl Producer {
     /// is busy with this producer right then.
     ///
     /// The topic is looked up once. Records may be made one by one, as they are asked for, so that none lies in memory
-    /// twice. The producer is busy meanwhile: the iterator must neither use it nor flush or close the engine, and should
-    /// be quick.
+    /// twice. The producer is busy meanwhile: the iterator must neither use it nor flush or close the engine, and
+    /// should be quick.
     ///
     /// # Errors
     /// `Closed`, `Forked`, `ReadOnly`, `Poisoned`: nothing was sent.
