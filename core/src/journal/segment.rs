@@ -3,6 +3,7 @@
 use std::io;
 use std::sync::Arc;
 
+use super::roll::is_full;
 use crate::format::files::{FORMAT_VERSION, FRAMES, RECORD, SECOND, SegmentHeader};
 use crate::format::frame::Seal;
 use crate::io::bugs::{Bug, planted};
@@ -10,11 +11,13 @@ use crate::io::sync::atomic::{AtomicU64, Ordering};
 use crate::io::sync::{Condvar, Mutex};
 use crate::io::{File, Machine, Mapping};
 
-/// Zeros are written in pieces of this size: larger ones make the page cache use large folios, and a small write into
-/// those costs twice as much.
+/// Zeros are written in pieces that end at multiples of this: the page cache takes each as one folio. Larger folios
+/// make a small write twice as dear, smaller ones the zeros, and pieces that begin anywhere are many folios.
 pub const ZERO_PIECE: u64 = 64 << 10;
 /// So much of the zeros ahead is kept at a close: what is written from then on needs no change of the file's extents.
 const ZEROS_KEPT: u64 = 64 << 10;
+/// So much in small writes is a load.
+const LOAD: u64 = 16 << 10;
 static ZEROS: [u8; ZERO_PIECE as usize] = [0; ZERO_PIECE as usize];
 
 /// A segment that this life writes.
@@ -26,6 +29,8 @@ pub struct Segment {
     zeros: AtomicU64,
     /// Frames are written up to here. Moved by the holder of the write baton alone, past `zeros` only under the lock.
     written: AtomicU64,
+    /// Bytes of frames that went where no zeros were. Only the holder of the write baton looks at it.
+    bare: AtomicU64,
     ahead: Mutex<Ahead>,
     zeroed: Condvar,
 }
@@ -54,8 +59,8 @@ impl Segment {
     /// Takes a segment that exists.
     pub fn of(header: SegmentHeader, file: Arc<dyn File>) -> Arc<Segment> {
         let seal = Seal::new(header.salt, header.number);
-        let (zeros, written) = (AtomicU64::new(FRAMES), AtomicU64::new(FRAMES));
-        Arc::new(Segment { header, seal, file, zeros, written, ahead: Mutex::default(), zeroed: Condvar::new() })
+        let (zeros, written, bare) = (AtomicU64::new(FRAMES), AtomicU64::new(FRAMES), AtomicU64::new(0));
+        Arc::new(Segment { header, seal, file, zeros, written, bare, ahead: Mutex::default(), zeroed: Condvar::new() })
     }
 
     /// Reads the header of a segment file; the second copy serves if the first is damaged.
@@ -74,16 +79,42 @@ impl Segment {
     }
 
     /// Writes frames. Only the holder of the write baton calls it. Waits for a piece of zeros that is being written
-    /// over the same bytes right now.
+    /// over the same bytes right now; a load of small writes has a piece written first, where there are no zeros.
     pub fn write(&self, bytes: &[u8], position: u64) -> io::Result<()> {
         let end = position + bytes.len() as u64;
         // Below the zeros there no piece is written, now or later.
         if end <= self.zeros.load(Ordering::Acquire) || planted(Bug::ZerosOverFrames) {
             self.written.store(end, Ordering::Release);
         } else {
+            self.zero_first(bytes.len() as u64, end)?;
             self.pass_zeros(end);
         }
         self.file.write_at(bytes, position)
+    }
+
+    /// New memory of the page cache costs the least by the piece, and a small write where zeros are half of one where
+    /// nothing is. The writer has them written itself: a thread that did so meanwhile would hold the file's lock as
+    /// long. Not for what is large, nor before there is a load.
+    #[cold]
+    fn zero_first(&self, len: u64, end: u64) -> io::Result<()> {
+        let bare = self.bare.load(Ordering::Relaxed);
+        if bare < LOAD || len >= ZERO_PIECE {
+            self.bare.store(bare + len, Ordering::Relaxed);
+            return Ok(());
+        }
+        while self.zeros.load(Ordering::Acquire) < end {
+            match self.zero_ahead(len) {
+                Ok(true) => {}
+                Ok(false) => break,
+                // Space for them is promised, but not by every file system. The frames may find some.
+                Err(error) if is_full(&error) => {
+                    self.bare.store(0, Ordering::Relaxed);
+                    break;
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
     }
 
     #[cold]
@@ -102,7 +133,7 @@ impl Segment {
             let mut ahead = self.ahead.lock();
             let written = self.written.load(Ordering::Acquire);
             let from = self.zeros.load(Ordering::Acquire).max(written.next_multiple_of(4096));
-            let to = (from + ZERO_PIECE).min(self.header.size);
+            let to = ((from / ZERO_PIECE + 1) * ZERO_PIECE).min(self.header.size);
             if from >= to || from >= written + distance || ahead.busy_from.is_some() || ahead.ended {
                 return Ok(false);
             }

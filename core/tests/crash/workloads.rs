@@ -265,7 +265,8 @@ fn close_and_reopen(tape: &mut Tape) -> Check {
     tape.append("a", 0, &[60], Disk)
 }
 
-/// Under load the keeper writes zeros ahead of the frames; a power cut may keep them and lose the frames.
+/// Under load zeros are written ahead of the frames, by the keeper where it is flushed, by the writer elsewhere; a power
+/// cut may keep them and lose the frames.
 fn zeros_ahead(tape: &mut Tape) -> Check {
     tape.open()?;
     tape.create("a", 2, Os)?;

@@ -61,17 +61,24 @@ fn a_refusal_is_given_no_earlier_than_what_it_was_drawn_from_is_durable() {
     }
 }
 
+fn of_9_000_bytes() -> Batch {
+    let mut batch = Batch::builder();
+    batch.push(&Record::new(&[b'x'; 9_000]), 1).unwrap();
+    batch.build().unwrap()
+}
+
 #[test]
 fn whoever_waits_is_answered_before_zeros_are_written_ahead() {
     let (world, engine) = begin(2);
     engine.drive().unwrap();
     let world = Arc::new(world);
-    world.record();
     let (tell, hear) = channel();
-    let mut batch = Batch::builder();
-    batch.push(&Record::new(&[b'x'; 9_000]), 1).unwrap();
-    let os = AppendOptions::new().durability(Durability::Os);
-    let ticket = engine.partition("t", 0).unwrap().append_ticket(&batch.build().unwrap(), os).unwrap();
+    let partition = engine.partition("t", 0).unwrap();
+    let batch = of_9_000_bytes();
+    // Zeros are for a load that is flushed.
+    partition.append_with(&batch, AppendOptions::new().durability(Durability::Disk)).unwrap().wait().unwrap();
+    world.record();
+    let ticket = partition.append_ticket(&batch, AppendOptions::new().durability(Durability::Os)).unwrap();
     ticket.on_done({
         let world = world.clone();
         move |answer| tell.send((answer.is_ok(), world.log().calls())).unwrap()
@@ -89,18 +96,41 @@ fn a_disk_too_full_for_zeros_ends_them_and_nothing_else() {
     let (world, engine) = begin(2);
     engine.drive().unwrap();
     let partition = engine.partition("t", 0).unwrap();
-    let mut batch = Batch::builder();
-    batch.push(&Record::new(&[b'x'; 9_000]), 1).unwrap();
-    let batch = batch.build().unwrap();
-    let os = || AppendOptions::new().durability(Durability::Os);
-    partition.append_with(&batch, os()).unwrap().wait().unwrap();
+    let batch = of_9_000_bytes();
+    partition.append_with(&batch, AppendOptions::new().durability(Durability::Disk)).unwrap().wait().unwrap();
     world.fail(Call::Write, 0, Fault::Enospc, false);
     engine.drive().unwrap();
     assert!(world.hits().iter().any(|(what, _)| *what == "fault: enospc at write"), "no zeros were written");
-    partition.append_with(&batch, os()).unwrap().wait().unwrap();
+    partition.append_with(&batch, AppendOptions::new().durability(Durability::Os)).unwrap().wait().unwrap();
     engine.flush().unwrap();
     world.crash();
     assert_eq!(open(&world).partition("t", 0).unwrap().bounds().end, 2);
+}
+
+#[test]
+fn a_load_of_small_writes_has_zeros_written_first_and_goes_on_where_there_is_no_space_for_them() {
+    for full in [false, true] {
+        let (world, engine) = begin(3);
+        let partition = engine.partition("t", 0).unwrap();
+        world.record();
+        if full {
+            world.fail(Call::Write, 2, Fault::Enospc, false);
+        }
+        for _ in 0..4 {
+            let os = AppendOptions::new().durability(Durability::Os);
+            partition.append_with(&of_9_000_bytes(), os).unwrap().wait().unwrap();
+        }
+        let log = world.log();
+        let said: Vec<String> = (0..log.calls()).map(|call| log.describe(call)).collect();
+        let hits = world.hits().iter().filter(|(what, _)| **what == "fault: enospc at write").count();
+        assert_eq!((hits, said.len()), if full { (1, 4) } else { (0, 5) }, "{said:?}");
+        // Two records are no load yet.
+        let zeros = said.iter().position(|said| !said.ends_with(", 9112 bytes"));
+        assert_eq!(zeros, (!full).then_some(2), "{said:?}");
+        engine.flush().unwrap();
+        world.crash();
+        assert_eq!(open(&world).partition("t", 0).unwrap().bounds().end, 4);
+    }
 }
 
 #[test]

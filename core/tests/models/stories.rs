@@ -74,9 +74,9 @@ pub fn roll() {
     engine.close().unwrap();
 }
 
-/// Zeros are written ahead of the frames while frames are: none of them lands on one.
+/// Zeros are written ahead of the frames while frames are, by the keeper and by the writer itself: none lands on one.
 pub fn zeros() {
-    beside_zeros(4, 5000);
+    beside_zeros(5, 6000);
 }
 
 /// The same in segments that hold two records each: zeros go to the next one while the log rolls into it.
@@ -95,7 +95,7 @@ fn beside_zeros(records: usize, bytes: usize) {
         })
     };
     for _ in 0..records {
-        append(&engine, "os", &vec![b'x'; bytes], Durability::Os).and_then(Ticket::wait).unwrap();
+        append(&engine, "os", &vec![b'x'; bytes], Durability::Disk).and_then(Ticket::wait).unwrap();
     }
     keeper.join().unwrap();
     engine.close().unwrap();

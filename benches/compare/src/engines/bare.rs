@@ -4,9 +4,6 @@
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
 
 use parking_lot::{Condvar, Mutex};
 
@@ -38,19 +35,17 @@ pub const OUR_BYTES: Engine = Engine {
     },
     differs: |_| None,
     settings: "the same with as many bytes more in each call as the heads of a frame and of a record batch have, and \
-         their sum; the zeros are written while it runs, by a second thread, 8 MiB ahead of the records",
+         their sum; the zeros are written while it runs, a piece whenever a call would go beyond the last one",
 };
 
 const ZEROS: u64 = 256 << 20;
 const PIECE: usize = 64 << 10;
-const AHEAD: u64 = 8 << 20;
+static PIECE_OF_ZEROS: [u8; PIECE] = [0; PIECE];
 /// A frame's head, and a batch's, less the 8 bytes that stand for them otherwise.
 const HEADS: usize = 40 + 61 - 8;
 
 struct Bare {
     file: File,
-    /// How far the records go, for who writes zeros ahead of them; `u64::MAX`: nobody need any more.
-    reached: Arc<AtomicU64>,
     flush: bool,
     /// Bytes more in front of each call's records, with a sum of their own.
     heads: usize,
@@ -64,6 +59,8 @@ struct Group {
     spare: Vec<u8>,
     /// Where the group will lie.
     at: u64,
+    /// Where zeros end that are written while it runs.
+    zeros: u64,
     /// Bytes ever put in, and ever flushed.
     taken: u64,
     done: u64,
@@ -83,9 +80,8 @@ fn open(dir: &Path, level: Level) -> Result<Box<dyn Store>> {
     let made = !path.exists();
     let file = File::options().read(true).write(true).create(true).truncate(false).open(path)?;
     if made {
-        let zeros = vec![0; PIECE];
         for at in (0..ZEROS).step_by(PIECE) {
-            file.write_all_at(&zeros, at)?;
+            file.write_all_at(&PIECE_OF_ZEROS, at)?;
         }
         file.sync_all()?;
     }
@@ -95,30 +91,7 @@ fn open(dir: &Path, level: Level) -> Result<Box<dyn Store>> {
 fn open_our_bytes(dir: &Path, level: Level) -> Result<Box<dyn Store>> {
     let file = File::options().read(true).write(true).create_new(true).open(dir.join("ours"))?;
     file.set_len(ZEROS)?;
-    let bare = Bare::of(file.try_clone()?, level, HEADS);
-    let reached = bare.reached.clone();
-    std::thread::spawn(move || zero_ahead(&file, &reached));
-    Ok(Box::new(bare))
-}
-
-fn zero_ahead(file: &File, reached: &AtomicU64) {
-    let (zeros, mut to) = (vec![0; PIECE], 0);
-    while to < ZEROS {
-        let at = reached.load(Ordering::Relaxed);
-        if at == u64::MAX {
-            return;
-        }
-        if to >= at + AHEAD {
-            std::thread::sleep(Duration::from_micros(200));
-            continue;
-        }
-        // Over records that overtook it, it would be no limit of anything.
-        to = to.max(at.next_multiple_of(PIECE as u64) + PIECE as u64);
-        if file.write_all_at(&zeros, to).is_err() {
-            return;
-        }
-        to += PIECE as u64;
-    }
+    Ok(Box::new(Bare::of(file, level, HEADS)))
 }
 
 /// Length and checksum of what `fill` adds, in front of it.
@@ -139,16 +112,9 @@ pub fn records(bytes: &mut Vec<u8>, values: &[Value]) {
     }
 }
 
-impl Drop for Bare {
-    fn drop(&mut self) {
-        self.reached.store(u64::MAX, Ordering::Relaxed);
-    }
-}
-
 impl Bare {
     fn of(file: File, level: Level, heads: usize) -> Bare {
-        let (group, moved, reached) = (Mutex::default(), Condvar::new(), Arc::default());
-        Bare { file, reached, flush: level == Level::Disk, heads, group, moved }
+        Bare { file, flush: level == Level::Disk, heads, group: Mutex::default(), moved: Condvar::new() }
     }
 
     fn put(&self, fill: impl FnOnce(&mut Vec<u8>)) -> Result<()> {
@@ -159,10 +125,15 @@ impl Bare {
         }
         frame(&mut group.bytes, fill);
         group.taken += (group.bytes.len() - before) as u64;
+        // Durable, the zeros were there before.
         if !self.flush {
+            let end = group.at + group.bytes.len() as u64;
+            while self.heads > 0 && group.zeros < end {
+                self.file.write_all_at(&PIECE_OF_ZEROS, group.zeros)?;
+                group.zeros += PIECE as u64;
+            }
             self.file.write_all_at(&group.bytes, group.at)?;
             group.at += group.bytes.len() as u64;
-            self.reached.store(group.at, Ordering::Relaxed);
             group.bytes.clear();
             return Ok(());
         }
