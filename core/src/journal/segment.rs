@@ -11,12 +11,12 @@ use crate::io::sync::atomic::{AtomicU64, Ordering};
 use crate::io::sync::{Condvar, Mutex};
 use crate::io::{File, Machine, Mapping};
 
-/// Zeros are written in pieces that end at multiples of this: the page cache takes each as one folio. Larger folios
-/// make a small write twice as dear, smaller ones the zeros, and pieces that begin anywhere are many folios.
+/// Zeros are written in pieces that end at multiples of this: the page cache takes each but the first as one folio.
+/// Larger folios make a small write twice as dear, smaller ones the zeros, and pieces that begin anywhere are many.
 pub const ZERO_PIECE: u64 = 64 << 10;
-/// So much of the zeros ahead is kept at a close: what is written from then on needs no change of the file's extents.
+/// At most so much of the zeros ahead is kept at a close: what is written there needs no change of the file's extents.
 const ZEROS_KEPT: u64 = 64 << 10;
-/// So much in small writes is a load.
+/// So much in small writes to a segment is a load.
 const LOAD: u64 = 16 << 10;
 static ZEROS: [u8; ZERO_PIECE as usize] = [0; ZERO_PIECE as usize];
 
@@ -29,7 +29,7 @@ pub struct Segment {
     zeros: AtomicU64,
     /// Frames are written up to here. Moved by the holder of the write baton alone, past `zeros` only under the lock.
     written: AtomicU64,
-    /// Bytes of frames that went where no zeros were. Only the holder of the write baton looks at it.
+    /// Bytes of small writes that went where no zeros were. Only the holder of the write baton looks at it.
     bare: AtomicU64,
     ahead: Mutex<Ahead>,
     zeroed: Condvar,
@@ -97,20 +97,22 @@ impl Segment {
     /// long. Not for what is large, nor before there is a load.
     #[cold]
     fn zero_first(&self, len: u64, end: u64) -> io::Result<()> {
+        if len >= ZERO_PIECE {
+            return Ok(());
+        }
+        // The first write of a life says where it goes on, and is below this.
         let bare = self.bare.load(Ordering::Relaxed);
-        if bare < LOAD || len >= ZERO_PIECE {
+        if bare < LOAD {
             self.bare.store(bare + len, Ordering::Relaxed);
             return Ok(());
         }
+        debug_assert!(self.written.load(Ordering::Acquire) + len == end, "zeros may land on frames");
         while self.zeros.load(Ordering::Acquire) < end {
             match self.zero_ahead(len) {
                 Ok(true) => {}
                 Ok(false) => break,
                 // Space for them is promised, but not by every file system. The frames may find some.
-                Err(error) if is_full(&error) => {
-                    self.bare.store(0, Ordering::Relaxed);
-                    break;
-                }
+                Err(error) if is_full(&error) => break,
                 Err(error) => return Err(error),
             }
         }

@@ -39,8 +39,9 @@ pub struct Upkeep {
     last_written: Lsn,
     /// Bytes of zeros to keep ready; follows the load.
     ahead: u64,
-    /// Up to where somebody wanted frames on the device when it last looked.
-    wanted: Lsn,
+    /// What had been asked of the device when it last looked: up to where frames were wanted there when they were
+    /// placed, how many threads had ever waited for a flush, and up to where somebody enlisted wanted one.
+    asked: (Lsn, u64, Lsn),
     /// Where the log ended when it last looked; none before the first look, since what earlier lives wrote is no load.
     looked: Option<Place>,
     /// Only for a planted bug: the label of the checkpoint before.
@@ -49,7 +50,15 @@ pub struct Upkeep {
 
 impl Upkeep {
     pub fn new(now: u64) -> Upkeep {
-        Upkeep { dirty_since: None, quiet_since: now, last_written: 0, ahead: 0, wanted: 0, looked: None, stale: None }
+        Upkeep {
+            dirty_since: None,
+            quiet_since: now,
+            last_written: 0,
+            ahead: 0,
+            asked: (0, 0, 0),
+            looked: None,
+            stale: None,
+        }
     }
 
     /// What a checkpoint is labelled with: the LSN its state is as of.
@@ -187,14 +196,15 @@ impl<F: Fold> Journal<F> {
         Ok(placed)
     }
 
-    /// Has zeros ahead of a load that is flushed again and again, in the next segment too: a flush of what was written
-    /// over zeros that are on the device changes nothing of the file but its bytes. What is flushed by the second does
-    /// not need them. Returns whether the load is such that it should look again soon.
+    /// Has zeros ahead of a load for which somebody waits to have it flushed, in the next segment too: a flush of what
+    /// was written over zeros that are on the device changes nothing of the file but its bytes. What is flushed by the
+    /// second does not need them. Returns whether the load is such that it should look again soon.
     fn zeros_ahead(&self, seen: u64) -> Result<bool> {
         let (segment, position, wanted) = {
             let core = self.core.lock();
             (core.segment.clone(), core.position, core.wanted)
         };
+        let asked = (wanted, self.crowd.count(), self.asked_durable());
         let (distance, moved) = {
             let mut upkeep = self.upkeep.lock();
             let here = Place { segment: segment.header.number, position };
@@ -204,7 +214,7 @@ impl<F: Fold> Journal<F> {
                 Some(_) => position,
                 None => 0,
             };
-            let flushed = std::mem::replace(&mut upkeep.wanted, wanted) != wanted;
+            let flushed = std::mem::replace(&mut upkeep.asked, asked) != asked;
             let moved = if flushed { moved.min(ZEROS_MAX) } else { 0 };
             // An idle log writes no zeros; a busy one has several rounds' bytes ready.
             upkeep.ahead = if moved == 0 { 0 } else { (4 * moved).max(upkeep.ahead / 2).clamp(ZEROS_MIN, ZEROS_MAX) };

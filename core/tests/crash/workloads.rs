@@ -265,13 +265,13 @@ fn close_and_reopen(tape: &mut Tape) -> Check {
     tape.append("a", 0, &[60], Disk)
 }
 
-/// Under load zeros are written ahead of the frames, by the keeper where it is flushed, by the writer elsewhere; a power
-/// cut may keep them and lose the frames.
+/// Under load zeros are written ahead of the frames, by the keeper where it is flushed, by the writer elsewhere; a
+/// power cut may keep them and lose the frames.
 fn zeros_ahead(tape: &mut Tape) -> Check {
     tape.open()?;
     tape.create("a", 2, Os)?;
     for n in 0..14_usize {
-        tape.append("a", (n % 2) as u32, &[1900, 2000 + n * 90], if n % 4 == 3 { Disk } else { Os })?;
+        tape.append("a", (n % 2) as u32, &[1900, 2000 + n * 90], if n % 7 == 6 { Disk } else { Os })?;
         tape.rest(5)?;
         tape.append("a", 0, &[700], Os)?;
     }

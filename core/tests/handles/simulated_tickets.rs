@@ -8,7 +8,7 @@ use std::time::Duration;
 use oncelog::sim::{Call, Fault, World};
 use oncelog::{
     AppendOptions, Batch, Completions, Consumer, ConsumerOptions, Durability, Engine, ErrorKind, LogLevel,
-    ProducerOptions, Record, TopicOptions, TopicPartition,
+    ProducerOptions, ReadOptions, Record, TopicOptions, TopicPartition,
 };
 
 use crate::LONG;
@@ -61,9 +61,9 @@ fn a_refusal_is_given_no_earlier_than_what_it_was_drawn_from_is_durable() {
     }
 }
 
-fn of_9_000_bytes() -> Batch {
+fn of_9_000(byte: u8) -> Batch {
     let mut batch = Batch::builder();
-    batch.push(&Record::new(&[b'x'; 9_000]), 1).unwrap();
+    batch.push(&Record::new(&[byte; 9_000]), 1).unwrap();
     batch.build().unwrap()
 }
 
@@ -74,7 +74,7 @@ fn whoever_waits_is_answered_before_zeros_are_written_ahead() {
     let world = Arc::new(world);
     let (tell, hear) = channel();
     let partition = engine.partition("t", 0).unwrap();
-    let batch = of_9_000_bytes();
+    let batch = of_9_000(b'x');
     // Zeros are for a load that is flushed.
     partition.append_with(&batch, AppendOptions::new().durability(Durability::Disk)).unwrap().wait().unwrap();
     world.record();
@@ -96,7 +96,7 @@ fn a_disk_too_full_for_zeros_ends_them_and_nothing_else() {
     let (world, engine) = begin(2);
     engine.drive().unwrap();
     let partition = engine.partition("t", 0).unwrap();
-    let batch = of_9_000_bytes();
+    let batch = of_9_000(b'x');
     partition.append_with(&batch, AppendOptions::new().durability(Durability::Disk)).unwrap().wait().unwrap();
     world.fail(Call::Write, 0, Fault::Enospc, false);
     engine.drive().unwrap();
@@ -107,21 +107,56 @@ fn a_disk_too_full_for_zeros_ends_them_and_nothing_else() {
     assert_eq!(open(&world).partition("t", 0).unwrap().bounds().end, 2);
 }
 
+fn append_9_000_bytes(engine: &Engine, byte: u8) -> oncelog::Result<()> {
+    let os = AppendOptions::new().durability(Durability::Os);
+    engine.partition("t", 0).unwrap().append_with(&of_9_000(byte), os)?.wait().map(drop)
+}
+
+/// What each record of the log consists of.
+fn bytes_of(engine: &Engine) -> Vec<u8> {
+    let partition = engine.partition("t", 0).unwrap();
+    let mut found = Vec::new();
+    while (found.len() as u64) < partition.bounds().end {
+        for record in &partition.read(found.len() as u64, ReadOptions::new()).unwrap() {
+            let value = record.unwrap().value().unwrap().to_vec();
+            assert!(value.len() == 9_000 && value.iter().all(|byte| *byte == value[0]));
+            found.push(value[0]);
+        }
+    }
+    found
+}
+
+fn said(world: &World) -> Vec<String> {
+    let log = world.log();
+    (0..log.calls()).map(|call| log.describe(call)).collect()
+}
+
+#[test]
+fn zeros_are_written_ahead_by_the_keeper_only_of_what_somebody_has_flushed() {
+    for flushed in [false, true] {
+        let (world, engine) = begin(2);
+        engine.drive().unwrap();
+        append_9_000_bytes(&engine, b'a').unwrap();
+        if flushed {
+            engine.flush().unwrap();
+        }
+        world.record();
+        engine.drive().unwrap();
+        let said = said(&world);
+        assert_eq!(said.iter().any(|call| call.starts_with("write ")), flushed, "{said:?}");
+    }
+}
+
 #[test]
 fn a_load_of_small_writes_has_zeros_written_first_and_goes_on_where_there_is_no_space_for_them() {
     for full in [false, true] {
         let (world, engine) = begin(3);
-        let partition = engine.partition("t", 0).unwrap();
         world.record();
         if full {
             world.fail(Call::Write, 2, Fault::Enospc, false);
         }
-        for _ in 0..4 {
-            let os = AppendOptions::new().durability(Durability::Os);
-            partition.append_with(&of_9_000_bytes(), os).unwrap().wait().unwrap();
-        }
-        let log = world.log();
-        let said: Vec<String> = (0..log.calls()).map(|call| log.describe(call)).collect();
+        (b'a'..b'e').for_each(|byte| append_9_000_bytes(&engine, byte).unwrap());
+        let said = said(&world);
         let hits = world.hits().iter().filter(|(what, _)| **what == "fault: enospc at write").count();
         assert_eq!((hits, said.len()), if full { (1, 4) } else { (0, 5) }, "{said:?}");
         // Two records are no load yet.
@@ -129,8 +164,36 @@ fn a_load_of_small_writes_has_zeros_written_first_and_goes_on_where_there_is_no_
         assert_eq!(zeros, (!full).then_some(2), "{said:?}");
         engine.flush().unwrap();
         world.crash();
-        assert_eq!(open(&world).partition("t", 0).unwrap().bounds().end, 4);
+        assert_eq!(bytes_of(&open(&world)), b"abcd");
     }
+}
+
+#[test]
+fn zeros_that_the_disk_refuses_fail_the_write_they_were_for() {
+    let (world, engine) = begin(3);
+    world.fail(Call::Write, 2, Fault::Eio, false);
+    (b'a'..b'c').for_each(|byte| append_9_000_bytes(&engine, byte).unwrap());
+    assert_eq!(append_9_000_bytes(&engine, b'c').unwrap_err().kind(), ErrorKind::Indeterminate);
+    assert_eq!(append_9_000_bytes(&engine, b'd').unwrap_err().kind(), ErrorKind::Poisoned);
+    drop(engine);
+    assert_eq!(bytes_of(&open(&world)), b"ab");
+}
+
+#[test]
+fn zeros_of_the_next_life_land_behind_the_frames_of_this_one() {
+    let (world, engine) = begin(3);
+    (b'a'..b'c').for_each(|byte| append_9_000_bytes(&engine, byte).unwrap());
+    engine.close().unwrap();
+    let engine = open(&world);
+    world.record();
+    (b'c'..b'f').for_each(|byte| append_9_000_bytes(&engine, byte).unwrap());
+    let zeros =
+        said(&world).iter().filter(|said| said.starts_with("write ") && !said.ends_with(", 9112 bytes")).count();
+    assert!(zeros > 0, "{:?}", said(&world));
+    engine.flush().unwrap();
+    assert_eq!(bytes_of(&engine), b"abcde");
+    world.crash();
+    assert_eq!(bytes_of(&open(&world)), b"abcde");
 }
 
 #[test]

@@ -125,9 +125,9 @@ impl Bare {
         }
         frame(&mut group.bytes, fill);
         group.taken += (group.bytes.len() - before) as u64;
-        // Durable, the zeros were there before.
         if !self.flush {
             let end = group.at + group.bytes.len() as u64;
+            // With our bytes, which are never measured durable, it grows.
             while self.heads > 0 && group.zeros < end {
                 self.file.write_all_at(&PIECE_OF_ZEROS, group.zeros)?;
                 group.zeros += PIECE as u64;
