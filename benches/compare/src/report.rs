@@ -4,7 +4,7 @@ use std::fmt::Write;
 use std::time::Duration;
 
 use crate::aims;
-use crate::engines::{ENGINES, LIMIT, OUR_BYTES, OURS, chronicle};
+use crate::engines::{ENGINES, LIMIT, OUR_BATCHES, OURS, chronicle};
 use crate::machine::Machine;
 use crate::measure::FIGURE;
 use crate::rounds::{Outcome, Row, Table};
@@ -204,7 +204,7 @@ fn aim(table: &Table, row: &Row, figure: f64) -> String {
     let mut aims = table.parts(row).into_iter();
     let Some((aim, part)) = aims.next() else { return String::new() };
     // An engine may be closer to what the machine can do than the aim has it.
-    let limits = [(LIMIT, "the bare pwrite"), (OUR_BYTES, "the bare pwrite of as many bytes")];
+    let limits = [(LIMIT, "the bare pwrite"), (OUR_BATCHES, "the bare pwrite of the same batches")];
     // A level whose answer is no system call is not bound by what one takes.
     let limits = limits.iter().filter(|_| table.workload != Workload::AppendMemory);
     let rates = limits.filter_map(|(name, what)| Some((median(table.row(name))? / figure, *what)));

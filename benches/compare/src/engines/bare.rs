@@ -24,31 +24,13 @@ pub const ENGINE: Engine = Engine {
                where durable, shared by the threads that wait; the scan goes over one mapping",
 };
 
-/// What a log of record batches can do without any engine: it grows, and each call has a frame's and a batch's head.
-pub const OUR_BYTES: Engine = Engine {
-    name: "bare pwrite, our bytes",
-    package: "",
-    open: open_our_bytes,
-    lacks: |workload| match workload {
-        Workload::Append1 | Workload::Append100 | Workload::Append8 | Workload::Transaction => None,
-        _ => Some("see bare pwrite"),
-    },
-    differs: |_| None,
-    settings: "the same with as many bytes more in each call as the heads of a frame and of a record batch have, and \
-         their sum; the zeros are written while it runs, a piece whenever a call would go beyond the last one",
-};
-
 const ZEROS: u64 = 256 << 20;
-const PIECE: usize = 64 << 10;
-static PIECE_OF_ZEROS: [u8; PIECE] = [0; PIECE];
-/// A frame's head, and a batch's, less the 8 bytes that stand for them otherwise.
-const HEADS: usize = 40 + 61 - 8;
+pub const PIECE: usize = 64 << 10;
+pub static PIECE_OF_ZEROS: [u8; PIECE] = [0; PIECE];
 
 struct Bare {
     file: File,
     flush: bool,
-    /// Bytes more in front of each call's records, with a sum of their own.
-    heads: usize,
     group: Mutex<Group>,
     moved: Condvar,
 }
@@ -59,8 +41,6 @@ struct Group {
     spare: Vec<u8>,
     /// Where the group will lie.
     at: u64,
-    /// Where zeros end that are written while it runs.
-    zeros: u64,
     /// Bytes ever put in, and ever flushed.
     taken: u64,
     done: u64,
@@ -85,13 +65,7 @@ fn open(dir: &Path, level: Level) -> Result<Box<dyn Store>> {
         }
         file.sync_all()?;
     }
-    Ok(Box::new(Bare::of(file, level, 0)))
-}
-
-fn open_our_bytes(dir: &Path, level: Level) -> Result<Box<dyn Store>> {
-    let file = File::options().read(true).write(true).create_new(true).open(dir.join("ours"))?;
-    file.set_len(ZEROS)?;
-    Ok(Box::new(Bare::of(file, level, HEADS)))
+    Ok(Box::new(Bare { file, flush: level == Level::Disk, group: Mutex::default(), moved: Condvar::new() }))
 }
 
 /// Length and checksum of what `fill` adds, in front of it.
@@ -113,25 +87,12 @@ pub fn records(bytes: &mut Vec<u8>, values: &[Value]) {
 }
 
 impl Bare {
-    fn of(file: File, level: Level, heads: usize) -> Bare {
-        Bare { file, flush: level == Level::Disk, heads, group: Mutex::default(), moved: Condvar::new() }
-    }
-
     fn put(&self, fill: impl FnOnce(&mut Vec<u8>)) -> Result<()> {
         let mut group = self.group.lock();
         let before = group.bytes.len();
-        if self.heads > 0 {
-            frame(&mut group.bytes, |bytes| bytes.resize(bytes.len() + self.heads - 8, 1));
-        }
         frame(&mut group.bytes, fill);
         group.taken += (group.bytes.len() - before) as u64;
         if !self.flush {
-            let end = group.at + group.bytes.len() as u64;
-            // With our bytes, which are never measured durable, it grows.
-            while self.heads > 0 && group.zeros < end {
-                self.file.write_all_at(&PIECE_OF_ZEROS, group.zeros)?;
-                group.zeros += PIECE as u64;
-            }
             self.file.write_all_at(&group.bytes, group.at)?;
             group.at += group.bytes.len() as u64;
             group.bytes.clear();

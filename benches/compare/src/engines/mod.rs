@@ -1,6 +1,7 @@
 //! One file for each engine, with the setting that is best for this work and fair.
 
 mod bare;
+mod bare_batches;
 mod bare_map;
 pub mod chronicle;
 mod commitlog;
@@ -20,7 +21,7 @@ use crate::store::Engine;
 pub const ENGINES: &[Engine] = &[
     oncelog::ENGINE,
     bare::ENGINE,
-    bare::OUR_BYTES,
+    bare_batches::ENGINE,
     bare_map::ENGINE,
     sqlite::ENGINE,
     lmdb::ENGINE,
@@ -52,10 +53,10 @@ const WITHOUT_ROCKSDB: Engine = Engine {
 pub const OURS: &str = oncelog::ENGINE.name;
 /// What the machine can do at all.
 pub const LIMIT: &str = bare::ENGINE.name;
-/// What it can do with as many bytes as ours, without the engine.
-pub const OUR_BYTES: &str = bare::OUR_BYTES.name;
+/// What it can do with the batches that ours writes, without the engine.
+pub const OUR_BATCHES: &str = bare_batches::ENGINE.name;
 /// All rows that are no engine's.
-pub const LIMITS: [&str; 3] = [LIMIT, OUR_BYTES, bare_map::ENGINE.name];
+pub const LIMITS: [&str; 3] = [LIMIT, OUR_BATCHES, bare_map::ENGINE.name];
 
 /// An engine by its name.
 pub fn engine(name: &str) -> Option<&'static Engine> {
