@@ -75,8 +75,8 @@ pub fn gap(workload: Workload) -> Option<&'static str> {
         ),
         Workload::Append100 => Some(
             "the bare pwrite's zeros were written before the clock ran. A log that grows has them written meanwhile, \
-             as beside *bare pwrite, our batches*: as long again as the write of the records takes; then a record costs \
-             270 instructions, of which 160 encode it and 50 sum it",
+             as beside *bare pwrite, our batches*: as long again as the write of the records takes; then a record \
+             costs 270 instructions, of which 160 encode it and 50 sum it",
         ),
         Workload::Append8 => Some(
             "a file takes one write at a time, and to hand a record from one core's cache to the other's costs about \
