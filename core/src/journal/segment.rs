@@ -107,15 +107,7 @@ impl Segment {
             return Ok(());
         }
         debug_assert!(self.written.load(Ordering::Acquire) + len == end, "zeros may land on frames");
-        while self.zeros.load(Ordering::Acquire) < end {
-            match self.zero_ahead(len) {
-                Ok(true) => {}
-                Ok(false) => break,
-                // Space for them is promised, but not by every file system. The frames may find some.
-                Err(error) if is_full(&error) => break,
-                Err(error) => return Err(error),
-            }
-        }
+        while self.zeros.load(Ordering::Acquire) < end && self.zero_ahead(len)? {}
         Ok(())
     }
 
@@ -148,7 +140,11 @@ impl Segment {
         self.zeros.store(to, Ordering::Release);
         drop(ahead);
         self.zeroed.notify_all();
-        result.map(|()| true)
+        match result {
+            // Space is promised, but not by every file system: then a full disk ends the zeros and nothing else.
+            Err(error) if is_full(&error) => Ok(false),
+            other => other.map(|()| true),
+        }
     }
 
     /// The same without its file, which is dropped with the last of those who have it.

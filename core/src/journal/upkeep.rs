@@ -4,7 +4,6 @@
 use super::core::{Draft, Placed};
 use super::flow::{Call, Enlisted, FLUSH_BYTES};
 use super::reserve::Claim;
-use super::roll::is_full;
 use super::segment::ZERO_PIECE;
 use super::{Fold, Journal};
 use crate::error::Result;
@@ -220,11 +219,8 @@ impl<F: Fold> Journal<F> {
             upkeep.ahead = if moved == 0 { 0 } else { (4 * moved).max(upkeep.ahead / 2).clamp(ZEROS_MIN, ZEROS_MAX) };
             (upkeep.ahead, moved)
         };
-        // Space for them is promised, but not by every file system: then a full disk ends the zeros and nothing else.
-        let wrote = |result: std::io::Result<bool>| match result {
-            Err(error) if is_full(&error) => Ok(false),
-            other => other.map_err(|error| self.poison("writing zeros ahead failed", error)),
-        };
+        let wrote =
+            |zeros: std::io::Result<bool>| zeros.map_err(|error| self.poison("writing zeros ahead failed", error));
         let mut done = 0;
         let mut more = || {
             done += ZERO_PIECE;

@@ -67,6 +67,11 @@ fn of_9_000(byte: u8) -> Batch {
     batch.build().unwrap()
 }
 
+fn said(world: &World) -> Vec<String> {
+    let log = world.log();
+    (0..log.calls()).map(|call| log.describe(call)).collect()
+}
+
 #[test]
 fn whoever_waits_is_answered_before_zeros_are_written_ahead() {
     let (world, engine) = begin(2);
@@ -85,8 +90,7 @@ fn whoever_waits_is_answered_before_zeros_are_written_ahead() {
     });
     engine.drive().unwrap();
     let (good, calls) = hear.try_recv().unwrap();
-    let all = world.log();
-    let said: Vec<String> = (0..all.calls()).map(|call| all.describe(call)).collect();
+    let said = said(&world);
     assert!(good && calls == 1 && said.len() == 2, "answered behind {calls} of {said:?}");
     assert!(said.iter().all(|call| call.starts_with("write ")), "the record and zeros, nothing else: {said:?}");
 }
@@ -124,11 +128,6 @@ fn bytes_of(engine: &Engine) -> Vec<u8> {
         }
     }
     found
-}
-
-fn said(world: &World) -> Vec<String> {
-    let log = world.log();
-    (0..log.calls()).map(|call| log.describe(call)).collect()
 }
 
 #[test]
