@@ -1,32 +1,55 @@
 //! What one thread may be busy with while others are told so, instead of waiting for it.
+#![allow(unsafe_code)]
+
+use std::cell::UnsafeCell;
+use std::ops::{Deref, DerefMut};
+use std::sync::atomic::AtomicU32;
+use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 
 use engine::ErrorKind;
 use engine::io::fork;
-use engine::io::sync::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use crate::call::Answer;
 use crate::error::Fault;
 
-/// A value under a lock that is tried, never waited for.
+/// How many look at a value that one thread has.
+const TAKEN: u32 = u32::MAX;
+
+/// A value under a lock that is tried, never waited for: so whoever had it alone gives it back by a mere store, for
+/// which a processor need not finish all that it wrote before.
 pub struct Alone<T> {
-    value: RwLock<T>,
+    /// How many threads look at it, or `TAKEN`.
+    state: AtomicU32,
+    value: UnsafeCell<T>,
     /// Of the process that made it.
     forks: u32,
 }
 
+// SAFETY: one thread has the value, or any number look at it, as the state says; so it goes from thread to thread, and
+// several see it at once.
+unsafe impl<T: Send + Sync> Sync for Alone<T> {}
+
 impl<T> Alone<T> {
     pub fn new(value: T) -> Self {
-        Self { value: RwLock::new(value), forks: fork::generation() }
+        Self { state: AtomicU32::new(0), value: UnsafeCell::new(value), forks: fork::generation() }
     }
 
-    /// The value, if no other thread has it; else `busy`.
-    pub fn lock(&self, busy: &'static str) -> Answer<RwLockWriteGuard<'_, T>> {
-        self.value.try_write().ok_or_else(|| self.taken(busy))
+    /// The value, if no other thread has it or looks at it.
+    #[inline]
+    pub fn take(&self) -> Option<Taken<'_, T>> {
+        self.state.compare_exchange(0, TAKEN, Acquire, Relaxed).ok().map(|_| Taken { of: self })
     }
 
-    /// The same to look at it, which many threads may do at once.
-    pub fn look(&self, busy: &'static str) -> Answer<RwLockReadGuard<'_, T>> {
-        self.value.try_read().ok_or_else(|| self.taken(busy))
+    /// The same, or `busy`.
+    #[inline]
+    pub fn lock(&self, busy: &'static str) -> Answer<Taken<'_, T>> {
+        self.take().ok_or_else(|| self.taken(busy))
+    }
+
+    /// The value to look at it, which many threads may do at once; `busy` if one has it.
+    pub fn look(&self, busy: &'static str) -> Answer<Looked<'_, T>> {
+        let one_more = |state: u32| if state < TAKEN - 1 { Some(state + 1) } else { None };
+        self.state.fetch_update(Acquire, Relaxed, one_more).map(|_| Looked { of: self }).map_err(|_| self.taken(busy))
     }
 
     /// In a forked child whoever had it is not there, and it will never be free.
@@ -37,5 +60,100 @@ impl<T> Alone<T> {
         }
         let text = "this process was forked while a thread of its parent was busy with this; it is the parent's";
         Fault::new(ErrorKind::Forked, text)
+    }
+}
+
+/// The value, which no other thread reaches.
+pub struct Taken<'a, T> {
+    of: &'a Alone<T>,
+}
+
+// SAFETY: a reference to the guard is one to the value.
+unsafe impl<T: Sync> Sync for Taken<'_, T> {}
+
+impl<T> Deref for Taken<'_, T> {
+    type Target = T;
+    #[inline]
+    fn deref(&self) -> &T {
+        // SAFETY: the state is `TAKEN` until this is dropped, and it was this that made it so.
+        unsafe { &*self.of.value.get() }
+    }
+}
+
+impl<T> DerefMut for Taken<'_, T> {
+    #[inline]
+    fn deref_mut(&mut self) -> &mut T {
+        // SAFETY: as above.
+        unsafe { &mut *self.of.value.get() }
+    }
+}
+
+impl<T> Drop for Taken<'_, T> {
+    #[inline]
+    fn drop(&mut self) {
+        self.of.state.store(0, Release);
+    }
+}
+
+/// The value as others see it too.
+pub struct Looked<'a, T> {
+    of: &'a Alone<T>,
+}
+
+impl<T> Deref for Looked<'_, T> {
+    type Target = T;
+    fn deref(&self) -> &T {
+        // SAFETY: the state counts this one, so nobody has it alone.
+        unsafe { &*self.of.value.get() }
+    }
+}
+
+impl<T> Drop for Looked<'_, T> {
+    fn drop(&mut self) {
+        self.of.state.fetch_sub(1, Release);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_has_it_or_many_look_at_it() {
+        let alone = Alone::new(1);
+        {
+            let mut taken = alone.take().unwrap();
+            *taken += 1;
+            assert!(alone.take().is_none() && alone.lock("busy").is_err() && alone.look("busy").is_err());
+        }
+        let (Ok(one), Ok(other)) = (alone.look("busy"), alone.look("busy")) else { panic!("nobody has it") };
+        assert_eq!((*one, *other), (2, 2));
+        drop(one);
+        assert!(alone.take().is_none());
+        drop(other);
+        assert!(alone.take().is_some());
+    }
+
+    #[test]
+    fn threads_that_take_turns_lose_nothing() {
+        let alone = Alone::new((0u64, 0u64));
+        let each = if cfg!(miri) { 50 } else { 20_000 };
+        std::thread::scope(|scope| {
+            for _ in 0..3 {
+                scope.spawn(|| {
+                    let mut done = 0;
+                    while done < each {
+                        if let Some(mut pair) = alone.take() {
+                            pair.0 += 1;
+                            pair.1 += 1;
+                            done += 1;
+                        } else if let Ok(pair) = alone.look("busy") {
+                            assert_eq!(pair.0, pair.1);
+                        }
+                    }
+                });
+            }
+        });
+        assert_eq!(*alone.take().unwrap(), (3 * each, 3 * each));
     }
 }

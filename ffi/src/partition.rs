@@ -3,9 +3,9 @@
 
 use std::ffi::{CString, c_char, c_void};
 
-use engine::io::sync::Mutex;
-use engine::{Appended, Batch, BatchBuilder, ErrorKind, Partition, Ticket};
+use engine::{Appended, Batch, BatchBuilder, ErrorKind, Partition, Record, Ticket};
 
+use crate::alone::Alone;
 use crate::call::{Answer, Caller, call, tell};
 use crate::choices;
 use crate::engine_handle::oncelog_engine_t;
@@ -27,7 +27,7 @@ pub struct Opened {
     partition: Partition,
     topic: CString,
     /// Its buffer has grown with the batches before.
-    spare: Mutex<Option<BatchBuilder>>,
+    spare: Alone<Option<BatchBuilder>>,
 }
 
 impl Opened {
@@ -39,28 +39,53 @@ impl Opened {
         options: oncelog_append_options_t,
     ) -> Answer<Ticket<Appended>> {
         let with = options.read()?;
-        let spare = self.spare.try_lock().and_then(|mut spare| spare.take());
+        let spare = self.spare.take().and_then(|mut spare| spare.take());
         let mut builder = spare.unwrap_or_else(Batch::builder);
         options.tell(&mut builder)?;
-        let mut now = None;
-        record::each(caller, records, |record| {
-            if record.partition.is_some() || record.position.is_some() {
-                return Err(not_here());
+        let mut clock = Clock(None);
+        for given in records {
+            match record::plain(caller, given)? {
+                Some(record) => push(&mut builder, record, &mut clock)?,
+                None => push_other(caller, given, &mut builder, &mut clock)?,
             }
-            let mut record = *record;
-            let timestamp = match record.timestamp.take() {
-                Some(timestamp) => timestamp,
-                None => *now.get_or_insert_with(BatchBuilder::now),
-            };
-            Ok(builder.push(&record, timestamp)?)
-        })?;
+        }
         let batch = builder.build()?;
         let ticket = self.partition.append_with(&batch, with);
-        if let Some(mut spare) = self.spare.try_lock() {
+        if let Some(mut spare) = self.spare.take() {
             *spare = Some(batch.into_builder());
         }
         Ok(ticket?)
     }
+}
+
+/// The time of an append, looked up at most once.
+struct Clock(Option<i64>);
+
+impl Clock {
+    #[inline(never)]
+    fn now(&mut self) -> i64 {
+        *self.0.get_or_insert_with(BatchBuilder::now)
+    }
+}
+
+#[inline(always)]
+fn push(builder: &mut BatchBuilder, mut record: Record<'_>, clock: &mut Clock) -> Answer {
+    let timestamp = match record.timestamp.take() {
+        Some(timestamp) => timestamp,
+        None => clock.now(),
+    };
+    Ok(builder.push(&record, timestamp)?)
+}
+
+/// Out of line, so that the loop over the others stays short.
+#[inline(never)]
+fn push_other(caller: &Caller, given: &oncelog_record_t, builder: &mut BatchBuilder, clock: &mut Clock) -> Answer {
+    record::each(caller, std::slice::from_ref(given), |record| {
+        if record.partition.is_some() || record.position.is_some() {
+            return Err(not_here());
+        }
+        push(builder, *record, clock)
+    })
 }
 
 #[cold]
@@ -85,7 +110,7 @@ pub extern "C" fn oncelog_partition_open(
         let (open, out) = (find(engine)?, c.out(out, "out")?);
         let partition = open.engine.partition(c.text(topic, "topic")?, partition)?;
         let topic = error::text(partition.topic());
-        out.set(make(Opened { partition, topic, spare: Mutex::new(None) })?);
+        out.set(make(Opened { partition, topic, spare: Alone::new(None) })?);
         Ok(())
     })
 }

@@ -19,22 +19,37 @@ fn push_headers<'c>(caller: &'c Caller, record: &oncelog_record_t, into: &mut Ve
     Ok(())
 }
 
-/// A record with these headers.
+/// Key, value and timestamp.
 #[inline(always)]
-fn record<'c>(caller: &'c Caller, given: &oncelog_record_t, headers: &'c [Header<'c>]) -> Answer<Record<'c>> {
+fn bare<'c>(caller: &'c Caller, given: &oncelog_record_t) -> Answer<Record<'c>> {
     let mut record = Record::default();
     record.key = caller.bytes(given.key, given.key_size, "key")?;
     record.value = caller.bytes(given.value, given.value_size, "value")?;
+    record.timestamp = (given.fields & ONCELOG_RECORD_TIMESTAMP != 0).then_some(given.timestamp);
+    Ok(record)
+}
+
+/// A record with these headers.
+#[inline(always)]
+fn record<'c>(caller: &'c Caller, given: &oncelog_record_t, headers: &'c [Header<'c>]) -> Answer<Record<'c>> {
+    let mut record = bare(caller, given)?;
     record.headers = headers;
-    let has = |field| given.fields & field != 0;
-    record.timestamp = has(ONCELOG_RECORD_TIMESTAMP).then_some(given.timestamp);
     // Out of the way of the many that have a timestamp at most.
     if given.fields & !ONCELOG_RECORD_TIMESTAMP != 0 {
         check_fields("oncelog_record_t", given.fields, KNOWN)?;
+        let has = |field| given.fields & field != 0;
         record.partition = has(ONCELOG_RECORD_PARTITION).then_some(given.partition);
         record.position = has(ONCELOG_RECORD_POSITION).then_some(given.position);
     }
     Ok(record)
+}
+
+/// The record if it has neither headers nor a partition or position, as nearly all: for a loop that has nothing to do
+/// with what others have. `each` takes them all.
+#[inline(always)]
+pub fn plain<'c>(caller: &'c Caller, given: &oncelog_record_t) -> Answer<Option<Record<'c>>> {
+    let plain = given.header_count == 0 && given.fields & !ONCELOG_RECORD_TIMESTAMP == 0;
+    if plain { bare(caller, given).map(Some) } else { Ok(None) }
 }
 
 /// Gives each record to `take`. Allocates for headers alone.

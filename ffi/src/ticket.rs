@@ -3,13 +3,12 @@
 
 use std::time::Duration;
 
-use engine::io::sync::{RwLockReadGuard, RwLockWriteGuard};
 use engine::{
     Appended, Committed, Error, ErrorKind, Identity, Lsn, Offsets, Producer, Ticket, TransactionStatus,
     TransactionalProducer,
 };
 
-use crate::alone::Alone;
+use crate::alone::{Alone, Looked, Taken};
 use crate::call::{Answer, Caller, Out, call};
 use crate::choices::timeout;
 use crate::error::{Fault, oncelog_error_t};
@@ -265,12 +264,12 @@ impl State {
 }
 
 /// The ticket's state, if no other thread has it.
-pub fn lock(state: &Alone<State>) -> Answer<RwLockWriteGuard<'_, State>> {
+pub fn lock(state: &Alone<State>) -> Answer<Taken<'_, State>> {
     state.lock(BUSY)
 }
 
 /// The same to look at it, which many threads may do at once.
-pub fn look(state: &Alone<State>) -> Answer<RwLockReadGuard<'_, State>> {
+pub fn look(state: &Alone<State>) -> Answer<Looked<'_, State>> {
     state.look(BUSY)
 }
 
