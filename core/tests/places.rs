@@ -87,6 +87,31 @@ fn values_of(engine: &Engine) -> Vec<String> {
 }
 
 #[test]
+fn who_stands_behind_records_that_an_abort_hides_is_told_when_a_power_cut_took_them() {
+    let world = World::new(5);
+    let engine = open(&world);
+    engine.create_topic("t", TopicOptions::new()).unwrap();
+    append(&engine, "kept", Durability::Disk);
+    let producer = engine.transactional_producer("p", ProducerOptions::new().transaction_buffer(0)).unwrap();
+    world.record();
+    let mut transaction = producer.begin_transaction().unwrap();
+    transaction.send("t", Record::new(b"hidden")).unwrap();
+    transaction.abort().unwrap();
+    let consumer = engine.consumer(ConsumerOptions::new()).unwrap();
+    consumer.assign(&[TopicPartition::new("t", 0)]).unwrap();
+    consumer.seek(&TopicPartition::new("t", 0), 1).unwrap();
+    // What this one looked at is given back, for none of it is shown.
+    let nothing = consumer.poll(Duration::ZERO).unwrap();
+    let place = nothing.next_place("t", 0).unwrap();
+    assert_eq!((nothing.count(), place.offset), (0, 2));
+    let log = world.log();
+    drop((consumer, producer, engine));
+    let engine = open(&log.image(log.calls(), &Choice::none()));
+    ["other", "other too"].iter().for_each(|value| append(&engine, value, Durability::Os));
+    assert_eq!(read_on(&engine, place), Err(ErrorKind::Truncated), "the record at 1 was not seen");
+}
+
+#[test]
 fn a_cut_is_known_to_all_later_lives_through_checkpoints_and_closes() {
     let (world, places) = cut_behind_one(2);
     for life in 0..6 {

@@ -241,3 +241,80 @@ fn a_callback_may_close_the_engine_while_somebody_else_closes_it() {
         }
     }
 }
+
+#[cfg(target_os = "linux")]
+mod own_threads {
+    //! What the engine's own threads leave to the program's.
+    #![allow(unsafe_code, reason = "a thread's last moments and its signals have no other door")]
+
+    use std::ffi::c_void;
+    use std::sync::Mutex;
+    use std::sync::atomic::AtomicU32;
+
+    use super::*;
+
+    static ANSWER: Mutex<Option<oncelog::Result<()>>> = Mutex::new(None);
+    static KEY: AtomicU32 = AtomicU32::new(0);
+    static ROUND: AtomicU32 = AtomicU32::new(0);
+
+    extern "C" fn close(engine: *mut c_void) {
+        if ROUND.fetch_add(1, Ordering::SeqCst) == 0 {
+            // Once more in the next round, behind all that the standard library does.
+            // SAFETY: the key is this thread's.
+            assert_eq!(unsafe { libc::pthread_setspecific(KEY.load(Ordering::SeqCst), engine) }, 0);
+            return;
+        }
+        // SAFETY: the pointer is the box that the thread below gave away.
+        let engine = unsafe { Box::from_raw(engine.cast::<Engine>()) };
+        *ANSWER.lock().unwrap() = Some(engine.close());
+    }
+
+    #[test]
+    fn a_log_may_be_closed_by_the_last_that_a_thread_does() {
+        // The standard library's own name of the thread is gone by then: asking for it panics.
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("log");
+        let open = move || {
+            let engine = Engine::options().open(&path).unwrap();
+            let mut key = 0;
+            // SAFETY: the key is this thread's alone, and what it holds is boxed.
+            unsafe {
+                assert_eq!(libc::pthread_key_create(&mut key, Some(close)), 0);
+                KEY.store(key, Ordering::SeqCst);
+                assert_eq!(libc::pthread_setspecific(key, Box::into_raw(Box::new(engine)).cast()), 0);
+            }
+        };
+        std::thread::spawn(open).join().unwrap();
+        ANSWER.lock().unwrap().take().expect("it was closed").unwrap();
+    }
+
+    #[test]
+    fn threads_of_the_engine_take_no_signals_that_are_sent_to_the_process() {
+        let directory = tempfile::tempdir().unwrap();
+        let engine = Engine::options().open(directory.path().join("log")).unwrap();
+        let blocked = |task: &std::path::Path| {
+            let status = std::fs::read_to_string(task.join("status")).ok()?;
+            let mask = status.lines().find_map(|line| line.strip_prefix("SigBlk:"))?;
+            u64::from_str_radix(mask.trim(), 16).ok()
+        };
+        let bit = |signal: i32| 1_u64 << (signal - 1);
+        // Those of other tests too, which may end meanwhile.
+        let looked_at = |task: &std::path::Path| {
+            let name = std::fs::read_to_string(task.join("comm")).unwrap_or_default();
+            let Some(mask) = name.starts_with("oncelog-").then(|| blocked(task)).flatten() else { return false };
+            let sent = [libc::SIGTERM, libc::SIGINT, libc::SIGHUP, libc::SIGALRM, libc::SIGUSR1, libc::SIGCHLD];
+            assert!(sent.iter().all(|signal| mask & bit(*signal) != 0), "{name}: {mask:x}");
+            let faults = [libc::SIGSEGV, libc::SIGBUS, libc::SIGABRT, libc::SIGILL, libc::SIGFPE];
+            assert!(faults.iter().all(|signal| mask & bit(*signal) == 0), "{name}: {mask:x}");
+            true
+        };
+        let tasks = || std::fs::read_dir("/proc/self/task").unwrap().map(|task| task.unwrap().path());
+        // A thread gives itself its name when it begins to run.
+        while tasks().filter(|task| looked_at(task)).count() < 2 {
+            std::thread::yield_now();
+        }
+        let own = blocked("/proc/thread-self".as_ref()).unwrap();
+        assert_eq!(own & bit(libc::SIGTERM), 0, "the one that opened it goes on as before");
+        engine.close().unwrap();
+    }
+}

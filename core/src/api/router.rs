@@ -21,7 +21,12 @@ pub(super) struct Router {
     last: Option<Looked>,
     /// Where records without a key go, in other topics.
     sticky: FxHashMap<TopicId, u32>,
+    /// With so many of them, those of topics that are gone are looked for.
+    tidy_at: usize,
 }
+
+/// So many topics are remembered without a look whether they are still there.
+const STICKY_FEW: usize = 64;
 
 /// A topic that was looked up, and what the answer is good for.
 pub(super) struct Looked {
@@ -46,6 +51,11 @@ impl Router {
     fn look(&mut self, engine: &Inner, name: &str, changes: u64) -> Result<Looked> {
         if let Some(Looked { topic, sticky: Some(sticky), .. }) = self.last.take() {
             self.sticky.insert(topic.id, sticky);
+            if self.sticky.len() > self.tidy_at.max(STICKY_FEW) {
+                let known = engine.topic_ids();
+                self.sticky.retain(|id, _| known.contains(id));
+                self.tidy_at = self.sticky.len() * 2;
+            }
         }
         let topic = engine.topic(name)?;
         let sticky = self.sticky.get(&topic.id).copied();
@@ -101,4 +111,36 @@ fn stick(topic: &TopicHandle, last: Option<u32>, random: &dyn Random, gathering:
 fn below(random: &dyn Random, end: u32) -> u32 {
     // The rest is less than `end`, which has 32 bits.
     (random.next_u64() % u64::from(end.max(1))) as u32
+}
+
+#[cfg(all(test, feature = "sim"))]
+#[allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
+mod tests {
+    use super::*;
+    use crate::engine::Settings;
+    use crate::io::sim::World;
+    use crate::types::TopicOptions;
+
+    #[test]
+    fn topics_that_are_gone_leave_nothing_in_a_producer_that_goes_on() {
+        let world = World::new(1);
+        let engine = Inner::open(world.machine(), Settings { threads: false, ..Settings::default() }).unwrap();
+        let mut router = Router::default();
+        for n in 0..300 {
+            let name = format!("t{n}");
+            engine.create_topic(&name, &TopicOptions::new()).unwrap().wait().unwrap();
+            router
+                .topic(&engine, &name)
+                .unwrap()
+                .choose(&Record::new(b"x"), &*world.machine().random, |_| true)
+                .unwrap();
+            if n > 9 {
+                engine.delete_topic(&name).unwrap().wait().unwrap();
+            }
+        }
+        assert!(router.sticky.len() <= STICKY_FEW + 1, "{} of 10", router.sticky.len());
+        // Those that are there are remembered, however many they are.
+        let kept = (0..10).filter(|n| engine.topic(&format!("t{n}")).is_ok_and(|t| router.sticky.contains_key(&t.id)));
+        assert_eq!(kept.count(), 10);
+    }
 }

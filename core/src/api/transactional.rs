@@ -183,7 +183,8 @@ const DOOMED: u64 = 2;
 
 impl Transacting for Holder {
     fn has(&self, number: TransactionNumber) -> bool {
-        self.current.load(Ordering::SeqCst) >> STAGE_BITS == number
+        // 0 is no transaction's number, but what `current` holds between two.
+        number != 0 && self.current.load(Ordering::SeqCst) >> STAGE_BITS == number
     }
 
     fn is_open(&self, number: TransactionNumber) -> bool {

@@ -5,12 +5,12 @@ use super::event::Event;
 use crate::error::Result;
 use crate::format::decision::Cause;
 use crate::io::sync::atomic::Ordering;
-use crate::io::sync::thread::{self, ThreadId};
+use crate::io::sync::{Here, here};
 
 /// How far a close has come.
 pub(super) enum Closing {
     Open,
-    By(ThreadId),
+    By(Here),
     Done(Result<()>),
 }
 
@@ -31,7 +31,7 @@ impl Inner {
 
     /// One thread closes, the others wait for its answer. `Some`: what a call answers that has nothing to do.
     fn begin_close(&self) -> Option<Result<()>> {
-        let me = thread::current().id();
+        let me = here();
         loop {
             let seen = self.closed_event.seen();
             {
@@ -39,7 +39,7 @@ impl Inner {
                 match &*closing {
                     Closing::Done(result) => return Some(result.clone()),
                     // A callback asks for it that the close itself, or the keeper it waits for, is running.
-                    Closing::By(thread) if *thread == me || self.keeper_id.get() == Some(&me) => return Some(Ok(())),
+                    Closing::By(thread) if *thread == me || self.keeper.is_here() => return Some(Ok(())),
                     Closing::By(_) => {}
                     Closing::Open => {
                         *closing = Closing::By(me);
@@ -61,11 +61,8 @@ impl Inner {
         self.hub.partitions().iter().for_each(|p| p.wake());
         self.journal.ring();
         self.journal.ring_flusher();
-        let background = std::mem::take(&mut *self.background.lock());
-        for thread in background.into_iter().filter(|t| t.thread().id() != thread::current().id()) {
-            // A panic of the keeper's is caught where it calls out; there is nothing more to say here.
-            let _ = thread.join();
-        }
+        self.keeper.join();
+        self.flusher.join();
         let result = if self.refused.is_some() { Ok(()) } else { self.close_journal() };
         // After a failure too: the lock goes only when nobody is writing any more. The result says it all.
         let _ = self.journal.end(u64::MAX);

@@ -4,10 +4,9 @@
 use std::sync::{Arc, Weak};
 
 use super::Inner;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::Result;
 use crate::io::bugs::{Bug, planted};
 use crate::io::sync::atomic::Ordering;
-use crate::io::sync::thread::{Builder, JoinHandle};
 
 /// How soon a round is tried again that met another one, nanoseconds.
 const LOOK_AGAIN: u64 = 1_000_000;
@@ -20,18 +19,11 @@ pub trait Lingering: Send + Sync {
     fn close_now(&self) -> bool;
 }
 
-fn spawn(name: &str, run: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>> {
-    Builder::new().name(name.into()).spawn(run).map_err(|e| {
-        let text = "a background thread could not be started; free some or open with threads(false)";
-        Error::with_source(ErrorKind::Io, text, e)
-    })
-}
-
 impl Inner {
     /// Starts the two threads. Between rounds neither holds the engine, so that the last handle can go.
     pub(super) fn start_threads(self: &Arc<Self>) -> Result<()> {
         let (weak, journal) = (Arc::downgrade(self), self.journal.clone());
-        let keeper = spawn("oncelog-keeper", move || {
+        self.keeper.start("oncelog-keeper", move || {
             loop {
                 let seen = journal.bell();
                 let due = match weak.upgrade() {
@@ -41,10 +33,8 @@ impl Inner {
                 journal.sleep(seen, due);
             }
         })?;
-        let _ = self.keeper_id.set(keeper.thread().id());
-        self.background.lock().push(keeper);
         let (weak, journal) = (Arc::downgrade(self), self.journal.clone());
-        let flusher = spawn("oncelog-flusher", move || {
+        self.flusher.start("oncelog-flusher", move || {
             loop {
                 let seen = journal.flusher_bell();
                 let due = match weak.upgrade() {
@@ -53,9 +43,7 @@ impl Inner {
                 };
                 journal.rest(seen, due);
             }
-        })?;
-        self.background.lock().push(flusher);
-        Ok(())
+        })
     }
 
     /// Does what is due and says when the next round is, in monotonic nanoseconds.
@@ -131,7 +119,7 @@ impl Inner {
             // A failure to write poisons; one for lack of space is tried again next round.
             let _ = self.journal.checkpoint();
         }
-        // A look that fails is repeated with the next round.
+        // One that fails is made again when the next is due.
         let expiry = self.expire().ok();
         due.into_iter().chain(expiry).min()
     }

@@ -24,6 +24,7 @@ mod restore;
 mod tests;
 mod transacting;
 mod transactions;
+mod worker;
 
 pub use admin::unknown as unknown_topic;
 pub use attend::{Attention, Attentive};
@@ -33,12 +34,15 @@ pub use keeper::Lingering;
 pub use log::{Log, LogLevel, Logger};
 pub use metrics::Lagging;
 pub use offsets::{GivenOffsets, TopicIds};
+pub use overdue::passes;
 pub use promise::{Judged, Refused};
 pub use transacting::{Doomed, Transacting};
 pub use transactions::{Deciding, Streamed};
 
-use std::sync::{Arc, OnceLock, Weak};
+use std::sync::{Arc, Weak};
 use std::time::Duration;
+
+use rustc_hash::FxHashSet;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::batch::BATCH_HEADER;
@@ -46,13 +50,14 @@ use crate::format::frame::records_len;
 use crate::io::bugs::{Bug, planted};
 use crate::io::sync::Mutex;
 use crate::io::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use crate::io::sync::thread::{JoinHandle, ThreadId};
 use crate::io::{DirectoryLock, Event, Machine};
 use crate::journal::{Journal, Promise, Report, Waits, closed};
 use crate::limits::FRAME_MAX;
 use crate::partition::{Footers, Most, Partition, Records, Rest};
 use crate::state::{Cut, cut_behind};
-use crate::types::{Durability, Incarnation, Isolation, Lsn, Offset, Place, Timestamp, TransactionNumber, Visibility};
+use crate::types::{
+    Durability, Incarnation, Isolation, Lsn, Offset, Place, Timestamp, TopicId, TransactionNumber, Visibility,
+};
 use hub::Hub;
 
 /// How an engine is opened.
@@ -137,9 +142,8 @@ pub struct Inner {
     refused: Option<Error>,
     closed: AtomicBool,
     lock: Mutex<Option<Box<dyn DirectoryLock>>>,
-    /// The keeper and the flusher.
-    background: Mutex<Vec<JoinHandle<()>>>,
-    keeper_id: OnceLock<ThreadId>,
+    keeper: worker::Worker,
+    flusher: worker::Worker,
     /// One round of the keeper's at a time.
     rounds: Mutex<()>,
     /// One round of the flusher's at a time.
@@ -287,6 +291,11 @@ impl Inner {
         self.hub.changes()
     }
 
+    /// All topics that are there.
+    pub fn topic_ids(&self) -> FxHashSet<TopicId> {
+        self.hub.topics().iter().map(|topic| topic.id).collect()
+    }
+
     /// A topic by its name, with its partitions as they are now.
     pub fn topic(&self, name: &str) -> Result<Arc<TopicHandle>> {
         self.check_open()?;
@@ -311,10 +320,10 @@ impl Inner {
         }
         let places = (&**self.journal.segments(), &self.footers);
         let mut records = partition.read_within(places, offset, isolation, most, rest)?;
-        // Behind the read: nothing that it shows lies behind what is written, or durable where only that is shown.
+        // Behind the read: nothing that it shows lies behind these.
         let most = match partition.shown() {
             Durability::Disk => self.journal.durable_lsn(),
-            _ => self.journal.written_lsn(),
+            _ => self.journal.shown_lsn(),
         };
         records.seen_by(self.incarnation, most);
         Ok(records)

@@ -1,6 +1,6 @@
 //! Opening, in order: the lock, the journal, the partitions, the keeper.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 use super::attend::Attention;
 use super::close::Closing;
@@ -64,8 +64,8 @@ impl Inner {
             refused,
             closed: AtomicBool::new(false),
             lock: Mutex::new(Some(lock)),
-            background: Mutex::default(),
-            keeper_id: OnceLock::new(),
+            keeper: Default::default(),
+            flusher: Default::default(),
             rounds: Mutex::new(()),
             chores: Mutex::new(()),
             lingering: Mutex::default(),

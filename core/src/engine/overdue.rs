@@ -6,13 +6,13 @@ use std::collections::BTreeSet;
 use rustc_hash::FxHashMap;
 
 use super::Inner;
-use crate::error::ErrorKind;
+use crate::error::{Error, ErrorKind};
 use crate::format::decision::Cause;
 use crate::io::sync::Mutex;
 use crate::types::TransactionNumber;
 
 const MILLISECOND: u64 = 1_000_000;
-/// How soon an abort is tried again for which there was no room.
+/// How soon an abort is tried again that could not be written.
 const TRY_AGAIN: u64 = 1_000 * MILLISECOND;
 /// A participant of a two-phase commit never times out (KIP-939).
 const FOR_EVER: u32 = i32::MAX as u32;
@@ -54,6 +54,11 @@ pub(super) fn ends_after(timeout_ms: u32) -> Option<u32> {
     (1..FOR_EVER).contains(&timeout_ms).then_some(timeout_ms)
 }
 
+/// A failure that is over some time, after which nothing is wrong with the log: no space, or no segment could be made.
+pub fn passes(error: &Error) -> bool {
+    matches!(error.kind(), ErrorKind::Full | ErrorKind::Io)
+}
+
 impl Inner {
     /// A transaction is open in the log from now on.
     pub(super) fn watch_transaction(&self, number: TransactionNumber, timeout_ms: u32) {
@@ -73,7 +78,7 @@ impl Inner {
         self.abort_later(number, Cause::Owner);
     }
 
-    /// There was no room for its abort.
+    /// Its abort could not be written now.
     pub(super) fn abort_later(&self, number: TransactionNumber, cause: Cause) {
         self.overdue.lock().set(number, 0, cause);
         self.linger_by(0);
@@ -88,7 +93,7 @@ impl Inner {
                 None => break,
             };
             match self.abort_open(number, cause) {
-                Err(error) if error.kind() == ErrorKind::Full => {
+                Err(error) if passes(&error) => {
                     self.overdue.lock().set(number, now + TRY_AGAIN, cause);
                 }
                 // Decided meanwhile, or nothing is written any more: the next open decides.

@@ -41,24 +41,20 @@ impl Inner {
                 return Ok(self.refusal(guard, Refusal::of(error, current)));
             }
         };
-        let Opening { identity, previous_id, last_epoch, aborts, by_abort } = opening;
+        let Opening { identity, previous_id, last_epoch, aborts } = opening;
         if identity.producer_id == i64::MAX {
             return Err(no_more_ids());
         }
-        let aborted = aborts.and_then(|(number, next)| self.fence_open(&mut guard, number, next));
-        let lsn = match aborted.filter(|_| by_abort) {
-            Some(lsn) => lsn,
-            None => {
-                let Identity { producer_id, epoch } = identity;
-                let opened = ProducerOpened { producer_id, previous_id, epoch, last_epoch, timeout_ms, name: text };
-                let (mut head, mut body) = (Vec::new(), Vec::new());
-                opened.write(&mut head, &mut body);
-                place(&mut guard, Kind::ProducerOpened, &head, &body, &Payload::ProducerOpened(opened))
-            }
-        };
+        if let Some((number, next)) = aborts {
+            self.fence_open(&mut guard, number, next);
+        }
+        let Identity { producer_id, epoch } = identity;
+        let opened = ProducerOpened { producer_id, previous_id, epoch, last_epoch, timeout_ms, name: text };
+        let (mut head, mut body) = (Vec::new(), Vec::new());
+        opened.write(&mut head, &mut body);
+        let lsn = place(&mut guard, Kind::ProducerOpened, &head, &body, &Payload::ProducerOpened(opened));
         let position = name.and_then(|name| guard.state().producer(name)).and_then(|p| p.position);
         drop(guard);
-        let Identity { producer_id, epoch } = identity;
         if let Some(name) = name.filter(|_| epoch > 0 || previous_id >= 0) {
             self.teller.note(|| Event::TakenOver { name: name.to_owned(), producer_id, epoch });
         }
@@ -67,14 +63,13 @@ impl Inner {
     }
 
     /// Aborts what the former holder of a name left open; its next identity is given.
-    fn fence_open(&self, guard: &mut Guard<'_, Hub>, number: TransactionNumber, next: Identity) -> Option<Lsn> {
-        let open = *guard.state().open_transaction(number)?;
+    fn fence_open(&self, guard: &mut Guard<'_, Hub>, number: TransactionNumber, next: Identity) {
+        let Some(open) = guard.state().open_transaction(number).copied() else { return };
         let producer = Identity { producer_id: open.producer_id, epoch: open.epoch };
         let (ended, cause) = (Ended::Abort, Cause::Fence);
         let (told, level) = (cause.name(), Some(Durability::Disk));
         let decision = Decision { ended, cause, told, next, position: None, offsets: &[], level };
-        let (lsn, _) = self.place_decision(guard, producer, number, &decision);
-        Some(lsn)
+        self.place_decision(guard, producer, number, &decision);
     }
 
     /// Whether an identity still holds its name. A fence may be told of only once it is durable: not
@@ -120,7 +115,7 @@ fn check_opening(state: &State, name: Option<&str>, current: Option<Identity>) -
         (Some(name), current) => state.check_opening(name, current),
         (None, None) => {
             let identity = Identity { producer_id: state.next_producer_id(), epoch: 0 };
-            Ok(Opening { identity, previous_id: -1, last_epoch: -1, aborts: None, by_abort: false })
+            Ok(Opening { identity, previous_id: -1, last_epoch: -1, aborts: None })
         }
         (None, Some(_)) => {
             let text = "only a transactional id has a holder to renew; pass no current identity without one";

@@ -11,8 +11,8 @@ use crate::format::record::Record;
 use crate::io::sim::{Call, Fault, Rng, World};
 use crate::io::{Event, Machine, Park};
 use crate::journal::{Entry, Promise};
-use crate::partition::{Most, Partition};
-use crate::types::{Durability, Identity, Offsets, TopicOptions, TopicPartition};
+use crate::partition::{Most, Partition, Signal};
+use crate::types::{Durability, Identity, Isolation, Offsets, TopicOptions, TopicPartition};
 
 fn settings() -> Settings {
     Settings { threads: false, segment_bytes: 64 << 10, ..Settings::default() }
@@ -41,9 +41,8 @@ fn all(inner: &Inner) -> Vec<String> {
     let end = partition.bounds().end;
     let mut out = Vec::new();
     while (out.len() as u64) < end {
-        let records = inner
-            .read(&partition, out.len() as u64, crate::types::Isolation::ReadCommitted, Most::bytes(10_000), None)
-            .unwrap();
+        let records =
+            inner.read(&partition, out.len() as u64, Isolation::ReadCommitted, Most::bytes(10_000), None).unwrap();
         for record in &records {
             let record = record.unwrap();
             assert_eq!(record.offset(), out.len() as u64);
@@ -329,4 +328,30 @@ fn a_deleted_partition_is_freed_once_something_else_was_written() {
         inner.create_topic(name, &TopicOptions::new()).unwrap().wait().unwrap();
     }
     assert_eq!(gone.strong_count(), 0);
+}
+
+#[test]
+fn a_place_that_is_taken_while_a_group_is_shown_stands_behind_that_group() {
+    let world = World::new(9);
+    let inner = open(&world);
+    inner.create_topic("t", &TopicOptions::new().durability(Durability::Os)).unwrap().wait().unwrap();
+    let partition = inner.topic("t").unwrap().partitions[0].clone();
+    append(&inner, &partition, &batch("x"), None).unwrap();
+    inner.flush().unwrap().ticket(&inner).wait().unwrap();
+    // The leader of the write lays the hand on: what he shows is not noted as written yet.
+    let place = Arc::new(std::sync::Mutex::new(None));
+    let signal = Signal::new({
+        let (inner, partition, place) = (inner.clone(), partition.clone(), place.clone());
+        move || {
+            let most = Most::bytes(10_000);
+            let records = inner.read(&partition, 1, Isolation::ReadCommitted, most, None).unwrap();
+            *place.lock().unwrap() = records.next_place("t", 0);
+        }
+    });
+    let _watch = partition.watch(&signal);
+    signal.arm();
+    let placed = append(&inner, &partition, &batch("y"), Some(Durability::Os)).unwrap();
+    inner.waits().wait(placed.lsn, Durability::Os, None).unwrap();
+    let place = place.lock().unwrap().unwrap();
+    assert_eq!((place.offset, place.lsn), (2, placed.lsn));
 }

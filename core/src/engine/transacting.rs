@@ -84,12 +84,12 @@ impl Inner {
         if self.journal.look(|state, _| state.open_transaction(number).is_some()) {
             return Ok((TransactionStatus::Open, None));
         }
-        let Some((fate, lsn)) = self.find_decision(number)? else {
-            return Ok((if in_memory { TransactionStatus::Open } else { TransactionStatus::Forgotten }, None));
-        };
-        let status = match fate {
-            Fate::Committed => TransactionStatus::Committed,
-            Fate::Aborted | Fate::TimedOut => TransactionStatus::Aborted,
+        let (status, lsn) = match self.find_decision(number)? {
+            Some((Fate::Committed, lsn)) => (TransactionStatus::Committed, lsn),
+            Some((Fate::Aborted | Fate::TimedOut, lsn)) => (TransactionStatus::Aborted, lsn),
+            None if in_memory => return Ok((TransactionStatus::Open, None)),
+            // What forgot it, a deletion or later decisions, is one of the frames so far.
+            None => (TransactionStatus::Forgotten, self.journal.look(|_, last| last)),
         };
         // Opened for reading, there is nobody who flushes.
         Ok((status, self.refused.is_none().then_some(lsn)))

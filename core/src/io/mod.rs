@@ -30,6 +30,7 @@ pub use map::Mapping;
 pub use park::{Event, Park};
 pub use random::Random;
 // What differs from system to system, behind the same names.
+pub use native::shielded;
 #[cfg(unix)]
 use unix as native;
 #[cfg(windows)]

@@ -22,6 +22,30 @@ pub use shuttle::thread;
 pub use std::thread;
 pub use sync::{MutexGuard, RwLockReadGuard, RwLockWriteGuard, atomic};
 
+/// One of the threads that run: no two have the same at a time.
+#[cfg(feature = "models")]
+pub type Here = thread::ThreadId;
+/// One of the threads that run: no two have the same at a time.
+#[cfg(not(feature = "models"))]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Here(usize);
+
+#[cfg(feature = "models")]
+pub fn here() -> Here {
+    thread::current().id()
+}
+
+/// The thread that asks. Works until its very end, when the standard library does not know it any more: a log may be
+/// closed by what a thread, or `exit`, drops last.
+#[cfg(not(feature = "models"))]
+pub fn here() -> Here {
+    // Nothing is dropped with it, so it is there as long as the thread is.
+    std::thread_local! {
+        static PLACE: u8 = const { 0 };
+    }
+    PLACE.with(|place| Here(std::ptr::from_ref(place).addr()))
+}
+
 /// Threads of this process that can run at once; 1 if that is not known.
 pub fn processors() -> usize {
     std::thread::available_parallelism().map_or(1, std::num::NonZero::get)

@@ -96,6 +96,32 @@ impl Directory {
 /// Keeps a directory where it is, on systems that reach what is in it by its path.
 pub struct Pin;
 
+/// Runs `start` so that a thread made by it takes no signals that are sent to the process: who blocks them to wait for
+/// them (sigwait, signalfd) gets them, and handlers run on the program's own threads. Those of faults stay.
+pub fn shielded<R>(start: impl FnOnce() -> R) -> R {
+    const FAULTS: [libc::c_int; 7] =
+        [libc::SIGBUS, libc::SIGSEGV, libc::SIGFPE, libc::SIGILL, libc::SIGABRT, libc::SIGTRAP, libc::SIGSYS];
+    struct Back(libc::sigset_t);
+    impl Drop for Back {
+        fn drop(&mut self) {
+            // SAFETY: the mask is the one that this thread had.
+            unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, &self.0, std::ptr::null_mut()) };
+        }
+    }
+    // SAFETY: zeros are a set of signals, and each call fills or changes the set that it is given.
+    let before = unsafe {
+        let (mut all, mut before): (libc::sigset_t, libc::sigset_t) = (std::mem::zeroed(), std::mem::zeroed());
+        libc::sigfillset(&mut all);
+        for fault in FAULTS {
+            libc::sigdelset(&mut all, fault);
+        }
+        (libc::pthread_sigmask(libc::SIG_BLOCK, &all, &mut before) == 0).then_some(Back(before))
+    };
+    let started = start();
+    drop(before);
+    started
+}
+
 /// Makes the names in a directory durable.
 pub fn sync_directory(path: &Path) -> io::Result<()> {
     fs::File::open(path)?.sync_all()

@@ -90,6 +90,8 @@ pub struct Journal<F: Fold> {
     pub(super) fold: Arc<F>,
     pub(super) core: Lock<Core<F>>,
     pub(super) written: AtomicU64,
+    /// Readers see nothing behind it: ahead of `written` while the fold shows them what was written.
+    pub(super) shown: AtomicU64,
     pub(super) durable: AtomicU64,
     poison: OnceLock<Error>,
     alarm: OnceLock<Alarm>,
@@ -141,6 +143,7 @@ impl<F: Fold> Journal<F> {
         Journal {
             forks: fork::generation(),
             written: AtomicU64::new(durable),
+            shown: AtomicU64::new(durable),
             durable: AtomicU64::new(durable),
             poison: OnceLock::new(),
             alarm: OnceLock::new(),
@@ -204,6 +207,11 @@ impl<F: Fold> Journal<F> {
     #[inline]
     pub fn written_lsn(&self) -> Lsn {
         self.written.load(Ordering::Acquire)
+    }
+
+    /// Nothing that readers see at the level of writes lies behind this. Ask behind the read.
+    pub fn shown_lsn(&self) -> Lsn {
+        self.shown.load(Ordering::Acquire)
     }
 
     /// Takes the lock to look, not to place.

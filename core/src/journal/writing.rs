@@ -85,6 +85,7 @@ impl<F: Fold> Journal<F> {
                 self.segments.tail.add(chunk.segment, chunk.position, &chunk.data);
             }
         }
+        self.shown.store(group.last_lsn, Ordering::Release);
         self.fold.written(&mut group.notes);
         let (before, last) = (self.written_lsn(), group.last_lsn);
         if planted(Bug::WrittenBeforeCounted) {

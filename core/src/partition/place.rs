@@ -23,7 +23,7 @@ impl Records {
 }
 
 impl Share {
-    fn place(&self) -> Place {
+    pub(super) fn place(&self) -> Place {
         let (incarnation, before) = self.seen;
         let last = self.stretches.iter().rfind(|stretch| stretch.first < self.end);
         let lsn = last.map_or(before, |stretch| stretch.lsn_below(self.end));

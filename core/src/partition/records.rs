@@ -131,6 +131,7 @@ impl Records {
     /// Gives the bytes back where nothing of them is shown; where to read on stays known.
     pub(crate) fn hollow(&mut self) {
         for share in &mut self.shares {
+            share.seen.1 = share.place().lsn;
             share.from = share.end;
             share.stretches.clear();
         }

@@ -18,8 +18,6 @@ pub struct Opening {
     pub last_epoch: i16,
     /// A transaction that is open is aborted first, and its holder's next identity is this one.
     pub aborts: Option<(TransactionNumber, Identity)>,
-    /// The abort is all there is to do: its epoch is the one that the caller gets.
-    pub by_abort: bool,
 }
 
 /// What a call that ends a raw transaction is to do.
@@ -48,13 +46,7 @@ impl Producers {
         current: Option<Identity>,
         open: impl FnOnce(i64) -> Option<(TransactionNumber, bool)>,
     ) -> Result<Opening> {
-        let opening = |identity, previous_id, last_epoch| Opening {
-            identity,
-            previous_id,
-            last_epoch,
-            aborts: None,
-            by_abort: false,
-        };
+        let opening = |identity, previous_id, last_epoch| Opening { identity, previous_id, last_epoch, aborts: None };
         // A name that is not known accepts any holder: it may be one that was forgotten.
         let Some(named) = self.named(name) else {
             return Ok(opening(Identity { producer_id: self.next_id, epoch: 0 }, -1, -1));
@@ -82,19 +74,21 @@ impl Producers {
             // A transaction begun with the epoch that the call gave: whoever repeats it knows nothing of that.
             return Err(fenced(named, current.unwrap_or_else(|| named.identity())));
         }
+        // With that epoch the holder may repeat the call; who named no identity has none to repeat it with.
+        let last_epoch = given.map_or(-1, |_| named.epoch);
         if !raw {
-            let by_opening = opening(raised, replaced, given.map_or(-1, |_| named.epoch));
+            let by_opening = opening(raised, replaced, last_epoch);
             return Ok(Opening { aborts: Some((number, named.identity())), ..by_opening });
         }
-        // The abort raises the epoch (KAFKA-19367); who named no identity gets another one, so that nobody repeats it.
-        let by_abort = given.is_some();
-        let identity = match (by_abort, replaced) {
-            (false, -1) if raised.epoch >= PRODUCER_EPOCH_MAX => Identity { producer_id: self.next_id, epoch: 0 },
-            (false, -1) => Identity { epoch: raised.epoch + 1, ..raised },
+        // The abort raises the epoch (KAFKA-19367), and its holder goes on with that, as Kafka's does who calls again;
+        // who named no identity gets another one.
+        let identity = match (given, replaced) {
+            (None, -1) if raised.epoch >= PRODUCER_EPOCH_MAX => Identity { producer_id: self.next_id, epoch: 0 },
+            (None, -1) => Identity { epoch: raised.epoch + 1, ..raised },
             _ => raised,
         };
         let previous_id = if identity.producer_id == raised.producer_id { -1 } else { raised.producer_id };
-        Ok(Opening { identity, previous_id, last_epoch: -1, aborts: Some((number, raised)), by_abort })
+        Ok(Opening { aborts: Some((number, raised)), ..opening(identity, previous_id, last_epoch) })
     }
 
     /// The name whose raw transaction an identity speaks of, for a batch of offsets: the newest holder's.

@@ -115,7 +115,7 @@ impl Holder {
         }
         let aborted = self.decided(Last::Abort);
         Ok(match (current, aborted.id == FRESH) {
-            (Some(_), _) => vec![aborted],
+            (Some(_), _) => vec![aborted, opened(aborted, self.epoch)],
             (None, true) => vec![aborted, opened(aborted, -1)],
             (None, false) => vec![aborted, opened(aborted.raised(), -1)],
         })

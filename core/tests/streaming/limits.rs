@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
+use oncelog::sim::{Call, Fault};
 use oncelog::{
     ConsumerOptions, Engine, ErrorKind, GroupMetadata, Identity, OffsetAndMetadata, Offsets, Outcome, ProducerOptions,
-    Record, TopicOptions, TopicPartition,
+    Record, TopicOptions, TopicPartition, TransactionalProducer,
 };
 
 use crate::{MINUTE, SECOND, append, begin, committed, kind, options, streaming};
@@ -100,6 +101,37 @@ fn a_buffer_larger_than_a_batch_streams_where_a_batch_is_full() {
     }
     transaction.commit().unwrap();
     assert_eq!(committed(&engine.partition("t", 0).unwrap()).len(), 3);
+}
+
+#[test]
+fn an_abort_that_could_not_be_written_is_made_when_segments_can_be_made_again() {
+    let (world, engine) = begin(6);
+    let options = streaming().transaction_timeout(Duration::from_secs(1));
+    let (late, dropped) = (engine.transactional_producer("late", options.clone()), options);
+    let (late, dropped) = (late.unwrap(), engine.transactional_producer("dropped", dropped).unwrap());
+    let begun = |producer: &TransactionalProducer| {
+        let mut transaction = producer.begin_transaction().unwrap();
+        transaction.send("t", Record::new(b"x").partition(0)).unwrap();
+        transaction
+    };
+    let (late, dropped) = (begun(&late), begun(&dropped));
+    let consumer = engine.consumer(ConsumerOptions::new().group("g")).unwrap();
+    world.fail(Call::Create, 0, Fault::Emfile, true);
+    // Offsets may use the space that is kept for decisions, up to its end.
+    let refused = (0..10_000).find_map(|n| {
+        let offsets = Offsets::from([(TopicPartition::new("t", 0), n.into())]);
+        consumer.commit_offsets(&offsets).err()
+    });
+    assert_eq!(refused.unwrap().kind(), ErrorKind::Io);
+    drop(dropped);
+    world.advance(2 * SECOND);
+    engine.drive().unwrap();
+    assert_eq!(engine.describe_transactions().unwrap().len(), 2, "neither could be aborted");
+    world.heal();
+    world.advance(2 * SECOND);
+    engine.drive().unwrap();
+    assert_eq!(engine.describe_transactions().unwrap(), []);
+    drop(late);
 }
 
 /// Refused for a limit's sake; answers what the message says.

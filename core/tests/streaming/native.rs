@@ -212,6 +212,32 @@ fn whoever_knows_its_number_may_abort_a_transaction_and_its_owner_hears_of_it() 
 }
 
 #[test]
+fn the_number_0_is_no_transaction_of_a_producer_that_has_none_open() {
+    let (_world, engine) = begin(13);
+    let producer = engine.transactional_producer("tp", ProducerOptions::new()).unwrap();
+    let counted = || (engine.metrics().transactions_open, engine.metrics().transactions_aborted);
+    assert_eq!(engine.transaction_status(0).unwrap(), TransactionStatus::Forgotten);
+    assert_eq!(kind(engine.abort_transaction(0)), ErrorKind::InvalidTransactionState);
+    assert_eq!(counted(), (0, 0));
+    producer.begin_transaction().unwrap().commit().unwrap();
+}
+
+#[test]
+fn that_a_transaction_is_forgotten_is_told_once_the_deletion_of_its_name_is_durable() {
+    let (_world, engine) = begin(14);
+    let producer = engine.transactional_producer("tp", ProducerOptions::new()).unwrap();
+    let mut transaction = producer.begin_transaction().unwrap();
+    let number = transaction.number();
+    transaction.send("t", Record::new(b"x")).unwrap();
+    transaction.commit().unwrap();
+    engine.delete_producer_ticket("tp").unwrap().detach();
+    let mut ticket = engine.transaction_status_ticket(number).unwrap();
+    assert_eq!(ticket.try_wait().unwrap(), None, "a power cut would bring the name back, and the commit");
+    engine.flush().unwrap();
+    assert_eq!(ticket.try_wait().unwrap(), Some(TransactionStatus::Forgotten));
+}
+
+#[test]
 fn a_ticket_for_how_a_transaction_stands_waits_until_that_is_durable() {
     let (_world, engine) = begin(7);
     engine.create_topic("quick", TopicOptions::new().durability(Durability::Os)).unwrap();

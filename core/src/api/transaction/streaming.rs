@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::{FEW_OFFSETS, May, Transaction};
 use crate::api::gather::Bytes;
-use crate::engine::{Deciding, GivenOffsets, Judged, PlacedGroup, Refused, Streamed};
+use crate::engine::{Deciding, GivenOffsets, Judged, PlacedGroup, Refused, Streamed, passes};
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::batch::BatchBuilder;
 use crate::format::decision::Ended;
@@ -138,13 +138,13 @@ impl Transaction {
         Ok(placed)
     }
 
-    /// Aborts in the log what streams, or has somebody else do it where there is no room.
+    /// Aborts in the log what streams, or has somebody else do it where that cannot be written now.
     pub(super) fn abort_streamed(&mut self, refused: Option<ErrorKind>) {
         if !self.streams {
             return;
         }
         match self.decide(Ended::Abort, refused) {
-            Err(refused) if refused.error.kind() == ErrorKind::Full => self.open.inner.abandon(self.number),
+            Err(refused) if passes(&refused.error) => self.open.inner.abandon(self.number),
             // It is aborted already, or the next open aborts it.
             _ => self.streams = false,
         }
