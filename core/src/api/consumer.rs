@@ -131,12 +131,14 @@ impl Consumer {
         }
     }
 
-    /// Calls `call`, once, when a poll would answer records or an error instead of waiting: at once if it would so
+    /// Calls `call`, once, when a poll would find something or an error instead of waiting: at once if it would so
     /// already, else when a record can be seen, a topic is deleted, a position moved, the assignment changed, the
     /// engine closed, the disk failed, or offsets that were pending are decided and leave something to read. It runs on
     /// the engine's keeper or inside `drive`, outside all locks, and behind the close on the thread that calls this; a
     /// panic in it is caught and dropped. Several may wait at once. What waits when the last handle of the consumer is
     /// dropped is dropped with it.
+    ///
+    /// What the poll finds may all be aborted: then it answers nothing, and its position has moved.
     ///
     /// The look settles positions as a poll does: with `Start::Latest` a partition is read from where its end is then.
     ///

@@ -281,10 +281,8 @@ impl Engine {
         inner.check_open()?;
         let timeout_ms = match transactional_id {
             Some(_) => inner.check_timeout(timeout)?,
-            None => u32::try_from(timeout.as_millis()).map_err(|_| {
-                let text = format!("the timeout is too long; give at most {} ms", u32::MAX);
-                Error::new(ErrorKind::InvalidArgument, text)
-            })?,
+            // Nothing of it runs out.
+            None => 0,
         };
         let opened = inner.open_producer(transactional_id, timeout_ms, current)?;
         Ok(opened.map(|(identity, _)| identity).ticket(inner))

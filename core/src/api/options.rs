@@ -136,11 +136,13 @@ pub struct ProducerOptions {
     /// The name whose position the producer carries; see `Producer`.
     pub name: Option<String>,
     /// A partition's batch is closed when it has reached this many bytes. 0: a batch for each record. Past
-    /// `limits::PRODUCER_MEMORY` of all partitions together the oldest batches are closed, however small.
+    /// `limits::PRODUCER_MEMORY` of all partitions together the oldest batches are closed, however small; those of a
+    /// name, which go into the log as one, past `limits::TRANSACTION_BUFFER`.
     pub batch_bytes: usize,
     /// A batch is closed this long after its first record, unless somebody waits for it earlier. Zero: at once.
     pub linger: Duration,
-    /// When sends are acknowledged; without it the level of their topic.
+    /// When sends are acknowledged; without it the level of their topic. What a name or a transaction writes together
+    /// takes the strongest of this and of its topics.
     pub durability: Option<Durability>,
     /// How batches are compressed, those of transactions too. Worth it where the disk is dearer than the processor, and
     /// for batches of many records.

@@ -131,11 +131,12 @@ impl Transaction {
     /// there is no memory left for more, what it holds goes to the log now; that may wait for room.
     ///
     /// # Errors
-    /// The transaction is as it was and can go on or be aborted: `UnknownTopicOrPartition`; `RecordTooLarge`;
-    /// `InvalidRecord`; `InvalidArgument` for a record with a position; `Full`, if it streams. It can only be aborted,
-    /// and run again: `TransactionTimedOut`, `TransactionAborted` (by `Engine::abort_transaction`); `LimitExceeded` if
-    /// it streams and reaches more than `limits::TRANSACTION_PARTITIONS`, or too many transactions stream.
-    /// `ProducerFenced`; `Poisoned`, `Closed`, `Forked`.
+    /// The transaction is as it was and can go on or be aborted: `UnknownTopicOrPartition`, unless a topic that it has
+    /// records for is deleted, which leaves the abort alone; `RecordTooLarge`; `InvalidRecord`; `InvalidArgument` for a
+    /// record with a position; `Full`, if it streams. It can only be aborted, and run again:
+    /// `TransactionTimedOut`, `TransactionAborted` (by `Engine::abort_transaction`); `LimitExceeded` if it streams and
+    /// reaches more than `limits::TRANSACTION_PARTITIONS`, or too many transactions stream. `ProducerFenced`;
+    /// `Poisoned`, `Closed`, `Forked`.
     pub fn send(&mut self, topic: &str, record: Record<'_>) -> Result<()> {
         self.add(topic, iter::once(record), May::Wait)
     }

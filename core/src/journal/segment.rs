@@ -14,8 +14,9 @@ use crate::io::{File, Machine, Mapping};
 /// Zeros are written in pieces that end at multiples of this: the page cache takes each but the first as one folio.
 /// Larger folios make a small write twice as dear, smaller ones the zeros, and pieces that begin anywhere are many.
 pub const ZERO_PIECE: u64 = 64 << 10;
-/// At most so much of the zeros ahead is kept at a close: what is written there needs no change of the file's extents.
-const ZEROS_KEPT: u64 = 64 << 10;
+/// At most so much of the zeros ahead is kept at a close: what is written there needs no change of the file's extents,
+/// and an open reads it, more than once.
+const ZEROS_KEPT: u64 = 16 << 10;
 /// So much in small writes to a segment is a load.
 const LOAD: u64 = 16 << 10;
 static ZEROS: [u8; ZERO_PIECE as usize] = [0; ZERO_PIECE as usize];
