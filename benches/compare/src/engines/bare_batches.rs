@@ -25,9 +25,10 @@ pub const ENGINE: Engine = Engine {
         _ => Some("see bare pwrite"),
     },
     differs: |_| None,
-    settings: "one write per call, of several pieces so that nothing is copied, of the record batches (v2) that our log \
-               writes, made by its encoder, with their checksums, behind a frame's head and its checksum, into a file \
-               of 256 MiB; the zeros are written while it runs, a piece whenever a call would go beyond the last one",
+    settings: "one write per call, of several pieces so that nothing is copied, of the record batches (v2) that our \
+               log writes, made by its encoder, with their checksums, behind a frame's head and its checksum, into a \
+               file of 256 MiB; the zeros are written while it runs, a piece whenever a call would go beyond the last \
+               one",
 };
 
 const SIZE: u64 = 256 << 20;
