@@ -984,7 +984,7 @@ typedef struct {
  */
 typedef void (*oncelog_done_fn)(void *context, oncelog_ticket_t *ticket, const oncelog_error_t *error);
 
-/* Is told that a consumer is ready. The same holds as for `oncelog_done_fn`. */
+/* Is told that a consumer is ready, or gone. The same holds as for `oncelog_done_fn`. */
 typedef void (*oncelog_ready_fn)(void *context);
 
 /*
@@ -2603,7 +2603,8 @@ oncelog_error_t *oncelog_completions_watch(const oncelog_completions_t *completi
 
 /*
  * Has `callback` called once, by a later `oncelog_completions_drain`, when a poll of the consumer would answer records
- * or an error; at once if it would now.
+ * or an error; at once if it would now. Freeing the consumer calls it too, with the end of the transaction that holds
+ * the consumer, if one does: a poll would answer CLOSED. A queue that is freed calls nobody any more.
  */
 ONCELOG_MUST_USE
 oncelog_error_t *oncelog_completions_watch_consumer(const oncelog_completions_t *completions,

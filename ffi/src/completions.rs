@@ -2,9 +2,9 @@
 #![allow(unsafe_code)]
 
 use std::ffi::c_void;
-use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering::{Acquire, Release};
+use std::sync::{Arc, Weak};
 
 use engine::io::sync::Mutex;
 use engine::{Completions, Descriptor, Engine, Error, ErrorKind, Lsn};
@@ -32,7 +32,7 @@ pub type oncelog_fd_t = Descriptor;
 pub type oncelog_done_fn =
     Option<unsafe extern "C" fn(context: *mut c_void, ticket: *mut oncelog_ticket_t, error: *const oncelog_error_t)>;
 
-/// Is told that a consumer is ready. The same holds as for `oncelog_done_fn`.
+/// Is told that a consumer is ready, or gone. The same holds as for `oncelog_done_fn`.
 pub type oncelog_ready_fn = Option<unsafe extern "C" fn(context: *mut c_void)>;
 
 /// What is behind a queue's handle.
@@ -68,6 +68,27 @@ struct Call<F> {
 
 // SAFETY: the context is only handed back, inside a call to drain; the header says that any thread may make that call.
 unsafe impl<F> Send for Call<F> {}
+
+/// A consumer's callback on its way: queued when this is dropped. So it comes when a poll would answer, and also when
+/// the consumer is gone and nobody will ever look: the engine drops then what it did not call, and a context that is
+/// freed in its callback would be lost.
+struct Promised {
+    /// A queue that is gone calls nobody.
+    completions: Weak<Completions<Done>>,
+    function: unsafe extern "C" fn(*mut c_void),
+    context: *mut c_void,
+}
+
+// SAFETY: as of `Call`.
+unsafe impl Send for Promised {}
+
+impl Drop for Promised {
+    fn drop(&mut self) {
+        if let Some(completions) = self.completions.upgrade() {
+            completions.push(Done::Ready(Call { function: self.function, context: self.context }));
+        }
+    }
+}
 
 impl Done {
     fn run(self) {
@@ -168,7 +189,8 @@ pub extern "C" fn oncelog_completions_watch(
 }
 
 /// Has `callback` called once, by a later `oncelog_completions_drain`, when a poll of the consumer would answer records
-/// or an error; at once if it would now.
+/// or an error; at once if it would now. Freeing the consumer calls it too, with the end of the transaction that holds
+/// the consumer, if one does: a poll would answer CLOSED. A queue that is freed calls nobody any more.
 #[unsafe(no_mangle)]
 #[must_use]
 pub extern "C" fn oncelog_completions_watch_consumer(
@@ -179,13 +201,9 @@ pub extern "C" fn oncelog_completions_watch_consumer(
 ) -> *mut oncelog_error_t {
     call(|_| {
         let (queue, reading) = (find(completions)?, find(consumer)?);
-        let call = given(callback, context)?;
-        let completions = Arc::downgrade(&queue.completions);
-        reading.consumer.on_ready(move || {
-            if let Some(completions) = completions.upgrade() {
-                completions.push(Done::Ready(call));
-            }
-        });
+        let Call { function, context } = given(callback, context)?;
+        let promised = Promised { completions: Arc::downgrade(&queue.completions), function, context };
+        reading.consumer.on_ready(move || drop(promised));
         Ok(())
     })
 }

@@ -148,6 +148,33 @@ static void a_consumer_says_when_there_is_something_to_poll(void)
     drop_directory(directory);
 }
 
+/* What the callback's context owns would be lost with a callback that never comes. */
+static void a_consumer_that_is_freed_calls_those_who_watched_it(void)
+{
+    char *directory = new_directory();
+    oncelog_engine_t *engine = open_with_topic(directory, 1);
+    oncelog_consumer_t *consumer = NULL;
+    oncelog_completions_t *completions = NULL;
+    oncelog_topic_partition_t name = {"t", 0};
+    oncelog_records_t *records = NULL;
+    int ready = 0;
+    OK(oncelog_consumer_open(engine, NULL, &consumer));
+    OK(oncelog_consumer_assign(consumer, &name, 1));
+    OK(oncelog_completions_open(engine, &completions));
+    OK(oncelog_completions_watch_consumer(completions, consumer, on_ready, &ready));
+    OK(oncelog_completions_watch_consumer(completions, consumer, on_ready, &ready));
+    OK(oncelog_completions_drain(completions, NULL));
+    CHECK(ready == 0);
+    OK(oncelog_consumer_free(consumer));
+    drain_until(completions, &ready, 2);
+    FAILS(CLOSED, oncelog_consumer_poll(consumer, 0, &records));
+    OK(oncelog_engine_close(engine));
+    OK(oncelog_completions_drain(completions, NULL));
+    CHECK(ready == 2); /* once each */
+    OK(oncelog_completions_free(completions));
+    drop_directory(directory);
+}
+
 static void an_engine_without_threads_is_driven_by_its_drains(void)
 {
     char *directory = new_directory();
@@ -250,6 +277,7 @@ int main(void)
 {
     callbacks_run_where_the_queue_is_drained();
     a_consumer_says_when_there_is_something_to_poll();
+    a_consumer_that_is_freed_calls_those_who_watched_it();
     an_engine_without_threads_is_driven_by_its_drains();
     a_queue_freed_in_a_callback_calls_nobody_any_more();
     a_queue_that_is_freed_closes_its_descriptor();

@@ -117,7 +117,8 @@ public:
     }
 
     /// Has `f()` called once, by a later drain(), when a poll of the consumer would answer records or an error; at once
-    /// if it would now.
+    /// if it would now. A consumer that goes away calls it too, with the end of the transaction that is bound to it, if
+    /// one is: `f` must not rely on a reference to it. A queue that goes away calls nobody, and destroys `f`.
     template <class F>
     Result<void> watch_consumer(const Consumer &consumer, F f) const {
         return keep<detail::OnReady<F>>(std::move(f), [&](void *key) {

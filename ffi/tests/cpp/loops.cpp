@@ -102,6 +102,19 @@ TEST("a consumer tells when there is something to poll") {
     FAILS(queue.watch_consumer(Consumer(nullptr), [] {}), InvalidArgument);
 }
 
+TEST("a consumer that goes away calls those who watched it, and what they hold is freed") {
+    Log log;
+    Completions queue = OK(log.engine.completions());
+    auto held = std::make_shared<int>(0);
+    {
+        Consumer consumer = OK(log.engine.consumer());
+        OK(consumer.assign({{"t", 0}}));
+        OK(queue.watch_consumer(consumer, [held] { ++*held; }));
+    }
+    drain_until(queue, [&] { return *held == 1; });
+    CHECK(held.use_count() == 1);
+}
+
 TEST("callbacks that have not run go with the queue, and are freed") {
     Log log;
     auto held = std::make_shared<int>(1);
