@@ -4,6 +4,7 @@
 #ifndef ONCELOG_COMPLETIONS_HPP
 #define ONCELOG_COMPLETIONS_HPP
 
+#include <atomic>
 #include <cstddef>
 #include <memory>
 #include <mutex>
@@ -18,7 +19,8 @@ namespace oncelog {
 namespace detail {
 
 /// The callbacks of a queue that have not run. A queue that goes away takes them with it, unless a drain is under way:
-/// that may still be told of them, and finds them gone.
+/// that holds this to its end, may still be told of them, and lets none run. What C calls finds its callback by its
+/// context alone, not by anything of whoever drains: that may be another module, with statics of its own.
 class Waiting {
 public:
     /// A callback, whatever it takes.
@@ -26,13 +28,19 @@ public:
         virtual ~Callback() = default;
         /// `ticket` is null for a consumer that is ready.
         virtual void run(oncelog_ticket_t *ticket) noexcept = 0;
+        /// Those among whom it waits.
+        Waiting *among = nullptr;
     };
 
     /// Keeps a callback; answers what C is to call its function with.
     void *keep(std::unique_ptr<Callback> callback) {
+        callback->among = this;
         void *key = callback.get();
-        std::lock_guard<std::mutex> lock(mutex_);
-        all_.emplace(key, std::move(callback));
+        {
+            std::lock_guard<std::mutex> lock(mutex_);
+            all_.emplace(key, std::move(callback));
+        }
+        kept().fetch_add(1, std::memory_order_release);
         return key;
     }
     /// Takes a callback out; null if it is gone.
@@ -50,18 +58,22 @@ public:
         ended_ = true;
     }
 
-    /// Those whose queue this thread is draining.
-    static Waiting *&drained() noexcept {
-        static thread_local Waiting *drained = nullptr;
-        return drained;
-    }
+    /// What C calls, once for each key that was watched.
     static void done(void *key, oncelog_ticket_t *ticket, const oncelog_error_t *) noexcept {
-        if (drained() == nullptr) return;
-        if (auto callback = drained()->take(key)) callback->run(ticket);
+        (void)kept().load(std::memory_order_acquire);
+        auto *among = static_cast<Callback *>(key)->among;
+        if (auto callback = among->take(key)) callback->run(ticket);
     }
     static void ready(void *key) noexcept { done(key, nullptr, nullptr); }
 
 private:
+    /// How many this module has kept. A call looks at it first, so that it sees what was written when its callback was
+    /// kept: the library's locks see to that too, but a thread sanitizer does not see them.
+    static std::atomic<unsigned> &kept() noexcept {
+        static std::atomic<unsigned> kept{0};
+        return kept;
+    }
+
     std::mutex mutex_;
     std::unordered_map<void *, std::unique_ptr<Callback>> all_;
     bool ended_ = false;
@@ -93,7 +105,8 @@ struct OnReady : Waiting::Callback {
 
 /// A queue of what has finished, with a descriptor for poll, select, epoll and their like. Any number of threads may
 /// use it. Callbacks run inside drain() alone, on its thread; one that throws ends the program. They may call anything,
-/// watch more, and destroy the queue. Those that have not run when the queue goes away never will.
+/// watch more, and destroy the queue. Those that have not run when the queue goes away never will. One module of a
+/// process may watch, and another drain.
 class Completions {
 public:
     /// The queue's descriptor: readable while something is queued. Only watch it: drain() clears it, the destructor
@@ -133,12 +146,9 @@ public:
     /// Errors: of that background work; the callbacks have run all the same.
     Result<std::size_t> drain() const {
         std::size_t count = 0;
-        // A callback may destroy this, and may drain another queue.
+        // A callback may destroy this.
         auto alive = waiting_;
-        auto *before = std::exchange(detail::Waiting::drained(), alive.get());
-        auto *error = oncelog_completions_drain(c_.get(), &count);
-        detail::Waiting::drained() = before;
-        return detail::answer(error, [&] { return count; });
+        return detail::answer(oncelog_completions_drain(c_.get(), &count), [&] { return count; });
     }
 
     /// Takes over a queue of the C interface.
@@ -153,7 +163,8 @@ public:
         return *this;
     }
     ~Completions() { end(); }
-    /// The C interface's handle; it stays this object's, whose drain() alone runs what is watched here.
+    /// The C interface's handle; it stays this object's. Drain it by drain() alone, which outlives this object if a
+    /// callback, or another thread, destroys that meanwhile.
     oncelog_completions_t *c() const noexcept { return c_.get(); }
 
 private:

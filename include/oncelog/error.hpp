@@ -24,6 +24,14 @@
 #endif
 #endif
 
+// A type that is one and the same in all modules of a process, also in those whose symbols are hidden: so that one may
+// catch what another throws.
+#if defined(__GNUC__) && !defined(_WIN32) && !defined(__CYGWIN__)
+#define ONCELOG_ONE_TYPE __attribute__((visibility("default")))
+#else
+#define ONCELOG_ONE_TYPE
+#endif
+
 #if ONCELOG_EXCEPTIONS
 #include <exception>
 #endif
@@ -123,7 +131,7 @@ inline bool operator!=(const Error &error, ErrorCode code) noexcept { return err
 
 #if ONCELOG_EXCEPTIONS
 /// What value() and or_throw() throw. Copies share one error and its texts.
-class Exception : public std::exception {
+class ONCELOG_ONE_TYPE Exception : public std::exception {
 public:
     explicit Exception(Error error)
         : error_(std::move(error)), text_(std::make_shared<const std::string>(error_.describe())) {}

@@ -22,7 +22,7 @@ say() {
 }
 
 missing=
-for tool in c++ $([ "${1:-}" = build ] || echo g++ clang++ cmake pkg-config); do
+for tool in c++ $([ "${1:-}" = build ] || echo g++ clang++ cmake nm pkg-config); do
     command -v "$tool" >/dev/null || missing="$missing $tool"
 done
 [ -z "$missing" ] || { say "missing:$missing; get them from your system's packages (apt-get install$missing)"; exit 1; }
@@ -83,6 +83,23 @@ run_alone() {
     say "examples ran"
 }
 
+# What a module with hidden symbols watches, a program drains, and what it throws, a program catches.
+run_modules() {
+    for compiler in g++ clang++; do
+        hidden="$compiler -std=c++17 -fvisibility=hidden -fvisibility-inlines-hidden $warn"
+        $hidden -shared -fPIC ffi/tests/cpp/modules/module.cpp -o "$work/libmodule-$compiler.so" $link
+        $hidden ffi/tests/cpp/modules/program.cpp -o "$work/modules-$compiler" \
+            -L"$work" "-lmodule-$compiler" $link -Wl,-rpath,"$work"
+        rm -rf "$work/modules-log"
+        "$work/modules-$compiler" "$work/modules-log"
+        # By name it is found wherever the runtime compares names; elsewhere it must be one and the same.
+        nm -DC "$work/libmodule-$compiler.so" | grep -q ' [VWu] typeinfo for oncelog::Exception$' \
+            || { say "$compiler: the type of oncelog::Exception is hidden"; return 1; }
+    done
+    rm -rf "$work/modules-log"
+    say "modules with hidden symbols are heard"
+}
+
 # Two jobs at a time.
 first() {
     check address-g++-17 g++ -std=c++17 -g -fsanitize=address,undefined -fno-sanitize-recover=all
@@ -94,6 +111,7 @@ second() {
     check thread-g++-20-bare g++ -std=c++20 -g $bare -fsanitize=thread
     check fast-g++-17 g++ -std=c++17 -O2
     run_alone
+    run_modules
 }
 first &
 one=$!
