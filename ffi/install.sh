@@ -16,12 +16,15 @@ minor=${minor%%.*}
 if [ "$major" = 0 ]; then soversion=0.$minor; else soversion=$major; fi
 
 cd "$top"
-# What a program that links with liboncelog.a needs besides, as the compiler knows it. It names the unwinder that is
-# shared; one that is linked with -static has only the other, which does for all.
-private=$(cargo rustc --quiet --release --package oncelog-ffi --lib --crate-type staticlib -- \
-    --print native-static-libs 2>&1 | sed -n -e 's/-lgcc_s/-lgcc_eh/g' -e 's/^note: native-static-libs: //p')
 cargo build --profile library --package oncelog-ffi
 from=${CARGO_TARGET_DIR:-target}/library
+# What a program that links with liboncelog.a needs besides, as the compiler knows it. It names the unwinder that is
+# shared; one that is linked with -static has only the other, which does for all.
+told=$from/native-static-libs
+cargo rustc --color never --quiet --release --package oncelog-ffi --lib --crate-type staticlib -- \
+    --print native-static-libs >"$told" 2>&1 || { cat "$told" >&2; exit 1; }
+private=$(sed -n -e 's/-lgcc_s/-lgcc_eh/g' -e 's/^note: native-static-libs: //p' "$told")
+[ -n "$private" ] || { echo "the compiler does not say what liboncelog.a needs:" && cat "$told"; exit 1; } >&2
 
 mkdir -p "$to/include" "$to/lib/pkgconfig"
 cp include/oncelog.h "$to/include/"

@@ -25,7 +25,9 @@ cd "$work"
 "$top/ffi/install.sh" 'a&b' >install.log 2>&1 || { cat install.log; exit 1; }
 [ "$(head -n 1 'a&b/lib/pkgconfig/oncelog.pc')" = "prefix=$work/a&b" ] || fail "the prefix is wrong in oncelog.pc"
 rm -rf 'a&b'
-"$top/ffi/install.sh" first >install.log 2>&1 || { cat install.log; exit 1; }
+# In colours cargo's words are others.
+CARGO_TERM_COLOR=always "$top/ffi/install.sh" first >install.log 2>&1 || { cat install.log; exit 1; }
+grep -q '^Libs.private: .*-lc\b' first/lib/pkgconfig/oncelog.pc || fail "oncelog.pc does not say what liboncelog.a needs"
 for file in include/oncelog.h include/oncelog.hpp lib/liboncelog.a lib/pkgconfig/oncelog.pc; do
     [ -f "first/$file" ] || fail "$file was not installed"
 done
