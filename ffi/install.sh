@@ -53,10 +53,8 @@ else
     ln -sf "liboncelog.so.$version" "$to/lib/liboncelog.so.$soversion"
     ln -sf "liboncelog.so.$soversion" "$to/lib/liboncelog.so"
 fi
-# As sed takes it: a path may hold any of these.
-quoted=$(printf '%s' "$prefix" | sed 's/[&|\\]/\\&/g')
-sed -e "s|@PREFIX@|$quoted|" -e "s|@VERSION@|$version|" -e "s|@LIBS_PRIVATE@|$private|" \
-    ffi/oncelog.pc.in > "$to/lib/pkgconfig/oncelog.pc"
+sed -e "s|@VERSION@|$version|" -e "s|@LIBS_PRIVATE@|$private|" ffi/oncelog.pc.in \
+    > "$to/lib/pkgconfig/oncelog.pc"
 if [ -x ffi/cmake/install.sh ]; then
     ffi/cmake/install.sh "$prefix" "$version" "$soversion"
 fi
