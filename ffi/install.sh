@@ -35,7 +35,7 @@ if [ -f include/oncelog.hpp ]; then
 fi
 if [ "$(uname)" = Darwin ]; then
     cp "$from/liboncelog.a" "$to/lib/"
-    strip --strip-debug "$to/lib/liboncelog.a"
+    strip -S "$to/lib/liboncelog.a"
     cp "$from/liboncelog.dylib" "$to/lib/liboncelog.$version.dylib"
     ln -sf "liboncelog.$version.dylib" "$to/lib/liboncelog.$soversion.dylib"
     ln -sf "liboncelog.$soversion.dylib" "$to/lib/liboncelog.dylib"
