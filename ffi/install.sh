@@ -1,7 +1,9 @@
 #!/bin/sh
 # Builds the C library and installs it: install.sh [PREFIX], /usr/local unless given; below DESTDIR if that is set.
-# Headers, liboncelog.a, liboncelog.so with its soname's links, pkg-config and CMake files.
+# Headers, liboncelog.a, liboncelog.so with its soname's links, pkg-config and CMake files, licences.
 set -eu
+# Everybody may read what is installed, whoever installs it and whatever the modes of the sources.
+umask 022
 
 here=$(cd "$(dirname "$0")" && pwd)
 top=$(dirname "$here")
@@ -26,17 +28,15 @@ cargo rustc --color never --quiet --release --package oncelog-ffi --lib --crate-
 private=$(sed -n -e 's/-lgcc_s/-lgcc_eh/g' -e 's/^note: native-static-libs: //p' "$told")
 [ -n "$private" ] || { echo "the compiler does not say what liboncelog.a needs:" && cat "$told"; exit 1; } >&2
 
-mkdir -p "$to/include" "$to/lib/pkgconfig"
-cp include/oncelog.h "$to/include/"
-if [ -f include/oncelog.hpp ]; then
-    cp include/oncelog.hpp "$to/include/"
-    mkdir -p "$to/include/oncelog"
-    cp include/oncelog/*.hpp "$to/include/oncelog/"
-fi
+licences=$to/share/licenses/oncelog
+mkdir -p "$to/include/oncelog" "$to/lib/pkgconfig" "$licences"
+install -m 644 include/oncelog.h include/oncelog.hpp "$to/include/"
+install -m 644 include/oncelog/*.hpp "$to/include/oncelog/"
+install -m 644 LICENSE-MIT LICENSE-APACHE ffi/NOTICES "$licences/"
 if [ "$(uname)" = Darwin ]; then
-    cp "$from/liboncelog.a" "$to/lib/"
+    install -m 644 "$from/liboncelog.a" "$to/lib/"
     strip -S "$to/lib/liboncelog.a"
-    cp "$from/liboncelog.dylib" "$to/lib/liboncelog.$version.dylib"
+    install -m 755 "$from/liboncelog.dylib" "$to/lib/liboncelog.$version.dylib"
     ln -sf "liboncelog.$version.dylib" "$to/lib/liboncelog.$soversion.dylib"
     ln -sf "liboncelog.$soversion.dylib" "$to/lib/liboncelog.dylib"
 else
@@ -47,7 +47,7 @@ else
     rm -f "$to/lib/liboncelog.a"
     ar rcs "$to/lib/liboncelog.a" "$from/liboncelog.o"
     # Written beside and moved, so that a program that has the old one mapped keeps it.
-    cp "$from/liboncelog.so" "$to/lib/.liboncelog.so.new"
+    install -m 755 "$from/liboncelog.so" "$to/lib/.liboncelog.so.new"
     strip "$to/lib/.liboncelog.so.new"
     mv "$to/lib/.liboncelog.so.new" "$to/lib/liboncelog.so.$version"
     ln -sf "liboncelog.so.$version" "$to/lib/liboncelog.so.$soversion"

@@ -21,14 +21,25 @@ run() {
 }
 
 cd "$work"
-# A path may hold anything, and in colours cargo's words are others.
-CARGO_TERM_COLOR=always "$top/ffi/install.sh" 'a & b' >install.log 2>&1 || { cat install.log; exit 1; }
+# A path may hold anything, in colours cargo's words are others, and who installs may hide what he makes.
+mkdir 'a & b'
+(umask 077 && CARGO_TERM_COLOR=always "$top/ffi/install.sh" 'a & b' >install.log 2>&1) || { cat install.log; exit 1; }
 mv 'a & b' first
 grep -q '^Libs.private: .*-lc\b' first/lib/pkgconfig/oncelog.pc || fail "oncelog.pc does not say what liboncelog.a needs"
-for file in include/oncelog.h include/oncelog.hpp lib/liboncelog.a lib/pkgconfig/oncelog.pc; do
+hidden=$(find first ! -type l \( ! -perm -444 -o -type d ! -perm -555 \))
+[ -z "$hidden" ] || fail "not everybody may read $hidden"
+licences=share/licenses/oncelog
+for file in include/oncelog.h include/oncelog.hpp lib/liboncelog.a lib/pkgconfig/oncelog.pc \
+    $licences/LICENSE-MIT $licences/LICENSE-APACHE $licences/NOTICES; do
     [ -f "first/$file" ] || fail "$file was not installed"
 done
 [ "$(ls "$top"/include/oncelog)" = "$(ls first/include/oncelog)" ] || fail "parts of oncelog.hpp were not installed"
+
+# What is not ours, and cannot be had under the licence that lies beside.
+for crate in $(cd "$top" && cargo tree --color never --package oncelog-ffi --edges normal --prefix none --format '{p} {l}' |
+    sed -e '/Apache-2.0/d' -e 's/ .*//' | sort -u); do
+    grep -q "^==== .*\b$crate$" "first/$licences/NOTICES" || fail "NOTICES has nothing of $crate"
+done
 
 pkg="env PKG_CONFIG_PATH=$work/first/lib/pkgconfig pkg-config"
 c++ -std=c++17 "$here/program.cpp" -o by-pkg-config $($pkg --cflags --libs oncelog) -Wl,-rpath,"$work/first/lib"
@@ -56,4 +67,7 @@ for wrong in 0.2 0.0 1.0; do
     if configure "wrong-$wrong" "$wrong"; then fail "version $wrong was found, which is another"; fi
 done
 configure any "" || fail "no version was asked for, and none found"
-echo "package: found by pkg-config and by CMake, shared and static; other versions are refused"
+if configure wrong-part "0.1;COMPONENTS;broker"; then fail "a component was found that is not there"; fi
+grep -q 'oncelog has no component broker' wrong-part.log || { cat wrong-part.log; fail "no word of the component"; }
+configure without-part "0.1;OPTIONAL_COMPONENTS;broker" || fail "a component that may be missing was missed"
+echo "package: found by pkg-config and by CMake, shared and static; other versions and components are refused"
