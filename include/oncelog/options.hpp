@@ -179,7 +179,7 @@ public:
     /// 5 ms.
     ProducerOptions &linger(std::chrono::milliseconds time) noexcept {
         // The largest number says "at once" to C, not "for ever".
-        auto number = std::min(detail::c_milliseconds(time), ONCELOG_LINGER_NONE - 1);
+        auto number = (std::min)(detail::c_milliseconds(time), ONCELOG_LINGER_NONE - 1);
         return c_.linger_ms = number == 0 ? ONCELOG_LINGER_NONE : number, *this;
     }
     /// How batches are compressed, those of transactions too. Worth it where the disk is dearer than the processor, and

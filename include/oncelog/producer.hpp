@@ -109,7 +109,7 @@ public:
         return try_send_many(topic, detail::c_records(records), records.size());
     }
     Result<SentMany> try_send_many(Text topic, const Batch &batch, std::size_t from = 0) const {
-        from = std::min(from, batch.size());
+        from = (std::min)(from, batch.size());
         return try_send_many(topic, batch.empty() ? nullptr : batch.c() + from, batch.size() - from);
     }
 

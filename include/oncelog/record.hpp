@@ -138,7 +138,7 @@ private:
         if (blocks_.empty() || blocks_.back().size - used_ < units) {
             std::size_t twice = blocks_.empty() ? 4096 / unit : blocks_.back().size * 2;
             Block block;
-            block.size = std::max(twice, units);
+            block.size = (std::max)(twice, units);
             block.memory.reset(new std::max_align_t[block.size]);
             blocks_.push_back(std::move(block));
             used_ = 0;

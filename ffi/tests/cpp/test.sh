@@ -60,6 +60,12 @@ compile_rest() {
     for part in include/oncelog/*.hpp; do
         echo "#include \"$part\"" | g++ -std=c++17 $warn -I. -fsyntax-only -x c++ -
     done
+    # <windows.h> makes macros of these two names.
+    for compiler in g++ clang++; do
+        { sed -n '/^#include </p' include/oncelog/*.hpp | sort -u &&
+            printf '#define min(a, b) bad\n#define max(a, b) bad\n#include <oncelog.hpp>\n'; } |
+            $compiler -std=c++17 $warn -fsyntax-only -x c++ -
+    done
     for careless in 'engine.flush()' 'engine.producer()' 'engine.producer().value().send("t", oncelog::Record())' \
         'if (engine.has_room(1)) {}'; do
         if printf '#include <oncelog.hpp>\nvoid careless(oncelog::Engine &engine) { %s; }' "$careless" |
