@@ -161,10 +161,17 @@ namespace detail {
 #endif
 }
 
+/// A value that answers a condition by itself.
+template <class T>
+inline constexpr bool may_be_no = std::is_same_v<T, bool>;
+template <class T>
+inline constexpr bool may_be_no<std::optional<T>> = true;
+
 }  // namespace detail
 
 /// A value, or the error that there is instead. `if (!result) return result.error();` hands an error on: it turns into
-/// a Result of any type. A Result<bool> has ok() alone: `if (ticket.poll())` would not ask what it seems to ask.
+/// a Result of any type. A result whose value may itself be no has ok() alone, a bool's and an optional's: neither
+/// `if (ticket.poll())` nor `if (producer.try_send(...))` would ask what it seems to ask.
 template <class T>
 class [[nodiscard]] Result {
 public:
@@ -175,7 +182,7 @@ public:
 
     /// True if there is a value.
     bool ok() const noexcept { return value_.has_value(); }
-    template <class V = T, class = std::enable_if_t<!std::is_same_v<V, bool>>>
+    template <class V = T, class = std::enable_if_t<!detail::may_be_no<V>>>
     explicit operator bool() const noexcept {
         return ok();
     }

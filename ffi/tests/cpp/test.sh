@@ -67,10 +67,12 @@ compile_rest() {
             $compiler -std=c++17 $warn -fsyntax-only -x c++ -
     done
     for careless in 'engine.flush()' 'engine.producer()' 'engine.producer().value().send("t", oncelog::Record())' \
-        'if (engine.has_room(1)) {}'; do
+        'if (engine.has_room(1)) {}' \
+        'while (engine.partition("t", 0).value().read(0).value().next()) {}' \
+        'if (engine.producer().value().try_send("t", oncelog::Record())) {}'; do
         if printf '#include <oncelog.hpp>\nvoid careless(oncelog::Engine &engine) { %s; }' "$careless" |
             g++ -std=c++17 $warn -fsyntax-only -x c++ - 2>/dev/null; then
-            say "$careless: a result that nobody looks at must not compile"
+            say "$careless: a result that nobody looks at, or that asks two questions, must not compile"
             return 1
         fi
     done
