@@ -8,6 +8,8 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <string>
+#include <utility>
 #include <vector>
 
 #include "completions.hpp"
@@ -17,6 +19,36 @@
 #include "producer.hpp"
 
 namespace oncelog {
+
+namespace detail {
+
+inline Damage given_damage(const oncelog_damage_t &from) {
+    return {from.first_lsn, from.last_lsn, from.file, from.position, from.records_only};
+}
+
+/// The damage that a verification visits. An exception must not pass through the library that calls this: what comes up
+/// here waits until that has returned. Compiled without exceptions, one of the standard library's ends the program.
+struct Visited {
+    std::vector<Damage> damage;
+#if ONCELOG_EXCEPTIONS
+    std::exception_ptr thrown;
+#endif
+
+    static void see(void *visited, const oncelog_damage_t *seen) noexcept {
+        auto &to = *static_cast<Visited *>(visited);
+#if ONCELOG_EXCEPTIONS
+        try {
+            to.damage.push_back(given_damage(*seen));
+        } catch (...) {
+            to.thrown = std::current_exception();
+        }
+#else
+        to.damage.push_back(given_damage(*seen));
+#endif
+    }
+};
+
+}  // namespace detail
 
 /// An open log. Any number of threads may use it. Its destructor closes it and forgets errors.
 class Engine {
@@ -341,8 +373,7 @@ public:
                       from->cut_last_seen, {}, from->created, std::chrono::nanoseconds(from->loading_nanos),
                       std::chrono::nanoseconds(from->folding_nanos), from->frames_folded, from->bytes_folded};
         for (const oncelog_damage_t &damage : Span<oncelog_damage_t>(from->damage, from->damage_count)) {
-            to.damage.push_back(
-                {damage.first_lsn, damage.last_lsn, damage.file, damage.position, damage.records_only});
+            to.damage.push_back(detail::given_damage(damage));
         }
         return to;
     }
@@ -354,13 +385,13 @@ public:
     /// Errors: Io if a file cannot be read; Closed, Forked.
     Result<Verification> verify() const {
         auto found = detail::sized<oncelog_verification_t>();
-        std::vector<Damage> damage;
-        auto see = [](void *list, const oncelog_damage_t *seen) {
-            static_cast<std::vector<Damage> *>(list)->push_back(
-                {seen->first_lsn, seen->last_lsn, seen->file, seen->position, seen->records_only});
-        };
-        if (auto *error = oncelog_verify(c_.get(), see, &damage, &found)) return Error(error);
-        return Verification{found.segments, found.frames, found.bytes, std::move(damage)};
+        detail::Visited visited;
+        auto *error = oncelog_verify(c_.get(), &detail::Visited::see, &visited, &found);
+        if (error != nullptr) return Error(error);
+#if ONCELOG_EXCEPTIONS
+        if (visited.thrown != nullptr) std::rethrow_exception(visited.thrown);
+#endif
+        return Verification{found.segments, found.frames, found.bytes, std::move(visited.damage)};
     }
 
     /// How the log stands and what it has done since it was opened: a snapshot that takes microseconds, and about two

@@ -1,10 +1,10 @@
 // Appending to a partition, and reading it back.
 
 #include <algorithm>
-#include <fstream>
 #include <iterator>
 
 #include "check.hpp"
+#include "damage.hpp"
 
 #if defined(__cpp_lib_ranges)
 #include <ranges>
@@ -230,23 +230,6 @@ TEST("appends that are malformed are refused and write nothing") {
     auto bad = partition.append_batch("this is no batch");
     CHECK(!bad && (bad.error() == ErrorCode::Corrupt || bad.error() == ErrorCode::InvalidRecord));
     CHECK(OK(partition.bounds()).end == 0);
-}
-
-/// Turns over the bits of the first byte of a word in any file of a directory, or of one that lies so far before it.
-static void damage(const std::string &directory, const std::string &word, std::size_t before = 0) {
-    for (const auto &entry : std::filesystem::recursive_directory_iterator(directory)) {
-        if (!entry.is_regular_file()) continue;
-        std::fstream file(entry.path(), std::ios::in | std::ios::out | std::ios::binary);
-        std::string text((std::istreambuf_iterator<char>(file)), {});
-        auto at = text.find(word);
-        if (at == std::string::npos) continue;
-        at -= before;
-        file.clear();
-        file.seekp(static_cast<std::streamoff>(at));
-        file.put(static_cast<char>(~text[at]));
-        return;
-    }
-    CHECK(false);
 }
 
 TEST("a log that may have lost a decision takes no appends until the loss is accepted") {

@@ -82,6 +82,9 @@ compile_rest() {
 run_alone() {
     g++ -std=c++17 -O1 $warn ffi/tests/cpp/allocator.cpp -o "$work/allocator" $link
     say "allocator: $("$work/allocator")"
+    # What an exception passes by on its way is lost, which a sanitizer sees.
+    g++ -std=c++17 -g -fsanitize=address $warn ffi/tests/cpp/short_of_memory.cpp -o "$work/short_of_memory" $link
+    say "short of memory: $("$work/short_of_memory")"
     for example in append_read resume_without_duplicates exactly_once broker keep_a_place; do
         c++ -std=c++17 $warn "ffi/examples/$example.cpp" -o "$work/$example" $link
         rm -rf "$work/log"
