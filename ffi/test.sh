@@ -17,7 +17,8 @@ out=$top/target/c
 flags="-std=c11 -D_GNU_SOURCE -Wall -Wextra -Werror -g -Iinclude"
 link="-L$libs -loncelog -lpthread -Wl,-rpath,$libs"
 tests="open_close append_read batch reading producer transactions raw consumer misuse completions hooks faults"
-tests="$tests fork forked_log"
+forking="fork forked_log forked_walk"
+tests="$tests $forking"
 # The calls that the random caller and the fuzzer draw.
 drawn="ffi/tests/calls.c ffi/tests/seldom_calls.c"
 
@@ -204,9 +205,9 @@ if [ "$mode" != long ]; then CALLS=4000 INPUTS=10; else CALLS=100000; fi
 # Threads take turns under valgrind: one that never waits keeps all others from theirs for minutes unless it has to be
 # fair. A forked child has no threads and so cannot give back what they held.
 runner="valgrind --quiet --fair-sched=try --error-exitcode=9"
-run gcc fork forked_log
+run gcc $forking
 runner="$runner --leak-check=full --show-leak-kinds=definite --errors-for-leak-kinds=definite"
-run gcc $(echo "$tests" | sed 's/ fork forked_log//') random_calls fuzz_calls
+run gcc $(echo "$tests" | sed "s/ $forking//") random_calls fuzz_calls
 runner=
 if [ "$mode" = long ]; then fuzz 600; else fuzz 10; fi
 if [ -x ffi/tests/cpp/test.sh ]; then ffi/tests/cpp/test.sh; fi

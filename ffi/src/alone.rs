@@ -3,11 +3,11 @@
 
 use std::cell::UnsafeCell;
 use std::ops::{Deref, DerefMut};
-use std::sync::atomic::AtomicU32;
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
+use std::sync::atomic::{AtomicBool, AtomicU32};
 
-use engine::ErrorKind;
 use engine::io::fork;
+use engine::{Completions, ErrorKind};
 
 use crate::call::Answer;
 use crate::error::Fault;
@@ -60,6 +60,16 @@ impl<T> Alone<T> {
         }
         let text = "this process was forked while a thread of its parent was busy with this; it is the parent's";
         Fault::new(ErrorKind::Forked, text)
+    }
+}
+
+/// Has forks counted from here on. For what is made without a log: before the first log, or queue, the engine counts
+/// none, and a child would be told that its parent's threads are busy, for ever.
+pub fn count_forks() {
+    static COUNTED: AtomicBool = AtomicBool::new(false);
+    // The count begins before a queue's descriptor is made, so it does no harm if there is none left to make.
+    if !COUNTED.load(Relaxed) && Completions::<()>::new().is_ok() {
+        COUNTED.store(true, Relaxed);
     }
 }
 

@@ -9,7 +9,7 @@ use engine::{
     TopicPartition,
 };
 
-use crate::alone::Alone;
+use crate::alone::{self, Alone};
 use crate::call::{Answer, call, tell};
 use crate::consumer::{kept_offsets, oncelog_offsets_t};
 use crate::error::{self, Fault, oncelog_error_t};
@@ -124,6 +124,7 @@ impl Walkable {
 
     /// The records of a batch by itself.
     pub fn of_batch(batch: Batch) -> Self {
+        alone::count_forks();
         Self::over(Source::Batch(batch))
     }
 
