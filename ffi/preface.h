@@ -44,8 +44,10 @@
  * Threads
  *
  *   - Every function may be called from any thread at any time. Calls on a handle that is const in the signature run
- *     side by side; those on one that is not answer BUSY while another thread is in one, they never wait for it. Of a
- *     thread that is not there, in a forked child, the answer is FORKED. Either way the handle is as it was.
+ *     side by side; those on one that is not answer BUSY while another thread is in one, they never wait for it. So do
+ *     a few on a const handle, which say so: what looks at a walk or asks a ticket for its answer, while a call is at
+ *     it that is not const, and a second poll. Of a thread that is not there, in a forked child, the answer is FORKED.
+ *     Either way the handle is as it was.
  *
  * Errors
  *

@@ -21,7 +21,8 @@ fn another(what: &str) -> Fault {
 
 /// Where the record went, or the batch; of many records, the last.
 ///
-/// Errors: INVALID_STATE if there is no answer yet, or one of another type; what the call answers.
+/// Errors: INVALID_STATE if there is no answer yet, or one of another type; BUSY while another thread waits for the
+/// ticket; what the call answers.
 #[unsafe(no_mangle)]
 #[must_use]
 pub extern "C" fn oncelog_ticket_appended(

@@ -160,6 +160,7 @@ static void what_a_thread_of_the_parent_is_busy_with_is_forked(void)
     oncelog_partition_t *partition = NULL;
     oncelog_record_t record = text_record("wakes");
     pthread_t threads[2];
+    oncelog_appended_t appended;
     bool done = false;
     OK(oncelog_consumer_open(engine, NULL, &consumer));
     OK(oncelog_consumer_assign(consumer, &name, 1));
@@ -173,11 +174,13 @@ static void what_a_thread_of_the_parent_is_busy_with_is_forked(void)
     CHECK(pthread_create(&threads[1], NULL, wait_for_ticket, ticket) == 0);
     while (!is_busy(oncelog_ticket_poll(ticket, &done)))
         CHECK(!done);
+    FAILS(BUSY, oncelog_ticket_appended(ticket, &appended)); /* const as the ticket is there */
     pid_t pid = fork();
     CHECK(pid >= 0);
     if (pid == 0) {
         FAILS(FORKED, oncelog_consumer_poll(consumer, 0, &records));
         FAILS(FORKED, oncelog_ticket_poll(ticket, &done));
+        FAILS(FORKED, oncelog_ticket_appended(ticket, &appended));
         _exit(0);
     }
     CHECK(wait_for(pid) == 0);
