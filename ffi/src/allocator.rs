@@ -1,4 +1,5 @@
-//! The allocator hook: all memory of this library comes from here.
+//! The allocator hook: all memory of this library comes from here, but for what zstd, which is C, takes from malloc for
+//! its contexts, and what the system maps: stacks of threads, segments.
 #![allow(unsafe_code)]
 
 use std::alloc::{GlobalAlloc, Layout, System};
@@ -128,7 +129,10 @@ unsafe impl GlobalAlloc for Hook {
 }
 
 /// Sets where this library takes its memory from; by default the system's malloc. Before every other call, and once:
-/// memory goes back where it came from. The functions are called from any thread, the engine's own included.
+/// memory goes back where it came from. The functions are called from any thread, the engine's own included; they and
+/// what `context` points to must stay good to the end of the process. Two things come from elsewhere: the working
+/// memory of zstd, from the system's malloc, about a megabyte for each thread that packs or unpacks with it; and what
+/// the system maps, the stacks of the engine's threads and sealed segments.
 ///
 /// Errors: INVALID_ARGUMENT if a function is NULL; INVALID_STATE if anything was allocated before.
 #[unsafe(no_mangle)]

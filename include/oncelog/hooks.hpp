@@ -94,7 +94,8 @@ inline void release(void *resource, void *memory, std::size_t size, std::size_t 
 
 /// Sets where the library takes its memory from; by default the system's malloc. Before every other call, and once:
 /// memory goes back where it came from. The resource must live to the end of the process, is called from any thread,
-/// and must not call this library. One that has no more memory ends the program.
+/// and must not call this library. One that has no more memory ends the program. Two things come from elsewhere: the
+/// working memory of zstd, from the system's malloc, and what the system maps.
 ///
 /// Errors: InvalidState if anything was allocated before.
 inline Result<void> set_allocator(std::pmr::memory_resource &resource) {
