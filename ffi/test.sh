@@ -88,6 +88,11 @@ check_header() {
         echo '#include "oncelog.h"' | cc -std=$standard -pedantic -Wall -Wextra -Werror -Iinclude -fsyntax-only -x c -
     done
     echo '#include "oncelog.h"' | c++ -std=c++17 -pedantic -Wall -Wextra -Werror -Iinclude -fsyntax-only -x c++ -
+    if echo '#include "oncelog.h"' | clang --target=i686-linux -ffreestanding -Iinclude -fsyntax-only -x c - 2>/dev/null
+    then
+        say "the header compiles for pointers of 32 bits, for which there is no library"
+        exit 1
+    fi
     cargo test --quiet --package oncelog-ffi
 }
 

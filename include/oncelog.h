@@ -27,6 +27,7 @@
  *   - Do not leave a call to this library, or a callback inside one, by longjmp or by an exception.
  *   - There are two threads of the engine's own, which run no code of yours but an allocator's; with
  *     .threads = ONCELOG_NO there is none.
+ *   - Pointers have 64 bits: for other machines there is no library, and this header does not compile.
  *
  * Ownership
  *
@@ -84,6 +85,10 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+
+#if UINTPTR_MAX < 0xffffffffffffffff
+#error "oncelog is made for machines with pointers of 64 bits alone"
+#endif
 
 /* The answer of these functions must be looked at and freed. */
 #if defined(__GNUC__) || defined(__clang__)
