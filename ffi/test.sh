@@ -93,6 +93,12 @@ check_header() {
         say "the header compiles for pointers of 32 bits, for which there is no library"
         exit 1
     fi
+    # As Microsoft's compiler reads it, which has a word of its own for answers that must be looked at.
+    mkdir -p "$out/sal"
+    echo '#define _Check_return_ looked_at' >"$out/sal/sal.h"
+    echo '#include "oncelog.h"' |
+        clang -U__GNUC__ -U__clang__ -D_MSC_VER=1930 -ffreestanding -Iinclude -I"$out/sal" -E - |
+        grep -q '^looked_at' || { say "Microsoft's compiler lets answers go unseen"; exit 1; }
     cargo test --quiet --package oncelog-ffi
 }
 

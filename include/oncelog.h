@@ -93,6 +93,9 @@
 /* The answer of these functions must be looked at and freed. */
 #if defined(__GNUC__) || defined(__clang__)
 #define ONCELOG_MUST_USE __attribute__((warn_unused_result))
+#elif defined(_MSC_VER)
+#include <sal.h>
+#define ONCELOG_MUST_USE _Check_return_
 #else
 #define ONCELOG_MUST_USE
 #endif
