@@ -25,7 +25,8 @@ cd "$work"
 mkdir 'a & b'
 (umask 077 && CARGO_TERM_COLOR=always "$top/ffi/install.sh" 'a & b' >install.log 2>&1) || { cat install.log; exit 1; }
 mv 'a & b' first
-grep -q '^Libs.private: .*-lc\b' first/lib/pkgconfig/oncelog.pc || fail "oncelog.pc does not say what liboncelog.a needs"
+grep -q '^Libs.private: .*-lc\b' first/lib/pkgconfig/oncelog.pc ||
+    fail "oncelog.pc does not say what liboncelog.a needs"
 hidden=$(find first ! -type l \( ! -perm -444 -o -type d ! -perm -555 \))
 [ -z "$hidden" ] || fail "not everybody may read $hidden"
 licences=share/licenses/oncelog
@@ -36,8 +37,11 @@ done
 [ "$(ls "$top"/include/oncelog)" = "$(ls first/include/oncelog)" ] || fail "parts of oncelog.hpp were not installed"
 
 # What is not ours, and cannot be had under the licence that lies beside.
-for crate in $(cd "$top" && cargo tree --color never --package oncelog-ffi --edges normal --prefix none --format '{p} {l}' |
-    sed -e '/Apache-2.0/d' -e 's/ .*//' | sort -u); do
+crates=$(cd "$top" &&
+    cargo tree --color never --package oncelog-ffi --edges normal --prefix none --format '{p} {l}' |
+    sed -e '/Apache-2.0/d' -e 's/ .*//' | sort -u)
+[ -n "$crates" ] || fail "cargo tree names no crate"
+for crate in $crates; do
     grep -q "^==== .*\b$crate$" "first/$licences/NOTICES" || fail "NOTICES has nothing of $crate"
 done
 
