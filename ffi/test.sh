@@ -84,10 +84,19 @@ run() {
 }
 
 check_header() {
-    for standard in c99 c11; do
-        echo '#include "oncelog.h"' | cc -std=$standard -pedantic -Wall -Wextra -Werror -Iinclude -fsyntax-only -x c -
+    # knows <compiler> <language> <standard>: compilers learn new standards under their working names first.
+    knows() { echo | "$1" -std="$3" -fsyntax-only -x "$2" - 2>/dev/null; }
+    strict="-pedantic -Wall -Wextra -Werror -Iinclude -fsyntax-only"
+    for compiler in gcc clang; do
+        for standard in c99 c11 c17 c2x c23; do
+            knows $compiler c $standard || continue
+            echo '#include "oncelog.h"' | $compiler -std=$standard $strict -x c -
+        done
+        for standard in c++17 c++20 c++2b c++23; do
+            knows $compiler c++ $standard || continue
+            echo '#include "oncelog.h"' | $compiler -std=$standard $strict -x c++ -
+        done
     done
-    echo '#include "oncelog.h"' | c++ -std=c++17 -pedantic -Wall -Wextra -Werror -Iinclude -fsyntax-only -x c++ -
     if echo '#include "oncelog.h"' | clang --target=i686-linux -ffreestanding -Iinclude -fsyntax-only -x c - 2>/dev/null
     then
         say "the header compiles for pointers of 32 bits, for which there is no library"

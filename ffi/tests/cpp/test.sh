@@ -1,7 +1,7 @@
 #!/bin/sh
 # The tests of oncelog.hpp: test.sh [build].
 #   build  only makes target/c/{bank-cpp,relay-cpp}
-# All tests are compiled by g++ and clang++, as C++17 and C++20, with and without exceptions, and run under
+# All tests are compiled by g++ and clang++, as C++17, C++20 and C++23, with and without exceptions, and run under
 # AddressSanitizer and UndefinedBehaviorSanitizer, under ThreadSanitizer, and optimised; examples run; an installation
 # is used through pkg-config and through CMake.
 set -eu
@@ -57,8 +57,16 @@ compile_rest() {
     g++ -std=c++20 $warn -fsyntax-only ffi/tests/cpp/all.cpp
     clang++ -std=c++17 $warn -fsyntax-only ffi/tests/cpp/all.cpp
     clang++ -std=c++20 $bare $warn -fsyntax-only ffi/tests/cpp/all.cpp
-    for part in include/oncelog/*.hpp; do
-        echo "#include \"$part\"" | g++ -std=c++17 $warn -I. -fsyntax-only -x c++ -
+    for compiler in g++ clang++; do
+        # By its final name, or the one before.
+        for standard in c++23 c++2b; do
+            echo | $compiler -std=$standard -fsyntax-only -x c++ - 2>/dev/null || continue
+            $compiler -std=$standard $warn -fsyntax-only ffi/tests/cpp/all.cpp
+            break
+        done
+        for part in include/oncelog/*.hpp; do
+            echo "#include \"$part\"" | $compiler -std=c++17 $warn -I. -fsyntax-only -x c++ -
+        done
     done
     # <windows.h> makes macros of these two names.
     for compiler in g++ clang++; do
