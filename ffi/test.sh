@@ -18,7 +18,7 @@ flags="-std=c11 -D_GNU_SOURCE -Wall -Wextra -Werror -g -Iinclude"
 link="-L$libs -loncelog -lpthread -Wl,-rpath,$libs"
 tests="open_close append_read batch reading producer transactions raw consumer misuse completions hooks faults"
 forking="fork forked_log forked_walk"
-tests="$tests $forking"
+tests="$tests callbacks endings $forking"
 # The calls that the random caller and the fuzzer draw.
 drawn="ffi/tests/calls.c ffi/tests/seldom_calls.c"
 
@@ -220,7 +220,7 @@ compile address clang -O1 -fsanitize=address,undefined -fno-sanitize-recover=all
 run address $(echo "$tests" | sed 's/ forked_log//') random_calls fuzz_calls
 compile thread clang -O1 -fsanitize=thread
 export TSAN_OPTIONS="suppressions=$here/tests/thread.supp"
-run thread open_close append_read batch producer transactions raw consumer misuse completions random_calls
+run thread open_close append_read batch producer transactions raw consumer misuse completions callbacks random_calls
 if [ "$mode" != long ]; then CALLS=4000 INPUTS=10; else CALLS=100000; fi
 # Threads take turns under valgrind: one that never waits keeps all others from theirs for minutes unless it has to be
 # fair. A forked child has no threads and so cannot give back what they held.

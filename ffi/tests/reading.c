@@ -1,7 +1,7 @@
 /* What readers see: isolation, visibility, times, and places that outlive a crash. */
 #include <sys/wait.h>
 
-#include "check.h"
+#include "damage.h"
 
 /* How many records a read from the start finds. */
 static uint64_t seen(const oncelog_partition_t *partition, uint32_t isolation)
@@ -216,31 +216,6 @@ static void die_young(char *directory, int out)
     CHECK(write(out, places, sizeof places) == (ssize_t)sizeof places);
     free(directory);
     _exit(0);
-}
-
-/* Damages what a power cut would have taken: the bytes of a text in any file of a directory. */
-static void damage(const char *directory, const char *text)
-{
-    DIR *list = opendir(directory);
-    bool found = false;
-    CHECK(list != NULL);
-    for (struct dirent *entry; (entry = readdir(list)) && !found;) {
-        char name[4096];
-        static char bytes[1 << 20];
-        CHECK((size_t)snprintf(name, sizeof name, "%s/%s", directory, entry->d_name) < sizeof name);
-        FILE *file = fopen(name, "r+b");
-        if (file == NULL)
-            continue;
-        size_t size = fread(bytes, 1, sizeof bytes, file);
-        void *at = memmem(bytes, size, text, strlen(text));
-        if (at != NULL) {
-            CHECK(fseek(file, (char *)at - bytes, SEEK_SET) == 0 && fputc('?', file) == '?');
-            found = true;
-        }
-        CHECK(fclose(file) == 0);
-    }
-    closedir(list);
-    CHECK(found);
 }
 
 static void who_stands_behind_records_that_a_crash_took_is_told_so(void)

@@ -93,6 +93,8 @@ run_alone() {
     # What an exception passes by on its way is lost, which a sanitizer sees.
     g++ -std=c++17 -g -fsanitize=address $warn ffi/tests/cpp/short_of_memory.cpp -o "$work/short_of_memory" $link
     say "short of memory: $("$work/short_of_memory")"
+    g++ -std=c++17 -g -fsanitize=address $warn ffi/tests/cpp/endings.cpp -o "$work/endings" $link
+    [ "$("$work/endings" | grep -c '^a log was closed at an end$')" = 2 ] || { say "endings failed"; return 1; }
     for example in append_read resume_without_duplicates exactly_once broker keep_a_place; do
         c++ -std=c++17 $warn "ffi/examples/$example.cpp" -o "$work/$example" $link
         rm -rf "$work/log"
