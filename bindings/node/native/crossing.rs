@@ -78,10 +78,17 @@ struct Desk {
     scratch: Uint8Array,
 }
 
-/// Shows where the facade says what crosses: two numbers, as `Desk` has them, and the memory of transactions.
+/// Shows where the facade says what crosses: two numbers, as `Desk` has them, and the memory of transactions. False if
+/// another facade of this thread was here before: it goes on saying it there, and this one has to pass what crosses.
 #[napi(catch_unwind)]
-pub fn share(words: Uint32Array, scratch: Uint8Array) {
-    DESK.replace(Some(Desk { words, scratch }));
+pub fn share(words: Uint32Array, scratch: Uint8Array) -> bool {
+    DESK.with_borrow_mut(|desk| {
+        let mine = desk.is_none();
+        if mine {
+            *desk = Some(Desk { words, scratch });
+        }
+        mine
+    })
 }
 
 fn sender(slot: u32) -> Result<Sender> {

@@ -173,7 +173,7 @@ export interface Native {
   limits(): Limits;
   compressionIsAvailable(name: string): boolean;
   batchFromBytes(bytes: Uint8Array): NativeBatch;
-  share(words: Uint32Array, scratch: Uint8Array): void;
+  share(words: Uint32Array, scratch: Uint8Array): boolean;
   crossOwn(): number;
   cross(slot: number, bytes: Uint8Array, from: number, to: number, wait: boolean): number;
 }

@@ -299,7 +299,7 @@ export class Producer {
     const { bytes, crossed, at } = packer;
     try {
       const own = packer === this.#own && !wait;
-      packer.crossed += own ? crossOwn(this.#slot, at) : native.cross(this.#slot, bytes, crossed, at, wait);
+      packer.crossed += own ? crossOwn(this.#slot, packer, at) : native.cross(this.#slot, bytes, crossed, at, wait);
     } catch (thrown) {
       // Nothing of it goes, for whatever reason, and whoever waits for it must not wait for ever.
       const error = toError(thrown);

@@ -183,7 +183,7 @@ export class Transaction {
   #crosses(packer: Packer, at: number): boolean {
     try {
       const own = packer === scratch;
-      return (own ? crossOwn(this.#slot, at) : native.cross(this.#slot, packer.bytes, 0, at, false)) === at;
+      return (own ? crossOwn(this.#slot, packer, at) : native.cross(this.#slot, packer.bytes, 0, at, false)) === at;
     } catch (thrown) {
       throw toError(thrown);
     }

@@ -12,10 +12,10 @@ export function directory(t) {
   return path;
 }
 
-/** An open log with some topics. */
-export async function log(t, { topics = ["t"], partitions = 1, ...options } = {}) {
+/** An open log with some topics; `by` another facade than the usual one. */
+export async function log(t, { topics = ["t"], partitions = 1, by = { open }, ...options } = {}) {
   const path = mkdtempSync(join(tmpdir(), "oncelog-node-"));
-  const engine = await open(path, { durability: "os", ...options });
+  const engine = await by.open(path, { durability: "os", ...options });
   // In this order: an open log may make a file meanwhile.
   t.after(async () => {
     await engine.close();
