@@ -158,14 +158,25 @@ function isSignal({ aborted, addEventListener, removeEventListener }: AbortSigna
 export function until<T>(promise: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
   if (signal === undefined) return promise;
   return new Promise((resolve, reject) => {
-    const stop = () => reject(signal.reason);
-    // Code of the caller may have run since it was looked at.
-    if (signal.aborted) stop();
-    else signal.addEventListener("abort", stop, { once: true });
-    const answered = promise.then(resolve, reject).finally(() => signal.removeEventListener("abort", stop));
-    // The call has its answer: what a signal of another make throws here is for nobody, and must not end the process.
-    answered.catch(() => {});
+    // First, or the promise's error would be nobody's, and end the process, where a signal of another make throws.
+    const answered = promise.then(resolve, reject);
+    const forget = whenRaised(signal, () => reject(signal.reason));
+    void answered.then(forget);
   });
+}
+
+/** Has `stop` called when the signal is raised, at once if it has been; what is answered takes that back. */
+export function whenRaised(signal: AbortSignal, stop: () => void): () => void {
+  // Code of the caller may have run since it was looked at.
+  if (signal.aborted) stop();
+  else signal.addEventListener("abort", stop, { once: true });
+  return () => {
+    try {
+      signal.removeEventListener("abort", stop);
+    } catch {
+      // The call has its answer: what a signal of another make throws here is for nobody.
+    }
+  };
 }
 
 /** Bytes that positions take in the log, at most, with all that goes down beside them. */

@@ -397,6 +397,21 @@ test("a signal that throws when it is let go harms neither the answer nor the pr
   assert.deepEqual(unhandled, []);
 });
 
+test("a signal that cannot be listened to is told, and the call's own error ends no process", async (t) => {
+  const { engine } = await log(t);
+  const producer = await engine.producer();
+  const unhandled = [];
+  const heard = (error) => unhandled.push(error);
+  process.on("unhandledRejection", heard);
+  t.after(() => process.off("unhandledRejection", heard));
+  const deaf = new Error("deaf");
+  const signal = { aborted: false, addEventListener() { throw deaf; }, removeEventListener() {} };
+  await assert.rejects(producer.send("none", { value: "x" }, { signal }), deaf);
+  await producer.flush();
+  await new Promise(setImmediate);
+  assert.deepEqual(unhandled, []);
+});
+
 test("transactions take a consumer of their own engine, and metadata of a group", async (t) => {
   const { engine } = await log(t);
   const other = (await log(t)).engine;
