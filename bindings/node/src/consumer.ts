@@ -1,5 +1,5 @@
 import {
-  amount, bytesOf, iterable, mustBeOpen, partitionName, positions, signalOf, text, until, whole,
+  amount, bytesOf, iterable, mustBeOpen, partitionName, positions, signalOf, text, until, whenRaised, whole,
 } from "./arguments.js";
 import { closed, OncelogError, run } from "./errors.js";
 import { hub } from "./hub.js";
@@ -17,6 +17,9 @@ export interface PollOptions extends Waiting {
   /** How long to wait for a record if there is none. Default: as long as it takes. */
   timeoutMs?: number;
 }
+
+/** What `for await` gets at the end, and why a walk that has ended stops to wait. */
+const END = { done: true, value: undefined } as const;
 
 /**
  * Reads assigned partitions, each from what the group has committed, else by the start rule. Positions move with what
@@ -90,6 +93,8 @@ export class Consumer<O extends Offsets = "bigint"> implements AsyncIterable<Rec
     try {
       for (;;) {
         this.#check();
+        // Raised while this waited for something: what is there is left to others.
+        if (signal?.aborted) throw signal.reason;
         const turn = turnDue();
         if (turn !== undefined) {
           await until(turn, signal);
@@ -143,16 +148,43 @@ export class Consumer<O extends Offsets = "bigint"> implements AsyncIterable<Rec
   /**
    * Gives records one by one, for ever; ends when the consumer is closed. A record counts as read when it is given: a
    * commit in the loop commits up to it, and after a `break` the next reader goes on behind it.
+   *
+   * `Readable.from(consumer)` asks for records before anybody reads them, 16 unless told otherwise, and they count as
+   * read: behind a stream commit what has arrived at its end, with `commitOffsets`. A stream that is destroyed ends the
+   * wait.
    */
   [Symbol.asyncIterator](): AsyncIterator<Record<O>, undefined> {
-    const end = { done: true, value: undefined } as const;
+    return this.#given(undefined);
+  }
+
+  /**
+   * The same records, for `for await`, until the signal is raised: then the loop throws its reason, whether it waits
+   * or not, and what was not given is not read.
+   */
+  records(options?: Waiting): AsyncIterable<Record<O>> {
+    const signal = signalOf(options);
+    return { [Symbol.asyncIterator]: () => this.#given(signal) };
+  }
+
+  #given(signal: AbortSignal | undefined): AsyncIterator<Record<O>, undefined> {
+    const stop = new AbortController();
+    const polls = new Set<Promise<unknown>>();
+    let ended = false;
+    const more = () => {
+      const poll = this.#moreUntil(stop, signal);
+      const through = () => polls.delete(poll);
+      polls.add(poll);
+      poll.then(through, through);
+      return poll;
+    };
     const next = (): Promise<IteratorResult<Record<O>, undefined>> => {
-      if (this.#committing !== undefined) return this.#committing.then(() => (this.#open ? next() : end));
+      if (ended) return Promise.resolve(END);
+      if (signal !== undefined && signal.aborted) return Promise.reject(signal.reason);
       const walk = this.#walk;
-      if (walk === undefined) return this.#more();
+      if (walk === undefined || this.#committing !== undefined) return more();
       try {
         const given = walk.next();
-        return given.done ? this.#more() : Promise.resolve(given);
+        return given.done ? more() : Promise.resolve(given);
       } catch (error) {
         return Promise.reject(error);
       }
@@ -160,24 +192,43 @@ export class Consumer<O extends Offsets = "bigint"> implements AsyncIterable<Rec
     return {
       next,
       return: async () => {
+        ended = true;
+        stop.abort(END);
+        // Whoever reads next finds nobody reading, and gets what these would have got.
+        if (polls.size > 0) await Promise.allSettled(polls);
         if (this.#open) this.#giveBack();
-        return end;
+        return END;
       },
     };
   }
 
-  async #more(): Promise<IteratorResult<Record<O>, undefined>> {
-    this.#walk = undefined;
+  /** As `#more`; a signal that is raised stops the poll itself, so that no record is given to nobody. */
+  async #moreUntil(
+    stop: AbortController, signal: AbortSignal | undefined,
+  ): Promise<IteratorResult<Record<O>, undefined>> {
+    const forget = signal && whenRaised(signal, () => stop.abort(signal.reason));
     try {
-      for (;;) {
-        const next = await this.#next(Infinity, undefined, (memory) => {
+      return await this.#more(stop.signal);
+    } finally {
+      forget?.();
+    }
+  }
+
+  /** The next record, from the next poll where nothing is left; the end when the consumer or the walk has ended. */
+  async #more(stop: AbortSignal): Promise<IteratorResult<Record<O>, undefined>> {
+    try {
+      while (this.#committing !== undefined) await until(this.#committing, stop);
+      this.#check();
+      for (let given = this.#walk?.next(); ; ) {
+        if (given !== undefined && !given.done) return given;
+        this.#walk = undefined;
+        given = await this.#next(Infinity, stop, (memory) => {
           this.#walk = new Records(memory, this.#maker)[Symbol.iterator]();
           return this.#walk.next();
         });
-        if (!next.done) return next;
       }
     } catch (error) {
-      if (!this.#open) return { done: true, value: undefined };
+      if (!this.#open || error === END) return END;
       throw error;
     }
   }

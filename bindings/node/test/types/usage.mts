@@ -34,7 +34,9 @@ for await (const record of big) {
   same<typeof record.offset, bigint>(true);
   same<typeof record.value, Buffer | null>(true);
 }
+for await (const { offset } of big.records({ signal: AbortSignal.timeout(1) })) same<typeof offset, bigint>(true);
 const small = engine.consumer({ offsets: "number" });
+same<ReturnType<typeof small.records>, AsyncIterable<Record<"number">>>(true);
 same<ReturnType<typeof small.committed>, Promise<number | null>>(true);
 const records = await small.poll({ timeoutMs: 1, signal: AbortSignal.timeout(1) });
 same<typeof records, Records<"number">>(true);
