@@ -196,7 +196,7 @@ export class Consumer<O extends Offsets = "bigint"> implements AsyncIterable<Rec
         stop.abort(END);
         // Whoever reads next finds nobody reading, and gets what these would have got.
         if (polls.size > 0) await Promise.allSettled(polls);
-        if (this.#open) this.#giveBack();
+        if (this.#open) this.#leave();
         return END;
       },
     };
@@ -364,10 +364,7 @@ export class Consumer<O extends Offsets = "bigint"> implements AsyncIterable<Rec
     while (this.#committing !== undefined) await this.#committing;
     try {
       // A transaction that was begun for it sends what was given on, also from here on.
-      this.#giveBack();
-    } catch (error) {
-      // The engine's close has let it go already.
-      if (!(error instanceof OncelogError && error.code === "Closed")) throw error;
+      this.#leave();
     } finally {
       this.#walk = undefined;
       this.native.close();
@@ -408,6 +405,15 @@ export class Consumer<O extends Offsets = "bigint"> implements AsyncIterable<Rec
     }
     run(() => left.forEach(({ topic, partition, offset }) => this.native.seek(topic, partition, offset)));
     this.#walk = undefined;
+  }
+
+  /** As `#giveBack`, for a reader that goes: where the engine was closed there is nothing to go back in. */
+  #leave(): void {
+    try {
+      this.#giveBack();
+    } catch (error) {
+      if (!(error instanceof OncelogError && error.code === "Closed")) throw error;
+    }
   }
 
   /** @internal Makes a call for which the positions are those of what was given on, not of what was read ahead. */

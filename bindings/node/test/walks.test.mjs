@@ -118,6 +118,18 @@ test("a walk may be let go or stopped while a commit waits, and the commit goes 
   }
 });
 
+test("a break behind the engine's close throws nothing", async (t) => {
+  const { consumer, engine } = await filled(t, 3);
+  const seen = [];
+  for await (const { value } of consumer) {
+    seen.push(`${value}`);
+    await engine.close();
+    break;
+  }
+  assert.deepEqual(seen, ["0"]);
+  await consumer.close();
+});
+
 test("a stream over a consumer that is destroyed while it waits leaves the consumer to others", async (t) => {
   const { consumer, send } = await filled(t, 0);
   const stream = Readable.from(consumer);
