@@ -1,3 +1,4 @@
+import { types } from "node:util";
 import { native } from "./native.js";
 
 /** What can go wrong. The numbers and names are the same in every language and never used again. */
@@ -55,11 +56,12 @@ export class OncelogError extends Error {
 
 /** What the native half threw, as the package's own error. Anything else, such as what a getter threw, stays. */
 export function toError(thrown: unknown): unknown {
-  if (!(thrown instanceof Error) || thrown instanceof OncelogError) return thrown;
+  // Not `instanceof`: the native half's errors are of the realm that loaded it first, and this may be another one.
+  if (!types.isNativeError(thrown) || thrown instanceof OncelogError) return thrown;
   const { code, message, cause } = thrown as Error & { code?: string };
   if (typeof code !== "string") return thrown;
   // Of the cause only the text has come over.
-  const options = cause instanceof Error ? { cause: new Error(cause.message) } : undefined;
+  const options = types.isNativeError(cause) ? { cause: new Error(cause.message) } : undefined;
   if (kinds.has(code)) return new OncelogError(code as ErrorCode, message, options);
   // What the framework itself finds wrong with a value.
   const framework = code.endsWith("Expected") || code === "InvalidArg";
