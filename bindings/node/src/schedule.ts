@@ -35,9 +35,26 @@ export function crossAll(wait: boolean): void {
 /** Those whose records wait for room, too. */
 export const waiting = new Set<Packs>();
 
+let leaves = false;
+let more = false;
+
+/**
+ * Everything that was sent is written. The calls that are made meanwhile, which are those that waited, come here too:
+ * one inside the other they would be more than the stack holds, so they are left to the one that is under way.
+ */
 function leave(): void {
-  crossAll(true);
-  for (const packs of waiting) packs.crossPacked(true);
+  more = true;
+  if (leaves) return;
+  leaves = true;
+  try {
+    while (more) {
+      more = false;
+      crossAll(true);
+      for (const packs of waiting) packs.crossPacked(true);
+    }
+  } finally {
+    leaves = false;
+  }
   hub.native.exits();
 }
 

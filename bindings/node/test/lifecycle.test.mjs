@@ -53,6 +53,7 @@ for (const [way, status, expected] of [
 for (const [what, how] of [
   ["records that wait for room", "are written before the process ends"],
   ["promises that wait for room", "have their records written before the process ends"],
+  ["appends that wait for room", "are made before the process ends, however many they are"],
   ["a commit that waits for room", "is made before the process ends"],
   ["a transaction that waits for room", "goes with the process unless it commits"],
 ]) {

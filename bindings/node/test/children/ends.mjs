@@ -59,6 +59,17 @@ const ways = {
       process.exit(7);
     });
   },
+  "with appends that wait for room": () => {
+    const value = Buffer.alloc(1000);
+    let sent = 20_001;
+    while (producer.post("t", { value })) sent++;
+    const partition = engine.partition("t", 0);
+    for (let i = 0; i < 20_000; i++) partition.append([{ value: "x" }]);
+    setImmediate(() => {
+      console.log(sent);
+      process.exit(7);
+    });
+  },
   "with a transaction that waits for room": (commits = false) => {
     const transaction = transactional.beginTransaction();
     const value = Buffer.alloc(1000);
