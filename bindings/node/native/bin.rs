@@ -6,8 +6,9 @@ use std::sync::mpsc::{Sender, channel};
 
 type Rubbish = Box<dyn Send>;
 
+static BIN: OnceLock<Option<Sender<Rubbish>>> = OnceLock::new();
+
 fn bin() -> Option<&'static Sender<Rubbish>> {
-    static BIN: OnceLock<Option<Sender<Rubbish>>> = OnceLock::new();
     let open = || {
         let (sender, receiver) = channel::<Rubbish>();
         let thread = std::thread::Builder::new().name("oncelog-bin".into());
@@ -21,5 +22,15 @@ pub fn throw_away(rubbish: impl Send + 'static) {
     if let Some(bin) = bin() {
         // The receiver lives as long as the process.
         let _ = bin.send(Box::new(rubbish));
+    }
+}
+
+/// Waits until all that was thrown away before is gone, a log that nobody holds any more for one.
+pub fn empty() {
+    if BIN.get().is_some() {
+        let (last, gone) = channel::<()>();
+        throw_away(last);
+        // Nothing is ever sent: it ends when the other end is dropped.
+        let _ = gone.recv();
     }
 }

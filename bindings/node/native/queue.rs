@@ -10,11 +10,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use napi::Status;
 use napi::threadsafe_function::{ThreadsafeFunction, ThreadsafeFunctionCallMode};
 use oncelog::{
-    Appended, Committed, Engine, Error, Identity, LogLevel, Offsets, Producer, Result, Ticket, TransactionStatus,
-    TransactionalProducer, Verification,
+    Appended, Committed, Engine, Error, ErrorKind, Identity, LogLevel, Offsets, Producer, Result, Ticket,
+    TransactionStatus, TransactionalProducer, Verification,
 };
 
-use crate::bin::throw_away;
+use crate::bin::{empty, throw_away};
 use crate::open_log::OpenLog;
 
 /// Wakes JavaScript; does not hold the process.
@@ -115,13 +115,17 @@ impl Queue {
         state.logs.push(Arc::downgrade(log));
     }
 
-    /// What was sent is written. This waits for the disk.
+    /// What was sent is written, by whoever is about to. This waits for the disk.
     pub fn flush(&self) {
         let logs: Vec<_> = self.lock().logs.iter().filter_map(Weak::upgrade).collect();
         for log in logs {
-            // At the end of a process there is nobody to tell.
-            let _ = log.flush();
+            // At the end of a process there is nobody to tell. A log that is being closed takes no flush, but is not
+            // through with what was sent: a second close waits for the first.
+            if log.flush().is_err_and(|error| error.kind() == ErrorKind::Closed) {
+                let _ = log.close();
+            }
         }
+        empty();
     }
 
     /// The environment ends: nobody is woken any more, and what it opened is closed. This may wait for the disk, as the

@@ -6,20 +6,22 @@ import { rmSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import { fileURLToPath } from "node:url";
-import { directory } from "./helpers.mjs";
+import { open } from "../dist/index.mjs";
+import { directory, values } from "./helpers.mjs";
 
 const elsewhere = { skip: process.platform !== "linux" };
 const child = (name) => fileURLToPath(new URL(`children/${name}`, import.meta.url));
 
 /** Runs a program whose disk stands while a file says so; `hears` is given what it says. */
-async function run(t, program, hears) {
+async function run(t, program, hears, args = []) {
   const cwd = directory(t);
   const disk = join(cwd, "disk.so");
   const flags = ["-shared", "-fPIC", "-o", disk, child("slow_disk.c"), "-ldl"];
   const compiled = spawnSync("cc", flags, { encoding: "utf8" });
   assert.equal(compiled.status, 0, compiled.stderr);
   const stdio = ["ignore", "pipe", "inherit"];
-  const process_ = spawn(process.execPath, [child(program)], { cwd, env: { ...process.env, LD_PRELOAD: disk }, stdio });
+  const env = { ...process.env, LD_PRELOAD: disk };
+  const process_ = spawn(process.execPath, [child(program), ...args], { cwd, env, stdio });
   t.after(() => process_.kill("SIGKILL"));
   let said = "";
   process_.stdout.on("data", (data) => {
@@ -54,3 +56,18 @@ const full = "a full disk is told to a transaction that is ahead of it and to a 
 test(full, elsewhere, async (t) => {
   assert.equal(await run(t, "no_space.mjs"), "Full,Full,aborted,Full,forgotten,Full x\n");
 });
+
+for (const [what, args] of [["its log is being closed", []], ["the log that it forgot is", ["forgotten"]]]) {
+  test(`a process that exits while ${what} loses nothing that was sent`, elsewhere, async (t) => {
+    let dir;
+    await run(t, "closing.mjs", (_, cwd) => {
+      dir = join(cwd, "log");
+      // Time enough to exit for who would not wait; who waits does so however long it is.
+      setTimeout(() => rmSync(join(cwd, "stuck"), { force: true }), 1_000);
+    }, args);
+    const engine = await open(dir);
+    const found = await values(engine);
+    await engine.close();
+    assert.deepEqual(found, Array.from({ length: 100 }, (_, n) => `${n}`));
+  });
+}
