@@ -10,7 +10,7 @@ use napi::bindgen_prelude::{ArrayBuffer, BigInt, BufferSlice, Function, Uint8Arr
 use napi_derive::napi;
 use oncelog::{Appended, Committed, Engine as CoreEngine, Error, ErrorKind, Log, LogLevel};
 
-use crate::arguments::{IdentityRow, OffsetRow, many_cells, offset_rows};
+use crate::arguments::{IdentityRow, OffsetRow, TimeRow, many_cells, offset_rows};
 use crate::engine::{Engine, VerificationRow};
 use crate::errors::{OrThrow, Result, gone, thrown};
 use crate::layout;
@@ -223,6 +223,18 @@ impl Hub {
     pub fn take_offset(&self, who: u32) -> Result<Option<BigInt>> {
         match self.take(who) {
             Some(Value::Offset(offset)) => Ok(offset.map(Into::into)),
+            _ => Err(thrown(&gone())),
+        }
+    }
+
+    /// Takes a record's offset and timestamp, or that there is none.
+    #[napi(catch_unwind)]
+    pub fn take_time(&self, who: u32) -> Result<Option<TimeRow>> {
+        match self.take(who) {
+            // Milliseconds stay far below 2^53.
+            Some(Value::Time(found)) => {
+                Ok(found.map(|(offset, timestamp)| TimeRow { offset: offset.into(), timestamp: timestamp as f64 }))
+            }
             _ => Err(thrown(&gone())),
         }
     }

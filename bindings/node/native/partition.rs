@@ -7,13 +7,14 @@ use napi::bindgen_prelude::{ArrayBuffer, BigInt};
 use napi_derive::napi;
 use oncelog::{AppendOptions, Batch, BatchBuilder, ReadOptions};
 
-use crate::arguments::{BoundsRow, ProducerRow, TimeRow, number};
+use crate::arguments::{BoundsRow, ProducerRow, number};
 use crate::batch::packed;
 use crate::crossing::Entries;
 use crate::errors::{OrThrow, Result};
+use crate::hub::run_apart;
 use crate::open_log::OpenLog;
 use crate::options::{AppendChoice, ReadChoice};
-use crate::queue::{Done, Queue};
+use crate::queue::{Done, Queue, Value};
 use crate::words::{durability, isolation};
 
 /// A partition.
@@ -65,21 +66,29 @@ impl Partition {
         ArrayBuffer::from_data(env, packed(&records)).or_throw()
     }
 
-    /// The offset of the first record of a time or later.
+    /// Looks for the offset of the first record of a time or later, on a thread of its own; `who` hears it.
     #[napi(catch_unwind)]
-    pub fn offset_at(&self, timestamp: f64, seen: Option<String>) -> Result<Option<BigInt>> {
+    pub fn offset_at(&self, who: u32, timestamp: f64, seen: Option<String>) -> Result<()> {
         let isolation = isolation(seen.as_deref())?.unwrap_or_default();
+        let partition = self.partition.clone();
         // The facade takes whole milliseconds only.
-        Ok(self.partition.offset_at_with(timestamp as i64, isolation).or_throw()?.map(Into::into))
+        let find = move || {
+            let found = partition.offset_at_with(timestamp as i64, isolation);
+            found.map(|offset| Done::Value(who, Value::Offset(offset)))
+        };
+        run_apart("oncelog-time", &self.queue, who, find).or_throw()
     }
 
-    /// The greatest timestamp, and the first record that has it.
+    /// Looks for the greatest timestamp, and the first record that has it, likewise.
     #[napi(catch_unwind)]
-    pub fn max_timestamp(&self, seen: Option<String>) -> Result<Option<TimeRow>> {
+    pub fn max_timestamp(&self, who: u32, seen: Option<String>) -> Result<()> {
         let isolation = isolation(seen.as_deref())?.unwrap_or_default();
-        let found = self.partition.max_timestamp_with(isolation).or_throw()?;
-        // Milliseconds stay far below 2^53.
-        Ok(found.map(|(offset, timestamp)| TimeRow { offset: offset.into(), timestamp: timestamp as f64 }))
+        let partition = self.partition.clone();
+        let find = move || {
+            let found = partition.max_timestamp_with(isolation);
+            found.map(|found| Done::Value(who, Value::Time(found)))
+        };
+        run_apart("oncelog-time", &self.queue, who, find).or_throw()
     }
 
     /// The producers that are active here.

@@ -45,6 +45,8 @@ pub enum Value {
     Identity(Identity),
     Status(TransactionStatus),
     Offset(Option<u64>),
+    /// A record's offset and timestamp.
+    Time(Option<(u64, i64)>),
     Offsets(Offsets),
     Verification(Verification),
 }

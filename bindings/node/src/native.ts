@@ -97,8 +97,8 @@ export interface NativePartition {
   append(who: number, bytes: Uint8Array, choice?: NativeAppend): void;
   appendBatch(who: number, bytes: Uint8Array, durability?: string): void;
   read(offset: bigint, choice?: { maxBytes?: number; isolation?: string; from?: NativePlace }): ArrayBuffer;
-  offsetAt(timestamp: number, isolation?: string): bigint | null;
-  maxTimestamp(isolation?: string): { offset: bigint; timestamp: number } | null;
+  offsetAt(who: number, timestamp: number, isolation?: string): void;
+  maxTimestamp(who: number, isolation?: string): void;
   producers(): NativeActiveProducer[];
   bounds(): NativeBounds;
 }
@@ -161,6 +161,7 @@ export interface NativeHub {
   takeVerification(who: number): object;
   takeStatus(who: number): string;
   takeOffset(who: number): bigint | null;
+  takeTime(who: number): { offset: bigint; timestamp: number } | null;
   takeOffsets(who: number): NativePosition[];
 }
 export interface Native {

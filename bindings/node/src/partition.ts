@@ -3,6 +3,7 @@ import {
 } from "./arguments.js";
 import { copyOf } from "./batch.js";
 import { invalid, run } from "./errors.js";
+import { hub } from "./hub.js";
 import type { NativeAppend, NativePartition } from "./native.js";
 import { ENTRY_MAX, Packer, tooLarge } from "./packer.js";
 import { makerOf, Records } from "./records.js";
@@ -115,15 +116,15 @@ export class Partition {
   /**
    * The offset of the first record, by offsets, whose timestamp is that time or later; null if there is none yet. As
    * Kafka's ListOffsets: at read_committed only what lies below the last stable offset counts, at read_uncommitted what
-   * is undecided too; what was aborted counts at both. Little is decoded. Where timestamps do not follow the offsets,
-   * records behind the one found may be older.
+   * is undecided too; what was aborted counts at both. Little is decoded, but every segment may be asked: so the search
+   * runs on a thread of its own. Where timestamps do not follow the offsets, records behind the one found may be older.
    *
    * @param timestamp - Whole milliseconds since 1970, 0 or more, or a Date.
    */
   async offsetAt(timestamp: number | Date, options?: { isolation?: Isolation }): Promise<bigint | null> {
     const { isolation } = given(options, "the options of offsetAt");
     const [time, seen] = [milliseconds(timestamp), maybeText(isolation, "isolation")];
-    return run(() => this.#native.offsetAt(time, seen));
+    return hub.wait((who) => this.#native.offsetAt(who, time, seen), (who) => hub.native.takeOffset(who));
   }
 
   /**
@@ -133,7 +134,7 @@ export class Partition {
   async maxTimestamp(options?: { isolation?: Isolation }): Promise<{ offset: bigint; timestamp: number } | null> {
     const { isolation } = given(options, "the options of maxTimestamp");
     const seen = maybeText(isolation, "isolation");
-    return run(() => this.#native.maxTimestamp(seen));
+    return hub.wait((who) => this.#native.maxTimestamp(who, seen), (who) => hub.native.takeTime(who));
   }
 
   /**

@@ -25,6 +25,18 @@ test("records are found by their time", async (t) => {
   await assert.rejects(partition.maxTimestamp(), code("Closed"));
 });
 
+test("a search by time runs beside JavaScript, and is heard in a turn of the loop", async (t) => {
+  const { engine } = await log(t);
+  const partition = engine.partition("t", 0);
+  await partition.append([{ value: "x", timestamp: 1_000 }]);
+  const asked = [partition.offsetAt(0), partition.maxTimestamp()];
+  let told = 0;
+  for (const answer of asked) void answer.then(() => told++);
+  for (let task = 0; task < 100; task++) await undefined;
+  assert.equal(told, 0, "answered without a turn, so by JavaScript's thread");
+  assert.deepEqual(await Promise.all(asked), [0n, { offset: 0n, timestamp: 1_000 }]);
+});
+
 test("times count below the stable offset, or below the end for who reads what is undecided", async (t) => {
   const { engine } = await log(t);
   const partition = engine.partition("t", 0);
