@@ -1,4 +1,5 @@
 //! Records on their way out: everything of a poll in one piece of memory, which becomes one ArrayBuffer without a copy.
+//! It stays below 2 GiB, since the engine bounds a read and `options` bounds a poll.
 
 use oncelog::{Batch, Error, Headers, Place, RecordView, Records};
 

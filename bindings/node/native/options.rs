@@ -105,6 +105,11 @@ impl ProducerChoice {
     }
 }
 
+/// Most bytes of one poll, whatever the caller asks for, as the engine bounds what one read gives of a partition. A poll
+/// comes over in one piece of memory whose places are numbers of 31 bits, and tiny records take up to five times the
+/// room there that they take in a batch: so many bytes plain, as many unpacked and a batch more all find a place.
+const POLL_MAX: usize = 128 << 20;
+
 /// How a consumer works.
 #[napi(object)]
 pub struct ConsumerChoice {
@@ -122,7 +127,7 @@ impl ConsumerChoice {
         options.isolation = isolation(self.isolation.as_deref())?.unwrap_or_default();
         options.start = start(self.start.as_deref())?.unwrap_or_default();
         if let Some(bytes) = self.max_bytes {
-            options = options.max_bytes(bytes as usize);
+            options = options.max_bytes((bytes as usize).min(POLL_MAX));
         }
         if let Some(records) = self.max_records {
             options = options.max_records(records as u64);

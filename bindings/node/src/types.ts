@@ -171,7 +171,8 @@ export interface ConsumerOptions<O extends Offsets = "bigint"> {
   offsets?: O;
   /**
    * Most bytes of one poll as they lie in the log, and most that its compressed batches unpack to, but for the last of
-   * them; the first batch is given whole even if it is larger. Default: 1 MiB.
+   * them; the first batch is given whole even if it is larger. Default: 1 MiB. More than 128 MiB, and 32 MiB of one
+   * partition, no poll gives.
    */
   maxBytes?: number;
   /** Most records of one poll. */
@@ -182,7 +183,7 @@ export interface ConsumerOptions<O extends Offsets = "bigint"> {
 export interface ReadOptions<O extends Offsets = "bigint"> {
   /**
    * Most bytes of one read as they lie in the log, and most that its compressed batches unpack to, but for the last of
-   * them; the first batch is given whole even if it is larger. Default: 1 MiB.
+   * them; the first batch is given whole even if it is larger. Default: 1 MiB. More than 32 MiB no read gives.
    */
   maxBytes?: number;
   /** Default: `"read_committed"`. */

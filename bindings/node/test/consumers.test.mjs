@@ -262,6 +262,19 @@ test("a poll gives no more than it is allowed", async (t) => {
   assert.equal((await few.poll()).at(0).offset, 7n);
 });
 
+test("a poll gives 128 MiB at the most, whatever it is allowed, and the next one goes on", async (t) => {
+  const { engine } = await log(t, { partitions: 6 });
+  const producer = await engine.producer({ compression: "zstd" });
+  const value = Buffer.alloc(1_000_000);
+  for (let n = 0; n < 6 * 34; n += 6) {
+    await producer.sendMany("t", Array.from({ length: 6 }, (_, partition) => ({ value, partition })));
+  }
+  const consumer = engine.consumer({ topics: ["t"], maxBytes: 2 ** 33 });
+  const counts = [];
+  for (let left = 6 * 34; left > 0; left -= counts.at(-1)) counts.push((await consumer.poll({ timeoutMs: 0 })).length);
+  assert.ok(counts.every((count) => count > 0 && count <= 136), `${counts}`);
+});
+
 test("buffers of a poll share one piece of memory, and outlive everything else", async (t) => {
   const { engine } = await filled(t, 100);
   let records = await engine.consumer({ topics: ["t"] }).poll();
