@@ -44,7 +44,7 @@ class Hub {
   readonly #known = [new Known(), new Known()];
 
   constructor() {
-    this.native = new native.Hub(() => this.#wake());
+    this.native = new native.Hub(() => this.hear());
   }
 
   /** Waits for the answer of a call that `start` makes. */
@@ -120,8 +120,11 @@ class Hub {
     return waiter;
   }
 
-  /** Called when something is there. Nothing that is called from here may throw: there is nobody to catch it. */
-  #wake(): void {
+  /**
+   * Hears what is there: called when something is, and by who cannot wait for that, but not from what hears. Nothing
+   * that is called from here may throw: there is nobody to catch it.
+   */
+  hear(): void {
     for (let cells; (cells = this.native.drain(this.#cells)) > 0; ) this.#read(cells);
   }
 

@@ -156,7 +156,7 @@ export class Producer {
     return run(() => this.#native.position());
   }
 
-  /** Flushes and lets the producer go. */
+  /** Flushes and lets the producer go. Rejects with what a post was refused for, also behind the engine's close. */
   close(): Promise<void> {
     this.#closing ??= this.#close();
     return this.#closing;
@@ -168,8 +168,10 @@ export class Producer {
     try {
       await flushed;
     } catch (error) {
-      // The engine's close has flushed already.
+      // The engine's close has flushed already; what was posted behind it was refused.
       if (!(error instanceof OncelogError && error.code === "Closed")) throw error;
+      hub.hear();
+      if (this.#refused !== undefined) this.#throwRefused();
     } finally {
       await Promise.allSettled(this.#flushes);
       this.#native.close();

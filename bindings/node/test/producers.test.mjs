@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { open } from "../dist/index.mjs";
 import { bytes, code, log, values } from "./helpers.mjs";
 
 const range = (n) => Array.from({ length: n }, (_, i) => i);
@@ -129,6 +130,23 @@ test("a refused post is told by the next post, by flush, drained and close, once
   await assert.rejects(producer.send("t", { value: "x" }), code("Closed"));
   assert.throws(() => producer.post("t", { value: "x" }), code("Closed"));
   assert.ok((await values(engine)).every((value) => value === "told"));
+});
+
+test("posts behind the engine's close are told by the producer's close, and what came before them is kept", async (t) => {
+  for (const turns of [0, 5]) {
+    const { engine, path } = await log(t);
+    const [producer, silent] = [await engine.producer(), await engine.producer()];
+    producer.post("t", { value: "kept" });
+    silent.post("t", { value: "kept" });
+    await engine.close();
+    await silent.close();
+    producer.post("t", { value: "too late" });
+    for (let turn = 0; turn < turns; turn++) await new Promise(setImmediate);
+    await assert.rejects(producer.close(), code("Closed", /posted/));
+    const again = await open(path);
+    assert.deepEqual(await values(again), ["kept", "kept"]);
+    await again.close();
+  }
 });
 
 test("a refused send leaves the others of its task", async (t) => {
