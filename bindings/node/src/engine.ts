@@ -27,14 +27,11 @@ import type {
 export class Engine {
   readonly #native: NativeEngine;
   readonly #room: Room;
-  /** @internal Held, so that it is not collected while the engine may speak. */
-  readonly lines: Lines | undefined;
 
   /** @internal */
   constructor(native: NativeEngine, lines: Lines | undefined) {
     this.#native = native;
-    this.#room = new Room(native);
-    this.lines = lines;
+    this.#room = new Room(native, lines);
   }
 
   /** Creates a topic. It survives a power cut when the promise is kept. */

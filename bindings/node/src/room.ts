@@ -67,6 +67,8 @@ class Calls implements Waits {
  */
 export class Room {
   readonly #native: NativeEngine;
+  /** Hears what the engine says: held here, so with every handle, since it speaks as long as there is one. */
+  readonly lines: object | undefined;
   readonly #waiting = new Set<Waits>();
   readonly #calls = new Calls(this);
   #free: (() => void)[] = [];
@@ -79,8 +81,9 @@ export class Room {
   /** It knows why there is no room, and nothing has moved meanwhile. */
   #hopeless = false;
 
-  constructor(native: NativeEngine) {
+  constructor(native: NativeEngine, lines: object | undefined) {
     this.#native = native;
+    this.lines = lines;
   }
 
   /** Has `waits` sent when there is room. */

@@ -173,6 +173,12 @@ test("a consumer that waited in vain is collected and keeps nothing of its waits
   assert.equal(out, "woken, small, collected");
 });
 
+test("what an engine says is heard as long as any handle of it is held", async (t) => {
+  const { status, out, err } = await run(["--expose-gc", child("heard"), directory(t)]);
+  assert.equal(status, 0, err);
+  assert.equal(out, "heard");
+});
+
 // A pipe that nobody writes keeps the one thread busy.
 const pipes = { skip: process.platform === "win32" };
 
