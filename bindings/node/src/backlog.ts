@@ -4,6 +4,9 @@ import type { Packer } from "./packer.js";
 /** @internal Bytes that may wait for the engine in one sender, and that one call may hold. */
 export const BACKLOG_MAX = 64 << 20;
 
+/** @internal Bytes of what waits that cross in one turn of the loop: they are compressed in it. */
+export const TURN = 1 << 20;
+
 /** Packed records that wait for room, oldest first, and those who wait until they are gone. */
 export class Backlog {
   readonly #packers: Packer[] = [];
@@ -38,13 +41,15 @@ export class Backlog {
   }
 
   /**
-   * Has `goes` send what waits, the oldest first, until some of it stays; what has gone is shown to `gone`. True if
-   * anything went.
+   * Has `goes` send what waits, the oldest first, until some of it stays, or so many bytes have gone; what has gone is
+   * shown to `gone`. True if anything went.
    */
-  cross(goes: (packer: Packer) => boolean, gone?: (packer: Packer) => void): boolean {
+  cross(bytes: number, goes: (packer: Packer) => boolean, gone?: (packer: Packer) => void): boolean {
     let moved = false;
-    for (let packer; (packer = this.#packers[0]) !== undefined; ) {
+    for (let packer; bytes > 0 && (packer = this.#packers[0]) !== undefined; ) {
+      const before = packer.crossed;
       moved = goes(packer) || moved;
+      bytes -= packer.crossed - before;
       if (packer.crossed < packer.at) break;
       this.#packers.shift();
       this.#bytes -= packer.at;

@@ -1,6 +1,6 @@
 import { Answers } from "./answers.js";
 import { iterable, mustBeOpen, signalOf, until } from "./arguments.js";
-import { Backlog, BACKLOG_MAX, tooMany } from "./backlog.js";
+import { Backlog, BACKLOG_MAX, TURN, tooMany } from "./backlog.js";
 import { crossOwn } from "./desk.js";
 import { closed, OncelogError, run, toError } from "./errors.js";
 import { hub } from "./hub.js";
@@ -276,7 +276,8 @@ export class Producer {
     const keep = (packer: Packer) => {
       if (packer.bytes.length === PIECE) spare = packer.reset();
     };
-    const moved = this.#backlog.cross((packer) => this.#goes(packer, wait), keep);
+    // What waits for the disk, or hears that there will be no room, has no turn to come.
+    const moved = this.#backlog.cross(wait ? Infinity : TURN, (packer) => this.#goes(packer, wait), keep);
     if (this.empty) return this.#crossLast(wait) || moved;
     this.#room.wait(this);
     return moved;

@@ -18,7 +18,10 @@ export const CLOSES = 64 << 10;
 
 /** Someone whose records are packed and have to wait. */
 export interface Waits extends Packs {
-  /** Sends what goes without waiting, or with `wait` everything, however long that takes. True if anything went. */
+  /**
+   * Sends what goes without waiting and in one turn of the loop, or with `wait` everything, however long that takes.
+   * True if anything went.
+   */
   crossBacklog(wait: boolean): boolean;
   /** Nothing is left. */
   readonly empty: boolean;

@@ -1,4 +1,4 @@
-import { Backlog } from "./backlog.js";
+import { Backlog, TURN } from "./backlog.js";
 import { toError } from "./errors.js";
 import { hub } from "./hub.js";
 import { native, type NativeTransaction } from "./native.js";
@@ -7,8 +7,6 @@ import type { Room, Waits } from "./room.js";
 
 /** Memory that is taken at once for records that wait. */
 const PIECE = 64 << 10;
-/** Bytes that cross in one turn of the loop: they are compressed in it. */
-const TURN = 1 << 20;
 
 /** What of a transaction has to wait for room in the log: its records from the first such one on. */
 export class Surplus implements Waits {
@@ -58,11 +56,10 @@ export class Surplus implements Waits {
 
   crossBacklog(wait: boolean): boolean {
     // No turn comes after this one when the process exits.
-    let left = hub.leaving === undefined ? TURN : Infinity;
-    const moved = this.#backlog.cross((packer) => {
+    const bytes = hub.leaving === undefined ? TURN : Infinity;
+    const moved = this.#backlog.cross(bytes, (packer) => {
       const before = packer.crossed;
-      if (left > 0 && this.refused === undefined) this.#cross(packer, wait);
-      left -= packer.crossed - before;
+      if (this.refused === undefined) this.#cross(packer, wait);
       return packer.crossed > before;
     });
     if (this.refused !== undefined) this.#backlog.clear();

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { open } from "../dist/index.mjs";
+import { native } from "../dist/native.js";
 import { bytes, code, log, values } from "./helpers.mjs";
 
 const range = (n) => Array.from({ length: n }, (_, i) => i);
@@ -63,6 +64,32 @@ test("what nobody waits for is bounded: a post beyond is refused and can be repe
   await producer.drained();
   await producer.send("t", { value: "last" });
   assert.equal(engine.partition("t", 0).bounds().end, BigInt(posted + 1));
+});
+
+test("of what waited a MiB crosses in a turn of the loop, however much room there is", async (t) => {
+  const { engine } = await log(t);
+  const producer = await engine.producer({ compression: "zstd" });
+  const { cross, crossOwn } = native;
+  t.after(() => Object.assign(native, { cross, crossOwn }));
+  // No room at all, and then as much as the engine has.
+  Object.assign(native, { cross: () => 0, crossOwn: () => 0 });
+  const posted = 16_000;
+  for (let n = 0; n < posted; n++) producer.post("t", { value: Buffer.alloc(1_000) });
+  const crossed = [];
+  let turn = 0;
+  native.crossOwn = crossOwn;
+  native.cross = (...args) => {
+    const bytes = cross(...args);
+    crossed[turn] = (crossed[turn] ?? 0) + bytes;
+    return bytes;
+  };
+  let drained = false;
+  void producer.drained().then(() => drained = true);
+  for (; !drained; turn++) await new Promise(setImmediate);
+  const most = Math.max(...crossed.filter(Boolean));
+  assert.ok(most < (1 << 20) + (128 << 10), `${most} bytes in one turn`);
+  await producer.flush();
+  assert.equal(engine.partition("t", 0).bounds().end, BigInt(posted));
 });
 
 test("many records of one call cross in pieces and are answered one by one", async (t) => {
