@@ -1,7 +1,7 @@
-// Runs after the package is installed. Where there is a build for this machine it does nothing; in a checkout of the
-// repository it makes one; anywhere else the first import says what is missing.
+// Runs after the package is installed. In a checkout of the repository it builds what is missing or older than its
+// sources; elsewhere it does nothing, and where there is no build for the machine the first import says so.
 import { spawnSync } from "node:child_process";
-import { existsSync } from "node:fs";
+import { existsSync, readdirSync, statSync } from "node:fs";
 import { createRequire } from "node:module";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -9,8 +9,26 @@ import { fileURLToPath } from "node:url";
 const here = join(dirname(fileURLToPath(import.meta.url)), "..");
 const require = createRequire(import.meta.url);
 
-function usable() {
+/** What both halves are made of. */
+const SOURCES = [
+  "native", "src", "build.rs", "Cargo.toml", "tsconfig.json", "scripts/build.mjs",
+  "../../core/src", "../../core/Cargo.toml", "../../Cargo.toml", "../../Cargo.lock",
+];
+
+/** When a file was changed, or the newest below a directory; what is missing was never. */
+function changed(path) {
+  const about = statSync(path, { throwIfNoEntry: false });
+  if (!about?.isDirectory()) return about?.mtimeMs ?? 0;
+  return Math.max(...readdirSync(path).map((name) => changed(join(path, name))));
+}
+
+/** Both halves are there, as new as what they are made of, and fit together. */
+function current() {
   try {
+    const { platformName } = require("../dist/platform.js");
+    const built = ["dist/index.js", `oncelog.${platformName()}.node`].map((name) => changed(join(here, name)));
+    if (Math.min(...built) < Math.max(...SOURCES.map((name) => changed(join(here, name))))) return false;
+    // Last, since Windows lets nobody replace what a process has loaded.
     require("../dist/index.js");
     return true;
   } catch {
@@ -25,7 +43,7 @@ function run(program, args) {
   process.exit(1);
 }
 
-if (!usable() && existsSync(join(here, "native", "lib.rs"))) {
+if (existsSync(join(here, "native", "lib.rs")) && !current()) {
   if (!existsSync(join(here, "node_modules", "typescript"))) run("npm", ["ci", "--ignore-scripts"]);
   run(process.execPath, [join(here, "scripts", "build.mjs")]);
 }

@@ -159,7 +159,7 @@ test("a refused post is told by the next post, by flush, drained and close, once
   assert.ok((await values(engine)).every((value) => value === "told"));
 });
 
-test("posts behind the engine's close are told by the producer's close, and what came before them is kept", async (t) => {
+test("posts behind the engine's close are told by the producer's close, and those before it are kept", async (t) => {
   for (const turns of [0, 5]) {
     const { engine, path } = await log(t);
     const [producer, silent] = [await engine.producer(), await engine.producer()];
