@@ -1,4 +1,5 @@
 import { MANY_CELLS } from "./layout.js";
+import { placeOfIndex, runAt } from "./places.js";
 import type { Appended } from "./types.js";
 
 /** Answers that lie one behind the other, as they came; `end` counts those before them as well. */
@@ -36,9 +37,9 @@ export class Answers implements Iterable<Appended> {
 
   /** The answer at a place, counted from 0, or from the end if it is negative. */
   at(index: number): Appended | undefined {
-    const place = Number.isInteger(index) && index < 0 ? this.length + index : index;
-    if (!Number.isInteger(place) || place < 0 || place >= this.length) return undefined;
-    const run = this.#runs.find(({ end }) => place < end)!;
+    const place = placeOfIndex(index, this.length);
+    if (place === undefined) return undefined;
+    const run = runAt(this.#runs, place);
     return answer(run, place - (run.end - run.numbers[run.at + 6]));
   }
 

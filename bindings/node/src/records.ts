@@ -2,6 +2,7 @@ import { Buffer } from "node:buffer";
 import { shown } from "./arguments.js";
 import { errorOf, invalid, OncelogError } from "./errors.js";
 import { BATCH_HEAD, GROUP, NULL, ROW } from "./layout.js";
+import { placeOfIndex, runAt } from "./places.js";
 import type { Header, OffsetOf, Offsets, Place, PositionInfo, Record } from "./types.js";
 
 /** Records side by side in one partition, or an error in the place of damaged ones. */
@@ -39,7 +40,8 @@ export function makerOf<O extends Offsets>(choice: O | undefined): Maker<O> {
 
 /**
  * Records as a read or a poll answered them, of one partition or of several. Their Buffers share one piece of memory:
- * keep few of many records for long by copying them.
+ * keep few of many records for long by copying them, and copy what goes to another thread, for `postMessage` clones the
+ * whole piece for every record.
  *
  * Where bytes are damaged the walk throws one `Corrupt` error that names the offsets; the same iterator, asked again,
  * goes on behind them.
@@ -73,11 +75,12 @@ export class Records<O extends Offsets = "bigint"> implements Iterable<Record<O>
     this.length = this.groups.length === 0 ? 0 : this.groups[this.groups.length - 1].end;
   }
 
-  /** The record at a place, counted from 0. */
+  /** The record at a place, counted from 0, or from the end if it is negative. */
   at(index: number): Record<O> | undefined {
-    const group = this.groups.find((group) => index >= group.row && index < group.end);
-    if (group === undefined || !Number.isInteger(index)) return undefined;
-    return this.record(group, index, this.#maker(group.first + BigInt(index - group.row)));
+    const place = placeOfIndex(index, this.length);
+    if (place === undefined) return undefined;
+    const group = runAt(this.groups, place);
+    return this.record(group, place, this.#maker(group.first + BigInt(place - group.row)));
   }
 
   /**

@@ -244,7 +244,10 @@ export interface Header {
   keyBytes?: Buffer;
 }
 
-/** A record as it lies in the log. Its Buffers are views of one piece of memory that all records of a poll share. */
+/**
+ * A record as it lies in the log. Its Buffers are views of one piece of memory that all records of a poll share: copy
+ * what you keep for long, or send to another thread.
+ */
 export interface Record<O extends Offsets = "bigint"> {
   topic: string;
   partition: number;

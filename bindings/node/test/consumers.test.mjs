@@ -25,7 +25,8 @@ test("a poll gives what is there, moves the position and commits it", async (t) 
   const records = await consumer.poll();
   assert.equal(records.length, 100);
   assert.equal(records.at(99).value.toString(), "99");
-  assert.equal(records.at(100), undefined);
+  assert.equal(`${records.at(-1).value} ${records.at(-100).value}`, "99 0");
+  assert.deepEqual([100, -101, 0.5, NaN, undefined].map((index) => records.at(index)), Array(5).fill(undefined));
   assert.deepEqual(consumer.positions(), [{ ...at, offset: 100n }]);
   await consumer.commit();
   assert.equal(await consumer.committed(at), 100n);
@@ -75,6 +76,19 @@ test("records name where each of their partitions goes on", async (t) => {
   assert.equal(await consumer.committed({ topic: "a", partition: 1 }), 3);
   // An empty read names the offset that was asked for.
   assert.deepEqual((await engine.partition("a", 1).read(3)).nextOffsets(), [{ topic: "a", partition: 1, offset: 3n }]);
+});
+
+test("every record of many partitions is found at its place", async (t) => {
+  const { engine, producer } = await filled(t, 0, { partitions: 40 });
+  // Every third partition has none.
+  const counts = Array.from({ length: 40 }, (_, partition) => (partition % 3 === 0 ? 0 : partition));
+  const many = counts.flatMap((count, partition) => Array(count).fill({ value: `${partition}`, partition }));
+  await producer.sendMany("t", many);
+  const records = await engine.consumer({ topics: ["t"] }).poll();
+  const all = [...records];
+  assert.equal(all.length, many.length);
+  assert.deepEqual(all.map((_, index) => records.at(index)), all);
+  assert.deepEqual(all.map((_, index) => records.at(index - all.length)), all);
 });
 
 test("a poll waits for the first record, for the time given, or for the signal", async (t) => {
@@ -281,6 +295,8 @@ test("buffers of a poll share one piece of memory, and outlive everything else",
   const kept = [...records].map(({ value }) => value);
   assert.equal(new Set(kept.map(({ buffer }) => buffer)).size, 1);
   records = undefined;
+  // As `postMessage` does.
+  assert.equal(structuredClone(kept[0]).buffer.byteLength, kept[0].buffer.byteLength);
   await engine.close();
   globalThis.gc?.();
   assert.deepEqual(kept.map(String), Array.from({ length: 100 }, (_, i) => `${i}`));

@@ -100,7 +100,7 @@ test("many records of one call cross in pieces and are answered one by one", asy
   assert.equal(answers.length, 20_000);
   const all = [...answers];
   assert.equal(new Set(all.map(({ partition, first }) => `${partition} ${first}`)).size, 20_000);
-  for (const index of [0, 1, 7, 9_999, 19_999]) assert.deepEqual(answers.at(index), all[index]);
+  assert.deepEqual(all.map((_, index) => answers.at(index)), all);
   assert.deepEqual([answers.at(-1), answers.at(-20_000)], [all[19_999], all[0]]);
   assert.deepEqual([20_000, -20_001, 0.5, NaN, undefined].map((index) => answers.at(index)), Array(5).fill(undefined));
   assert.equal((await values(engine)).length, 20_000);
