@@ -851,13 +851,17 @@ typedef struct {
 typedef struct {
     /* sizeof(oncelog_producer_options_t). */
     uint32_t struct_size;
-    /* When sends are acknowledged, `ONCELOG_DURABILITY_*`. Default: the level of their topic. */
+    /*
+     * When sends are acknowledged, `ONCELOG_DURABILITY_*`. Default: the level of their topic. What a name or a
+     * transaction writes together takes the strongest of this and of its topics.
+     */
     uint32_t durability;
     /* The name whose position the producer carries; see `oncelog_producer_open`. Default: NULL, none. */
     const char *name;
     /*
      * A partition's batch is closed when it has reached this many bytes; 1: a batch for each record. Past
-     * 32 MiB of all partitions together the oldest batches are closed, however small. Default: 16384.
+     * 32 MiB of all partitions together the oldest batches are closed, however small; those of a name, which go into
+     * the log as one, past 1 MiB. Default: 16384.
      */
     size_t batch_bytes;
     /*

@@ -139,12 +139,14 @@ impl oncelog_topic_options_t {
 pub struct oncelog_producer_options_t {
     /// sizeof(oncelog_producer_options_t).
     pub struct_size: u32,
-    /// When sends are acknowledged, `ONCELOG_DURABILITY_*`. Default: the level of their topic.
+    /// When sends are acknowledged, `ONCELOG_DURABILITY_*`. Default: the level of their topic. What a name or a
+    /// transaction writes together takes the strongest of this and of its topics.
     pub durability: u32,
     /// The name whose position the producer carries; see `oncelog_producer_open`. Default: NULL, none.
     pub name: *const c_char,
     /// A partition's batch is closed when it has reached this many bytes; 1: a batch for each record. Past
-    /// 32 MiB of all partitions together the oldest batches are closed, however small. Default: 16384.
+    /// 32 MiB of all partitions together the oldest batches are closed, however small; those of a name, which go into
+    /// the log as one, past 1 MiB. Default: 16384.
     pub batch_bytes: usize,
     /// A batch is closed this long after its first record, unless somebody waits for it earlier; `ONCELOG_LINGER_NONE`:
     /// at once. Default: 5.

@@ -168,12 +168,14 @@ public:
     /// The name whose position the producer carries: it never writes a record twice, across crashes and restarts.
     /// Default: none.
     ProducerOptions &name(std::string name) { return name_ = std::move(name), *this; }
-    /// When sends are acknowledged. Default: the level of their topic.
+    /// When sends are acknowledged. Default: the level of their topic. What a name or a transaction writes together
+    /// takes the strongest of this and of its topics.
     ProducerOptions &durability(Durability level) noexcept {
         return c_.durability = static_cast<std::uint32_t>(level), *this;
     }
     /// A partition's batch is closed when it has reached this many bytes; 1: a batch for each record. Past
-    /// 32 MiB of all partitions together the oldest batches are closed, however small. Default: 16384.
+    /// 32 MiB of all partitions together the oldest batches are closed, however small; those of a name, which go into
+    /// the log as one, past 1 MiB. Default: 16384.
     ProducerOptions &batch_bytes(std::size_t bytes) noexcept { return c_.batch_bytes = bytes, *this; }
     /// A batch is closed this long after its first record, unless somebody waits for it earlier; 0: at once. Default:
     /// 5 ms.

@@ -125,12 +125,16 @@ export interface ProducerOptions {
   name?: string;
   /**
    * A partition's batch is closed when it has reached this many bytes. Past 32 MiB of all partitions together the
-   * oldest batches are closed, however small. Default: 16 KiB.
+   * oldest batches are closed, however small; those of a name, which go into the log as one, past 1 MiB. Default:
+   * 16 KiB.
    */
   batchBytes?: number;
   /** A batch of posted records is closed this long after its first. Default: 5 ms. */
   lingerMs?: number;
-  /** When sends are acknowledged. Default: the level of their topic. */
+  /**
+   * When sends are acknowledged. Default: the level of their topic. What a name or a transaction writes together takes
+   * the strongest of this and of its topics.
+   */
   durability?: Durability;
   /** How batches are compressed; `batchBytes` counts what is not compressed yet. Default: `"none"`. */
   compression?: Compression;

@@ -142,8 +142,9 @@ impl Engine {
     ///
     /// batch_bytes: a partition's batch is written when it has so many bytes (default 16 KiB; 0: each record at once),
     /// or `linger` seconds (default 0.005) after its first record, or when somebody waits for one of its tickets; past
-    /// 32 MiB of all partitions together the oldest ones, however small.
-    /// durability: when sends are acknowledged; without it the topic's level. compression: how batches are packed:
+    /// 32 MiB of all partitions together the oldest ones, however small; those of a name, which go into the log as one,
+    /// past 1 MiB. durability: when sends are acknowledged; without it the topic's level; what a name writes takes the
+    /// strongest of this and of its topics. compression: how batches are packed:
     /// "none", "gzip", "snappy", "lz4" or "zstd".
     #[pyo3(signature = (*, name=None, batch_bytes=None, linger=None, durability=None, compression="none"))]
     fn producer<'py>(
