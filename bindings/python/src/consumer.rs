@@ -4,10 +4,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use oncelog::{ErrorKind, Offsets, TopicPartition};
+use oncelog::ErrorKind;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
 
+use crate::ahead::Standing;
 use crate::arguments::Number;
 use crate::engine::Engine;
 use crate::errors::{Raise, exception, misplaced};
@@ -19,13 +20,13 @@ use crate::records::{Record, Records};
 use crate::ticket::{Ticket, through};
 use crate::values;
 use crate::wait::{CLOSES, Patience, room, wait};
-use crate::walk::{Step, Walk};
+use crate::walk::Walk;
 
 /// Reads assigned partitions, each from what its group has committed, else by its start rule. One thread polls at a
 /// time; the other calls may come from any.
 ///
 /// A `for` loop waits for records that are still to come. What it has not handed out counts as not read: a commit in
-/// the middle of the loop commits what you have been given.
+/// the middle of the loop, from whichever thread, commits what you have been given.
 ///
 /// >>> engine = oncelog.open("orders.log")
 /// >>> engine.create_topic("orders")
@@ -44,47 +45,12 @@ pub struct Consumer {
     /// Before the engine, which is to go last.
     core: oncelog::Consumer,
     engine: Py<Engine>,
-    assigned: Lock<Vec<TopicPartition>>,
-    /// What a loop over the consumer has polled and not handed out yet.
-    ahead: Lock<Option<Ahead>>,
+    standing: Lock<Standing>,
     /// Somebody polls, from the look at what was polled before until the records are where they belong.
     polling: AtomicBool,
     /// How long such a loop waits for the next record.
     timeout: Option<f64>,
     ready: Arc<Ready>,
-}
-
-/// The engine counts a whole poll as read, a loop hands it out one by one: what it has not handed out is given back
-/// before anything is done with the positions.
-struct Ahead {
-    walk: Walk,
-    /// The positions before the poll.
-    begin: Offsets,
-    /// Where the caller stands: the offset behind the last record handed out, of each partition that was begun.
-    handed: Vec<(TopicPartition, u64)>,
-}
-
-impl Ahead {
-    fn next<'py>(&mut self, py: Python<'py>) -> Option<oncelog::Result<Step<'py>>> {
-        let next = self.walk.next_again(py);
-        if let Some(Ok(step)) = &next {
-            let view = step.view();
-            let behind = view.offset() + 1;
-            match self.handed.last_mut() {
-                Some((name, at)) if name.partition == view.partition() && name.topic == view.topic() => *at = behind,
-                _ => self.handed.push((TopicPartition::new(view.topic(), view.partition()), behind)),
-            }
-        }
-        next
-    }
-
-    /// Where the caller stands in a partition, if the poll went further.
-    fn position(&self, name: &TopicPartition) -> Option<u64> {
-        let end = self.walk.owner().get().core().next_offset(&name.topic, name.partition)?;
-        let handed = self.handed.iter().find(|(known, _)| known == name).map(|(_, at)| *at);
-        let position = handed.or_else(|| self.begin.get(name).map(|at| at.offset))?;
-        (position < end).then_some(position)
-    }
 }
 
 /// The turn to poll.
@@ -99,10 +65,9 @@ impl Drop for Turn<'_> {
 impl Consumer {
     pub fn new(core: oncelog::Consumer, engine: &Bound<'_, Engine>, timeout: Option<f64>) -> PyResult<Self> {
         Patience::of(timeout)?;
-        let (assigned, ahead) = (Lock::new(Vec::new()), Lock::new(None));
-        let engine = engine.clone().unbind();
+        let (engine, standing) = (engine.clone().unbind(), Lock::new(Standing::default()));
         let polling = AtomicBool::new(false);
-        Ok(Self { core, engine, assigned, ahead, polling, timeout, ready: Arc::default() })
+        Ok(Self { core, engine, standing, polling, timeout, ready: Arc::default() })
     }
 
     pub fn core(&self) -> &oncelog::Consumer {
@@ -117,123 +82,143 @@ impl Consumer {
     pub fn take_over(&self, engine: &Engine, names: &Bound<'_, PyTuple>) -> PyResult<()> {
         let py = names.py();
         let partitions = partitions_of(engine.core(), names)?;
-        self.give_back(py)?;
-        self.core.assign(&partitions).raise()?;
-        *self.assigned.take(py)? = partitions;
-        Ok(())
+        let mut standing = self.standing.take(py)?;
+        let (before, given_back) = standing.give_back(&self.core);
+        let assigned = given_back.and_then(|()| self.core.assign(&partitions));
+        if assigned.is_ok() {
+            standing.assigned = partitions.len();
+        }
+        drop(standing);
+        drop(before);
+        assigned.raise()
     }
 
-    /// Gives back what was polled and not handed out.
-    pub fn give_back(&self, py: Python<'_>) -> PyResult<()> {
-        let mut lock = self.ahead.take(py)?;
-        let Some(ahead) = lock.take() else { return Ok(()) };
-        // Under the lock: a loop in another thread must not poll from where the engine thinks it is.
-        let mut places = ahead.begin.keys().filter_map(|name| Some((name, ahead.position(name)?)));
-        let sought = places.try_for_each(|(name, position)| self.core.seek(name, position));
-        drop(lock);
-        sought.raise()
+    /// Gives back what was polled and not given to the caller.
+    fn give_back(&self, py: Python<'_>) -> PyResult<()> {
+        let (before, given_back) = self.standing.take(py)?.give_back(&self.core);
+        drop(before);
+        given_back.raise()
+    }
+
+    /// Makes a call that commits the positions, or notes them, while they are the caller's and nobody moves them.
+    pub fn at_given<T: Send>(
+        &self,
+        py: Python<'_>,
+        call: impl FnOnce() -> oncelog::Result<T> + Send,
+    ) -> PyResult<oncelog::Result<T>> {
+        self.standing.check_process()?;
+        let (before, answer) = py.detach(|| self.standing.take_detached().at_given(&self.core, call));
+        drop(before);
+        Ok(answer)
+    }
+
+    /// Makes a call that aborts a transaction, which puts the consumer back further than what was polled since. The
+    /// call may wait, so nobody is kept away from the positions meanwhile: what is polled then is forgotten.
+    pub fn going_back<T: Send>(&self, py: Python<'_>, call: impl FnOnce() -> T + Send) -> PyResult<T> {
+        let before = self.standing.take(py)?.goes_back();
+        drop(before);
+        let answer = py.detach(call);
+        let meanwhile = self.standing.take(py)?.went_back();
+        drop(meanwhile);
+        Ok(answer)
+    }
+
+    /// The same for who may raise nothing.
+    pub fn going_back_quietly(&self, py: Python<'_>, call: impl FnOnce() + Send) {
+        let before = self.standing.take_if_whole(py).map(|mut standing| standing.goes_back());
+        let whole = before.is_some();
+        drop(before);
+        py.detach(call);
+        let standing = if whole { self.standing.take_if_whole(py) } else { None };
+        let meanwhile = standing.and_then(|mut standing| standing.went_back());
+        drop(meanwhile);
     }
 
     /// The turn to poll, for one at a time. In a forked child it may be that of a thread that is not there.
     fn turn(&self) -> PyResult<Turn<'_>> {
         if self.polling.swap(true, Ordering::Acquire) {
-            self.ahead.check_process()?;
+            self.standing.check_process()?;
             let text = "another thread is polling this consumer; give each thread a consumer of its own";
             return Err(misplaced(ErrorKind::Busy, text));
         }
         Ok(Turn(&self.polling))
     }
 
-    /// Forgets it: the positions go elsewhere anyway.
-    pub fn forget(&self, py: Python<'_>) -> PyResult<()> {
-        let ahead = self.ahead.take(py)?.take();
-        drop(ahead);
-        Ok(())
-    }
-
-    /// The same for who may raise nothing.
-    pub fn forget_quietly(&self, py: Python<'_>) {
-        let ahead = self.ahead.take_if_whole(py).and_then(|mut ahead| ahead.take());
-        drop(ahead);
-    }
-
     /// The next record of a loop, from what was polled.
     #[inline]
     fn next_polled<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, Record>>> {
         // The lock is free again before an object is made.
-        let mut lock = self.ahead.take(py)?;
-        let next = lock.as_mut().map(|ahead| ahead.next(py));
-        let walked = if matches!(next, Some(None)) { lock.take() } else { None };
-        drop(lock);
-        drop(walked);
+        let (next, over) = self.standing.take(py)?.next(py);
+        drop(over);
         match next {
-            Some(Some(Ok(step))) => {
+            Some(Ok(step)) => {
                 let keep = |record: &_| {
-                    if let Some(Some(ahead)) = self.ahead.try_take().as_deref_mut() {
-                        ahead.walk.keep(record);
+                    if let Some(mut standing) = self.standing.try_take() {
+                        standing.keep(record);
                     }
                 };
                 step.object(py, keep).map(Some)
             }
-            Some(Some(Err(error))) => Err(exception(&error)),
-            Some(None) | None => Ok(None),
+            Some(Err(error)) => Err(exception(&error)),
+            None => Ok(None),
         }
-    }
-
-    /// The positions of all partitions, settled where they were not; but for those of which offsets are pending.
-    fn begin(&self, py: Python<'_>) -> PyResult<Offsets> {
-        let positions = self.core.positions();
-        let assigned = self.assigned.take(py)?.clone();
-        if positions.len() == assigned.len() {
-            return Ok(positions);
-        }
-        let settled = py.detach(|| {
-            let at = |name: TopicPartition| match self.core.position(&name) {
-                Err(error) if error.kind() == ErrorKind::UnstableOffsets => None,
-                found => Some(found.map(|offset| (name, offset.into()))),
-            };
-            assigned.into_iter().filter_map(at).collect::<oncelog::Result<Offsets>>()
-        });
-        settled.raise()
     }
 
     /// Polls for a loop; false if nothing came in time.
     fn poll_ahead(&self, py: Python<'_>, patience: Patience) -> PyResult<bool> {
         let _turn = self.turn()?;
         // Another thread may have polled since this one looked.
-        if self.ahead.take(py)?.is_some() {
+        if self.standing.take(py)?.has_polled() {
             return Ok(true);
         }
-        let mut begin = self.begin(py)?;
-        let Some(records) = self.poll_core(py, patience)? else { return Ok(false) };
-        for name in self.assigned.take(py)?.iter() {
-            // They were decided while this one waited.
-            let of =
-                |record: &oncelog::RecordView<'_>| record.topic() == name.topic && record.partition() == name.partition;
-            if !begin.contains_key(name)
-                && let Some(first) = records.iter().flatten().find(of)
-            {
-                begin.insert(name.clone(), first.offset().into());
+        while let Some(records) = self.poll_noted(py, patience)? {
+            let walk = match Bound::new(py, Records::new(records)) {
+                Ok(records) => Walk::new(&records),
+                Err(error) => return self.give_back(py).and(Err(error)),
+            };
+            let given_back = self.standing.take(py)?.begin(walk);
+            if given_back.is_none() {
+                return Ok(true);
             }
         }
-        let walk = Walk::new(&Bound::new(py, Records::new(records))?);
-        let before = self.ahead.take(py)?.replace(Ahead { walk, begin, handed: Vec::new() });
-        drop(before);
-        Ok(true)
+        Ok(false)
     }
 
-    fn poll_core(&self, py: Python<'_>, patience: Patience) -> PyResult<Option<oncelog::Records>> {
-        let polled = wait(py, patience, |slice| {
-            let records = self.core.poll(slice)?;
-            Ok((!records.is_empty()).then_some(records))
+    /// Polls, and leaves a note of it: until the caller has them, the records are not read. None if nothing came.
+    fn poll_noted(&self, py: Python<'_>, patience: Patience) -> PyResult<Option<oncelog::Records>> {
+        self.standing.check_process()?;
+        let polled = wait(py, patience, |slice| match self.poll_now()? {
+            None if !slice.is_zero() && self.core.ready_within(slice)? => self.poll_now(),
+            polled => Ok(polled),
         });
         deliver(py);
         polled
     }
 
-    /// Where the caller stands, if a poll went further.
-    fn handed(&self, py: Python<'_>, name: &TopicPartition) -> PyResult<Option<u64>> {
-        Ok(self.ahead.take(py)?.as_ref().and_then(|ahead| ahead.position(name)))
+    /// What is there now. What the group has committed may be news that no flush has met yet: that is waited for, with
+    /// nobody kept away from the positions.
+    fn poll_now(&self) -> oncelog::Result<Option<oncelog::Records>> {
+        loop {
+            let mut standing = self.standing.take_detached();
+            let before = self.core.positions();
+            if before.len() == standing.assigned {
+                return standing.poll(&self.core, &before);
+            }
+            let mut settling = self.core.settle_ticket()?;
+            if is_settled(settling.try_wait().map(|done| done.is_some()))? {
+                return standing.poll(&self.core, &self.core.positions());
+            }
+            drop(standing);
+            is_settled(settling.wait().map(|()| true))?;
+        }
+    }
+}
+
+/// Offsets that are pending are waited for like records: a poll answers without their partitions.
+fn is_settled(settled: oncelog::Result<bool>) -> oncelog::Result<bool> {
+    match settled {
+        Err(error) if error.kind() == ErrorKind::UnstableOffsets => Ok(true),
+        settled => settled,
     }
 }
 
@@ -258,33 +243,45 @@ impl Consumer {
         let patience = Patience::of(timeout)?;
         let _turn = self.turn()?;
         self.give_back(py)?;
-        Ok(Records::new(self.poll_core(py, patience)?.unwrap_or_default()))
+        while let Some(records) = self.poll_noted(py, patience)? {
+            // From here on they are the caller's, unless they were given back meanwhile.
+            let noted = self.standing.take(py)?.forget();
+            if noted.is_some() {
+                return Ok(Records::new(records));
+            }
+        }
+        Ok(Records::new(oncelog::Records::default()))
     }
 
     /// Moves a partition's position: the next record is read from there. Raises OffsetOutOfRangeError.
     fn seek(&self, py: Python<'_>, partition: Name, offset: Number<u64>) -> PyResult<()> {
-        self.give_back(py)?;
-        self.core.seek(&partition.0, offset.0).raise()
+        let mut standing = self.standing.take(py)?;
+        let (before, given_back) = standing.give_back(&self.core);
+        let sought = given_back.and_then(|()| self.core.seek(&partition.0, offset.0));
+        drop(standing);
+        drop(before);
+        sought.raise()
     }
 
     /// The offset that the next record is read from. Raises OffsetOutOfRangeError if nothing is committed and there is
     /// no start rule; UnstableOffsetsError, which passes, if there is no position yet and a raw transaction is open
     /// that will commit one.
     fn position(&self, py: Python<'_>, partition: Name) -> PyResult<u64> {
-        match self.handed(py, &partition.0)? {
-            Some(position) => Ok(position),
-            None => py.detach(|| self.core.position(&partition.0)).raise(),
+        let standing = self.standing.take(py)?;
+        if let Some((given, _)) = standing.given(&partition.0) {
+            return Ok(given);
         }
+        let position = self.core.position_ticket(&partition.0);
+        drop(standing);
+        py.detach(|| position?.wait()).raise()
     }
 
     /// The positions of all assigned partitions that have one.
     fn positions<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        let standing = self.standing.take(py)?;
         let mut positions = self.core.positions();
-        if let Some(ahead) = &*self.ahead.take(py)? {
-            for (name, at) in &mut positions {
-                at.offset = ahead.position(name).unwrap_or(at.offset);
-            }
-        }
+        standing.tell(&mut positions);
+        drop(standing);
         offsets::dict(py, &positions)
     }
 
@@ -341,10 +338,7 @@ impl Consumer {
                 let given = offsets::offsets(given)?;
                 py.detach(|| self.core.commit_offsets_ticket(&given)).raise().map(Ticket::of)
             }
-            None => {
-                self.give_back(py)?;
-                py.detach(|| self.core.commit_ticket()).raise().map(Ticket::of)
-            }
+            None => self.at_given(py, || self.core.commit_ticket())?.raise().map(Ticket::of),
         }
     }
 
@@ -356,17 +350,22 @@ impl Consumer {
 
     /// Goes back to what is committed, in all assigned partitions; where nothing is, to the start rule.
     fn rewind(&self, py: Python<'_>) -> PyResult<()> {
-        self.forget(py)?;
-        self.core.rewind().raise()
+        let mut standing = self.standing.take(py)?;
+        let before = standing.forget();
+        let rewound = self.core.rewind();
+        drop(standing);
+        drop(before);
+        rewound.raise()
     }
 
     /// How many records lie between the position and the end. Zero when all is read: commits leave no holes. Raises
     /// what `position` does.
     fn lag(&self, py: Python<'_>, partition: Name) -> PyResult<u64> {
-        let name = &partition.0;
-        let lag = py.detach(|| self.core.lag(name)).raise()?;
-        let Some(position) = self.handed(py, name)? else { return Ok(lag) };
-        Ok(lag + self.core.position(name).raise()?.saturating_sub(position))
+        let standing = self.standing.take(py)?;
+        let ahead = standing.given(&partition.0).map_or(0, |(_, ahead)| ahead);
+        let lag = self.core.lag_ticket(&partition.0);
+        drop(standing);
+        Ok(py.detach(|| lag?.wait()).raise()? + ahead)
     }
 
     /// Start, last stable offset and end of a partition.

@@ -8,6 +8,7 @@
 
 use pyo3::prelude::*;
 
+mod ahead;
 mod alone;
 mod answer;
 mod arguments;

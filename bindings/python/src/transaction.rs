@@ -45,11 +45,11 @@ impl TransactionalProducer {
         py: Python<'_>,
         consumer: Option<&Bound<'_, Consumer>>,
     ) -> PyResult<oncelog::Ticket<oncelog::Transaction>> {
-        if let Some(consumer) = consumer {
-            consumer.get().give_back(py)?;
-        }
-        let core = consumer.map(|consumer| consumer.get().core());
-        let begun = py.detach(|| self.core.begin_ticket(core));
+        let begun = match consumer.map(Bound::get) {
+            // An abort goes back to where the caller stands, not to where a loop has polled.
+            Some(consumer) => consumer.at_given(py, || self.core.begin_ticket(Some(consumer.core())))?,
+            None => py.detach(|| self.core.begin_ticket(None)),
+        };
         outlast(py, begun)
     }
 
@@ -207,12 +207,13 @@ impl Transaction {
             return Ok(ticket);
         }
         room(py, self.engine.get().core(), BATCH)?;
-        if let Some(consumer) = &self.consumer {
-            // What a loop over the consumer has not handed out was not read.
-            consumer.get().give_back(py)?;
-        }
         let transaction = self.take(py)?;
-        let ticket = py.detach(|| transaction.commit_ticket()).raise()?;
+        let placed = match &self.consumer {
+            // What a loop over the consumer has not handed out was not read.
+            Some(consumer) => consumer.get().at_given(py, || transaction.commit_ticket())?,
+            None => py.detach(|| transaction.commit_ticket()),
+        };
+        let ticket = placed.raise()?;
         let ticket = Py::new(py, Ticket::of(ticket).shown(self.engine.get()))?;
         *self.state.take(py)? = State::Placed(ticket.clone_ref(py));
         Ok(ticket)
@@ -230,10 +231,10 @@ impl Drop for Transaction {
             // Held by nobody: this is the last reference.
             let state = self.state.try_take().map(|mut state| std::mem::replace(&mut *state, State::Ended));
             let Some(State::Open(transaction)) = state else { return };
-            if let Some(consumer) = &self.consumer {
-                consumer.get().forget_quietly(py);
+            match &self.consumer {
+                Some(consumer) => consumer.get().going_back_quietly(py, || drop(transaction)),
+                None => py.detach(|| drop(transaction)),
             }
-            py.detach(|| drop(transaction));
         });
     }
 }
@@ -386,11 +387,11 @@ impl Transaction {
     /// would abort it too.
     fn abort(&self, py: Python<'_>) -> PyResult<()> {
         let transaction = self.take(py)?;
-        if let Some(consumer) = &self.consumer {
-            // The consumer goes back further than that.
-            consumer.get().forget(py)?;
-        }
-        py.detach(|| transaction.abort()).raise()
+        let aborted = match &self.consumer {
+            Some(consumer) => consumer.get().going_back(py, || transaction.abort())?,
+            None => py.detach(|| transaction.abort()),
+        };
+        aborted.raise()
     }
 
     /// True if a send that streams, or an abort, finds room right now.

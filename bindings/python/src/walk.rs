@@ -107,10 +107,6 @@ impl Walk {
     pub fn skip(&mut self) {
         self.walk.next();
     }
-
-    pub fn owner(&self) -> &Py<Records> {
-        &self.owner
-    }
 }
 
 /// A record that owns what it lies in.

@@ -103,6 +103,33 @@ impl Consumer {
     /// failed and nothing is left to read, for nothing will come; `Io`; `Closed`, `Forked`.
     pub fn poll(&self, timeout: Duration) -> Result<Records> {
         let _turn = self.reader.turn()?;
+        let polled = self.look_within(timeout, || {
+            // Before the read: what was shown before the disk failed is given first.
+            let sound = self.open.inner.check_disk();
+            let records = self.reader.collect()?;
+            if records.is_empty() {
+                sound?;
+            }
+            Ok((!records.is_empty()).then_some(records))
+        });
+        polled.map(Option::unwrap_or_default)
+    }
+
+    /// Waits, at most `timeout`, until a poll would answer records or an error instead of waiting, as `poll` does, but
+    /// moves no position; false when the time is up. Hidden, since it is for bindings that keep others away from the
+    /// positions while they poll: they wait here before, with nobody kept away.
+    ///
+    /// # Errors
+    /// As `poll`; what a read meets the poll answers.
+    #[doc(hidden)]
+    pub fn ready_within(&self, timeout: Duration) -> Result<bool> {
+        let _turn = self.reader.turn()?;
+        let ready = self.look_within(timeout, || Ok(self.reader.has_answer()?.then_some(())));
+        ready.map(|ready| ready.is_some())
+    }
+
+    /// Looks, and again whenever something has happened, until something is found or the time is up.
+    fn look_within<T>(&self, timeout: Duration, mut look: impl FnMut() -> Result<Option<T>>) -> Result<Option<T>> {
         let inner = &self.open.inner;
         let machine = inner.machine();
         let timeout = u64::try_from(timeout.as_nanos()).unwrap_or(u64::MAX);
@@ -114,15 +141,10 @@ impl Consumer {
             inner.check_open()?;
             let due = if inner.threads() { None } else { inner.drive()? };
             let seen = if planted(Bug::CloseUnheard) { event.seen() } else { noted };
-            // Before the read: what was shown before the disk failed is given first.
-            let sound = inner.check_disk();
-            let records = self.reader.collect()?;
-            if records.is_empty() {
-                sound?;
-            }
+            let found = look()?;
             let now = machine.clock.monotonic();
-            if !records.is_empty() || deadline.is_some_and(|deadline| deadline <= now) {
-                return Ok(records);
+            if found.is_some() || deadline.is_some_and(|deadline| deadline <= now) {
+                return Ok(found);
             }
             // Without threads nobody else does what falls due while this one sleeps.
             let due = due.map(|due| due.max(now.saturating_add(1_000_000)));

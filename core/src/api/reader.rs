@@ -212,19 +212,25 @@ impl Reader {
     /// Reads what is there, up to the bounds of a poll. Waits until what positions were drawn from is durable.
     pub(super) fn collect(&self) -> Result<Records> {
         let mut records = Records::default();
-        loop {
-            let places = match self.ready()? {
-                Ready::Places(places) => places,
-                Ready::Behind(lsn) => {
-                    self.engine.flushed(lsn).map_err(|error| self.engine.as_read(error))?;
-                    continue;
-                }
-            };
-            if !self.collect_once(places, &mut records)? || !records.is_empty() {
-                return Ok(records);
-            }
+        while self.collect_once(self.settled()?, &mut records)? && records.is_empty() {
             // Where all that was read is aborted, what lies behind it is next.
             records.hollow();
+        }
+        Ok(records)
+    }
+
+    /// Whether a poll would answer records or an error. Waits as `collect` does, and moves nothing.
+    pub(super) fn has_answer(&self) -> Result<bool> {
+        Ok(self.answers(&self.settled()?))
+    }
+
+    /// The partitions with something to read, once what positions were drawn from is durable.
+    fn settled(&self) -> Result<Vec<Place>> {
+        loop {
+            match self.ready()? {
+                Ready::Places(places) => return Ok(places),
+                Ready::Behind(lsn) => self.engine.flushed(lsn).map_err(|error| self.engine.as_read(error))?,
+            }
         }
     }
 
@@ -331,9 +337,7 @@ impl Reader {
     fn would_answer(&self) -> bool {
         match self.engine.check_open().and_then(|()| self.ready()) {
             Err(_) => true,
-            Ok(Ready::Places(places)) => {
-                places.iter().any(|place| self.has_more(place)) || self.engine.check_disk().is_err()
-            }
+            Ok(Ready::Places(places)) => self.answers(&places),
             Ok(Ready::Behind(lsn)) => {
                 let waits = self.engine.waits();
                 if matches!(waits.reached(lsn, Durability::Disk), Some(Err(_))) {
@@ -347,6 +351,10 @@ impl Reader {
                 false
             }
         }
+    }
+
+    fn answers(&self, places: &[Place]) -> bool {
+        places.iter().any(|place| self.has_more(place)) || self.engine.check_disk().is_err()
     }
 
     /// Whether a read from where it stands would answer records or an error.

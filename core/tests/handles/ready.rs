@@ -57,6 +57,23 @@ fn a_waiting_call_comes_once_for_a_record_and_not_on_the_thread_that_wrote_it() 
 }
 
 #[test]
+fn to_wait_until_a_poll_would_answer_moves_nothing() {
+    let (_dir, engine) = engine(&[("t", 1)]);
+    let reader = consumer(&engine, "g", &[("t", 0)]);
+    assert!(!reader.ready_within(Duration::ZERO).unwrap());
+    std::thread::scope(|scope| {
+        let waiting = scope.spawn(|| reader.ready_within(LONG).unwrap());
+        slow(&engine).send("t", Record::new(b"0")).unwrap().wait().unwrap();
+        assert!(waiting.join().unwrap());
+    });
+    assert!(reader.ready_within(Duration::ZERO).unwrap());
+    assert_eq!(reader.position(&TopicPartition::new("t", 0)).unwrap(), 0);
+    assert_eq!(reader.poll(Duration::ZERO).unwrap().count(), 1);
+    engine.close().unwrap();
+    assert_eq!(reader.ready_within(LONG).unwrap_err().kind(), ErrorKind::Closed);
+}
+
+#[test]
 fn no_record_lands_unheard_between_registering_and_looking() {
     let (_dir, engine) = engine(&[]);
     // At this level whoever waits shows the record himself, while the keeper looks.
