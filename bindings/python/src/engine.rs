@@ -1,6 +1,6 @@
 //! The open log.
 
-use oncelog::{ConsumerOptions, GroupMetadata, ProducerOptions, TopicOptions};
+use oncelog::{ConsumerOptions, GroupMetadata};
 use pyo3::prelude::*;
 use pyo3::types::PyTuple;
 
@@ -13,10 +13,10 @@ use crate::options;
 use crate::partition::Partition;
 use crate::producer::Producer;
 use crate::raw::Holder;
-use crate::ticket::{Ticket, through, waited};
+use crate::ticket::{Ticket, flushed, through, waited};
 use crate::transaction::TransactionalProducer;
 use crate::values;
-use crate::wait::{CLOSES, room};
+use crate::wait::{CLOSES, room, room_soon};
 
 /// An open log. Made by `oncelog.open`; may be used from any number of threads.
 ///
@@ -62,14 +62,6 @@ impl Drop for Engine {
     }
 }
 
-/// What the keyword arguments of every producer say.
-fn producer_options(durability: Option<&str>, compression: &str) -> PyResult<ProducerOptions> {
-    let mut options = ProducerOptions::new();
-    options.durability = options::own_durability(durability)?;
-    options.compression = options::compression(compression)?;
-    Ok(options)
-}
-
 #[pymethods]
 impl Engine {
     /// Creates a topic. It survives a power cut when this returns.
@@ -90,7 +82,7 @@ impl Engine {
         durability: Option<&str>,
         timestamp_type: &str,
     ) -> PyResult<()> {
-        let options = topic_options(partitions, durability, timestamp_type)?;
+        let options = options::topic(partitions, durability, timestamp_type)?;
         through(py, self.core(), || self.core().create_topic_ticket(name, options))
     }
 
@@ -106,7 +98,7 @@ impl Engine {
         durability: Option<&str>,
         timestamp_type: &str,
     ) -> PyResult<Ticket> {
-        let options = topic_options(partitions, durability, timestamp_type)?;
+        let options = options::topic(partitions, durability, timestamp_type)?;
         py.detach(|| self.core().create_topic_ticket(name, options)).raise().map(Ticket::of)
     }
 
@@ -169,7 +161,7 @@ impl Engine {
         durability: Option<&str>,
         compression: &str,
     ) -> PyResult<Ticket> {
-        let mut options = producer_options(durability, compression)?;
+        let mut options = options::producer(durability, compression)?;
         options.name = name;
         options.batch_bytes = number(batch_bytes).unwrap_or(options.batch_bytes);
         if let Some(seconds) = linger {
@@ -215,7 +207,7 @@ impl Engine {
         transaction_buffer: Option<Number<usize>>,
         transaction_timeout: Option<f64>,
     ) -> PyResult<Ticket> {
-        let mut options = producer_options(durability, compression)?;
+        let mut options = options::producer(durability, compression)?;
         options.transaction_buffer = number(transaction_buffer).unwrap_or(options.transaction_buffer);
         if let Some(seconds) = transaction_timeout {
             options.transaction_timeout = options::duration("transaction_timeout", seconds)?;
@@ -411,9 +403,20 @@ impl Engine {
 
     /// Waits until everything sent before the call survives a power cut.
     fn flush(&self, py: Python<'_>) -> PyResult<()> {
-        through(py, self.core(), || self.core().flush_ticket())
+        flushed(py, self.core(), || self.core().try_flush(), || self.core().flush_ticket())
     }
 
+    /// A flush that waits for no room to close what is gathered: None if something is left.
+    fn _try_flush(&self, py: Python<'_>) -> PyResult<Option<Ticket>> {
+        Ok(py.detach(|| self.core().try_flush()).raise()?.map(Ticket::of))
+    }
+
+    /// Waits a moment for room; true if it helps nothing to wait longer.
+    fn _await_room(&self, py: Python<'_>) -> PyResult<bool> {
+        room_soon(py, self.core())
+    }
+
+    /// A flush that waits for room.
     fn _flush(&self, py: Python<'_>) -> PyResult<Ticket> {
         py.detach(|| self.core().flush_ticket()).raise().map(Ticket::of)
     }
@@ -484,11 +487,4 @@ impl Engine {
     ) -> PyResult<()> {
         self.close(py)
     }
-}
-
-fn topic_options(partitions: Number<u32>, durability: Option<&str>, timestamp_type: &str) -> PyResult<TopicOptions> {
-    let whose = options::timestamp_type(timestamp_type)?;
-    let mut options = TopicOptions::new().partitions(partitions.0).timestamp_type(whose);
-    options.durability = options::own_durability(durability)?;
-    Ok(options)
 }

@@ -94,10 +94,11 @@ impl Hub {
     }
 
     /// Completes each future with its ticket's answer. The batches that the tickets lie in are closed first, all of
-    /// them, so that what was sent in one turn of the loop is written together.
+    /// them, so that what was sent in one turn of the loop is written together; those that find no room the engine
+    /// closes.
     fn watch(&self, py: Python<'_>, pairs: Vec<(Bound<'_, Ticket>, Bound<'_, PyAny>)>) -> PyResult<()> {
         for (ticket, _) in &pairs {
-            ticket.get().settle(py)?;
+            ticket.get().hasten(py)?;
         }
         for (ticket, future) in pairs {
             let waiting = Waiting { future: future.unbind(), ticket: Some(ticket.clone().unbind()), raised: false };

@@ -1,10 +1,14 @@
-//! Options given as words, and times.
+//! Options given as words, and times; and what several of them make together.
 
 use std::time::Duration;
 
-use oncelog::{Compression, Durability, Isolation, Outcome, Start, TimestampType, TransactionStatus, Visibility};
+use oncelog::{
+    Compression, Durability, Isolation, Outcome, ProducerOptions, Start, TimestampType, TopicOptions,
+    TransactionStatus, Visibility,
+};
 use pyo3::prelude::*;
 
+use crate::arguments::Number;
 use crate::errors::refused;
 
 /// Words with what they mean.
@@ -101,4 +105,20 @@ pub fn duration(option: &str, seconds: f64) -> PyResult<Duration> {
         let text = if seconds.is_nan() || seconds < 0.0 { "seconds, 0 or more" } else { "less than 1.8e19 seconds" };
         refused(format!("a time must be {text}, {option}={seconds}"))
     })
+}
+
+/// What the keyword arguments of a new topic say.
+pub fn topic(partitions: Number<u32>, durability: Option<&str>, timestamp_type: &str) -> PyResult<TopicOptions> {
+    let whose = self::timestamp_type(timestamp_type)?;
+    let mut options = TopicOptions::new().partitions(partitions.0).timestamp_type(whose);
+    options.durability = own_durability(durability)?;
+    Ok(options)
+}
+
+/// What the keyword arguments of every producer say.
+pub fn producer(durability: Option<&str>, compression: &str) -> PyResult<ProducerOptions> {
+    let mut options = ProducerOptions::new();
+    options.durability = own_durability(durability)?;
+    options.compression = self::compression(compression)?;
+    Ok(options)
 }

@@ -9,7 +9,7 @@ use crate::arguments::{Data, Headers, Number, number, record};
 use crate::engine::Engine;
 use crate::errors::Raise;
 use crate::many::Given;
-use crate::ticket::{Ticket, through};
+use crate::ticket::{Ticket, flushed};
 use crate::values::sent_many;
 use crate::wait::{BATCH, CLOSES, outlast, room, room_soon};
 
@@ -247,7 +247,7 @@ impl Producer {
 
     /// Waits until everything sent before has met its level. Raises what any of it was refused for.
     fn flush(&self, py: Python<'_>) -> PyResult<()> {
-        through(py, self.engine.get().core(), || self.core().flush_ticket())
+        flushed(py, self.engine.get().core(), || self.core().try_flush(), || self.core().flush_ticket())
     }
 
     /// `with engine.producer() as producer:` flushes at the end, also when the body raised.
@@ -277,6 +277,12 @@ impl Producer {
         room_soon(py, self.engine.get().core())
     }
 
+    /// A flush that waits for no room to close what is gathered: None if something is left.
+    fn _try_flush(&self, py: Python<'_>) -> PyResult<Option<Ticket>> {
+        Ok(py.detach(|| self.core().try_flush()).raise()?.map(Ticket::of))
+    }
+
+    /// A flush that does.
     fn _flush(&self, py: Python<'_>) -> PyResult<Ticket> {
         py.detach(|| self.core().flush_ticket()).raise().map(Ticket::of)
     }

@@ -20,7 +20,7 @@ use crate::offsets;
 use crate::producer::Producer;
 use crate::transaction::TransactionalProducer;
 use crate::values::{self, Appended};
-use crate::wait::{CLOSES, Patience, room, wait};
+use crate::wait::{BATCH, CLOSES, Patience, room, wait};
 
 static AWAIT: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
 
@@ -29,8 +29,8 @@ trait Work: Send {
     fn wait_for(&mut self, timeout: Duration) -> oncelog::Result<Option<Answer>>;
     /// The answer if it is there already; waits for nothing.
     fn look(&mut self) -> oncelog::Result<Option<Answer>>;
-    /// Closes the batch that it lies in.
-    fn settle(&mut self);
+    /// Closes the batch that it lies in, or has the engine do it where that would wait for room.
+    fn hasten(&mut self);
     /// The frame that it waits for, if its batch is closed, or can be without waiting for room.
     fn lsn_now(&mut self) -> Option<Option<u64>>;
     /// Leaves the answer in the slot, then says so.
@@ -44,11 +44,11 @@ impl<T: Into<Answer> + Send + 'static> Work for oncelog::Ticket<T> {
     fn look(&mut self) -> oncelog::Result<Option<Answer>> {
         Ok(self.try_wait()?.map(Into::into))
     }
-    fn settle(&mut self) {
-        let _ = self.lsn();
+    fn hasten(&mut self) {
+        oncelog::Ticket::hasten(self);
     }
     fn lsn_now(&mut self) -> Option<Option<u64>> {
-        self.hasten().then(|| self.lsn())
+        oncelog::Ticket::hasten(self).then(|| self.lsn())
     }
     fn watch(self: Box<Self>, slot: Arc<Slot>, call: Call) {
         call.when(*self, move |answer| slot.put(answer.map(Into::into)));
@@ -186,10 +186,10 @@ impl State {
         Some(answer)
     }
 
-    fn settle(&mut self) {
+    fn hasten(&mut self) {
         match self {
-            State::Record(ticket) => Work::settle(ticket),
-            State::Other(ticket) => ticket.settle(),
+            State::Record(ticket) => Work::hasten(ticket),
+            State::Other(ticket) => ticket.hasten(),
             State::Awaited(_) | State::Done(..) => {}
         }
     }
@@ -317,10 +317,10 @@ impl Ticket {
         }
     }
 
-    /// Closes the batch that it lies in, as waiting for it would.
-    pub fn settle(&self, py: Python<'_>) -> PyResult<()> {
+    /// Has the batch that it lies in closed, as waiting for it would, and waits for no room.
+    pub fn hasten(&self, py: Python<'_>) -> PyResult<()> {
         self.state.check_process()?;
-        py.detach(|| self.state.take_detached().settle());
+        py.detach(|| self.state.take_detached().hasten());
         Ok(())
     }
 
@@ -433,6 +433,37 @@ pub fn through(
 ) -> PyResult<()> {
     room(py, engine, CLOSES)?;
     waited(py, make)
+}
+
+/// Closes what producers have gathered, one batch after the other as each finds room, and waits until it is safe.
+/// `now` closes what finds some, `all` waits for it.
+pub fn flushed(
+    py: Python<'_>,
+    engine: &oncelog::Engine,
+    now: impl Fn() -> oncelog::Result<Option<oncelog::Ticket<()>>> + Sync,
+    all: impl Fn() -> oncelog::Result<oncelog::Ticket<()>> + Sync,
+) -> PyResult<()> {
+    let closed = wait(py, Patience::ENDLESS, |slice| {
+        if let Some(ticket) = now()? {
+            return Ok(Some(ticket));
+        }
+        match engine.room_within(BATCH, slice) {
+            Ok(false) => Ok(None),
+            // There is some: more is closed now, or in a moment, if another thread is busy with a producer.
+            Ok(true) if engine.has_room(BATCH) => {
+                std::thread::sleep(Duration::from_millis(1));
+                Ok(None)
+            }
+            // There will be none: this says why.
+            Ok(true) | Err(_) => all().map(Some),
+        }
+    });
+    let done = closed.and_then(|ticket| match ticket {
+        Some(mut ticket) => wait(py, Patience::ENDLESS, |slice| ticket.wait_for(slice)).map(drop),
+        None => Ok(()),
+    });
+    deliver(py);
+    done
 }
 
 /// Makes a ticket with the interpreter lock given up, and waits for it.

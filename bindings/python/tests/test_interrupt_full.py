@@ -134,3 +134,79 @@ print("fine")
 """,
         env=slow_disk,
     )
+
+
+# Batches that are gathered and are more than the buffers take, which have room for the first ones.
+LARGE = """
+engine.close()
+engine = oncelog.open("large", durability="os")
+engine.create_topic("t", partitions=12)
+producer, filler = engine.producer(linger=1e6, batch_bytes=1 << 20), engine.producer(batch_bytes=0)
+filler.send_many("t", [bytes(1_000_000)] * 48).result()
+engine.flush()
+large = [producer.send("t", bytes(900_000), partition=partition) for partition in range(12)]
+open("stuck", "w").close()
+threading.Thread(target=lambda: filler.send("t", b"").result(), daemon=True).start()
+while not os.path.exists("writing"):
+    time.sleep(0.001)
+time.sleep(1)
+assert engine.has_room(1 << 20)
+# Whoever is not interrupted waits no longer than this.
+end = threading.Timer(20, lambda: os.path.exists("stuck") and os.remove("stuck"))
+end.daemon = True
+end.start()
+"""
+
+
+def test_a_flush_of_more_than_there_is_room_for_is_interrupted(script: Script, slow_disk: dict[str, str]) -> None:
+    check(
+        script,
+        LARGE
+        + """
+for flush in (producer.flush, engine.flush):
+    try:
+        during(flush)
+    except KeyboardInterrupt:
+        assert os.path.exists("stuck"), "interrupted when it was over"
+    else:
+        sys.exit(f"not interrupted: {flush}")
+os.remove("stuck")
+producer.flush()
+assert all(ticket.done() and ticket.result().offset >= 0 for ticket in large)
+engine.close()
+print("fine")
+""",
+        env=slow_disk,
+    )
+
+
+def test_an_event_loop_goes_on_while_a_ticket_or_a_flush_waits_for_room(
+    script: Script, slow_disk: dict[str, str]
+) -> None:
+    check(
+        script,
+        LARGE
+        + """
+import asyncio
+import oncelog.aio
+
+async def main():
+    async def answer(ticket):
+        return await ticket
+    flushes = [oncelog.aio.Producer(producer).flush, oncelog.aio.Engine(engine).flush]
+    waiting = [asyncio.ensure_future(answer(ticket)) for ticket in large]
+    waiting += [asyncio.ensure_future(flush()) for flush in flushes]
+    for _ in range(100):
+        await asyncio.sleep(0.001)
+    assert os.path.exists("stuck"), "the loop was held"
+    assert not any(one.done() for one in waiting)
+    os.remove("stuck")
+    one, other, *_ = await asyncio.gather(*waiting)
+    assert one.offset >= 0 and other.offset >= 0
+
+asyncio.run(main())
+engine.close()
+print("fine")
+""",
+        env=slow_disk,
+    )

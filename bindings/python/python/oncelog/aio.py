@@ -22,9 +22,10 @@ ticket can be awaited again and says what became of it.
 
 What does not wait for the disk is no coroutine: `send` itself, which answers the ticket to await, and reading, which
 takes records from memory or from the operating system's cache. When the engine's buffers are full, 8 MiB ahead of the
-disk, `send` waits for room and the loop with it, and so do `send_many`, `append`, a commit, and the `send` of a
-transaction that has outgrown its buffer and streams. `await producer.drained()`, or `transaction.drained()`, waits for
-room instead, in a thread of the loop's executor if there is none: once for each MiB is enough.
+disk, `send` waits for room and the loop with it, and so do `send_many`, `append`, a commit, the `send` of a transaction
+that has outgrown its buffer and streams, and what is written of topics, producers and raw identities. To await a ticket
+holds nothing, nor does a flush. `await producer.drained()`, or `transaction.drained()`, waits for room instead, in a
+thread of the loop's executor if there is none: once for each MiB is enough.
 
 Calls that wait for an answer about topics, producers, raw identities and transactions, or what a group has committed,
 are coroutines here alone: `oncelog` has tickets for sends, appends and `commit_ticket`, and its other calls return when
@@ -278,7 +279,7 @@ class Engine:
 
     async def flush(self) -> None:
         """Waits until everything sent before the call survives a power cut."""
-        await self._core._flush()
+        await _flushed(self._core)
 
     def has_room(self, bytes: int) -> bool:
         """Whether an append or commit of so many bytes would not wait for room right now."""
@@ -376,7 +377,7 @@ class Producer:
 
     async def flush(self) -> None:
         """Waits until everything sent before has met its level."""
-        await self._core._flush()
+        await _flushed(self._core)
 
     @property
     def position(self) -> int | None:
@@ -499,8 +500,24 @@ _PATIENCE = 2.0
 async def _drained(core: _oncelog.Producer | _oncelog.Transaction) -> None:
     begun = time.monotonic()
     while not core._has_room():
-        # Waiting for the disk is a thread's work.
-        useless = await asyncio.get_running_loop().run_in_executor(None, core._await_room)
-        if useless and time.monotonic() - begun > _PATIENCE:
+        if await _useless(core, begun):
             return
-        await asyncio.sleep(0.001)
+
+
+async def _flushed(core: _oncelog.Engine | _oncelog.Producer) -> None:
+    begun = time.monotonic()
+    while (ticket := core._try_flush()) is None:
+        if await _useless(core, begun):
+            ticket = await asyncio.get_running_loop().run_in_executor(None, core._flush)
+            break
+    await ticket
+
+
+async def _useless(core: _oncelog.Engine | _oncelog.Producer | _oncelog.Transaction, begun: float) -> bool:
+    """Waits a moment for room. True if none will come, as far as can be told by now."""
+    # Waiting for the disk is a thread's work.
+    useless = await asyncio.get_running_loop().run_in_executor(None, core._await_room)
+    if useless and time.monotonic() - begun > _PATIENCE:
+        return True
+    await asyncio.sleep(0.001)
+    return False
