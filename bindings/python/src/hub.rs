@@ -95,17 +95,19 @@ impl Hub {
 
     /// Completes each future with its ticket's answer. The batches that the tickets lie in are closed first, all of
     /// them, so that what was sent in one turn of the loop is written together; those that find no room the engine
-    /// closes.
-    fn watch(&self, py: Python<'_>, pairs: Vec<(Bound<'_, Ticket>, Bound<'_, PyAny>)>) -> PyResult<()> {
+    /// closes. Answers what to forget each by.
+    fn watch(&self, py: Python<'_>, pairs: Vec<(Bound<'_, Ticket>, Bound<'_, PyAny>)>) -> PyResult<Vec<u64>> {
         for (ticket, _) in &pairs {
             ticket.get().hasten(py)?;
         }
+        let mut numbers = Vec::with_capacity(pairs.len());
         for (ticket, future) in pairs {
             let waiting = Waiting { future: future.unbind(), ticket: Some(ticket.clone().unbind()), raised: false };
             let call = self.enlist(py, waiting)?;
+            numbers.push(call.number);
             ticket.get().watch(py, call)?;
         }
-        Ok(())
+        Ok(numbers)
     }
 
     /// Completes the future when a poll of the consumer would answer something; answers what to forget it by.

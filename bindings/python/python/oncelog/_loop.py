@@ -10,11 +10,23 @@ import select
 import threading
 import weakref
 from collections.abc import Generator
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
 
 from ._oncelog import Consumer, Hub, Ticket
 
 _T = TypeVar("_T")
+
+
+class Waiting(Generic[_T]):
+    """Somebody who awaits a ticket."""
+
+    __slots__ = ("future", "number", "ticket")
+
+    def __init__(self, ticket: Ticket[_T], future: asyncio.Future[_T]) -> None:
+        self.ticket = ticket
+        self.future = future
+        # What the hub forgets it by, once that knows it.
+        self.number: int | None = None
 
 
 class LoopHub:
@@ -23,31 +35,44 @@ class LoopHub:
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         # The loop holds the hub through its reader. The hub does not hold the loop, so that both can go.
         self._hub = Hub()
-        self._new: list[tuple[Ticket[Any], asyncio.Future[Any]]] = []
+        self._new: list[Waiting[Any]] = []
         try:
             loop.add_reader(self._hub.fileno(), self._hub.drain)
         except NotImplementedError:
             _watch_in_thread(loop, self._hub)
 
-    def answer(self, loop: asyncio.AbstractEventLoop, ticket: Ticket[_T]) -> asyncio.Future[_T]:
-        """A future of a ticket's answer. Tickets of one turn of the loop are asked for together, so that what one
-        turn sends is written at once."""
-        future: asyncio.Future[_T] = loop.create_future()
+    def answer(self, loop: asyncio.AbstractEventLoop, ticket: Ticket[_T]) -> Generator[Any, None, _T]:
+        """Waits for a ticket's answer. Tickets of one turn of the loop are asked for together, so that what one turn
+        sends is written at once."""
+        waiting = Waiting(ticket, loop.create_future())
         if not self._new:
             loop.call_soon(self._watch)
-        self._new.append((ticket, future))
-        return future
+        self._new.append(waiting)
+        try:
+            answer: _T = yield from waiting.future
+            return answer
+        except BaseException:
+            # Cancelled, it may be: the answer may be far off, and nothing is to keep the loop until then.
+            self._forget(waiting)
+            raise
 
     def _watch(self) -> None:
-        new, self._new = self._new, []
         # Whoever was cancelled meanwhile asks for nothing any more.
-        waiting = [(ticket, future) for ticket, future in new if not future.done()]
+        new, self._new = [waiting for waiting in self._new if not waiting.future.done()], []
         try:
-            self._hub.watch(waiting)
+            numbers = self._hub.watch([(waiting.ticket, waiting.future) for waiting in new])
+            for waiting, number in zip(new, numbers, strict=True):
+                waiting.number = number
         except BaseException as error:
-            for _, future in waiting:
-                if not future.done():
-                    future.set_exception(error)
+            for waiting in new:
+                if not waiting.future.done():
+                    waiting.future.set_exception(error)
+
+    def _forget(self, waiting: Waiting[Any]) -> None:
+        if waiting.number is not None:
+            self._hub.forget(waiting.number)
+        elif waiting in self._new:
+            self._new.remove(waiting)
 
     async def ready(self, consumer: Consumer, timeout: float | None) -> None:
         """Waits until a poll of the consumer would answer something, or the time is up."""
