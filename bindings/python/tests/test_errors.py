@@ -76,3 +76,15 @@ def test_errors_go_through_pickle_and_copy(oncelog_engine: oncelog.Engine) -> No
     for again in (pickle.loads(pickle.dumps(caught.value)), copy.copy(caught.value)):
         assert type(again) is oncelog.UnknownTopicOrPartitionError
         assert (again.code, again.name, str(again)) == (18, "UnknownTopicOrPartition", str(caught.value))
+
+
+def test_an_error_at_the_end_of_a_block_shows_what_the_block_raised(oncelog_engine: oncelog.Engine) -> None:
+    producer = oncelog_engine.transactional_producer("x")
+    with pytest.raises(oncelog.ClosedError) as caught:
+        with producer.begin_transaction():
+            oncelog_engine.close()
+            raise ValueError("the reason")
+    assert isinstance(caught.value.__context__, ValueError)
+    with pytest.raises(oncelog.ClosedError) as alone:
+        oncelog_engine.topics()
+    assert alone.value.__context__ is None

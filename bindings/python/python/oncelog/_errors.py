@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from typing import ClassVar
 
 from ._oncelog import kind_of_kafka_code
@@ -303,12 +304,15 @@ def _make(
     classes: dict[str, type[Error]] = _CLASSES,
     root: type[Error] = Error,
     windows: bool = sys.platform == "win32",
+    handled: Callable[[], BaseException | None] = sys.exception,
 ) -> Error:
     """The exception for an error of the engine; called from it."""
     code, name, kafka_code = kind
     error = classes.get(name, root)(message)
     error.code, error.name, error.kafka_code = code, name, kafka_code
     error.retriable, error.fatal, error.requires_abort = questions
+    # As `raise` would: what is on its way is told beside it, as what the body of a block raised.
+    error.__context__ = handled()
     if cause is not None:
         if errno is None:
             error.__cause__ = OSError(cause)
