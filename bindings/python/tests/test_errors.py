@@ -88,3 +88,15 @@ def test_an_error_at_the_end_of_a_block_shows_what_the_block_raised(oncelog_engi
     with pytest.raises(oncelog.ClosedError) as alone:
         oncelog_engine.topics()
     assert alone.value.__context__ is None
+
+
+def test_what_is_public_is_named_by_where_it_is_public() -> None:
+    for name in oncelog.__all__:
+        thing = getattr(oncelog, name)
+        if isinstance(thing, type):
+            assert (thing.__module__, thing.__qualname__) == ("oncelog", name)
+    at = oncelog.TopicPartition("t", 0)
+    for kept in (pickle.dumps(at), pickle.dumps(oncelog.FullError("full"))):
+        # A private path would be a promise.
+        assert b"oncelog" in kept and b"_types" not in kept and b"_errors" not in kept
+    assert pickle.loads(pickle.dumps(at)) == at

@@ -46,7 +46,7 @@ class Error(Exception):
 
         >>> import oncelog
         >>> oncelog.Error.from_kafka_code(90)
-        <class 'oncelog._errors.ProducerFencedError'>
+        <class 'oncelog.ProducerFencedError'>
         """
         name = kind_of_kafka_code(code)
         return None if name is None else _CLASSES.get(name, Error)
@@ -292,6 +292,10 @@ def _tree(root: type[Error]) -> dict[str, type[Error]]:
 
 # Taken once: classes that an application derives are never raised from here.
 _CLASSES = _tree(Error)
+
+for _public in [value for value in globals().values() if isinstance(value, type) and issubclass(value, Error)]:
+    # Where it is looked for: a private path would be a promise to whoever keeps it pickled.
+    _public.__module__ = "oncelog"
 
 
 def _make(

@@ -362,3 +362,8 @@ class Metrics(NamedTuple):
     """A write or flush has failed: nothing is written until the log is opened again."""
     lags: tuple[ConsumerLag, ...]
     """How far the groups of open consumers are behind, where they have a position."""
+
+
+for _public in [value for value in globals().values() if isinstance(value, type) and value.__module__ == __name__]:
+    # Where it is looked for: a private path would be a promise to whoever keeps it pickled.
+    _public.__module__ = "oncelog"
