@@ -3,10 +3,12 @@
 use oncelog::{Error, ErrorKind};
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
+use pyo3::types::PyType;
 
 use crate::arguments::Number;
 
 static MAKE: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+static ROOT: PyOnceLock<Py<PyType>> = PyOnceLock::new();
 
 /// Turns the engine's results into Python's.
 pub trait Raise<T> {
@@ -46,6 +48,11 @@ fn make<'py>(py: Python<'py>, error: &Error) -> PyResult<Bound<'py, PyAny>> {
     });
     let make = MAKE.import(py, "oncelog._errors", "_make")?;
     make.call1((kind, error.message(), questions, errno, cause))
+}
+
+/// Whether it is an error of the engine's, and not, for one, what a signal's handler raised.
+pub fn is_own(py: Python<'_>, error: &PyErr) -> bool {
+    ROOT.import(py, "oncelog._errors", "Error").is_ok_and(|root| error.matches(py, root).unwrap_or(false))
 }
 
 /// The name of the kind that says what a code of Kafka's protocol says; None for 0.

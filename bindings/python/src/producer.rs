@@ -7,7 +7,7 @@ use pyo3::prelude::*;
 
 use crate::arguments::{Data, Headers, Number, number, record};
 use crate::engine::Engine;
-use crate::errors::Raise;
+use crate::errors::{Raise, is_own};
 use crate::many::Given;
 use crate::ticket::{Ticket, flushed};
 use crate::values::sent_many;
@@ -262,9 +262,11 @@ impl Producer {
         _error: &Bound<'_, PyAny>,
         _trace: &Bound<'_, PyAny>,
     ) -> PyResult<()> {
-        let flushed = self.flush(py);
-        // What the body raised says more than what followed from it.
-        if kind.is_none() { flushed } else { Ok(()) }
+        match self.flush(py) {
+            // What the body raised says more than what followed from it; Ctrl-C did not follow from it.
+            Err(error) if !kind.is_none() && is_own(py, &error) => Ok(()),
+            flushed => flushed,
+        }
     }
 
     /// True if a send finds room right now, and so do as many as one batch holds.

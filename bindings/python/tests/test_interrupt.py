@@ -208,3 +208,37 @@ except oncelog.ProducerFencedError:
 """,
         env=slow_disk,
     )
+
+
+def test_an_interruption_at_the_end_of_a_block_is_no_error_of_the_flush(
+    script: Script, slow_disk: dict[str, str]
+) -> None:
+    check(
+        script,
+        """
+producer, other = engine.producer(), engine.producer()
+open("slow", "w").close()
+leader = threading.Thread(target=lambda: other.send("t", b"other").result())
+leader.start()
+await_flush()
+producer.send("t", b"v")
+# Whoever is not interrupted waits no longer than this.
+end = threading.Timer(20, lambda: os.remove("slow"))
+end.daemon = True
+end.start()
+try:
+    during(functools.partial(producer.__exit__, ValueError, ValueError(), None))
+except KeyboardInterrupt:
+    assert os.path.exists("slow"), "interrupted when it was over"
+else:
+    sys.exit("not interrupted")
+end.cancel()
+os.remove("slow")
+leader.join()
+engine.close()
+# What the log refuses gives way to what the body raised.
+producer.__exit__(ValueError, ValueError(), None)
+print("fine")
+""",
+        env=slow_disk,
+    )
