@@ -52,3 +52,52 @@ print("fine")
 """,
         slow_disk,
     )
+
+
+def test_an_abort_that_is_cancelled_while_it_waits_for_room_aborts(script: Script, slow_disk: dict[str, str]) -> None:
+    check(
+        script,
+        """
+import asyncio, os
+import oncelog
+import oncelog.aio
+
+async def main():
+    async with oncelog.aio.open("log", segment_bytes=65_536, durability="os") as engine:
+        await engine.create_topic("t")
+        producer = await engine.producer(batch_bytes=0)
+        transactional = await engine.transactional_producer("x")
+        open("slow", "w").close()
+        while engine.has_room(1 << 20):
+            producer.try_send("t", bytes(1000))
+            await asyncio.sleep(0)
+        transaction = transactional.begin_transaction()
+        transaction.send("t", b"v")
+
+        async def block():
+            async with transaction:
+                raise ValueError
+
+        for abort in (transaction.abort(), block()):
+            waiting = asyncio.ensure_future(abort)
+            for _ in range(20):
+                await asyncio.sleep(0.001)
+            assert not waiting.done() and transaction.is_open
+            waiting.cancel()
+            try:
+                await waiting
+            except asyncio.CancelledError:
+                pass
+            ended.append(not transaction.is_open)
+            if not ended[-1]:
+                break
+            transaction = transactional.begin_transaction()
+        os.remove("slow")
+
+ended = []
+asyncio.run(main())
+assert ended == [True, True], ended
+print("fine")
+""",
+        slow_disk,
+    )

@@ -471,13 +471,17 @@ class Transaction:
         return await self._core.commit_ticket()
 
     async def abort(self) -> None:
-        """Aborts, when the log has room for the decision: no reader at "read_committed" ever sees anything of it."""
+        """Aborts, when the log has room for the decision: no reader at "read_committed" ever sees anything of it.
+        Cancelled, it aborts at once, and the loop waits for that room if the transaction streamed."""
         await self._abort()
 
     async def _abort(self) -> None:
-        with suppress(Error):
-            await _drained(self._core)
-        self._core.abort()
+        try:
+            with suppress(Error):
+                await _drained(self._core)
+        finally:
+            # Also where nobody waits any more: the transaction is not to be left open.
+            self._core.abort()
 
     async def __aenter__(self) -> Self:
         return self
