@@ -2,8 +2,9 @@
 
 use oncelog::{OffsetAndMetadata, Offsets, TopicPartition};
 use pyo3::exceptions::PyTypeError;
+use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyInt, PyString, PyTuple};
+use pyo3::types::{PyDict, PyString, PyTuple};
 
 use crate::arguments::Number;
 use crate::errors::Raise;
@@ -49,7 +50,8 @@ impl<'a, 'py> FromPyObject<'a, 'py> for At {
     type Error = PyErr;
 
     fn extract(object: Borrowed<'a, 'py, PyAny>) -> PyResult<Self> {
-        if object.is_instance_of::<PyInt>() {
+        // Whatever can stand for a whole number is one, as numpy's are.
+        if !object.is_instance_of::<PyTuple>() && object.hasattr(intern!(object.py(), "__index__"))? {
             return Ok(At(object.extract::<Number<u64>>()?.0.into()));
         }
         let (Number(offset), metadata, Number(leader_epoch)) =

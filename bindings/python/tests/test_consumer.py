@@ -172,3 +172,20 @@ def test_offsets_are_named_by_pairs_and_by_names_side_by_side(oncelog_engine: on
     alone: dict[oncelog.TopicPartition, int] = {named: 0}
     consumer.commit_offsets(alone)
     assert (consumer.committed(("two", 0)), consumer.committed(named)) == (5, 0)
+
+
+def test_offsets_may_be_whole_numbers_of_any_kind(engine: oncelog.Engine) -> None:
+    class Whole:
+        """As numpy's are: no int, but as good as one where a whole number is asked for."""
+
+        def __init__(self, number: int) -> None:
+            self.number = number
+
+        def __index__(self) -> int:
+            return self.number
+
+    consumer = engine.consumer(T, group="g")
+    consumer.commit({T: Whole(3)})
+    assert consumer.committed(T) == 3
+    consumer.commit_offsets({T: (Whole(4), "note", Whole(1))})  # type: ignore[dict-item]
+    assert consumer.committed_offsets([T]) == {T: oncelog.OffsetAndMetadata(4, "note", 1)}
