@@ -51,3 +51,40 @@ def test_what_a_test_closed_itself_is_no_error(
     with oncelog_open() as engine:
         engine.create_topic("t")
     assert [topic.name for topic in oncelog_open().topics()] == ["t"]
+
+
+def test_the_log_is_gone_when_the_test_ends(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(
+        """
+        import oncelog
+        seen = []
+        def test_one(oncelog_engine, tmp_path):
+            oncelog_engine.create_topic("t")
+            seen.append(tmp_path)
+        def test_two():
+            (path,) = seen
+            assert path.is_dir() and not (path / "log").exists()
+        """
+    )
+    plugin = [] if "oncelog" in installed() else ["-p", "oncelog.testing"]
+    pytester.runpytest_subprocess(*plugin).assert_outcomes(passed=2)
+
+
+def test_a_close_that_raises_leaves_no_other_log_open(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(
+        """
+        import oncelog
+        closed = []
+        class Engine:
+            def close(self):
+                closed.append(self)
+                raise oncelog.PoisonedError("the disk failed")
+        def test_one(oncelog_open, monkeypatch):
+            monkeypatch.setattr(oncelog, "open", lambda *_, **__: Engine())
+            oncelog_open(), oncelog_open()
+        def test_two():
+            assert len(closed) == 2
+        """
+    )
+    plugin = [] if "oncelog" in installed() else ["-p", "oncelog.testing"]
+    pytester.runpytest_subprocess(*plugin).assert_outcomes(passed=2, errors=1)

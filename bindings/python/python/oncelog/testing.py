@@ -19,15 +19,17 @@ Without pytest the same is a context manager:
 from __future__ import annotations
 
 import contextlib
+import os
+import shutil
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
+import oncelog
+
 if TYPE_CHECKING:
     from pathlib import Path
-
-    from . import Engine
 
 try:
     import pytest
@@ -37,17 +39,15 @@ except ImportError:
 
 __all__ = ["throwaway"]
 
+# Windows keeps the files of records that somebody still holds.
+_KEPT = sys.platform == "win32"
+
 
 @contextlib.contextmanager
-def throwaway(**options: Any) -> Iterator[Engine]:
+def throwaway(**options: Any) -> Iterator[oncelog.Engine]:
     """A log in a temporary directory, closed and removed behind the block. Options as in `oncelog.open`, but for
     `durability`, which is "os": a test that ends well loses no power."""
-    # Here, so that pytest loads the plugin for projects that never open a log.
-    import oncelog
-
-    # Windows keeps the files of records that somebody still holds.
-    kept = sys.platform == "win32"
-    with tempfile.TemporaryDirectory(prefix="oncelog-", ignore_cleanup_errors=kept) as directory:
+    with tempfile.TemporaryDirectory(prefix="oncelog-", ignore_cleanup_errors=_KEPT) as directory:
         engine = oncelog.open(directory, **{"durability": "os", **options})
         try:
             yield engine
@@ -58,23 +58,31 @@ def throwaway(**options: Any) -> Iterator[Engine]:
 if pytest is not None:
 
     @pytest.fixture
-    def oncelog_open(tmp_path: Path) -> Iterator[Callable[..., Engine]]:
-        """Opens the test's log, `oncelog_open(**options)`; close it to open it again. What is left is closed."""
-        import oncelog
+    def oncelog_open(tmp_path: Path) -> Iterator[Callable[..., oncelog.Engine]]:
+        """Opens the test's log, `oncelog_open(**options)`; close it to open it again. What is left is closed, and the
+        log removed."""
+        process, directory = os.getpid(), tmp_path / "log"
 
-        opened: list[Engine] = []
-
-        def open(**options: Any) -> Engine:
-            engine = oncelog.open(tmp_path / "log", **{"durability": "os", **options})
-            opened.append(engine)
+        def open(**options: Any) -> oncelog.Engine:
+            engine = oncelog.open(directory, **{"durability": "os", **options})
+            left.callback(close, engine)
             return engine
 
-        yield open
-        for engine in opened:
+        def close(engine: oncelog.Engine) -> None:
             with contextlib.suppress(oncelog.ForkedError):
                 engine.close()
 
+        def remove() -> None:
+            # A child that a test forked leaves the log to its parent.
+            if os.getpid() == process and directory.exists():
+                shutil.rmtree(directory, ignore_errors=_KEPT)
+
+        # One close that raises keeps none of the others, nor the removal behind them.
+        with contextlib.ExitStack() as left:
+            left.callback(remove)
+            yield open
+
     @pytest.fixture
-    def oncelog_engine(oncelog_open: Callable[..., Engine]) -> Engine:
+    def oncelog_engine(oncelog_open: Callable[..., oncelog.Engine]) -> oncelog.Engine:
         """An open log that is gone when the test ends."""
         return oncelog_open()
