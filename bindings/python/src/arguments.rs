@@ -82,6 +82,23 @@ fn out_of_range(object: &Bound<'_, PyAny>, error: PyErr) -> PyErr {
     refused(format!("the number is out of range; see the limits of the log, value={value:.40}"))
 }
 
+/// A time in seconds. One that is longer than a float can say is as good as endless, which who takes it judges.
+#[derive(Clone, Copy)]
+pub struct Seconds(pub f64);
+
+impl<'a, 'py> FromPyObject<'a, 'py> for Seconds {
+    type Error = PyErr;
+
+    fn extract(object: Borrowed<'a, 'py, PyAny>) -> PyResult<Self> {
+        match object.extract::<f64>() {
+            Err(error) if error.is_instance_of::<PyOverflowError>(object.py()) => {
+                Ok(Seconds(if object.lt(0)? { f64::NEG_INFINITY } else { f64::INFINITY }))
+            }
+            seconds => seconds.map(Seconds),
+        }
+    }
+}
+
 /// Takes the number out, where there is one.
 #[inline]
 pub fn number<T>(number: Option<Number<T>>) -> Option<T> {

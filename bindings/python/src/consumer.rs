@@ -9,7 +9,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
 
 use crate::ahead::Standing;
-use crate::arguments::Number;
+use crate::arguments::{Number, Seconds};
 use crate::engine::Engine;
 use crate::errors::{Raise, exception, misplaced};
 use crate::hub::Ready;
@@ -49,7 +49,7 @@ pub struct Consumer {
     /// Somebody polls, from the look at what was polled before until the records are where they belong.
     polling: AtomicBool,
     /// How long such a loop waits for the next record.
-    timeout: Option<f64>,
+    timeout: Option<Seconds>,
     ready: Arc<Ready>,
 }
 
@@ -63,7 +63,7 @@ impl Drop for Turn<'_> {
 }
 
 impl Consumer {
-    pub fn new(core: oncelog::Consumer, engine: &Bound<'_, Engine>, timeout: Option<f64>) -> PyResult<Self> {
+    pub fn new(core: oncelog::Consumer, engine: &Bound<'_, Engine>, timeout: Option<Seconds>) -> PyResult<Self> {
         Patience::of(timeout)?;
         let (engine, standing) = (engine.clone().unbind(), Lock::new(Standing::default()));
         let polling = AtomicBool::new(false);
@@ -239,7 +239,7 @@ impl Consumer {
     /// Raises BusyError while another thread polls; StateError if nothing is assigned; OffsetOutOfRangeError;
     /// PoisonedError once the disk has failed and nothing is left to read, for nothing will come.
     #[pyo3(signature = (timeout=None))]
-    fn poll(&self, py: Python<'_>, timeout: Option<f64>) -> PyResult<Records> {
+    fn poll(&self, py: Python<'_>, timeout: Option<Seconds>) -> PyResult<Records> {
         let patience = Patience::of(timeout)?;
         let _turn = self.turn()?;
         self.give_back(py)?;

@@ -4,7 +4,7 @@ use oncelog::{ConsumerOptions, GroupMetadata};
 use pyo3::prelude::*;
 use pyo3::types::PyTuple;
 
-use crate::arguments::{Number, number};
+use crate::arguments::{Number, Seconds, number};
 use crate::consumer::Consumer;
 use crate::errors::Raise;
 use crate::messages::deliver;
@@ -143,7 +143,7 @@ impl Engine {
         slf: &Bound<'py, Self>,
         name: Option<String>,
         batch_bytes: Option<Number<usize>>,
-        linger: Option<f64>,
+        linger: Option<Seconds>,
         durability: Option<&str>,
         compression: &str,
     ) -> PyResult<Bound<'py, Producer>> {
@@ -157,7 +157,7 @@ impl Engine {
         slf: &Bound<'_, Self>,
         name: Option<String>,
         batch_bytes: Option<Number<usize>>,
-        linger: Option<f64>,
+        linger: Option<Seconds>,
         durability: Option<&str>,
         compression: &str,
     ) -> PyResult<Ticket> {
@@ -188,7 +188,7 @@ impl Engine {
         durability: Option<&str>,
         compression: &str,
         transaction_buffer: Option<Number<usize>>,
-        transaction_timeout: Option<f64>,
+        transaction_timeout: Option<Seconds>,
     ) -> PyResult<Bound<'py, TransactionalProducer>> {
         room(slf.py(), slf.get().core(), CLOSES)?;
         let (buffer, timeout) = (transaction_buffer, transaction_timeout);
@@ -205,7 +205,7 @@ impl Engine {
         durability: Option<&str>,
         compression: &str,
         transaction_buffer: Option<Number<usize>>,
-        transaction_timeout: Option<f64>,
+        transaction_timeout: Option<Seconds>,
     ) -> PyResult<Ticket> {
         let mut options = options::producer(durability, compression)?;
         options.transaction_buffer = number(transaction_buffer).unwrap_or(options.transaction_buffer);
@@ -248,7 +248,7 @@ impl Engine {
         start: &str,
         max_bytes: Option<Number<usize>>,
         max_records: Option<Number<u64>>,
-        timeout: Option<f64>,
+        timeout: Option<Seconds>,
     ) -> PyResult<Consumer> {
         let mut options = ConsumerOptions::new();
         options.group = group;
@@ -287,24 +287,30 @@ impl Engine {
     ///
     /// Raises ProducerFencedError if `current` is not the newest holder; ArgumentError for an empty id or a timeout out
     /// of range, see `transaction_timeout_max` of `oncelog.open`.
-    #[pyo3(signature = (transactional_id=None, *, timeout=60.0, current=None))]
+    #[pyo3(
+        signature = (transactional_id=None, *, timeout=Seconds(60.0), current=None),
+        text_signature = "($self, transactional_id=None, *, timeout=60.0, current=None)"
+    )]
     fn init_producer<'py>(
         &self,
         py: Python<'py>,
         transactional_id: Option<&str>,
-        timeout: f64,
+        timeout: Seconds,
         current: Option<Holder>,
     ) -> PyResult<Bound<'py, PyAny>> {
         room(py, self.core(), CLOSES)?;
         self._init_producer(py, transactional_id, timeout, current)?.wait(py)
     }
 
-    #[pyo3(signature = (transactional_id=None, *, timeout=60.0, current=None))]
+    #[pyo3(
+        signature = (transactional_id=None, *, timeout=Seconds(60.0), current=None),
+        text_signature = "($self, transactional_id=None, *, timeout=60.0, current=None)"
+    )]
     fn _init_producer(
         &self,
         py: Python<'_>,
         transactional_id: Option<&str>,
-        timeout: f64,
+        timeout: Seconds,
         current: Option<Holder>,
     ) -> PyResult<Ticket> {
         let (timeout, current) = (options::duration("timeout", timeout)?, current.map(|holder| holder.0));

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 
-use crate::arguments::Number;
+use crate::arguments::{Number, Seconds};
 use crate::engine::Engine;
 use crate::errors::{self, Raise, refused};
 use crate::messages::{Queue, deliver};
@@ -53,11 +53,11 @@ pub fn open<'py>(
     threads: bool,
     mappings: bool,
     accept_loss: bool,
-    flush_interval: Option<f64>,
+    flush_interval: Option<Seconds>,
     visibility: &str,
     keep_raw_transactions: bool,
     transaction_memory: Option<Number<usize>>,
-    transaction_timeout_max: Option<f64>,
+    transaction_timeout_max: Option<Seconds>,
 ) -> PyResult<Bound<'py, Engine>> {
     let mut options = oncelog::Engine::options()
         .durability(options::durability(durability)?)

@@ -8,7 +8,7 @@ use oncelog::{
 };
 use pyo3::prelude::*;
 
-use crate::arguments::Number;
+use crate::arguments::{Number, Seconds};
 use crate::errors::refused;
 
 /// Words with what they mean.
@@ -100,7 +100,7 @@ pub fn status_word(status: TransactionStatus) -> Option<&'static str> {
 }
 
 /// A time in seconds.
-pub fn duration(option: &str, seconds: f64) -> PyResult<Duration> {
+pub fn duration(option: &str, Seconds(seconds): Seconds) -> PyResult<Duration> {
     Duration::try_from_secs_f64(seconds).map_err(|_| {
         let text = if seconds.is_nan() || seconds < 0.0 { "seconds, 0 or more" } else { "less than 1.8e19 seconds" };
         refused(format!("a time must be {text}, {option}={seconds}"))

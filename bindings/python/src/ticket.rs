@@ -11,6 +11,7 @@ use pyo3::types::{PyList, PyType};
 
 use crate::alone::alone;
 use crate::answer::Answer;
+use crate::arguments::Seconds;
 use crate::engine::Engine;
 use crate::errors::{Raise, misplaced};
 use crate::hub::Call;
@@ -380,7 +381,7 @@ impl Ticket {
     /// Raises TimedOutError if that takes longer than `timeout` seconds; the write goes on and the ticket stays good.
     /// IndeterminateError: a write or flush failed; it may be there or not, opening the log again decides.
     #[pyo3(signature = (timeout=None))]
-    fn result<'py>(&self, py: Python<'py>, timeout: Option<f64>) -> PyResult<Bound<'py, PyAny>> {
+    fn result<'py>(&self, py: Python<'py>, timeout: Option<Seconds>) -> PyResult<Bound<'py, PyAny>> {
         let patience = Patience::of(timeout)?;
         self.state.check_process()?;
         let found = wait(py, patience, |slice| self.wait_for(slice).transpose())?;

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use oncelog::ErrorKind;
 use pyo3::prelude::*;
 
+use crate::arguments::Seconds;
 use crate::errors::{Raise, refused};
 
 /// The thread that ends the interpreter, once it does.
@@ -39,8 +40,8 @@ pub fn outlast<T>(py: Python<'_>, result: oncelog::Result<T>) -> PyResult<T> {
 /// The seconds that a caller of an event loop is ready to wait, checked as those of a call are.
 #[pyfunction]
 #[pyo3(signature = (seconds))]
-pub fn time_to_wait(seconds: Option<f64>) -> PyResult<Option<f64>> {
-    Patience::of(seconds).map(|_| seconds)
+pub fn time_to_wait(seconds: Option<Seconds>) -> PyResult<Option<f64>> {
+    Patience::of(seconds).map(|_| seconds.map(|Seconds(seconds)| seconds))
 }
 
 /// Signals are looked for this often. A signal's handler in C only notes it; Python's own runs in `check_signals`.
@@ -59,8 +60,8 @@ impl Patience {
     }
 
     /// From now on for so many seconds, `None` for ever.
-    pub fn of(seconds: Option<f64>) -> PyResult<Patience> {
-        let Some(seconds) = seconds else { return Ok(Self::ENDLESS) };
+    pub fn of(seconds: Option<Seconds>) -> PyResult<Patience> {
+        let Some(Seconds(seconds)) = seconds else { return Ok(Self::ENDLESS) };
         if seconds.is_nan() || seconds < 0.0 {
             let text = "a time to wait cannot be negative; give seconds, or None to wait for ever";
             return Err(refused(format!("{text}, seconds={seconds}")));

@@ -294,3 +294,23 @@ def test_references_to_objects_are_no_bytes(oncelog_engine: oncelog.Engine, topi
         with pytest.raises(TypeError, match="references to Python objects"):
             producer.send_many(topic, [value])
     assert producer.send(topic, numpy.zeros(2, dtype=[("a", "i4"), ("b", "f8")])).result().offset == 0
+
+
+def test_times_past_what_a_float_holds_are_as_times_that_are_too_long(
+    oncelog_engine: oncelog.Engine, topic: str
+) -> None:
+    ticket, consumer, most = oncelog_engine.producer().send(topic, b"v"), oncelog_engine.consumer(topic), 10**400
+    assert ticket.result(timeout=most).offset == 0 and len(consumer.poll(timeout=most)) == 1
+    calls: list[Callable[[], object]] = [
+        lambda: ticket.result(timeout=-most),
+        lambda: consumer.poll(timeout=-most),
+        lambda: oncelog_engine.consumer(topic, timeout=-most),
+        lambda: oncelog_engine.producer(linger=most),
+        lambda: oncelog_engine.transactional_producer("x", transaction_timeout=-most),
+        lambda: oncelog_engine.init_producer(timeout=-most),
+        lambda: oncelog.open("log", flush_interval=most),
+        lambda: oncelog.open("log", transaction_timeout_max=-most),
+    ]
+    for call in calls:
+        with pytest.raises(oncelog.ArgumentError):
+            call()
