@@ -82,13 +82,16 @@ impl Consumer {
     pub fn take_over(&self, engine: &Engine, names: &Bound<'_, PyTuple>) -> PyResult<()> {
         let py = names.py();
         let partitions = partitions_of(engine.core(), names)?;
-        let mut standing = self.standing.take(py)?;
-        let (before, given_back) = standing.give_back(&self.core);
-        let assigned = given_back.and_then(|()| self.core.assign(&partitions));
-        if assigned.is_ok() {
-            standing.assigned = partitions.len();
-        }
-        drop(standing);
+        self.standing.check_process()?;
+        let (before, assigned) = py.detach(|| {
+            let mut standing = self.standing.take_detached();
+            let (before, given_back) = standing.give_back(&self.core);
+            let assigned = given_back.and_then(|()| self.core.assign(&partitions));
+            if assigned.is_ok() {
+                standing.assigned = partitions.len();
+            }
+            (before, assigned)
+        });
         drop(before);
         assigned.raise()
     }

@@ -462,13 +462,13 @@ impl Engine {
     /// more for each partition in which an open consumer of a group has a position, waits for nobody and reads nothing
     /// from the disk.
     fn metrics<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        values::metrics(py, &self.core().metrics())
+        values::metrics(py, &py.detach(|| self.core().metrics()))
     }
 
     /// The metrics in the OpenMetrics text format 1.0, which Prometheus reads. Answer it with the media type
     /// `application/openmetrics-text; version=1.0.0; charset=utf-8`.
-    fn openmetrics(&self) -> String {
-        self.core().metrics().to_openmetrics()
+    fn openmetrics(&self, py: Python<'_>) -> String {
+        py.detach(|| self.core().metrics().to_openmetrics())
     }
 
     /// Closes the log for all handles: what was sent is flushed, the lock is given back. A second close does nothing.
