@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-use oncelog::{Consumer, Offsets, Records, Result, TopicPartition};
+use oncelog::{Consumer, Error, ErrorKind, Offsets, Records, Result, TopicPartition};
 use pyo3::prelude::*;
 
 use crate::walk::{Step, Walk};
@@ -18,6 +18,8 @@ pub struct Standing {
     /// How many partitions are assigned.
     pub assigned: usize,
     ahead: Option<Ahead>,
+    /// The consumer was closed: nobody polls any more.
+    closed: bool,
     /// So many transactions are on their way to put the consumer back to where they began, further than any poll since.
     going_back: usize,
 }
@@ -93,6 +95,9 @@ impl Standing {
     /// Polls what is there, and notes what that moved. None: nothing is there. It waits for nothing where the positions
     /// are settled.
     pub fn poll(&mut self, core: &Consumer, before: &Offsets) -> Result<Option<Records>> {
+        if self.closed {
+            return Err(Error::new(ErrorKind::Closed, "the consumer was closed while this call waited"));
+        }
         let records = core.poll(Duration::ZERO)?;
         if records.is_empty() {
             return Ok(None);
@@ -157,6 +162,12 @@ impl Standing {
     pub fn give_back(&mut self, core: &Consumer) -> (Option<Ahead>, Result<()>) {
         let sought = self.left().try_for_each(|at| core.seek(&at.name, at.given));
         (self.ahead.take(), sought)
+    }
+
+    /// The same, and for good.
+    pub fn close(&mut self, core: &Consumer) -> (Option<Ahead>, Result<()>) {
+        self.closed = true;
+        self.give_back(core)
     }
 
     /// Makes a call for which the positions are those of the caller, and goes on behind it with what was polled.

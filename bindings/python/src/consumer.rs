@@ -26,7 +26,8 @@ use crate::walk::Walk;
 /// time; the other calls may come from any.
 ///
 /// A `for` loop waits for records that are still to come. What it has not handed out counts as not read: a commit in
-/// the middle of the loop, from whichever thread, commits what you have been given.
+/// the middle of the loop, from whichever thread, commits what you have been given. The end of a `with` block, or
+/// `close`, lets a consumer go.
 ///
 /// >>> engine = oncelog.open("orders.log")
 /// >>> engine.create_topic("orders")
@@ -42,8 +43,8 @@ use crate::walk::Walk;
 /// >>> engine.close()
 #[pyclass(frozen, weakref, module = "oncelog")]
 pub struct Consumer {
-    /// Before the engine, which is to go last.
-    core: oncelog::Consumer,
+    /// None once it is closed. Before the engine, which is to go last.
+    core: Lock<Option<oncelog::Consumer>>,
     engine: Py<Engine>,
     standing: Lock<Standing>,
     /// Somebody polls, from the look at what was polled before until the records are where they belong.
@@ -67,11 +68,17 @@ impl Consumer {
         Patience::of(timeout)?;
         let (engine, standing) = (engine.clone().unbind(), Lock::new(Standing::default()));
         let polling = AtomicBool::new(false);
-        Ok(Self { core, engine, standing, polling, timeout, ready: Arc::default() })
+        Ok(Self { core: Lock::new(Some(core)), engine, standing, polling, timeout, ready: Arc::default() })
     }
 
-    pub fn core(&self) -> &oncelog::Consumer {
-        &self.core
+    /// A handle to the engine's own.
+    pub fn core(&self, py: Python<'_>) -> PyResult<oncelog::Consumer> {
+        let core = self.core.take(py)?.clone();
+        core.ok_or_else(|| misplaced(ErrorKind::Closed, "the consumer was closed; open another one"))
+    }
+
+    fn is_closed(&self, py: Python<'_>) -> PyResult<bool> {
+        Ok(self.core.take(py)?.is_none())
     }
 
     pub fn ready(&self) -> &Arc<Ready> {
@@ -82,11 +89,12 @@ impl Consumer {
     pub fn take_over(&self, engine: &Engine, names: &Bound<'_, PyTuple>) -> PyResult<()> {
         let py = names.py();
         let partitions = partitions_of(engine.core(), names)?;
+        let core = self.core(py)?;
         self.standing.check_process()?;
         let (before, assigned) = py.detach(|| {
             let mut standing = self.standing.take_detached();
-            let (before, given_back) = standing.give_back(&self.core);
-            let assigned = given_back.and_then(|()| self.core.assign(&partitions));
+            let (before, given_back) = standing.give_back(&core);
+            let assigned = given_back.and_then(|()| core.assign(&partitions));
             if assigned.is_ok() {
                 standing.assigned = partitions.len();
             }
@@ -98,19 +106,23 @@ impl Consumer {
 
     /// Gives back what was polled and not given to the caller.
     fn give_back(&self, py: Python<'_>) -> PyResult<()> {
-        let (before, given_back) = self.standing.take(py)?.give_back(&self.core);
+        let core = self.core(py)?;
+        let (before, given_back) = self.standing.take(py)?.give_back(&core);
         drop(before);
         given_back.raise()
     }
 
-    /// Makes a call that commits the positions, or notes them, while they are the caller's and nobody moves them.
+    /// Makes a call that commits the positions, or notes them, while they are the caller's and nobody moves them. Of a
+    /// consumer that was closed they stay.
     pub fn at_given<T: Send>(
         &self,
         py: Python<'_>,
         call: impl FnOnce() -> oncelog::Result<T> + Send,
     ) -> PyResult<oncelog::Result<T>> {
+        let core = self.core.take(py)?.clone();
+        let Some(core) = core else { return Ok(py.detach(call)) };
         self.standing.check_process()?;
-        let (before, answer) = py.detach(|| self.standing.take_detached().at_given(&self.core, call));
+        let (before, answer) = py.detach(|| self.standing.take_detached().at_given(&core, call));
         drop(before);
         Ok(answer)
     }
@@ -189,27 +201,29 @@ impl Consumer {
 
     /// Polls, and leaves a note of it: until the caller has them, the records are not read. None if nothing came.
     fn poll_noted(&self, py: Python<'_>, patience: Patience) -> PyResult<Option<oncelog::Records>> {
+        let core = self.core(py)?;
         self.standing.check_process()?;
-        let polled = wait(py, patience, |slice| match self.poll_now()? {
-            None if !slice.is_zero() && self.core.ready_within(slice)? => self.poll_now(),
+        let polled = wait(py, patience, |slice| match self.poll_now(&core)? {
+            None if !slice.is_zero() && core.ready_within(slice)? => self.poll_now(&core),
             polled => Ok(polled),
         });
+        drop(core);
         deliver(py);
         polled
     }
 
     /// What is there now. What the group has committed may be news that no flush has met yet: that is waited for, with
     /// nobody kept away from the positions.
-    fn poll_now(&self) -> oncelog::Result<Option<oncelog::Records>> {
+    fn poll_now(&self, core: &oncelog::Consumer) -> oncelog::Result<Option<oncelog::Records>> {
         loop {
             let mut standing = self.standing.take_detached();
-            let before = self.core.positions();
+            let before = core.positions();
             if before.len() == standing.assigned {
-                return standing.poll(&self.core, &before);
+                return standing.poll(core, &before);
             }
-            let mut settling = self.core.settle_ticket()?;
+            let mut settling = core.settle_ticket()?;
             if is_settled(settling.try_wait().map(|done| done.is_some()))? {
-                return standing.poll(&self.core, &self.core.positions());
+                return standing.poll(core, &core.positions());
             }
             drop(standing);
             is_settled(settling.wait().map(|()| true))?;
@@ -258,9 +272,10 @@ impl Consumer {
 
     /// Moves a partition's position: the next record is read from there. Raises OffsetOutOfRangeError.
     fn seek(&self, py: Python<'_>, partition: Name, offset: Number<u64>) -> PyResult<()> {
+        let core = self.core(py)?;
         let mut standing = self.standing.take(py)?;
-        let (before, given_back) = standing.give_back(&self.core);
-        let sought = given_back.and_then(|()| self.core.seek(&partition.0, offset.0));
+        let (before, given_back) = standing.give_back(&core);
+        let sought = given_back.and_then(|()| core.seek(&partition.0, offset.0));
         drop(standing);
         drop(before);
         sought.raise()
@@ -270,19 +285,21 @@ impl Consumer {
     /// no start rule; UnstableOffsetsError, which passes, if there is no position yet and a raw transaction is open
     /// that will commit one.
     fn position(&self, py: Python<'_>, partition: Name) -> PyResult<u64> {
+        let core = self.core(py)?;
         let standing = self.standing.take(py)?;
         if let Some((given, _)) = standing.given(&partition.0) {
             return Ok(given);
         }
-        let position = self.core.position_ticket(&partition.0);
+        let position = core.position_ticket(&partition.0);
         drop(standing);
         py.detach(|| position?.wait()).raise()
     }
 
     /// The positions of all assigned partitions that have one.
     fn positions<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        let core = self.core(py)?;
         let standing = self.standing.take(py)?;
-        let mut positions = self.core.positions();
+        let mut positions = core.positions();
         standing.tell(&mut positions);
         drop(standing);
         offsets::dict(py, &positions)
@@ -294,7 +311,8 @@ impl Consumer {
     }
 
     fn _committed(&self, py: Python<'_>, partition: Name) -> PyResult<Ticket> {
-        py.detach(|| self.core.committed_ticket(&partition.0)).raise().map(Ticket::of)
+        let core = self.core(py)?;
+        py.detach(|| core.committed_ticket(&partition.0)).raise().map(Ticket::of)
     }
 
     /// What the group has committed for these partitions, assigned or not, with what was stored beside the offsets: the
@@ -313,17 +331,20 @@ impl Consumer {
 
     fn _committed_offsets(&self, py: Python<'_>, partitions: &Bound<'_, PyAny>) -> PyResult<Ticket> {
         let names = partitions.try_iter()?.map(|name| Ok(name?.extract::<Name>()?.0)).collect::<PyResult<Vec<_>>>()?;
-        py.detach(|| self.core.committed_offsets_ticket(&names)).raise().map(Ticket::of)
+        let core = self.core(py)?;
+        py.detach(|| core.committed_offsets_ticket(&names)).raise().map(Ticket::of)
     }
 
     /// Done when `position` and `lag` of the partition wait for nothing.
     fn _settle_one(&self, py: Python<'_>, partition: Name) -> PyResult<Ticket> {
-        py.detach(|| self.core.position_ticket(&partition.0)).raise().map(Ticket::of)
+        let core = self.core(py)?;
+        py.detach(|| core.position_ticket(&partition.0)).raise().map(Ticket::of)
     }
 
     /// Done when a poll waits for records only.
     fn _settle(&self, py: Python<'_>) -> PyResult<Ticket> {
-        py.detach(|| self.core.settle_ticket()).raise().map(Ticket::of)
+        let core = self.core(py)?;
+        py.detach(|| core.settle_ticket()).raise().map(Ticket::of)
     }
 
     /// Commits the positions of all assigned partitions, or the offsets given, together, and waits until that is safe.
@@ -336,26 +357,28 @@ impl Consumer {
 
     #[pyo3(signature = (offsets=None))]
     fn _commit(&self, py: Python<'_>, offsets: Option<&Bound<'_, PyAny>>) -> PyResult<Ticket> {
+        let core = self.core(py)?;
         match offsets {
             Some(given) => {
                 let given = offsets::offsets(given)?;
-                py.detach(|| self.core.commit_offsets_ticket(&given)).raise().map(Ticket::of)
+                py.detach(|| core.commit_offsets_ticket(&given)).raise().map(Ticket::of)
             }
-            None => self.at_given(py, || self.core.commit_ticket())?.raise().map(Ticket::of),
+            None => self.at_given(py, || core.commit_ticket())?.raise().map(Ticket::of),
         }
     }
 
     /// Commits any offsets of the group: per partition the offset to read next, or an `OffsetAndMetadata`.
     fn commit_offsets(&self, py: Python<'_>, offsets: &Bound<'_, PyAny>) -> PyResult<()> {
-        let given = offsets::offsets(offsets)?;
-        through(py, self.engine.get().core(), || self.core.commit_offsets_ticket(&given))
+        let (core, given) = (self.core(py)?, offsets::offsets(offsets)?);
+        through(py, self.engine.get().core(), || core.commit_offsets_ticket(&given))
     }
 
     /// Goes back to what is committed, in all assigned partitions; where nothing is, to the start rule.
     fn rewind(&self, py: Python<'_>) -> PyResult<()> {
+        let core = self.core(py)?;
         let mut standing = self.standing.take(py)?;
         let before = standing.forget();
-        let rewound = self.core.rewind();
+        let rewound = core.rewind();
         drop(standing);
         drop(before);
         rewound.raise()
@@ -364,21 +387,53 @@ impl Consumer {
     /// How many records lie between the position and the end. Zero when all is read: commits leave no holes. Raises
     /// what `position` does.
     fn lag(&self, py: Python<'_>, partition: Name) -> PyResult<u64> {
+        let core = self.core(py)?;
         let standing = self.standing.take(py)?;
         let ahead = standing.given(&partition.0).map_or(0, |(_, ahead)| ahead);
-        let lag = self.core.lag_ticket(&partition.0);
+        let lag = core.lag_ticket(&partition.0);
         drop(standing);
         Ok(py.detach(|| lag?.wait()).raise()? + ahead)
     }
 
     /// Start, last stable offset and end of a partition.
     fn bounds<'py>(&self, py: Python<'py>, partition: Name) -> PyResult<Bound<'py, PyAny>> {
-        values::bounds(py, self.core.bounds(&partition.0).raise()?)
+        values::bounds(py, self.core(py)?.bounds(&partition.0).raise()?)
     }
 
     /// Names the group, for `Transaction.send_offsets`.
     fn group_metadata<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        values::group_metadata(py, &self.core.group_metadata().raise()?)
+        values::group_metadata(py, &self.core(py)?.group_metadata().raise()?)
+    }
+
+    /// Lets the consumer go; a loop over it ends, within a moment where another thread waits in it. Nothing is
+    /// committed, but a transaction that was begun for it still commits what was given. A second close does nothing;
+    /// other calls raise ClosedError from here on.
+    fn close(&self, py: Python<'_>) -> PyResult<()> {
+        let Some(core) = self.core.take(py)?.take() else { return Ok(()) };
+        let (before, given_back) = self.standing.take(py)?.close(&core);
+        drop(before);
+        // It may be the last handle, which takes leave of each partition.
+        py.detach(|| drop(core));
+        self.ready.wake();
+        match given_back {
+            // The engine's close has let it go already.
+            Err(error) if error.kind() == ErrorKind::Closed => Ok(()),
+            given_back => given_back.raise(),
+        }
+    }
+
+    fn __enter__(slf: Bound<'_, Self>) -> Bound<'_, Self> {
+        slf
+    }
+
+    fn __exit__(
+        &self,
+        py: Python<'_>,
+        _kind: &Bound<'_, PyAny>,
+        _error: &Bound<'_, PyAny>,
+        _trace: &Bound<'_, PyAny>,
+    ) -> PyResult<()> {
+        self.close(py)
     }
 
     fn __iter__(slf: Bound<'_, Self>) -> Bound<'_, Self> {
@@ -390,8 +445,11 @@ impl Consumer {
             if let Some(record) = self.next_polled(py)? {
                 return Ok(Some(record));
             }
-            if !self.poll_ahead(py, Patience::of(self.timeout)?)? {
-                return Ok(None);
+            match self.poll_ahead(py, Patience::of(self.timeout)?) {
+                Ok(true) => {}
+                Ok(false) => return Ok(None),
+                Err(_) if self.is_closed(py)? => return Ok(None),
+                Err(error) => return Err(error),
             }
         }
     }

@@ -115,8 +115,8 @@ impl Hub {
         let py = consumer.py();
         let call = self.enlist(py, Waiting { future: future.unbind(), ticket: None, raised: false })?;
         let number = call.number;
-        let consumer = consumer.get();
-        py.detach(|| consumer_ready(consumer.ready(), consumer.core(), call));
+        let (consumer, core) = (consumer.get(), consumer.get().core(py)?);
+        py.detach(|| consumer_ready(consumer.ready(), &core, call));
         Ok(number)
     }
 
@@ -170,6 +170,16 @@ pub struct Ready {
 struct ReadyState {
     noted: bool,
     call: Option<Call>,
+}
+
+impl Ready {
+    /// Tells whoever waits: the consumer goes, and what the engine has noted for it goes with it.
+    pub fn wake(&self) {
+        let call = self.state.lock().call.take();
+        if let Some(call) = call {
+            call.done();
+        }
+    }
 }
 
 fn consumer_ready(ready: &Arc<Ready>, consumer: &oncelog::Consumer, call: Call) {

@@ -47,7 +47,10 @@ impl TransactionalProducer {
     ) -> PyResult<oncelog::Ticket<oncelog::Transaction>> {
         let begun = match consumer.map(Bound::get) {
             // An abort goes back to where the caller stands, not to where a loop has polled.
-            Some(consumer) => consumer.at_given(py, || self.core.begin_ticket(Some(consumer.core())))?,
+            Some(consumer) => {
+                let core = consumer.core(py)?;
+                consumer.at_given(py, || self.core.begin_ticket(Some(&core)))?
+            }
             None => py.detach(|| self.core.begin_ticket(None)),
         };
         outlast(py, begun)

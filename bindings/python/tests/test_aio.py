@@ -471,3 +471,21 @@ async def test_the_end_of_a_producer_s_block_flushes(path: Path) -> None:
                 ticket = producer.send("t", b"kept", partition=0)
                 raise ZeroDivisionError
         assert ticket.done()
+
+
+@run
+async def test_a_loop_over_a_consumer_ends_when_that_is_closed(path: Path) -> None:
+    async with opened(path) as engine:
+        consumer = engine.consumer("t")
+
+        async def read() -> list[int]:
+            return [record.offset async for record in consumer]
+
+        reading = asyncio.ensure_future(read())
+        await (await engine.producer()).send("t", b"v")
+        await asyncio.sleep(0)
+        async with consumer:
+            pass
+        assert len(await asyncio.wait_for(reading, 60)) <= 1
+        with pytest.raises(oncelog.ClosedError):
+            await consumer.poll()

@@ -189,3 +189,38 @@ def test_offsets_may_be_whole_numbers_of_any_kind(engine: oncelog.Engine) -> Non
     assert consumer.committed(T) == 3
     consumer.commit_offsets({T: (Whole(4), "note", Whole(1))})  # type: ignore[dict-item]
     assert consumer.committed_offsets([T]) == {T: oncelog.OffsetAndMetadata(4, "note", 1)}
+
+
+def test_a_consumer_that_was_closed_answers_nothing_and_counts_no_more(engine: oncelog.Engine) -> None:
+    with engine.consumer(T, group="g", timeout=0) as consumer:
+        assert next(consumer).offset == 0
+        assert [lag.group for lag in engine.metrics().lags] == ["g"]
+    assert engine.metrics().lags == () and list(consumer) == []
+    consumer.close()
+    for call in (consumer.poll, consumer.commit, consumer.positions, consumer.rewind, lambda: consumer.assign("t")):
+        with pytest.raises(oncelog.ClosedError):
+            call()
+    # Nothing was committed.
+    assert engine.consumer(T, group="g").position(T) == 0
+
+
+def test_a_loop_in_another_thread_ends_when_the_consumer_is_closed(engine: oncelog.Engine) -> None:
+    consumer = engine.consumer(T)
+    seen: list[int] = []
+    loop = threading.Thread(target=lambda: seen.extend(record.offset for record in consumer))
+    loop.start()
+    while len(seen) < 10:
+        pass
+    consumer.close()
+    loop.join()
+    assert seen == list(range(10))
+
+
+def test_a_transaction_commits_what_a_consumer_was_given_that_was_closed_since(engine: oncelog.Engine) -> None:
+    with engine.consumer(T, group="g", timeout=0) as consumer:
+        transaction = engine.transactional_producer("x").begin_transaction_for(consumer)
+        assert [next(consumer).offset for _ in range(3)] == [0, 1, 2]
+    transaction.commit()
+    assert engine.consumer(T, group="g").position(T) == 3
+    engine.close()
+    consumer.close()

@@ -6,10 +6,11 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Generator, Iterable
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
 
 from . import _oncelog
-from ._errors import BusyError, UnstableOffsetsError
+from ._errors import BusyError, Error, UnstableOffsetsError
 from ._loop import hub
 from ._oncelog import Record, Records
 from ._types import Bounds, GroupMetadata, OffsetAndMetadata, TopicPartition
@@ -28,6 +29,7 @@ class Consumer:
         self._core = consumer
         self._timeout = timeout
         self._polling = False
+        self._closed = False
 
     def assign(self, *topics: str | _Name) -> None:
         """Takes over these topics or partitions, in place of those before."""
@@ -64,12 +66,20 @@ class Consumer:
                 await hub().ready(self._core, left)
 
     async def __aiter__(self) -> AsyncIterator[Record]:
-        while (record := await self._first()) is not None:
+        while (record := await self._first_if_open()) is not None:
             # The loop's other tasks get their turn between two polls, however much there is to read.
             await asyncio.sleep(0)
             while record is not None:
                 yield record
                 record = self._core._polled()
+
+    async def _first_if_open(self) -> Record | None:
+        try:
+            return await self._first()
+        except Error:
+            if self._closed:
+                return None
+            raise
 
     async def _first(self) -> Record | None:
         deadline = _deadline(self._timeout)
@@ -134,6 +144,19 @@ class Consumer:
     def group_metadata(self) -> GroupMetadata:
         """Names the group, for `Transaction.send_offsets`."""
         return self._core.group_metadata()
+
+    async def close(self) -> None:
+        """Lets the consumer go; a loop over it ends. Nothing is committed. See `oncelog.Consumer.close`."""
+        self._closed = True
+        self._core.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
 
 
 def _deadline(timeout: float | None) -> float | None:
