@@ -489,3 +489,12 @@ async def test_a_loop_over_a_consumer_ends_when_that_is_closed(path: Path) -> No
         assert len(await asyncio.wait_for(reading, 60)) <= 1
         with pytest.raises(oncelog.ClosedError):
             await consumer.poll()
+
+
+@run
+async def test_an_open_engine_is_wrapped(path: Path) -> None:
+    with oncelog.open(path / "log", durability="os") as core:
+        engine = oncelog.aio.Engine(core)
+        await engine.create_topic("t")
+        assert (await (await engine.producer()).send("t", b"v")).offset == 0
+        assert [topic.name for topic in core.topics()] == ["t"]

@@ -32,7 +32,7 @@ are coroutines here alone: `oncelog` has tickets for sends, appends and `commit_
 they are done.
 
 Engines opened here have threads: without them nobody would complete what is awaited, and a ticket of such an engine
-refuses it.
+refuses it. `oncelog.aio.Engine(engine)` wraps a log that `oncelog.open` opened, for a program that uses it both ways.
 """
 
 from __future__ import annotations
