@@ -56,7 +56,13 @@ impl State {
 impl Batch {
     /// The batch, finished.
     pub fn finished(&self, py: Python<'_>) -> PyResult<Arc<oncelog::Batch>> {
-        let finished = self.state.take(py)?.finish();
+        let finished = if self.state.is_forked() {
+            // A child may use it, but waits for no lock that a thread of its parent holds.
+            self.state.take(py)?.finish()
+        } else {
+            // To pack a batch takes a while.
+            py.detach(|| self.state.take_detached().finish())
+        };
         // The lock is free again: to make an exception is Python's work.
         finished.raise()
     }

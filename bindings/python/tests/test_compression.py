@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import functools
+import random
+import sys
+import threading
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -70,3 +74,31 @@ def test_an_unknown_codec_is_refused(oncelog_engine: oncelog.Engine) -> None:
             call(compression="brotli")
         with pytest.raises(TypeError):
             call(compression=4)
+
+
+def test_another_thread_runs_while_a_batch_is_packed() -> None:
+    turns, over = 0, threading.Event()
+
+    def turn() -> None:
+        nonlocal turns
+        while not over.is_set():
+            turns += 1
+            time.sleep(0)
+
+    batch = oncelog.Batch(compression="gzip")
+    batch.add(random.Random(1).randbytes(900_000) + bytes(50_000))
+    other, interval = threading.Thread(target=turn), sys.getswitchinterval()
+    # Nobody is made to give the interpreter lock up.
+    sys.setswitchinterval(1000)
+    try:
+        other.start()
+        while turns == 0:
+            time.sleep(0)
+        before = turns
+        assert bytes(batch)
+        during = turns - before
+    finally:
+        sys.setswitchinterval(interval)
+        over.set()
+        other.join()
+    assert during > 0
