@@ -371,7 +371,7 @@ impl<F: Fold> Guard<'_, F> {
             self.journal.rolled(core, &spare);
             core.roll(spare, durable);
             // Where all was flushed before the roll, no later flush will settle the old segment.
-            core.settle(durable).into_iter().for_each(|n| self.journal.segments.settle(n));
+            self.journal.settled(core.settle(durable));
             if core.unsynced.len() == 2 {
                 branch("roll_with_two_unsynced");
             }

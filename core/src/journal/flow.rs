@@ -381,10 +381,15 @@ impl<F: Fold> Journal<F> {
     /// Takes the segments off the list of those to flush that are sealed and durable to their last frame.
     pub(super) fn settle(&self, durable: Lsn) {
         let settled = self.core.lock().settle(durable);
-        if !settled.is_empty() {
+        self.settled(settled);
+    }
+
+    /// Segments will be written no more, so the log goes on in another: the flusher has `head` say so.
+    pub(super) fn settled(&self, numbers: Vec<u64>) {
+        if !numbers.is_empty() {
             self.head_due.store(true, Ordering::Relaxed);
         }
-        settled.into_iter().for_each(|n| self.segments.settle(n));
+        numbers.into_iter().for_each(|n| self.segments.settle(n));
     }
 
     fn sync(&self, segment: &Segment) -> Result<()> {

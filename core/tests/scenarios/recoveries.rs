@@ -361,3 +361,23 @@ fn a_newest_segment_that_is_missing_is_missed_though_only_the_hint_speaks_of_it(
         assert_eq!(refused.kind(), ErrorKind::Corrupt, "rolled: {rolled}: {refused}");
     }
 }
+
+#[test]
+fn a_segment_that_was_rolled_into_is_missed_though_each_append_before_it_was_flushed() {
+    let (world, engine) = begin(4);
+    let mut appended = 0;
+    while used(&world).len() < 2 {
+        append_long(&engine, 6_000);
+        appended += 1;
+    }
+    assert!(appended < 12, "so few that no checkpoint is due: it would write the hint too");
+    // What the flusher does when it hears of the roll. No time passes, so no mark is made.
+    engine.drive().unwrap();
+    assert_eq!(engine.metrics().checkpoints, 0);
+    world.kill();
+    drop(engine);
+    let mut files = world.files();
+    files.remove(&SegmentHeader::name(2, 0)).unwrap();
+    let engine = open(&World::with_files(1, files));
+    assert!(!engine.opening().damage.is_empty(), "{:?}", engine.opening());
+}
