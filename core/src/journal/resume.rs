@@ -97,7 +97,7 @@ impl<F: Fold> Recovery<F> {
     /// Serves what is known durable and writes nothing.
     pub fn read_only(self, restore: &mut dyn Restore<F>, report: Report) -> Result<(Journal<F>, Report)> {
         let last = self.walked.end.segment;
-        let segments = Arc::new(Segments::new(self.opener.machine.clone(), self.infos(last)));
+        let segments = Arc::new(Segments::untouched(self.opener.machine.clone(), self.infos(last)));
         let found = &self.found[&last];
         let segment = Segment::of(found.header, found.file.clone());
         let incarnation = restore.incarnation();

@@ -381,3 +381,29 @@ fn a_segment_that_was_rolled_into_is_missed_though_each_append_before_it_was_flu
     let engine = open(&World::with_files(1, files));
     assert!(!engine.opening().damage.is_empty(), "{:?}", engine.opening());
 }
+
+#[test]
+fn a_log_that_was_refused_for_a_file_cut_short_is_refused_again_whatever_was_read_of_it() {
+    let (world, engine) = begin(6);
+    for text in ["kept", "acknowledged, then cut", "acknowledged too"] {
+        send(&engine, text.as_bytes());
+    }
+    world.kill();
+    drop(engine);
+    let name = SegmentHeader::name(1, 0);
+    let mut files = world.files();
+    let image = files.get_mut(&name).unwrap();
+    let at = image.windows(22).position(|window| window == b"acknowledged, then cut").unwrap();
+    // In the middle of the frame's header.
+    image.truncate(at - 90);
+    let cut = image.len();
+    let world = World::with_files(1, files);
+    for opening in 1..=3 {
+        let engine = open(&world);
+        assert_eq!(values(&engine), ["kept"]);
+        let refused = append(&engine, &one(b"too early"), Durability::Disk).unwrap_err();
+        assert_eq!(refused.kind(), ErrorKind::Corrupt, "opening {opening}: {refused}");
+        engine.close().unwrap();
+    }
+    assert_eq!(world.files()[&name].len(), cut, "nothing is written of a log that is refused");
+}
