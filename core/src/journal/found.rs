@@ -20,6 +20,8 @@ pub struct FoundSegment {
     pub file: Arc<dyn File>,
     /// `None`: the first frame does not validate.
     pub link: Option<Link>,
+    /// The byte behind its link; where frames begin, if that does not validate.
+    pub behind_link: u64,
 }
 
 impl FoundSegment {
@@ -36,8 +38,8 @@ impl FoundSegment {
             (_, Some(info)) => of_info(info),
             _ => return Self::headless(&*file, number).map(|()| None),
         };
-        let mut found = FoundSegment { header, file, link: None };
-        found.link = found.read_link().map_err(|e| read_error(number, e))?;
+        let mut found = FoundSegment { header, file, link: None, behind_link: FIRST };
+        found.read_link().map_err(|e| read_error(number, e))?;
         Ok(Some(found))
     }
 
@@ -64,15 +66,15 @@ impl FoundSegment {
         Ok(got < next.len() || next.iter().any(|byte| *byte != 0))
     }
 
-    fn read_link(&self) -> std::io::Result<Option<Link>> {
+    fn read_link(&mut self) -> std::io::Result<()> {
         let mut scanner = Scanner::glance(&*self.file, self.seal(), FIRST, self.header.size);
-        Ok(match scanner.next_frame()? {
-            Ok(found) if found.header.kind == Kind::Link as u8 => match scanner.frame(found).payload() {
-                Ok(Payload::Link(link)) => Some(link),
-                _ => None,
-            },
-            _ => None,
-        })
+        if let Ok(found) = scanner.next_frame()?
+            && found.header.kind == Kind::Link as u8
+            && let Ok(Payload::Link(link)) = scanner.frame(found).payload()
+        {
+            (self.link, self.behind_link) = (Some(link), found.end());
+        }
+        Ok(())
     }
 
     /// True if a recovery's segment has every frame up to its `recovered`.

@@ -309,8 +309,9 @@ impl<F: Fold> Recovery<F> {
         for number in self.opener.numbers.iter().filter(|n| !kept.contains(n)) {
             let _ = self.opener.machine.storage.remove(&SegmentHeader::name(*number, 0));
         }
-        let (from, len) = (durable_end.position, old.header.size - durable_end.position);
-        Some(Leftover { file: old.file.clone(), from, len })
+        // The link stays where not even a frame behind it is durable: a first segment is known by it.
+        let from = durable_end.position.max(old.behind_link);
+        Some(Leftover { file: old.file.clone(), from, len: old.header.size - from })
     }
 }
 

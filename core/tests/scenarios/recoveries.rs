@@ -407,3 +407,34 @@ fn a_log_that_was_refused_for_a_file_cut_short_is_refused_again_whatever_was_rea
     }
     assert_eq!(world.files()[&name].len(), cut, "nothing is written of a log that is refused");
 }
+
+/// Bytes of a segment up to its life's first frame, and of that frame: a link of 136, an `opened` of 80.
+const BEGUN: usize = FRAMES as usize + 136 + 80;
+
+#[test]
+fn a_log_whose_first_segment_is_its_second_opens_though_all_of_that_was_copied_and_given_back() {
+    let made = |world: &World| {
+        let engine = open(world);
+        world.kill();
+        drop(engine);
+    };
+    let world = World::new(1);
+    made(&world);
+    // Its maker's hint was lost, and nothing is in it: it is made again, as segment 2.
+    let world = World::with_files(2, without_head(&world).files());
+    made(&world);
+    assert_eq!(used(&world).into_keys().collect::<Vec<_>>(), [SegmentHeader::name(2, 0)]);
+    // The hint is lost again, in the middle of the first write.
+    let mut files = without_head(&world).files();
+    files.get_mut(&SegmentHeader::name(2, 0)).unwrap()[BEGUN..BEGUN + 100].fill(0x5a);
+    let world = World::with_files(3, files);
+    let engine = open(&world);
+    engine.create_topic("t", TopicOptions::new()).unwrap();
+    // Gives back what lies behind the copy.
+    engine.drive().unwrap();
+    send(&engine, b"acknowledged");
+    world.kill();
+    drop(engine);
+    assert_eq!(values(&open(&world)), ["acknowledged"]);
+    assert_eq!(values(&open(&without_head(&world))), ["acknowledged"]);
+}
