@@ -467,7 +467,7 @@ fn head_error(error: std::io::Error) -> Error {
 }
 
 /// Refuses what leaves no room for the numbers that this life will give: nobody would read them.
-fn check_room(count: u64) -> Result<()> {
+pub fn check_room(count: u64) -> Result<()> {
     if count <= COUNT_MAX / 2 {
         return Ok(());
     }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::core::{CheckpointRef, Core, Draft, Placed};
 use super::found::{FoundSegment, last_incarnation};
-use super::open::{Base, Opener, Report, Restore};
+use super::open::{Base, Opener, Report, Restore, check_room};
 use super::recovery::{TailFrame, Walked};
 use super::reserve::with_reserve;
 use super::roll::{begun, creation_error, is_full};
@@ -21,7 +21,7 @@ use crate::io::File;
 use crate::io::branches::branch;
 use crate::io::bugs::{Bug, planted};
 use crate::limits::LAST_WORDS;
-use crate::types::{Incarnation, Lsn};
+use crate::types::Lsn;
 
 /// Bytes of a mark: a frame without content.
 const MARK: u64 = FRAME_HEADER as u64;
@@ -29,6 +29,9 @@ const MARK: u64 = FRAME_HEADER as u64;
 const BEGIN_BYTES: u64 = 1 << 20;
 /// So many bytes may be folded again and again.
 const FEW_BYTES: u64 = 16 << 10;
+/// More lives are not taken to have begun in frames that are lost: a checkpoint would lie between them. Each has a
+/// block of numbers, and there are no more than 2^28 of those.
+const LIVES_LOST: u64 = 1 << 20;
 
 pub fn put_opened<F: Fold>(core: &mut Core<F>, opened: &Opened, durable: Lsn) {
     let (mut head, mut bytes) = (Vec::new(), Vec::new());
@@ -86,8 +89,22 @@ impl<F: Fold> Recovery<F> {
         [self.base.reference, self.base.older]
     }
 
-    fn incarnation(&self, restore: &dyn Restore<F>) -> Incarnation {
-        restore.incarnation().max(last_incarnation(&self.found)) + 1
+    /// The life that begins now. Each frame that is lost may have begun a life, or named a producer: what it may have
+    /// given is stepped over, also where an earlier life has accepted the loss: its own first frame may be gone since.
+    fn opened(&self, restore: &dyn Restore<F>) -> Result<Opened> {
+        let lost = self.walked.holes.iter().filter(|hole| !hole.records_only);
+        let lost = lost.fold(0u64, |sum, hole| sum.saturating_add(hole.last - hole.first).saturating_add(1));
+        let lives = lost.min(LIVES_LOST);
+        let incarnation = restore.incarnation().max(last_incarnation(&self.found)) + 1 + lives;
+        let wall_ms = self.opener.machine.clock.wall_ms().max(0) as u64;
+        let next = restore.opened(incarnation, wall_ms);
+        let opened = Opened {
+            first_number: next.first_number.saturating_add(lives.saturating_mul(next.numbers)),
+            first_producer_id: next.first_producer_id.saturating_add(lost),
+            ..next
+        };
+        check_room(opened.incarnation.max(opened.first_number))?;
+        Ok(opened)
     }
 
     fn last_number(&self) -> u64 {
@@ -127,12 +144,12 @@ impl<F: Fold> Recovery<F> {
 
     /// Goes on in the segment that the last life closed. Its last mark, which nobody flushed, is written over.
     pub fn go_on(self, restore: &mut dyn Restore<F>, mut report: Report) -> Result<(Journal<F>, Report)> {
-        let incarnation = self.incarnation(restore);
+        let opened = self.opened(restore)?;
+        let incarnation = opened.incarnation;
         let machine = self.opener.machine.clone();
         let mark = self.walked.tail.front().filter(|_| !planted(Bug::TailServedUncopied));
         let lsn = mark.map_or(self.walked.last_lsn, |mark| mark.lsn - 1);
         let end = mark.map_or(self.walked.end, |mark| mark.place);
-        let opened = restore.opened(incarnation, machine.clock.wall_ms().max(0) as u64);
         restore.frame(lsn + 1, &Payload::Opened(opened));
         let found = &self.found[&end.segment];
         let segment = Segment::of(found.header, found.file.clone());
@@ -158,7 +175,8 @@ impl<F: Fold> Recovery<F> {
 
     /// Copies what is not known durable into a fresh segment; only when that is durable does anything count.
     pub fn copy_tail(self, restore: &mut dyn Restore<F>, mut report: Report) -> Result<(Journal<F>, Report)> {
-        let incarnation = self.incarnation(restore);
+        let opened = self.opened(restore)?;
+        let incarnation = opened.incarnation;
         let machine = self.opener.machine.clone();
         let walked = &self.walked;
         let durable_lsn = walked.tail.front().map_or(walked.last_lsn, |t| t.lsn - 1);
@@ -177,7 +195,6 @@ impl<F: Fold> Recovery<F> {
         };
         let lsn = walked.last_lsn + 1;
         restore.frame(lsn, &Payload::Recovered(recovered));
-        let opened = restore.opened(incarnation, machine.clock.wall_ms().max(0) as u64);
         restore.frame(lsn + 1, &Payload::Opened(opened));
         let tail_bytes: u64 = walked.tail.iter().map(|t| t.len).sum();
         let number = self.last_number() + 1;
