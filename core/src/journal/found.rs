@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use super::handles::Handles;
 use super::scan::{FIRST, Scanner};
 use super::segment::Segment;
 use super::segments::{SegmentInfo, read_error};
@@ -10,13 +11,14 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::format::control::Link;
 use crate::format::files::SegmentHeader;
 use crate::format::frame::{FRAME_HEADER, Kind, Payload, Seal};
+use crate::io::File;
 use crate::io::branches::branch;
-use crate::io::{File, Machine};
 use crate::types::{Incarnation, Lsn};
 
 /// A segment file as found.
 pub struct FoundSegment {
     pub header: SegmentHeader,
+    /// For reading.
     pub file: Arc<dyn File>,
     /// `None`: the first frame does not validate.
     pub link: Option<Link>,
@@ -30,9 +32,8 @@ impl FoundSegment {
     }
 
     /// Opens a segment file. `None`: it has no valid header and no frames, so it was never used.
-    pub fn open(machine: &Machine, number: u64, known: Option<&SegmentInfo>) -> Result<Option<FoundSegment>> {
-        let name = SegmentHeader::name(number, 0);
-        let file = machine.storage.open(&name).map_err(|e| read_error(number, e))?;
+    pub fn open(handles: &Arc<Handles>, number: u64, known: Option<&SegmentInfo>) -> Result<Option<FoundSegment>> {
+        let file = handles.reader(number).map_err(|e| read_error(number, e))?;
         let header = match (Segment::read_header(&*file).map_err(|e| read_error(number, e))?, known) {
             (Some(header), _) if (header.number, header.generation) == (number, 0) => header,
             (_, Some(info)) => of_info(info),

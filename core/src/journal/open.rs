@@ -8,7 +8,9 @@ use std::sync::Arc;
 use super::core::{CheckpointRef, Core, Group, Placed, Unsynced};
 use super::flow::JournalOptions;
 use super::found::{FoundSegment, chain, last_incarnation};
+use super::handles::Handles;
 use super::recovery::{Hole, Walk};
+use super::refusals::{beside, check_room, damaged, head_error, missing};
 use super::resume::{Recovery, ended, put_opened, write_out};
 use super::roll::{begun, creation_error};
 use super::scan::{FIRST, Found};
@@ -22,7 +24,7 @@ use crate::format::frame::{Frame, Payload};
 use crate::io::Machine;
 use crate::io::branches::branch;
 use crate::io::bugs::{Bug, planted};
-use crate::limits::{COUNT_MAX, SEGMENT_FIRST};
+use crate::limits::SEGMENT_FIRST;
 use crate::types::{Incarnation, Lsn};
 
 /// Builds the state while the journal opens.
@@ -94,7 +96,8 @@ impl<F: Fold> Journal<F> {
             names.iter().filter_map(|n| SegmentHeader::parse_name(n)).filter_map(first).collect();
         numbers.sort_unstable();
         check_room(numbers.last().copied().unwrap_or(0))?;
-        let opener = Opener { machine, opening, fold, numbers };
+        let handles = Handles::new(machine.storage.clone());
+        let opener = Opener { machine, opening, fold, numbers, handles };
         match opener.identity(&names)? {
             Some(identity) => opener.recover(identity, restore),
             None => opener.create(&names, restore),
@@ -113,6 +116,8 @@ pub struct Opener<F: Fold> {
     pub fold: Arc<F>,
     /// Numbers of the segment files that are there, in order.
     pub numbers: Vec<u64>,
+    /// Opens them.
+    pub handles: Arc<Handles>,
 }
 
 /// What recovery is based on.
@@ -170,7 +175,7 @@ impl<F: Fold> Opener<F> {
         if has_head(names) {
             return Ok(false);
         }
-        let Some(found) = FoundSegment::open(&self.machine, number, None)? else { return Ok(false) };
+        let Some(found) = FoundSegment::open(&self.handles, number, None)? else { return Ok(false) };
         let fail = |e| read_error(number, e);
         let mut scanner = super::scan::Scanner::new(&*found.file, found.seal(), FIRST, found.header.size);
         let mut last = 0;
@@ -194,7 +199,7 @@ impl<F: Fold> Opener<F> {
             return Err(damaged());
         }
         for number in &self.numbers {
-            let Some(found) = FoundSegment::open(&self.machine, *number, None)? else { continue };
+            let Some(found) = FoundSegment::open(&self.handles, *number, None)? else { continue };
             let mut scanner = super::scan::Scanner::new(&*found.file, found.seal(), FIRST, found.header.size);
             while let Some(valid) = scanner.next_valid().map_err(|e| read_error(*number, e))? {
                 if valid.header.lsn > 1 {
@@ -381,7 +386,7 @@ impl<F: Fold> Opener<F> {
     ) -> Result<BTreeMap<u64, FoundSegment>> {
         let mut found = BTreeMap::new();
         for number in self.numbers.iter().filter(|n| **n >= start) {
-            if let Some(segment) = FoundSegment::open(&self.machine, *number, known.get(number))? {
+            if let Some(segment) = FoundSegment::open(&self.handles, *number, known.get(number))? {
                 if segment.header.uuid != uuid && segment.header.uuid != [0; 16] {
                     let name = SegmentHeader::name(*number, 0);
                     let message = format!("a segment belongs to another log; restore the right file; file={name}");
@@ -453,48 +458,9 @@ impl<F: Fold> Opener<F> {
         if self.numbers.binary_search(&number).is_err() {
             return Ok(None);
         }
-        match FoundSegment::open(&self.machine, number, None) {
+        match FoundSegment::open(&self.handles, number, None) {
             Err(e) if e.kind() == ErrorKind::Corrupt => Ok(None),
             found => found,
         }
     }
-}
-
-fn head_error(error: std::io::Error) -> Error {
-    let message = "reading the file head failed; try again; if the disk has lost it for good, remove it: the log opens \
-                   without it, more slowly";
-    Error::with_source(ErrorKind::Io, message, error)
-}
-
-/// Refuses what leaves no room for the numbers that this life will give: nobody would read them.
-pub fn check_room(count: u64) -> Result<()> {
-    if count <= COUNT_MAX / 2 {
-        return Ok(());
-    }
-    let message = "frames or files are numbered past what a log can count to; restore the directory from a backup";
-    Err(Error::new(ErrorKind::Corrupt, format!("{message}; number={count} greatest={}", COUNT_MAX / 2)))
-}
-
-fn missing(number: u64) -> Error {
-    let name = SegmentHeader::name(number, 0);
-    Error::new(ErrorKind::Corrupt, format!("a segment is missing; restore the file from a backup; file={name}"))
-}
-
-fn beside(next: Place, size: u64) -> Error {
-    let (file, position) = (SegmentHeader::name(next.segment, 0), next.position);
-    let message =
-        "the newest checkpoint speaks of a place that its segment does not have; restore the file from a backup";
-    Error::new(ErrorKind::Corrupt, format!("{message}; file={file} position={position} size={size}"))
-}
-
-fn damaged(hole: &Hole) -> Error {
-    let message = format!(
-        "durable frames are damaged behind the newest checkpoint and may hide a decision or a fence; restore the \
-         directory, or open it accepting the loss; first_lsn={} last_lsn={} file={} position={}",
-        hole.first,
-        hole.last,
-        SegmentHeader::name(hole.place.segment, 0),
-        hole.place.position
-    );
-    Error::new(ErrorKind::Corrupt, message)
 }

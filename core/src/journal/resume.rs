@@ -5,8 +5,9 @@ use std::sync::Arc;
 
 use super::core::{CheckpointRef, Core, Draft, Placed};
 use super::found::{FoundSegment, last_incarnation};
-use super::open::{Base, Opener, Report, Restore, check_room};
+use super::open::{Base, Opener, Report, Restore};
 use super::recovery::{TailFrame, Walked};
+use super::refusals::check_room;
 use super::reserve::with_reserve;
 use super::roll::{begun, creation_error, is_full};
 use super::scan::{FIRST, Scanner};
@@ -107,6 +108,12 @@ impl<F: Fold> Recovery<F> {
         Ok(opened)
     }
 
+    /// A segment that was found, with its file for good.
+    fn segment(&self, number: u64) -> Result<Arc<Segment>> {
+        let file = self.opener.handles.open(number).map_err(|e| read_error(number, e))?;
+        Ok(Segment::of(self.found[&number].header, file))
+    }
+
     fn last_number(&self) -> u64 {
         self.opener.numbers.last().copied().unwrap_or(0)
     }
@@ -115,8 +122,7 @@ impl<F: Fold> Recovery<F> {
     pub fn read_only(self, restore: &mut dyn Restore<F>, report: Report) -> Result<(Journal<F>, Report)> {
         let last = self.walked.end.segment;
         let segments = Arc::new(Segments::untouched(self.opener.machine.clone(), self.infos(last)));
-        let found = &self.found[&last];
-        let segment = Segment::of(found.header, found.file.clone());
+        let segment = self.segment(last)?;
         let incarnation = restore.incarnation();
         let state = restore.finish();
         let lsn = self.walked.last_lsn.min(self.walked.declared);
@@ -151,8 +157,7 @@ impl<F: Fold> Recovery<F> {
         let lsn = mark.map_or(self.walked.last_lsn, |mark| mark.lsn - 1);
         let end = mark.map_or(self.walked.end, |mark| mark.place);
         restore.frame(lsn + 1, &Payload::Opened(opened));
-        let found = &self.found[&end.segment];
-        let segment = Segment::of(found.header, found.file.clone());
+        let segment = self.segment(end.segment)?;
         let checkpoints = self.checkpoints();
         let mut core = self.opener.core(restore.finish(), segment.clone(), lsn + 1, incarnation, checkpoints);
         core.position = end.position;
@@ -328,7 +333,8 @@ impl<F: Fold> Recovery<F> {
         }
         // The link stays where not even a frame behind it is durable: a first segment is known by it.
         let from = durable_end.position.max(old.behind_link);
-        Some(Leftover { file: old.file.clone(), from, len: old.header.size - from })
+        let file = self.opener.handles.open(durable_end.segment).ok()?;
+        Some(Leftover { file, from, len: old.header.size - from })
     }
 }
 

@@ -2,6 +2,7 @@
 #![cfg(feature = "sim")]
 #![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
+mod handles;
 mod losses;
 mod making;
 mod recoveries;
