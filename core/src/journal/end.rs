@@ -77,6 +77,10 @@ impl<F: Fold> Journal<F> {
             Err(error) if error.kind() == ErrorKind::Full => None,
             other => Some(other?),
         };
+        if let Some(mark) = mark {
+            // `head` will say so. Mostly it is; who drives beside this may have placed a mark of his own.
+            self.reach(mark.lsn - 1, Durability::Disk, None)?;
+        }
         let slipped_in = self.end(mark.map_or(0, |mark| mark.lsn))?;
         let (spare, segment, written) = {
             let mut core = self.core.lock();

@@ -221,6 +221,11 @@ fn a_close_keeps_or_refuses_and_answers_everybody() {
 }
 
 #[test]
+fn what_the_hint_of_a_close_speaks_of_is_flushed_whoever_drives_beside_it() {
+    tell(last_words);
+}
+
+#[test]
 fn what_one_thread_sends_is_answered_in_its_order() {
     tell(answers);
 }

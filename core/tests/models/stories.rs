@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use oncelog::sim::{Call, Fault};
+use oncelog::sim::{Call, Choice, Fate, Fault};
 use oncelog::{
     ConsumerOptions, Durability, ErrorKind, ProducerOptions, Record, Result, Ticket, TopicOptions, TopicPartition,
 };
@@ -152,6 +152,32 @@ pub fn close() {
     assert_eq!(left(&world, "os"), ["calls back"]);
     let expected = if kept { vec!["waited for", "beside"] } else { vec!["waited for"] };
     assert_eq!(left(&world, "disk"), expected);
+}
+
+/// An idle log is closed beside somebody who drives it when a mark is due. Then the power goes, and of what was not
+/// flushed the hint alone is left, which calls the close clean: all is there that it speaks of.
+pub fn last_words() {
+    let (world, engine) = begin(options().threads(false));
+    engine.close().unwrap();
+    drop(engine);
+    let engine = Arc::new(open(&world, options().threads(false)));
+    engine.drive().unwrap();
+    world.advance(50_000_000);
+    world.record();
+    let driver = {
+        let engine = engine.clone();
+        thread::spawn(move || {
+            let driven = engine.drive().map_err(|error| error.kind());
+            assert!(matches!(driven, Ok(_) | Err(ErrorKind::Closed)), "{driven:?}");
+        })
+    };
+    engine.close().unwrap();
+    driver.join().unwrap();
+    let log = world.log();
+    let hint = log.unsynced(log.calls()).into_iter().filter(|change| change.file == "head");
+    let kept = hint.fold(Choice::none().names(true), |kept, change| kept.write(change.id, Fate::Kept));
+    let left = open(&log.image(log.calls(), &kept), options().threads(false));
+    assert!(left.opening().damage.is_empty(), "{:?}", left.opening());
 }
 
 /// What one thread sends is answered in the order of the sends, whoever closes its batches and whoever calls back.
