@@ -231,7 +231,8 @@ impl Catalog {
         Ok(())
     }
 
-    /// Raises a partition's end to behind a batch; nothing for an unknown one.
+    /// Raises a partition's end to behind a batch. One that is unknown, for the frame that made it is lost, counts as
+    /// given out: its records would be shown as those of the next partition with that number.
     #[inline]
     pub fn raise_end(&mut self, instance: Instance, base: Offset, last_offset_delta: i32) -> bool {
         let end = next_offset(base, last_offset_delta);
@@ -246,7 +247,10 @@ impl Catalog {
 
     #[cold]
     fn raise_looked_up(&mut self, instance: Instance, end: Offset) -> bool {
-        let Some(partition) = self.partition(instance) else { return false };
+        let Some(partition) = self.partition(instance) else {
+            self.next_instance = self.next_instance.max(instance.saturating_add(1));
+            return false;
+        };
         self.partitions.set(instance, PartitionState { end: partition.end.max(end), ..partition });
         true
     }

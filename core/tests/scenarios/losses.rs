@@ -6,7 +6,10 @@ use oncelog::format::bytes::get_u32;
 use oncelog::format::files::{FRAMES, SegmentHeader};
 use oncelog::format::frame::{FRAME_HEADER, Kind};
 use oncelog::sim::{Call, Fault, World};
-use oncelog::{ConsumerOptions, Engine, ErrorKind, Identity, Place, ProducerOptions, ReadOptions, TopicPartition};
+use oncelog::{
+    ConsumerOptions, Engine, ErrorKind, Identity, Place, ProducerOptions, ReadOptions, Record, TopicOptions,
+    TopicPartition,
+};
 
 use crate::{begin, open, send};
 
@@ -87,4 +90,37 @@ fn nothing_that_a_lost_life_gave_is_given_again_when_its_loss_was_accepted() {
         let ascend = |a: &(u64, i64, u64), b: &(u64, i64, u64)| a.0 < b.0 && a.1 < b.1 && a.2 < b.2;
         assert!(given.is_sorted_by(ascend), "sync {failing}: lives, producer ids, numbers: {given:?}");
     }
+}
+
+#[test]
+fn a_topic_that_is_made_behind_a_lost_one_shows_none_of_its_records() {
+    let (world, engine) = begin(1);
+    engine.close().unwrap();
+    drop(engine);
+    let engine = open(&world);
+    engine.create_topic("lost", TopicOptions::new()).unwrap();
+    let send = |engine: &Engine, topic: &str, value: &str| {
+        let producer = engine.producer(ProducerOptions::new()).unwrap();
+        producer.send(topic, Record::new(value.as_bytes())).unwrap().wait().unwrap();
+    };
+    (0..5).for_each(|n| send(&engine, "lost", &format!("lost {n}")));
+    world.kill();
+    drop(engine);
+    rot(&world, &[Kind::TopicCreated]);
+    let engine = accept(&world).unwrap();
+    engine.create_topic("new", TopicOptions::new()).unwrap();
+    let roll = |engine: &Engine| (0..12).for_each(|_| send(engine, "t", &"x".repeat(6_000)));
+    (0..4).for_each(|_| roll(&engine));
+    (0..3).for_each(|n| send(&engine, "new", &format!("new {n}")));
+    for _ in 0..2 {
+        roll(&engine);
+        engine.drive().unwrap();
+    }
+    let read = |engine: &Engine| {
+        let records = engine.partition("new", 0).unwrap().read(0, ReadOptions::new()).unwrap();
+        records.iter().map(|r| String::from_utf8(r.unwrap().value().unwrap().to_vec()).unwrap()).collect::<Vec<_>>()
+    };
+    assert_eq!(read(&engine), ["new 0", "new 1", "new 2"]);
+    engine.close().unwrap();
+    assert_eq!(read(&open(&world)), ["new 0", "new 1", "new 2"]);
 }
