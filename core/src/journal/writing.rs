@@ -56,8 +56,9 @@ impl<F: Fold> Journal<F> {
     fn write_group(&self, writing: &mut Writing<F::Notes>) -> Result<()> {
         let Writing { spare: group, segments, choice, .. } = writing;
         if !group.chunks.is_empty() {
-            // Of a leader who did not come to his end: nothing of it may go into the group that is placed in.
-            *group = Group::default();
+            // Of a leader who did not come to his end: nobody knows what of it is written, and what comes behind it
+            // would be called written with it.
+            return Err(self.poison("a write ended in a panic", std::io::Error::other("its thread unwound")));
         }
         let mut left = Vec::new();
         {

@@ -6,6 +6,7 @@ mod handles;
 mod losses;
 mod making;
 mod recoveries;
+mod unwound;
 
 use std::time::Duration;
 
