@@ -57,7 +57,9 @@ impl Pass<'_> {
             Ok(found) if found.header.kind == Kind::Link as u8 => self.frame(found),
             _ => {
                 self.scanner.position = FIRST;
-                self.damaged(FIRST, (due - 1, due - 1), false);
+                // A checkpoint may name no first frame.
+                let before = due.saturating_sub(1);
+                self.damaged(FIRST, (before, before), false);
             }
         }
         Ok(())
@@ -96,5 +98,46 @@ impl Pass<'_> {
     fn damaged(&mut self, position: u64, (first, last): (Lsn, Lsn), records_only: bool) {
         let place = Place { segment: self.info.number, position };
         self.found.damage.push((&Hole { first, last, place, records_only, accepted: false }).into());
+    }
+}
+
+#[cfg(all(test, feature = "sim"))]
+mod tests {
+    use super::*;
+    use crate::format::frame;
+    use crate::io::sim::{Rng, World};
+    use crate::journal::segment::Segment;
+    use crate::limits::COUNT_MAX;
+
+    /// A segment whose first frames, a link and two marks, may each be damaged.
+    fn segment(rng: &mut Rng) -> std::io::Result<Segments> {
+        let machine = World::new(rng.next_u64()).machine();
+        let segment = Segment::create(&machine, [7; 16], 1, 64 << 10)?;
+        let mut at = FIRST;
+        for (kind, lsn) in [(Kind::Link, 0), (Kind::Mark, 1), (Kind::Mark, 2)] {
+            let mut bytes = Vec::new();
+            frame::encode(&mut bytes, kind, 0, &[0; 96][..if kind == Kind::Link { 96 } else { 0 }], &[]);
+            frame::stamp(&mut bytes, segment.seal, at, lsn, 0);
+            let len = bytes.len();
+            bytes[rng.index(len)] ^= u8::from(rng.below(2) == 0);
+            segment.file.write_at(&bytes, at)?;
+            at += len as u64;
+        }
+        let mut number = || [0, 1, 2, 3, rng.below(COUNT_MAX), COUNT_MAX][rng.index(6)];
+        let (first_lsn, last_lsn, end) = (number(), number(), number().min(64 << 10));
+        let info =
+            SegmentInfo { first_lsn, last_lsn, end, sealed: true, ..crate::journal::roll::begun(&segment.header, 1) };
+        Ok(Segments::new(machine, [info]))
+    }
+
+    #[test]
+    fn whatever_a_checkpoint_says_of_a_segment_verifying_it_ends_and_names_what_is_damaged() {
+        let mut rng = Rng::new(1);
+        for _ in 0..5_000 {
+            let segments = segment(&mut rng).unwrap();
+            let mut found = Verification::default();
+            segments.verify(1, [0, 1, 2, COUNT_MAX][rng.index(4)], &mut found).unwrap();
+            assert!(found.damage.iter().all(|damage| damage.first_lsn <= damage.last_lsn), "{found:?}");
+        }
     }
 }

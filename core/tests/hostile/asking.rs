@@ -42,6 +42,7 @@ pub fn ask(engine: &Engine, read_only: bool) -> bool {
     for number in [0, 1, 3, u64::MAX] {
         end(engine.transaction_status(number));
     }
+    end(engine.verify());
     engine.digest();
     !read_only && write(engine, topics.first().map(|topic| topic.name.as_str()))
 }
