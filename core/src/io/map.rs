@@ -6,43 +6,48 @@ use std::io;
 use std::ops::Deref;
 use std::sync::Arc;
 
-use memmap2::Mmap;
+use memmap2::{MmapOptions, MmapRaw};
 
 /// Bytes that stay where they are as long as the owner lives: a read-only mapping of a file, or memory. It derefs to
 /// a slice; put it in an `Arc` to share it.
-pub struct Mapping(Owner);
+pub struct Mapping {
+    owner: Owner,
+    /// At most as many bytes as the owner has.
+    len: usize,
+}
 
 enum Owner {
-    Mapped(Mmap),
+    Mapped(MmapRaw),
     Heap(Arc<Vec<u8>>),
 }
 
 impl Mapping {
-    /// Maps the whole of `file`, which must be one that never changes again and is never cut: a sealed segment.
+    /// Maps the whole of `file`, which must be one that is never cut and never changes again below the byte where its
+    /// bytes are looked at: a sealed segment.
     pub(super) fn of_file(file: &fs::File) -> io::Result<Mapping> {
         if file.metadata()?.len() == 0 {
             // The system maps no empty range.
             return Ok(Mapping::from(Vec::new()));
         }
-        // SAFETY: the bytes behind the slice must not change or go away while it is borrowed. The caller maps only
-        // files that nobody in this log writes, cuts or reuses from here on; the directory's lock keeps other
-        // writers of the log out; removing the name leaves a mapped file whole, or is refused. Other programs that
-        // write into the directory are outside the fault model; for files one does not trust, mappings can be turned
-        // off.
-        let map = unsafe { Mmap::map(file)? };
-        Ok(Mapping(Owner::Mapped(map)))
+        let map = MmapOptions::new().map_raw_read_only(file)?;
+        Ok(Mapping { len: map.len(), owner: Owner::Mapped(map) })
+    }
+
+    /// The bytes before `end` alone. What lies behind a segment's frames may still be written: its footer.
+    pub fn up_to(self, end: u64) -> Mapping {
+        Mapping { len: self.len.min(usize::try_from(end).unwrap_or(usize::MAX)), ..self }
     }
 }
 
 impl From<Vec<u8>> for Mapping {
     fn from(bytes: Vec<u8>) -> Self {
-        Mapping(Owner::Heap(Arc::new(bytes)))
+        Mapping::from(Arc::new(bytes))
     }
 }
 
 impl From<Arc<Vec<u8>>> for Mapping {
     fn from(bytes: Arc<Vec<u8>>) -> Self {
-        Mapping(Owner::Heap(bytes))
+        Mapping { len: bytes.len(), owner: Owner::Heap(bytes) }
     }
 }
 
@@ -50,9 +55,15 @@ impl Deref for Mapping {
     type Target = [u8];
     #[inline]
     fn deref(&self) -> &[u8] {
-        match &self.0 {
-            Owner::Mapped(map) => map,
-            Owner::Heap(bytes) => bytes,
+        match &self.owner {
+            // SAFETY: the mapping holds `len` bytes at least, for as long as it is borrowed here. They must not change
+            // or go away meanwhile. Only settled segments are mapped, and of one nobody in this log writes, cuts or
+            // reuses the bytes up to its last frame's end, where `up_to` ends the slice; its footer lies behind, and so
+            // does what a next life adds. The directory's lock keeps other writers of the log out; removing the name
+            // leaves a mapped file whole, or is refused. Other programs that write into the directory are outside the
+            // fault model; for files one does not trust, mappings can be turned off.
+            Owner::Mapped(map) => unsafe { std::slice::from_raw_parts(map.as_ptr(), self.len) },
+            Owner::Heap(bytes) => &bytes[..self.len],
         }
     }
 }
@@ -74,6 +85,19 @@ mod tests {
         assert!(removed.is_ok() || cfg!(windows), "{removed:?}");
         assert_send_sync(&mapping);
         assert_eq!(&mapping[..], b"bytes that stay");
+    }
+
+    #[test]
+    fn a_mapping_ends_where_the_frames_do_and_what_is_written_behind_is_none_of_it() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("sealed");
+        fs::write(&path, b"frames, and room").unwrap();
+        let mapping = Mapping::of_file(&fs::File::open(&path).unwrap()).unwrap().up_to(6);
+        let mut behind = fs::OpenOptions::new().append(true).open(&path).unwrap();
+        io::Write::write_all(&mut behind, b" for a footer").unwrap();
+        assert_eq!(&mapping[..], b"frames");
+        assert_eq!(Mapping::from(vec![1, 2, 3]).up_to(2).len(), 2);
+        assert_eq!(Mapping::from(vec![1, 2, 3]).up_to(u64::MAX).len(), 3);
     }
 
     #[test]

@@ -99,8 +99,8 @@ pub trait File: Send + Sync + 'static {
     /// Makes a range as it was when the file was created: its space is there, it reads as zeros, and `data_from` knows.
     /// May do nothing, so only for bytes that are zeros already.
     fn blank(&self, position: u64, length: u64) -> io::Result<()>;
-    /// Maps the whole file for reading. Only for files that never change again. `None`: mappings are off, use
-    /// `read_at`.
+    /// Maps the whole file for reading. Only for files that never change again below the byte up to which the mapping
+    /// is looked at (`Mapping::up_to`). `None`: mappings are off, use `read_at`.
     fn map(&self) -> io::Result<Option<Mapping>>;
 }
 

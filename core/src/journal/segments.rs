@@ -256,7 +256,8 @@ impl Segments {
             Err(_) if self.shelf.lock().is_closed() => return Err(closed()),
             Err(error) => return Err(read_error(segment, error)),
         };
-        let map = file.map().map_err(|e| read_error(segment, e))?.map(Arc::new);
+        let end = if info.end > 0 { info.end } else { info.size };
+        let map = file.map().map_err(|e| read_error(segment, e))?.map(|map| Arc::new(map.up_to(end)));
         let open = (file, map);
         let gone = self.shelf.lock().put(segment, open.clone());
         self.set_aside(gone);
