@@ -103,16 +103,18 @@ impl Consumer {
     /// failed and nothing is left to read, for nothing will come; `Io`; `Closed`, `Forked`.
     pub fn poll(&self, timeout: Duration) -> Result<Records> {
         let _turn = self.reader.turn()?;
-        let polled = self.look_within(timeout, || {
+        let mut records = Records::default();
+        self.look_within(timeout, || {
             // Before the read: what was shown before the disk failed is given first.
             let sound = self.open.inner.check_disk();
-            let records = self.reader.collect()?;
+            records = self.reader.collect()?;
             if records.is_empty() {
                 sound?;
             }
-            Ok((!records.is_empty()).then_some(records))
-        });
-        polled.map(Option::unwrap_or_default)
+            Ok((!records.is_empty()).then_some(()))
+        })?;
+        // Without a record too they say where to read on: what was read may all be aborted.
+        Ok(records)
     }
 
     /// Waits, at most `timeout`, until a poll would answer records or an error instead of waiting, as `poll` does, but
