@@ -25,8 +25,8 @@
  *     Windows raise EXCEPTION_IN_PAGE_ERROR): open with .mappings = ONCELOG_NO to have an error instead. The library
  *     installs no signal handler and changes no signal mask of the caller's threads, and leaves errno as it likes.
  *   - Do not leave a call to this library, or a callback inside one, by longjmp or by an exception.
- *   - There are two threads of the engine's own, which run no code of yours but an allocator's; with
- *     .threads = ONCELOG_NO there is none.
+ *   - There are two threads of the engine's own, which run no code of yours but an allocator's, and take no signals
+ *     that are sent to the process; with .threads = ONCELOG_NO there is none.
  *   - Pointers have 64 bits: for other machines there is no library, and this header does not compile.
  *
  * Ownership

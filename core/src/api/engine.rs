@@ -230,7 +230,8 @@ impl Engine {
     /// does. With a transactional id the epoch is raised, older holders are fenced, and a transaction that one of them
     /// left open is aborted, durably, before this returns; `timeout` is how long a transaction may be open, from 2^31 -
     /// 1 ms on for ever. With `current` it is given only if nobody else raised the epoch since (KIP-360); a call that
-    /// is repeated because its answer was lost gets the same answer. Without a transactional id `timeout` says nothing.
+    /// is repeated because its answer was lost gets the same answer. Without a transactional id nothing runs out, and
+    /// `timeout` says nothing, below 2^32 milliseconds.
     ///
     /// When the epochs of an id are used up, at 32,766, the answer has a new producer id.
     ///
@@ -281,8 +282,10 @@ impl Engine {
         inner.check_open()?;
         let timeout_ms = match transactional_id {
             Some(_) => inner.check_timeout(timeout)?,
-            // Nothing of it runs out.
-            None => 0,
+            None => u32::try_from(timeout.as_millis()).map_err(|_| {
+                let text = format!("the timeout is too long; give at most {} ms", u32::MAX);
+                Error::new(ErrorKind::InvalidArgument, text)
+            })?,
         };
         let opened = inner.open_producer(transactional_id, timeout_ms, current)?;
         Ok(opened.map(|(identity, _)| identity).ticket(inner))
