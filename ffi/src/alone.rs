@@ -78,9 +78,6 @@ pub struct Taken<'a, T> {
     of: &'a Alone<T>,
 }
 
-// SAFETY: a reference to the guard is one to the value.
-unsafe impl<T: Sync> Sync for Taken<'_, T> {}
-
 impl<T> Deref for Taken<'_, T> {
     type Target = T;
     #[inline]

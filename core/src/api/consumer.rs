@@ -107,13 +107,13 @@ impl Consumer {
         self.look_within(timeout, || {
             // Before the read: what was shown before the disk failed is given first.
             let sound = self.open.inner.check_disk();
-            records = self.reader.collect()?;
+            // Without a record too it says where to read on: what was read may all be aborted.
+            records.join(self.reader.collect()?);
             if records.is_empty() {
                 sound?;
             }
             Ok((!records.is_empty()).then_some(()))
         })?;
-        // Without a record too they say where to read on: what was read may all be aborted.
         Ok(records)
     }
 

@@ -94,9 +94,15 @@ impl Inner {
 
     /// Before anything is served: a loss that was accepted is final, and what the last life left open is aborted.
     fn settle_past(&self) -> Result<()> {
-        if self.refused.is_none() && self.settings.accept_loss && self.report.holes.iter().any(|h| h.refuses()) {
-            // From now on the hole lies below the newest checkpoint.
-            self.journal.checkpoint()?;
+        let mut holes = self.report.holes.iter().filter(|hole| self.refused.is_none() && !hole.records_only).peekable();
+        if holes.peek().is_some() {
+            // From now on they lie below the newest checkpoint.
+            let made = self.journal.checkpoint();
+            // Where the life that accepted a loss could not make it, each that finds the hole leaves numbers out: then
+            // it is time, but nothing depends on it.
+            if holes.any(|hole| hole.refuses()) {
+                made?;
+            }
         }
         if self.refused.is_some() {
             // Nobody ends here what the last life left open.

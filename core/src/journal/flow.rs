@@ -382,6 +382,10 @@ impl<F: Fold> Journal<F> {
     pub(super) fn settle(&self, durable: Lsn) {
         let settled = self.core.lock().settle(durable);
         self.settled(settled);
+        // Of the first flush in a new segment the flusher hears only here, where somebody else made it.
+        if self.head_due.load(Ordering::Relaxed) {
+            self.ring_flusher();
+        }
     }
 
     /// Segments will be written no more, so the log goes on in another: the flusher has `head` say so.

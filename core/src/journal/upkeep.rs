@@ -113,6 +113,11 @@ impl<F: Fold> Journal<F> {
         let due = self.tend_groups().unwrap_or(None);
         if self.head_due.swap(false, Ordering::Relaxed) {
             self.write_head(false);
+            // Nothing of the newest segment is flushed, so of a loss of all of it that told nothing.
+            let newest = self.segments.info(self.segments.newest());
+            if newest.is_some_and(|newest| self.durable_lsn() < newest.first_lsn) {
+                self.head_due.store(true, Ordering::Relaxed);
+            }
         }
         self.give_back();
         let (wanted, needed) = {

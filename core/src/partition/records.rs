@@ -137,8 +137,9 @@ impl Records {
         }
     }
 
-    /// Adds what another read gave, behind what is here.
+    /// Adds what another read gave, behind what is here. What is here without a record, and was read on from, goes.
     pub(crate) fn join(&mut self, mut more: Records) {
+        self.shares.retain(|old| old.from < old.end || !more.shares.iter().any(|new| new.instance == old.instance));
         self.shares.append(&mut more.shares);
     }
 }

@@ -438,3 +438,22 @@ fn a_log_whose_first_segment_is_its_second_opens_though_all_of_that_was_copied_a
     assert_eq!(values(&open(&world)), ["acknowledged"]);
     assert_eq!(values(&open(&without_head(&world))), ["acknowledged"]);
 }
+
+#[test]
+fn a_segment_is_missed_whose_first_frames_were_not_flushed_when_the_hint_was_written() {
+    // Whoever rolls flushes then, and has the flusher write the hint, who may come first.
+    let (world, engine) = begin(5);
+    (0..12).for_each(|_| append_long(&engine, 3_000));
+    append_os(&engine, &"x".repeat(25_000));
+    assert_eq!(used(&world).len(), 2, "rolled, and so little that no checkpoint is due: it would write the hint too");
+    engine.drive().unwrap();
+    engine.flush().unwrap();
+    engine.drive().unwrap();
+    assert_eq!(engine.metrics().checkpoints, 0);
+    world.kill();
+    drop(engine);
+    let mut files = world.files();
+    files.remove(&SegmentHeader::name(2, 0)).unwrap();
+    let engine = open(&World::with_files(1, files));
+    assert!(!engine.opening().damage.is_empty(), "{:?}", engine.opening());
+}
