@@ -94,6 +94,7 @@ impl Frames {
 
     /// Adds a record with a new position. Everything that can refuse it comes before the position is taken: after an
     /// error the position is free.
+    #[inline]
     pub(super) fn add(
         &mut self,
         context: &Context,

@@ -52,14 +52,20 @@ impl Router {
         if let Some(Looked { topic, sticky: Some(sticky), .. }) = self.last.take() {
             self.sticky.insert(topic.id, sticky);
             if self.sticky.len() > self.tidy_at.max(STICKY_FEW) {
-                let known = engine.topic_ids();
-                self.sticky.retain(|id, _| known.contains(id));
-                self.tidy_at = self.sticky.len() * 2;
+                self.tidy(engine);
             }
         }
         let topic = engine.topic(name)?;
         let sticky = self.sticky.get(&topic.id).copied();
         Ok(Looked { changes, topic, sticky })
+    }
+
+    /// Forgets topics that are gone.
+    #[cold]
+    fn tidy(&mut self, engine: &Inner) {
+        let known = engine.topic_ids();
+        self.sticky.retain(|id, _| known.contains(id));
+        self.tidy_at = self.sticky.len() * 2;
     }
 }
 
