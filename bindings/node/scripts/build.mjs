@@ -1,7 +1,7 @@
 // Builds the package where it stands: the facade with tsc, the native half with cargo.
 // node scripts/build.mjs [--facade | --native]
 import { spawnSync } from "node:child_process";
-import { copyFileSync, existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { copyFileSync, existsSync, mkdirSync, readFileSync, rmSync, utimesSync, writeFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -51,6 +51,9 @@ function native() {
   // Not over the old file, which a running process may have mapped.
   rmSync(built, { force: true });
   copyFileSync(join(target, "library", LIBRARY[process.platform]), built);
+  // Newer than its sources, also where they left nothing to compile and the copy keeps the time.
+  const now = new Date();
+  utimesSync(built, now, now);
 }
 
 const only = process.argv[2];

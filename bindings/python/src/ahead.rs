@@ -92,11 +92,14 @@ impl Place {
 }
 
 impl Standing {
-    /// Polls what is there, and notes what that moved. None: nothing is there. It waits for nothing where the positions
-    /// are settled.
+    /// Polls what is there, and notes what that moved. None: nothing is there, or the positions are about to move. It
+    /// waits for nothing where the positions are settled.
     pub fn poll(&mut self, core: &Consumer, before: &Offsets) -> Result<Option<Records>> {
         if self.closed {
             return Err(Error::new(ErrorKind::Closed, "the consumer was closed while this call waited"));
+        }
+        if self.is_going_back() {
+            return Ok(None);
         }
         let records = core.poll(Duration::ZERO)?;
         if records.is_empty() {
@@ -140,7 +143,7 @@ impl Standing {
 
     /// Partitions of which the caller has less than the engine thinks.
     fn left(&self) -> impl Iterator<Item = &Place> {
-        let places = self.ahead.iter().filter(|_| self.going_back == 0).flat_map(|ahead| &ahead.places);
+        let places = self.ahead.iter().flat_map(|ahead| &ahead.places);
         places.filter(|at| at.given < at.end)
     }
 
@@ -180,21 +183,23 @@ impl Standing {
         let answer = call();
         // Where the call has put the consumer back it stays, and everything is read again from there.
         let now = core.positions();
-        let stays = self.going_back == 0
-            && self.left().all(|at| now.get(&at.name).is_some_and(|now| now.offset == at.given))
+        let stays = self.left().all(|at| now.get(&at.name).is_some_and(|now| now.offset == at.given))
             && self.left().all(|at| core.seek(&at.name, at.end).is_ok());
         (if stays { None } else { self.ahead.take() }, answer)
     }
 
-    /// A transaction puts the consumer back from here on, until `went_back`.
+    /// A transaction puts the consumer back from here on, until `went_back`. Nothing is polled meanwhile: nobody could
+    /// tell whether it was read before or behind that.
     pub fn goes_back(&mut self) -> Option<Ahead> {
         self.going_back += 1;
         self.ahead.take()
     }
 
-    /// It has. What was polled meanwhile is read again.
-    pub fn went_back(&mut self) -> Option<Ahead> {
+    pub fn went_back(&mut self) {
         self.going_back -= 1;
-        self.ahead.take()
+    }
+
+    pub fn is_going_back(&self) -> bool {
+        self.going_back > 0
     }
 }

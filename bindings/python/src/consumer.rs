@@ -11,7 +11,7 @@ use pyo3::types::{PyDict, PyTuple};
 use crate::ahead::Standing;
 use crate::arguments::{Number, Seconds};
 use crate::engine::Engine;
-use crate::errors::{Raise, exception, misplaced};
+use crate::errors::{Raise, exception, is_own, misplaced};
 use crate::hub::Ready;
 use crate::lock::Lock;
 use crate::messages::deliver;
@@ -128,13 +128,12 @@ impl Consumer {
     }
 
     /// Makes a call that aborts a transaction, which puts the consumer back further than what was polled since. The
-    /// call may wait, so nobody is kept away from the positions meanwhile: what is polled then is forgotten.
+    /// call may wait, so nobody is kept away from the positions meanwhile; polls find nothing until it is over.
     pub fn going_back<T: Send>(&self, py: Python<'_>, call: impl FnOnce() -> T + Send) -> PyResult<T> {
         let before = self.standing.take(py)?.goes_back();
         drop(before);
         let answer = py.detach(call);
-        let meanwhile = self.standing.take(py)?.went_back();
-        drop(meanwhile);
+        self.standing.take(py)?.went_back();
         Ok(answer)
     }
 
@@ -144,9 +143,9 @@ impl Consumer {
         let whole = before.is_some();
         drop(before);
         py.detach(call);
-        let standing = if whole { self.standing.take_if_whole(py) } else { None };
-        let meanwhile = standing.and_then(|mut standing| standing.went_back());
-        drop(meanwhile);
+        if let Some(mut standing) = self.standing.take_if_whole(py).filter(|_| whole) {
+            standing.went_back();
+        }
     }
 
     /// The turn to poll, for one at a time. In a forked child it may be that of a thread that is not there.
@@ -203,9 +202,17 @@ impl Consumer {
     fn poll_noted(&self, py: Python<'_>, patience: Patience) -> PyResult<Option<oncelog::Records>> {
         let core = self.core(py)?;
         self.standing.check_process()?;
-        let polled = wait(py, patience, |slice| match self.poll_now(&core)? {
-            None if !slice.is_zero() && core.ready_within(slice)? => self.poll_now(&core),
-            polled => Ok(polled),
+        let polled = wait(py, patience, |slice| {
+            match self.poll_now(&core)? {
+                None if !slice.is_zero() && core.ready_within(slice)? => {}
+                polled => return Ok(polled),
+            }
+            let polled = self.poll_now(&core)?;
+            if polled.is_none() && self.standing.take_detached().is_going_back() {
+                // There are records, and they are given when it is over.
+                std::thread::sleep(slice.min(Duration::from_millis(1)));
+            }
+            Ok(polled)
         });
         drop(core);
         deliver(py);
@@ -409,11 +416,13 @@ impl Consumer {
     /// committed, but a transaction that was begun for it still commits what was given. A second close does nothing;
     /// other calls raise ClosedError from here on.
     fn close(&self, py: Python<'_>) -> PyResult<()> {
-        let Some(core) = self.core.take(py)?.take() else { return Ok(()) };
+        let Some(core) = self.core.take(py)?.clone() else { return Ok(()) };
+        // Whoever finds it closed finds the positions given back.
         let (before, given_back) = self.standing.take(py)?.close(&core);
+        let last = self.core.take(py)?.take();
         drop(before);
         // It may be the last handle, which takes leave of each partition.
-        py.detach(|| drop(core));
+        py.detach(|| drop((core, last)));
         self.ready.wake();
         match given_back {
             // The engine's close has let it go already.
@@ -448,7 +457,7 @@ impl Consumer {
             match self.poll_ahead(py, Patience::of(self.timeout)?) {
                 Ok(true) => {}
                 Ok(false) => return Ok(None),
-                Err(_) if self.is_closed(py)? => return Ok(None),
+                Err(error) if is_own(py, &error) && self.is_closed(py)? => return Ok(None),
                 Err(error) => return Err(error),
             }
         }

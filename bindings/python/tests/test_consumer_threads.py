@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 import threading
 import time
@@ -91,3 +92,56 @@ def test_a_commit_in_a_loop_reads_nothing_again(oncelog_engine: oncelog.Engine, 
     second = next(consumer)
     consumer.commit()
     assert (first.offset, second.offset, consumer.committed(T), next(consumer).offset) == (0, 1, 2, 2)
+
+
+def test_an_abort_gives_what_it_takes_back_to_the_thread_that_waits_for_records(
+    oncelog_engine: oncelog.Engine, consumer: oncelog.Consumer
+) -> None:
+    producer = oncelog_engine.transactional_producer("x")
+    oncelog_engine.producer().send_many("t", [b"v"] * 2).result()
+    interval, stop = sys.getswitchinterval(), threading.Event()
+
+    def keep_busy() -> None:
+        while not stop.is_set():
+            pass
+
+    busy = threading.Thread(target=keep_busy)
+    # The aborting thread gets the interpreter lock back long after the waiting one was woken.
+    sys.setswitchinterval(0.02)
+    busy.start()
+    try:
+        for _ in range(5):
+            transaction = producer.begin_transaction_for(consumer)
+            assert len(consumer.poll(timeout=0)) == 2
+            given: list[int] = []
+            waits = threading.Thread(target=lambda: given.extend(r.offset for r in consumer.poll(timeout=20)))
+            waits.start()
+            with pytest.raises(oncelog.BusyError):
+                while not consumer.poll(timeout=0):
+                    pass
+            transaction.abort()
+            waits.join()
+            assert given == [0, 1]
+            consumer.seek(T, 0)
+    finally:
+        stop.set()
+        busy.join()
+        sys.setswitchinterval(interval)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no alarm there")
+def test_what_a_signal_handler_raises_leaves_a_loop_whose_consumer_it_closed(
+    oncelog_engine: oncelog.Engine, consumer: oncelog.Consumer
+) -> None:
+    def handler(*_: object) -> None:
+        consumer.close()
+        raise SystemExit(3)
+
+    before = signal.signal(signal.SIGALRM, handler)
+    signal.setitimer(signal.ITIMER_REAL, 0.05)
+    try:
+        with pytest.raises(SystemExit):
+            for _ in consumer:
+                pass
+    finally:
+        signal.signal(signal.SIGALRM, before)

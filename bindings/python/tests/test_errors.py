@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import pickle
 import sys
+import typing
 from pathlib import Path
 
 import pytest
@@ -100,3 +101,10 @@ def test_what_is_public_is_named_by_where_it_is_public() -> None:
         # A private path would be a promise.
         assert b"oncelog" in kept and b"_types" not in kept and b"_errors" not in kept
     assert pickle.loads(pickle.dumps(at)) == at
+
+
+def test_the_hints_of_public_classes_can_be_resolved() -> None:
+    for name in oncelog.__all__:
+        public = getattr(oncelog, name)
+        if isinstance(public, type):
+            typing.get_type_hints(public)

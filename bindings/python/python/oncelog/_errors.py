@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from inspect import get_annotations
 from typing import ClassVar
 
 from ._oncelog import kind_of_kafka_code
@@ -294,6 +295,8 @@ def _tree(root: type[Error]) -> dict[str, type[Error]]:
 _CLASSES = _tree(Error)
 
 for _public in [value for value in globals().values() if isinstance(value, type) and issubclass(value, Error)]:
+    # Whoever looks for the names in them looks in that module, which has fewer.
+    _public.__annotations__ = get_annotations(_public, eval_str=True)
     # Where it is looked for: a private path would be a promise to whoever keeps it pickled.
     _public.__module__ = "oncelog"
 

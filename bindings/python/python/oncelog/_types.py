@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import NamedTuple, get_type_hints
 from uuid import UUID
 
 from . import _oncelog
@@ -365,5 +365,7 @@ class Metrics(NamedTuple):
 
 
 for _public in [value for value in globals().values() if isinstance(value, type) and value.__module__ == __name__]:
+    # Whoever looks for the names in them looks in that module, which has fewer.
+    _public.__annotations__ = get_type_hints(_public)
     # Where it is looked for: a private path would be a promise to whoever keeps it pickled.
     _public.__module__ = "oncelog"

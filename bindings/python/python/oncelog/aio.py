@@ -21,7 +21,8 @@ write files for as long as that takes, run in the loop's executor.
 ticket can be awaited again and says what became of it.
 
 What does not wait for the disk is no coroutine: `send` itself, which answers the ticket to await, and reading, which
-takes records from memory or from the operating system's cache. When the engine's buffers are full, 8 MiB ahead of the
+takes records from memory or from the operating system's cache; a look-up by time may read a little of each segment of
+the log, so leave it to a thread where there are many. When the engine's buffers are full, 8 MiB ahead of the
 disk, `send` waits for room and the loop with it, and so do `send_many`, `append`, a commit, the `send` of a transaction
 that has outgrown its buffer and streams, and what is written of topics, producers and raw identities. To await a ticket
 holds nothing, nor does a flush. `await producer.drained()`, or `transaction.drained()`, waits for room instead, in a
@@ -479,9 +480,12 @@ class Transaction:
         try:
             with suppress(Error):
                 await _drained(self._core)
-        finally:
+        except BaseException:
             # Also where nobody waits any more: the transaction is not to be left open.
-            self._core.abort()
+            with suppress(Error):
+                self._core.abort()
+            raise
+        self._core.abort()
 
     async def __aenter__(self) -> Self:
         return self
