@@ -1,12 +1,11 @@
 //! How many files an opening has open at once.
 
-use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use oncelog::io::{DirectoryLock, File, Mapping, Storage};
 use oncelog::{Durability, Engine};
 
+use crate::watched::{Watch, watched};
 use crate::{append, begin, one};
 
 /// Counts what is open.
@@ -16,69 +15,13 @@ struct Count {
     most: AtomicUsize,
 }
 
-struct Counted<T: ?Sized> {
-    count: Arc<Count>,
-    inner: Arc<T>,
-}
-
-impl Counted<dyn Storage> {
-    fn file(&self, inner: Arc<dyn File>) -> Arc<dyn File> {
-        let now = self.count.now.fetch_add(1, Ordering::SeqCst) + 1;
-        self.count.most.fetch_max(now, Ordering::SeqCst);
-        Arc::new(OpenFile(Counted { count: self.count.clone(), inner }))
+impl Watch for Count {
+    fn opened(&self) {
+        let now = self.now.fetch_add(1, Ordering::SeqCst) + 1;
+        self.most.fetch_max(now, Ordering::SeqCst);
     }
-}
-
-struct OpenFile(Counted<dyn File>);
-
-impl Drop for OpenFile {
-    fn drop(&mut self) {
-        self.0.count.now.fetch_sub(1, Ordering::SeqCst);
-    }
-}
-
-impl Storage for Counted<dyn Storage> {
-    fn create(&self, name: &str, size: u64) -> io::Result<Arc<dyn File>> {
-        self.inner.create(name, size).map(|file| self.file(file))
-    }
-    fn open(&self, name: &str) -> io::Result<Arc<dyn File>> {
-        self.inner.open(name).map(|file| self.file(file))
-    }
-    fn remove(&self, name: &str) -> io::Result<()> {
-        self.inner.remove(name)
-    }
-    fn list(&self) -> io::Result<Vec<String>> {
-        self.inner.list()
-    }
-    fn sync_directory(&self) -> io::Result<()> {
-        self.inner.sync_directory()
-    }
-    fn lock(&self, writer: bool) -> oncelog::Result<Box<dyn DirectoryLock>> {
-        self.inner.lock(writer)
-    }
-}
-
-impl File for OpenFile {
-    fn read_at(&self, buffer: &mut [u8], position: u64) -> io::Result<usize> {
-        self.0.inner.read_at(buffer, position)
-    }
-    fn write_at(&self, bytes: &[u8], position: u64) -> io::Result<()> {
-        self.0.inner.write_at(bytes, position)
-    }
-    fn sync(&self) -> io::Result<()> {
-        self.0.inner.sync()
-    }
-    fn len(&self) -> io::Result<u64> {
-        self.0.inner.len()
-    }
-    fn punch(&self, position: u64, length: u64) -> io::Result<()> {
-        self.0.inner.punch(position, length)
-    }
-    fn blank(&self, position: u64, length: u64) -> io::Result<()> {
-        self.0.inner.blank(position, length)
-    }
-    fn map(&self) -> io::Result<Option<Mapping>> {
-        self.0.inner.map()
+    fn closed(&self) {
+        self.now.fetch_sub(1, Ordering::SeqCst);
     }
 }
 
@@ -93,10 +36,9 @@ fn an_opening_has_few_files_open_however_many_segments_lie_behind_the_checkpoint
         drop(engine);
         assert!(world.files().len() > 60, "{} files", world.files().len());
         let count = Arc::new(Count::default());
-        let mut machine = if writable { world.machine() } else { world.machine_for_reading() };
-        machine.storage = Arc::new(Counted { count: count.clone(), inner: machine.storage.clone() });
+        let machine = if writable { world.machine() } else { world.machine_for_reading() };
         let options = Engine::options().threads(false).segment_bytes(64 << 10).read_only(!writable);
-        let engine = options.open_on(machine).unwrap();
+        let engine = options.open_on(watched(machine, count.clone())).unwrap();
         assert!(engine.partition("t", 0).unwrap().bounds().end > RECORDS / 2);
         let most = count.most.load(Ordering::SeqCst);
         assert!(most < 32, "{most} files were open at once, writable: {writable}");

@@ -7,6 +7,7 @@ mod losses;
 mod making;
 mod recoveries;
 mod unwound;
+mod watched;
 
 use std::time::Duration;
 

@@ -362,6 +362,17 @@ fn a_newest_segment_that_is_missing_is_missed_though_only_the_hint_speaks_of_it(
     }
 }
 
+/// Kills the log, loses its second segment, and opens it. No checkpoint spoke of the segment: the hint alone does.
+fn assert_second_segment_is_missed(world: &World, engine: Engine) {
+    assert_eq!(engine.metrics().checkpoints, 0);
+    world.kill();
+    drop(engine);
+    let mut files = world.files();
+    files.remove(&SegmentHeader::name(2, 0)).unwrap();
+    let engine = open(&World::with_files(1, files));
+    assert!(!engine.opening().damage.is_empty(), "{:?}", engine.opening());
+}
+
 #[test]
 fn a_segment_that_was_rolled_into_is_missed_though_each_append_before_it_was_flushed() {
     let (world, engine) = begin(4);
@@ -373,13 +384,7 @@ fn a_segment_that_was_rolled_into_is_missed_though_each_append_before_it_was_flu
     assert!(appended < 12, "so few that no checkpoint is due: it would write the hint too");
     // What the flusher does when it hears of the roll. No time passes, so no mark is made.
     engine.drive().unwrap();
-    assert_eq!(engine.metrics().checkpoints, 0);
-    world.kill();
-    drop(engine);
-    let mut files = world.files();
-    files.remove(&SegmentHeader::name(2, 0)).unwrap();
-    let engine = open(&World::with_files(1, files));
-    assert!(!engine.opening().damage.is_empty(), "{:?}", engine.opening());
+    assert_second_segment_is_missed(&world, engine);
 }
 
 #[test]
@@ -449,11 +454,5 @@ fn a_segment_is_missed_whose_first_frames_were_not_flushed_when_the_hint_was_wri
     engine.drive().unwrap();
     engine.flush().unwrap();
     engine.drive().unwrap();
-    assert_eq!(engine.metrics().checkpoints, 0);
-    world.kill();
-    drop(engine);
-    let mut files = world.files();
-    files.remove(&SegmentHeader::name(2, 0)).unwrap();
-    let engine = open(&World::with_files(1, files));
-    assert!(!engine.opening().damage.is_empty(), "{:?}", engine.opening());
+    assert_second_segment_is_missed(&world, engine);
 }
