@@ -11,13 +11,8 @@ static void a_header_whose_name_is_no_text_is_answered_as_it_is(void)
     const oncelog_record_view_t *views = NULL;
     oncelog_header_view_t headers[2];
     size_t count = 0;
-    /* The headers take the place of none, which is the last byte; two lengths count them. */
     unsigned char batch[sizeof BATCH - 1 + sizeof HEADERS];
-    memcpy(batch, BATCH, sizeof BATCH);
-    memcpy(batch + sizeof BATCH - 1, HEADERS, sizeof HEADERS);
-    batch[11] += sizeof HEADERS - 1;
-    batch[61] += 2 * (sizeof HEADERS - 1);
-    seal(batch, sizeof batch);
+    with_headers(batch, HEADERS, sizeof HEADERS);
     OK(oncelog_partition_open(engine, "t", 0, &partition));
     OK(oncelog_partition_append_batch(partition, batch, sizeof batch, NULL, NULL));
     for (int where = 0; where < 2; where++) {

@@ -32,13 +32,8 @@ static oncelog_records_t *records_of_a_batch(void)
 {
     static const unsigned char HEADERS[] = {2, 2, 'h', 1};
     oncelog_records_t *records = NULL;
-    /* The headers take the place of none, which is the last byte; two lengths count them. */
     unsigned char batch[sizeof BATCH - 1 + sizeof HEADERS];
-    memcpy(batch, BATCH, sizeof BATCH);
-    memcpy(batch + sizeof BATCH - 1, HEADERS, sizeof HEADERS);
-    batch[11] += sizeof HEADERS - 1;
-    batch[61] += 2 * (sizeof HEADERS - 1);
-    seal(batch, sizeof batch);
+    with_headers(batch, HEADERS, sizeof HEADERS);
     OK(oncelog_batch_records(batch, sizeof batch, &records));
     return records;
 }

@@ -24,4 +24,15 @@ static inline void seal(unsigned char *batch, size_t size)
         batch[17 + i] = (unsigned char)(~crc >> (24 - 8 * i));
 }
 
+/* Writes that batch with headers, encoded in so many bytes; there must be room for sizeof BATCH - 1 + size. They take
+ * the place of none, which is the last byte; two lengths count them. */
+static inline void with_headers(unsigned char *batch, const unsigned char *headers, size_t size)
+{
+    memcpy(batch, BATCH, sizeof BATCH);
+    memcpy(batch + sizeof BATCH - 1, headers, size);
+    batch[11] += (unsigned char)(size - 1);
+    batch[61] += (unsigned char)(2 * (size - 1));
+    seal(batch, sizeof BATCH - 1 + size);
+}
+
 #endif

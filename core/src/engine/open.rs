@@ -94,13 +94,13 @@ impl Inner {
 
     /// Before anything is served: a loss that was accepted is final, and what the last life left open is aborted.
     fn settle_past(&self) -> Result<()> {
-        let mut holes = self.report.holes.iter().filter(|hole| self.refused.is_none() && !hole.records_only).peekable();
-        if holes.peek().is_some() {
+        let holes = &self.report.holes;
+        if self.refused.is_none() && holes.iter().any(|hole| !hole.records_only) {
             // From now on they lie below the newest checkpoint.
             let made = self.journal.checkpoint();
             // Where the life that accepted a loss could not make it, each that finds the hole leaves numbers out: then
             // it is time, but nothing depends on it.
-            if holes.any(|hole| hole.refuses()) {
+            if holes.iter().any(|hole| hole.refuses()) {
                 made?;
             }
         }
