@@ -177,14 +177,18 @@ impl Walk {
             here.place(views);
             *placed = true;
         }
-        let mut count = 0;
+        let (mut count, mut bare) = (0, true);
         while count < views.len() {
-            count += iter.fill(&mut views[count..], |view, record| show(view, &record, headers, passed));
-            if count == views.len() {
-                break;
+            if bare {
+                count += iter.fill(&mut views[count..], |view, record| show(view, &record, headers, passed));
+                if count == views.len() {
+                    break;
+                }
             }
             match iter.next() {
                 Some(Ok(record)) => {
+                    // Where one has headers, the next ones have some too, most likely.
+                    bare = record.headers().len() == 0;
                     if !std::ptr::eq(here.topic, record.topic()) || here.partition != record.partition() {
                         let (topic, partition) = (record.topic(), record.partition());
                         *here = Here { topic, name: known_topic(topics, topic), partition };

@@ -109,13 +109,14 @@ pub struct RecordIter<'a> {
     rest: &'a [u8],
     left: u32,
     base_offset: i64,
-    base_timestamp: i64,
+    /// What timestamps are relative to, or the time of the append where that counts for every record.
+    base_timestamp: Timestamp,
+    /// What counts of the deltas of timestamps: every bit, or none where the time of the append counts.
+    counted: i64,
     last_delta: i32,
     max_delta: i32,
     /// `plain` leaves records with a greater delta to `step_any`.
     plain_delta: i32,
-    /// The time of the append, where that counts for every record.
-    append_time: Option<Timestamp>,
     /// What `new` found; told by the first step.
     fault: Option<Defect>,
     count: u32,
@@ -141,15 +142,17 @@ impl<'a> RecordIter<'a> {
         // No timestamp that is this close leaves the range, so that `plain` need not look.
         let near = i64::from(varint::SHORT_MAX);
         let plain = (i64::MIN + near..=i64::MAX - near).contains(&header.base_timestamp);
+        let (base_timestamp, counted) =
+            if header.is_log_append_time() { (header.max_timestamp, 0) } else { (header.base_timestamp, -1) };
         let mut records = Self {
             rest: body,
             left: count,
             base_offset: header.base_offset,
-            base_timestamp: header.base_timestamp,
+            base_timestamp,
+            counted,
             last_delta: -1,
             max_delta: header.last_offset_delta,
             plain_delta: if plain { header.last_offset_delta } else { -1 },
-            append_time: header.is_log_append_time().then_some(header.max_timestamp),
             fault: None,
             count,
         };
@@ -168,10 +171,10 @@ impl<'a> RecordIter<'a> {
             left: 0,
             base_offset: 0,
             base_timestamp: 0,
+            counted: -1,
             last_delta: -1,
             max_delta: -1,
             plain_delta: -1,
-            append_time: None,
             fault: None,
             count: 0,
         }
@@ -199,6 +202,22 @@ impl<'a> RecordIter<'a> {
     /// Otherwise `None`, and nothing has happened: `step_any` finds out what there is.
     #[inline(always)]
     pub(crate) fn plain(&mut self) -> Option<RecordRef<'a>> {
+        self.plain_with(plain_headers)
+    }
+
+    /// The next record if it is plain and has no headers, of which the compiler knows then that there are none.
+    #[inline(always)]
+    pub(crate) fn bare(&mut self) -> Option<RecordRef<'a>> {
+        self.plain_with(|_, _| None)
+    }
+
+    /// The next record if it is plain. `headers` reads what headers there are from a byte on; where it answers `None`
+    /// the record is not plain.
+    #[inline(always)]
+    fn plain_with(
+        &mut self,
+        headers: impl FnOnce(&'a [u8], usize) -> Option<HeaderBytes<'a>>,
+    ) -> Option<RecordRef<'a>> {
         let left = self.left.checked_sub(1)?;
         let mut numbers = varint::Short::at(self.rest)?;
         let len = numbers.size()?;
@@ -221,8 +240,8 @@ impl<'a> RecordIter<'a> {
         };
         let value = plain_field(record, &mut at)?;
         let headers =
-            if at + 1 == record.len() && record[at] == 0 { HeaderBytes::default() } else { plain_headers(record, at)? };
-        let timestamp = self.append_time.unwrap_or(self.base_timestamp.wrapping_add(i64::from(timestamp_delta)));
+            if at + 1 == record.len() && record[at] == 0 { HeaderBytes::default() } else { headers(record, at)? };
+        let timestamp = self.base_timestamp.wrapping_add(i64::from(timestamp_delta) & self.counted);
         (self.rest, self.last_delta, self.left) = (rest, delta, left);
         Some(RecordRef { offset: (self.base_offset + i64::from(delta)) as u64, timestamp, key, value, headers })
     }
@@ -253,10 +272,7 @@ impl<'a> RecordIter<'a> {
             0 if at == record.len() => HeaderBytes::default(),
             count => check_headers(record, at, count)?,
         };
-        let timestamp = match self.append_time {
-            Some(time) => time,
-            None => self.base_timestamp.checked_add(timestamp_delta).ok_or(Defect::Timestamp)?,
-        };
+        let timestamp = self.base_timestamp.checked_add(timestamp_delta & self.counted).ok_or(Defect::Timestamp)?;
         (self.rest, self.last_delta) = (&self.rest[start + len..], delta);
         self.left -= 1;
         // Not negative and no overflow: `new` checked base and last offset, and the delta lies between.
@@ -393,12 +409,16 @@ mod tests {
         Ok((r.offset, r.timestamp, [r.key, r.value], r.headers().collect::<Result<_>>().ok()))
     }
 
+    fn tell(record: Result<RecordRef<'_>>) -> Told<'_> {
+        record.map_or_else(|error| Err(error.message().to_owned()), told)
+    }
+
     fn walked(records: RecordIter<'_>) -> Vec<Told<'_>> {
-        records.map(|record| record.map_or_else(|error| Err(error.message().to_owned()), told)).collect()
+        records.map(tell).collect()
     }
 
     #[test]
-    fn plain_records_are_read_as_all_others_are_whatever_their_bytes() {
+    fn plain_and_bare_records_are_read_as_all_others_are_whatever_their_bytes() {
         let (short, long) = ([5; 40], [6; 70]);
         let given = [
             (Record::new(&short), 0, 0),
@@ -414,9 +434,12 @@ mod tests {
             let header = BatchHeader { attributes, base_timestamp, ..header(6, 72) };
             let same = |body: &[u8], what: (usize, u8)| {
                 let plain = RecordIter::new(&header, body);
-                let mut others = plain.clone();
+                let (mut bare, mut others) = (plain.clone(), plain.clone());
                 others.plain_delta = -1;
-                assert_eq!(walked(plain), walked(others), "{what:?} base_timestamp={base_timestamp}");
+                let step = || bare.bare().map(told).or_else(|| bare.next().map(tell));
+                let bare: Vec<_> = std::iter::from_fn(step).collect();
+                let plain = walked(plain);
+                assert!(plain == walked(others) && plain == bare, "{what:?} base_timestamp={base_timestamp}");
             };
             (0..=body.len()).for_each(|end| same(&body[..end], (end, 0)));
             for at in 0..body.len() {

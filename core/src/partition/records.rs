@@ -280,9 +280,9 @@ impl<'a> RecordsIter<'a> {
         self
     }
 
-    /// Fills places with what `next` would answer, as far as the batch goes that the walk is in; says how many. All are
-    /// of the partition of the record that `next` answered last. Hidden, since it is for bindings that fill arrays: the
-    /// walk's place is looked up once for all of them.
+    /// Fills places with what `next` would answer, as far as the batch goes that the walk is in, up to a record with
+    /// headers; says how many. All are of the partition of the record that `next` answered last. Hidden, since it is
+    /// for bindings that fill arrays: the walk's place is looked up once for all of them.
     #[doc(hidden)]
     #[inline]
     pub fn fill<T>(&mut self, places: &mut [T], mut show: impl FnMut(&mut T, RecordView<'a>)) -> usize {
@@ -290,7 +290,7 @@ impl<'a> RecordsIter<'a> {
         let mut batch = self.batch.clone();
         let mut count = 0;
         for place in places {
-            let Some(record) = batch.plain() else { break };
+            let Some(record) = batch.bare() else { break };
             show(place, RecordView { share, record });
             count += 1;
         }
