@@ -12,7 +12,7 @@ use crate::io::sync::{Mutex, RwLock};
 use crate::io::touched::touch;
 use crate::journal::{Fold, Parts, Placed, raise};
 use crate::limits::ENTRIES_PER_HOLD;
-use crate::partition::{Partition, Shown, What, Witness, Written};
+use crate::partition::{OfTopic, Partition, Shown, What, Witness, Written};
 use crate::state::growing::Growing;
 use crate::state::{Snapshot, State, Topic};
 use crate::types::{Durability, Instance, Lsn, TimestampType, TopicId, Visibility};
@@ -86,28 +86,33 @@ impl Hub {
         }
     }
 
+    /// Before the partitions of a log that is opened are taken in: so many will come.
+    pub fn expect(&self, partitions: usize) {
+        *self.partitions.write() = Growing::with_room(partitions);
+    }
+
     /// Takes in the next partitions of a topic behind those that `taken` holds, at most as many as one hold of the
     /// journal's lock may last for. With the last of them the topic is there for all to see: true.
     pub fn adopt(&self, topic: &Topic, state: &State, taken: &mut Vec<Arc<Partition>>) -> bool {
         let level = topic.durability().unwrap_or(self.level);
         let timestamp_type = state.topic_config(topic.id).timestamp_type;
         let shown = if self.durable_only { Durability::Disk } else { level };
+        let of = Arc::new(OfTopic { topic: topic.name.clone(), id: topic.id, witness: self.witness.clone() });
         let mut known = self.partitions.write();
         // No more than a topic may have.
         let numbers = taken.len() as u32..;
         for (number, instance) in numbers.clone().zip(topic.instances(numbers.start)).take(ENTRIES_PER_HOLD) {
             let made = || {
                 let (start, end) = (state.start(instance).unwrap_or(0), state.end(instance).unwrap_or(0));
-                let (of, witness) = ((topic.name.clone(), topic.id), self.witness.clone());
                 let kept = (level, shown, timestamp_type);
                 let past = (start..end, state.undecided_in(instance));
-                Arc::new(Partition::new(of, number, instance, kept, past, witness))
+                Arc::new(Partition::new(of.clone(), number, instance, kept, past))
             };
             let partition = match known.get(&instance) {
                 Some(partition) => partition.clone(),
                 None => {
                     let partition = made();
-                    known.insert(instance, partition.clone());
+                    known.insert_new(instance, partition.clone());
                     partition
                 }
             };

@@ -66,6 +66,7 @@ impl Restore<Hub> for Restoring {
 
     fn finish(&mut self) -> State {
         let state = std::mem::take(&mut self.state);
+        self.hub.expect(state.topics().map(|topic| topic.partitions as usize).sum());
         for topic in state.topics() {
             let mut partitions = Vec::with_capacity(topic.partitions as usize);
             while !self.hub.adopt(topic, &state, &mut partitions) {}

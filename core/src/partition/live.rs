@@ -24,8 +24,7 @@ use crate::types::{Bounds, Durability, Instance, Isolation, Lsn, Offset, Timesta
 /// One partition. The lock inside is taken by the leader of a write, by whoever writes a footer and by readers, each
 /// for moments; an append under the journal's lock never takes it.
 pub struct Partition {
-    topic: Arc<str>,
-    topic_id: TopicId,
+    of: Arc<OfTopic>,
     number: u32,
     instance: Instance,
     level: Durability,
@@ -47,19 +46,28 @@ pub struct Partition {
     hint: AtomicU64,
     pub(super) live: Mutex<Live>,
     watchers: Watchers,
-    witness: Arc<dyn Witness>,
+}
+
+/// What partitions of a topic share. There may be many of them, and each page of memory that they fill when a log is
+/// opened takes longer than all else that is done for the ten in it.
+pub struct OfTopic {
+    /// The topic's name.
+    pub topic: Arc<str>,
+    /// Its id.
+    pub id: TopicId,
+    /// Hears of records that cannot be read.
+    pub witness: Arc<dyn Witness>,
 }
 
 impl Partition {
     /// A partition as recovery or its creation found it; `level` is the topic's or else the engine's, `shown` the one
     /// at which records become visible.
     pub fn new(
-        (topic, topic_id): (Arc<str>, TopicId),
+        of: Arc<OfTopic>,
         number: u32,
         instance: Instance,
         (level, shown, timestamp_type): (Durability, Durability, TimestampType),
-        (offsets, open): (std::ops::Range<Offset>, impl Iterator<Item = (i64, Offset)>),
-        witness: Arc<dyn Witness>,
+        (offsets, open): (Range<Offset>, impl Iterator<Item = (i64, Offset)>),
     ) -> Self {
         let (start, end) = (offsets.start, offsets.end);
         let older = (end == 0).then_some(0);
@@ -70,8 +78,7 @@ impl Partition {
         }
         let live = Live::new(older, undecided, end);
         Self {
-            topic,
-            topic_id,
+            of,
             number,
             instance,
             level,
@@ -86,23 +93,22 @@ impl Partition {
             hint: AtomicU64::new(0),
             live: Mutex::new(live),
             watchers: Watchers::default(),
-            witness,
         }
     }
 
     /// Who hears of records that cannot be read.
     pub(super) fn witness(&self) -> &Arc<dyn Witness> {
-        &self.witness
+        &self.of.witness
     }
 
     /// The topic's name.
     pub fn topic(&self) -> &Arc<str> {
-        &self.topic
+        &self.of.topic
     }
 
     /// The topic's id: of two topics that have had the same name each has its own.
     pub fn topic_id(&self) -> TopicId {
-        self.topic_id
+        self.of.id
     }
 
     /// The partition's number in its topic.

@@ -20,7 +20,7 @@ mod wait;
 mod written;
 
 pub use index::Footers;
-pub use live::Partition;
+pub use live::{OfTopic, Partition};
 pub use losses::{Loss, Witness};
 pub use most::Most;
 pub use records::{RecordView, Records, RecordsIter};

@@ -78,9 +78,14 @@ impl<K: Eq + Hash, V> Growing<K, V> {
         if let Some(known) = self.get_mut(&key) {
             return Some(std::mem::replace(known, value));
         }
+        self.insert_new(key, value);
+        None
+    }
+
+    /// Puts a value where none is, which the caller has seen.
+    pub fn insert_new(&mut self, key: K, value: V) {
         self.make_room();
         self.table.insert_unique(hash(&key), (key, value), |(key, _)| hash(key));
-        None
     }
 
     pub fn remove<Q: Eq + Hash + ?Sized>(&mut self, key: &Q) -> Option<V>
