@@ -22,13 +22,14 @@ pub const ENGINE: Engine = Engine {
     open,
     lacks: |workload| match workload {
         Workload::Append1 | Workload::Append100 | Workload::Append8 | Workload::Transaction => None,
+        Workload::Durable1 | Workload::TransactionDurable => None,
         _ => Some("see bare pwrite"),
     },
     differs: |_| None,
     settings: "one write per call, of several pieces so that nothing is copied, of the record batches (v2) that our \
                log writes, made by its encoder, with their checksums, behind a frame's head and its checksum, into a \
                file of 256 MiB; the zeros are written while it runs, a piece whenever a call would go beyond the last \
-               one",
+               one; fdatasync where durable, which writes the zeros out too",
 };
 
 const SIZE: u64 = 256 << 20;
@@ -48,6 +49,7 @@ thread_local! {
 
 struct Batches {
     file: File,
+    flush: bool,
     end: Mutex<End>,
 }
 
@@ -57,10 +59,10 @@ struct End {
     zeros: u64,
 }
 
-fn open(dir: &Path, _level: Level) -> Result<Box<dyn Store>> {
+fn open(dir: &Path, level: Level) -> Result<Box<dyn Store>> {
     let file = File::options().read(true).write(true).create_new(true).open(dir.join("batches"))?;
     file.set_len(SIZE)?;
-    Ok(Box::new(Batches { file, end: Mutex::default() }))
+    Ok(Box::new(Batches { file, flush: level == Level::Disk, end: Mutex::default() }))
 }
 
 impl Batches {
@@ -100,7 +102,7 @@ impl Batches {
             return Err("a frame was cut".into());
         }
         end.at = to;
-        Ok(())
+        if self.flush { Ok(self.file.sync_data()?) } else { Ok(()) }
     }
 }
 
