@@ -205,7 +205,7 @@ impl Batches {
         let bytes = open.builder.size();
         let (header, framed) = open.builder.compression(context.compression).finish_with_header();
         let (level, entry) = (context.durability, Entry::waiting(effects.may_wait()));
-        let placed = context.engine.append(&open.partition, header, framed, level, entry);
+        let placed = context.engine.append(&open.partition, &header, framed, level, entry);
         if effects.held_up(&open.pending, &placed) {
             open.tried = Some(framed.len() - FRAME_HEADER);
             self.open.insert(instance, open);

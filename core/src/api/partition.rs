@@ -81,6 +81,7 @@ impl Partition {
     ///
     /// # Errors
     /// As `append`.
+    #[inline]
     pub fn append_with(&self, batch: &Batch, options: AppendOptions) -> Result<Ticket<Appended>> {
         self.place(batch, &options)?.map_err(|refused| self.open.inner.await_refusal(&refused))
     }
@@ -96,6 +97,7 @@ impl Partition {
         }
     }
 
+    #[inline]
     fn place(&self, batch: &Batch, options: &AppendOptions) -> Result<Judged<Ticket<Appended>>> {
         let inner = &self.open.inner;
         inner.check_open()?;
@@ -104,21 +106,22 @@ impl Partition {
             let values = format!("topic={} partition={}", self.topic(), self.number());
             return Err(Error::new(ErrorKind::InvalidRecord, format!("{text}, {values}")));
         }
-        let placed =
-            match inner.append(&self.partition, *batch.header(), batch.framed(), options.durability, Entry::InTurn) {
-                Ok(placed) => placed,
-                Err(refused) => return Ok(Err(refused)),
-            };
-        let appended = Appended {
-            partition: self.partition.number(),
-            first: placed.first,
-            last: placed.last,
-            timestamp: placed.timestamp,
-            duplicate: placed.duplicate,
-            lsn: placed.lsn,
-            incarnation: placed.incarnation,
-        };
-        Ok(Ok(Ticket::placed(inner.waits(), placed.lsn, placed.level, appended)))
+        // Looked at where it lies: a copy waits for what was just written of it.
+        match inner.append(&self.partition, batch.header(), batch.framed(), options.durability, Entry::InTurn) {
+            Ok(ref placed) => {
+                let appended = Appended {
+                    partition: self.partition.number(),
+                    first: placed.first,
+                    last: placed.last,
+                    timestamp: placed.timestamp,
+                    duplicate: placed.duplicate,
+                    lsn: placed.lsn,
+                    incarnation: placed.incarnation,
+                };
+                Ok(Ok(Ticket::placed(inner.waits(), placed.lsn, placed.level, appended)))
+            }
+            Err(refused) => Ok(Err(refused)),
+        }
     }
 
     /// Reads from an offset on, up to about `max_bytes`: what is visible now, nothing if that is nothing yet. Records

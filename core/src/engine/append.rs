@@ -9,7 +9,7 @@ use super::{Inner, Placed};
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::batch::{BATCH_HEADER, BatchHeader};
 use crate::format::bytes::{put_i32_be, put_i64_be};
-use crate::format::frame::{FRAME_HEADER, Payload, records_len};
+use crate::format::frame::{FRAME_HEADER, records_len};
 use crate::io::bugs::{Bug, planted};
 use crate::journal::{Claim, Draft, Entry, Guard};
 use crate::partition::Partition;
@@ -24,32 +24,34 @@ impl Inner {
         self.machine.clock.wall_ms().max(0)
     }
 
-    /// Places a batch that lies behind 40 free bytes and whose header is `batch`. It is noted when this returns, and
+    /// Places a batch that lies behind 40 free bytes and whose header is `sent`. It is noted when this returns, and
     /// acknowledged only when its frame has met the level of the answer. Waits as `entry` says; a refusal is not waited
     /// for.
     pub fn append(
         &self,
         partition: &Arc<Partition>,
-        mut batch: BatchHeader,
+        sent: &BatchHeader,
         framed: &[u8],
         durability: Option<Durability>,
         entry: Entry,
     ) -> Judged<Placed> {
         self.check_writable()?;
         let (level, instance) = (durability.unwrap_or(partition.level()), partition.instance());
-        let stamped = partition.stamps();
-        if stamped {
+        let stamped = partition.stamps().then(|| {
+            let mut batch = *sent;
             batch.stamp(&framed[RECORDS_AT..], self.append_time());
-        }
+            batch
+        });
+        let sent = stamped.as_ref().unwrap_or(sent);
         let draft = Draft::records(instance, framed);
         let len = records_len(framed.len() - FRAME_HEADER) as u64;
-        let room = len as usize + if batch.is_transactional() { BEGUN_LEN } else { 0 };
+        let room = len as usize + if sent.is_transactional() { BEGUN_LEN } else { 0 };
         let mut guard = match self.journal.enter_for(room, Claim::Growth, entry.at(level)) {
             Ok(guard) => guard,
-            Err(error) => return Ok(self.without_room(error, instance, &batch, level)?),
+            Err(error) => return Ok(self.without_room(error, instance, sent, level)?),
         };
         let incarnation = guard.incarnation();
-        match guard.state().check_batch(instance, &batch) {
+        match guard.state().check_batch(instance, sent) {
             Ok(Verdict::Accept) => {}
             Ok(Verdict::Duplicate { first, last, timestamp, lsn }) => {
                 self.duplicate_met();
@@ -57,13 +59,15 @@ impl Inner {
                 return Ok(Placed { lsn, level, first, last, timestamp, duplicate: true, incarnation });
             }
             Err(error) => {
-                let refusal = Refusal::of(error, (batch.producer_id, batch.epoch));
+                let refusal = Refusal::of(error, (sent.producer_id, sent.epoch));
                 let end = guard.state().end(instance);
                 return Err(self.refuse(guard, refusal.at(partition, end)));
             }
         }
-        self.begin_raw(&mut guard, &batch)?;
+        self.begin_raw(&mut guard, sent)?;
         let first = guard.state().end(instance).unwrap_or(0);
+        // Not before: a copy waits for what was just written of its source.
+        let mut batch = *sent;
         batch.base_offset = first.cast_signed();
         batch.leader_epoch = 0;
         let placed = guard.place(
@@ -72,13 +76,13 @@ impl Inner {
             |frame| {
                 put_i64_be(frame, FRAME_HEADER, first.cast_signed());
                 put_i32_be(frame, FRAME_HEADER + 12, 0);
-                if stamped {
+                if stamped.is_some() {
                     batch.write(&mut frame[FRAME_HEADER..]);
                 }
             },
             |placed, notes| note_records(notes, partition, placed, &batch, len),
         );
-        guard.state().apply(placed.lsn, &Payload::Records { instance, batch });
+        guard.state().apply_records(placed.lsn, instance, &batch);
         drop(guard);
         let last = first + u64::from(batch.last_offset_delta.unsigned_abs());
         partition.placed(last + 1);

@@ -37,7 +37,10 @@ const STRETCH: usize = 128;
 /// What the frames of a group tell when they are written, in journal order.
 #[derive(Default)]
 pub struct Notes {
+    /// The first `count` of them; the others serve again. A note is written where it stays: one that is made elsewhere
+    /// and copied has to wait for all that was written of it.
     list: Vec<Note>,
+    count: usize,
     /// That of the last note which this told, and likely that of its next one. Kept beyond its topic's end by two of
     /// these at most, until they tell of something else.
     last: Option<Arc<Partition>>,
@@ -50,6 +53,10 @@ struct Note {
     instance: Instance,
     lsn: Lsn,
     written: Written,
+}
+
+impl Note {
+    const EMPTY: Note = Note { partition: None, instance: 0, lsn: 0, written: Written::EMPTY };
 }
 
 /// The partitions of an open engine.
@@ -230,7 +237,7 @@ pub fn note_records(notes: &mut Notes, p: &Arc<Partition>, placed: Placed, batch
     let what = if batch.is_transactional() { What::Undecided } else { What::Records };
     note(notes, p, placed, (placed.place.position, len, false), batch, what);
     if what == What::Undecided
-        && let Some(Note { written, .. }) = notes.list.last()
+        && let Some(Note { written, .. }) = notes.list[..notes.count].last()
     {
         p.placed_undecided(batch.producer_id, written.run.first_offset, written.end);
     }
@@ -241,7 +248,7 @@ pub fn note_part(notes: &mut Notes, p: &Arc<Partition>, placed: Placed, position
     note(notes, p, placed, (position, batch.size() as u64, true), batch, What::Records);
 }
 
-#[inline]
+#[inline(always)]
 fn note(notes: &mut Notes, p: &Arc<Partition>, placed: Placed, at: (u64, u64, bool), batch: &BatchHeader, what: What) {
     let first_offset = batch.base_offset.max(0).unsigned_abs();
     let (position, len, bare) = at;
@@ -254,14 +261,21 @@ fn note(notes: &mut Notes, p: &Arc<Partition>, placed: Placed, at: (u64, u64, bo
     push(notes, p, placed.lsn, written);
 }
 
-#[inline]
+#[inline(always)]
 fn push(notes: &mut Notes, p: &Arc<Partition>, lsn: Lsn, written: Written) {
     let instance = p.instance();
-    let known = match notes.list.last() {
+    let Notes { list, count, last } = notes;
+    let known = match list[..*count].last() {
         Some(last) => last.instance == instance,
-        None => notes.last.as_ref().is_some_and(|last| last.instance() == instance),
+        None => last.as_ref().is_some_and(|last| last.instance() == instance),
     };
-    notes.list.push(Note { partition: if known { None } else { Some(p.clone()) }, instance, lsn, written });
+    if *count == list.len() {
+        list.push(Note::EMPTY);
+    }
+    let note = &mut list[*count];
+    note.partition = if known { None } else { Some(p.clone()) };
+    (note.instance, note.lsn, note.written) = (instance, lsn, written);
+    *count += 1;
 }
 
 impl Fold for Hub {
@@ -272,8 +286,8 @@ impl Fold for Hub {
     fn written(&self, notes: &mut Notes) {
         let mut unflushed = None;
         let (mut batches, mut records) = (0, 0);
-        let Notes { list, last } = notes;
-        let mut rest = list.as_mut_slice();
+        let Notes { list, count, last } = notes;
+        let mut rest = &mut list[..*count];
         while let Some(first) = rest.first_mut() {
             if first.partition.is_some() {
                 *last = first.partition.take();
@@ -299,7 +313,7 @@ impl Fold for Hub {
             }
             rest = others;
         }
-        list.clear();
+        *count = 0;
         last.take_if(|last| last.is_deleted());
         raise(&self.batches, batches);
         raise(&self.records, records);

@@ -25,7 +25,7 @@ fn batch(text: &str) -> Batch {
 }
 
 fn append(inner: &Inner, partition: &Arc<Partition>, batch: &Batch, level: Option<Durability>) -> Judged<Placed> {
-    inner.append(partition, *batch.header(), batch.framed(), level, Entry::Waits)
+    inner.append(partition, batch.header(), batch.framed(), level, Entry::Waits)
 }
 
 fn open(world: &World) -> Arc<Inner> {

@@ -149,7 +149,7 @@ impl Inner {
             },
             |placed, notes| note_records(notes, part.partition, placed, &batch, len),
         );
-        guard.state().apply(placed.lsn, &Payload::Records { instance, batch });
+        guard.state().apply_records(placed.lsn, instance, &batch);
     }
 
     /// Places the frame that begins a transaction in the log, and has it watched.

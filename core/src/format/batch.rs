@@ -90,7 +90,7 @@ impl BatchHeader {
     }
 
     /// Writes the header, its crc as it stands, over the first 61 bytes of `out`, which must be there.
-    #[inline]
+    #[inline(always)]
     pub fn write(&self, out: &mut [u8]) {
         let b = &mut out[..BATCH_HEADER];
         put_i64_be(b, 0, self.base_offset);
@@ -273,18 +273,20 @@ impl Batch {
     }
 
     /// An empty builder that goes on with this batch's buffer, so that a loop of batches allocates once.
+    #[inline]
     pub fn into_builder(self) -> BatchBuilder {
         BatchBuilder::with_buffer(self.buf)
     }
 
     /// A batch from a builder's buffer: the free bytes and a batch that `check_append` passes.
+    #[inline]
     pub(super) fn from_framed(buf: Vec<u8>, header: BatchHeader) -> Batch {
         Batch { buf, header, claims_append_time: false, unpacked: OnceLock::new() }
     }
 }
 
 /// Writes `header` over the start of `batch`, sums the whole, and returns the crc it wrote.
-#[inline]
+#[inline(always)]
 pub(super) fn seal(header: &BatchHeader, batch: &mut [u8]) -> u32 {
     header.write(batch);
     let crc = crc32c::crc32c(&batch[CRC_FROM..]);

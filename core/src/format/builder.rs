@@ -60,6 +60,7 @@ impl BatchBuilder {
     }
 
     /// An empty builder on a buffer that was a batch's: its 40 free bytes are zero.
+    #[inline]
     pub(super) fn with_buffer(buf: Vec<u8>) -> Self {
         Self {
             buf,
@@ -195,8 +196,21 @@ impl BatchBuilder {
     /// # Errors
     /// `InvalidRecord` without a record, or if the producer's id, epoch and sequence do not go together;
     /// `UnsupportedVersion` if this build lacks the codec.
+    #[inline(always)]
     pub fn build(mut self) -> Result<Batch> {
-        self.header().check_append()?;
+        if self.count == 0 || self.producer != Self::NOBODY || self.transactional {
+            self.header().check_append()?;
+        }
+        if self.compression != Compression::None {
+            return self.build_packed();
+        }
+        let header = self.seal();
+        self.buf.truncate(self.end);
+        Ok(Batch::from_framed(self.buf, header))
+    }
+
+    #[inline(never)]
+    fn build_packed(mut self) -> Result<Batch> {
         if !self.compression.is_available() {
             return Err(left_out(self.compression));
         }
@@ -210,6 +224,7 @@ impl BatchBuilder {
     }
 
     /// Writes the header in front of the records; returns what it wrote.
+    #[inline(always)]
     fn seal(&mut self) -> BatchHeader {
         if self.buf.len() < RECORDS_AT {
             self.grow(RECORDS_AT);
@@ -239,6 +254,7 @@ impl BatchBuilder {
     }
 
     /// The header but for its crc.
+    #[inline]
     fn header(&self) -> BatchHeader {
         BatchHeader {
             base_offset: 0,

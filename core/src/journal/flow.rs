@@ -7,13 +7,13 @@ use super::core::{Core, Guard, NoRoom};
 use super::crowd::{Crowd, Habit};
 use super::end::OPEN;
 use super::head::Heads;
-use super::hold::Lock;
+use super::hold::{Hold, Lock};
 use super::open::Opener;
 use super::reserve::Claim;
 use super::resume::Leftover;
 use super::segment::Segment;
 use super::segments::Segments;
-use super::turns::Turns;
+use super::turns::{Turn, Turns};
 use super::upkeep::Upkeep;
 use super::writing::Writing;
 use super::{Counters, Fold};
@@ -232,10 +232,10 @@ impl<F: Fold> Journal<F> {
     }
 
     /// The same for a frame that may use the reserve, and for who comes in otherwise.
+    #[inline(always)]
     pub fn enter_for(&self, len: usize, claim: Claim, entry: Entry) -> Result<Guard<'_, F>> {
         if len > FRAME_MAX {
-            let message = format!("a frame would be too large; write less at once; bytes={len} most={FRAME_MAX}");
-            return Err(Error::new(ErrorKind::LimitExceeded, message));
+            return Err(frame_too_large(len));
         }
         loop {
             let turn = if entry == Entry::InTurn { self.turn() } else { None };
@@ -244,33 +244,46 @@ impl<F: Fold> Journal<F> {
             let mut core = self.core.lock();
             self.check_door(entry == Entry::Inside)?;
             let mut late = false;
-            let missing = match core.room(len, claim, &mut late) {
+            match core.room(len, claim, &mut late) {
                 Ok(()) => return Ok(Guard { journal: self, core, _turn: turn }),
-                Err(missing) => missing,
-            };
-            if entry == Entry::Passes {
-                self.make_room_later(&mut core, missing);
-                let message = "there is no room right now; wait for what was sent before, then send again";
-                return Err(Error::new(ErrorKind::Busy, message));
+                Err(missing) => self.wait_for_room(core, turn, missing, late, entry)?,
             }
-            let (last, oldest) = (core.next_lsn - 1, core.due_before_roll());
-            drop(core);
-            drop(turn);
-            if late {
-                self.counters.late_rolls.fetch_add(1, Ordering::Relaxed);
-            }
-            match missing {
-                NoRoom::Group => self.reach(last, Durability::Os, None).map(drop)?,
-                NoRoom::Spare(bytes) => self.prepare_spare(bytes)?,
-                NoRoom::Unsynced => {
-                    self.reach(oldest, Durability::Disk, None)?;
-                    // Whoever flushed may be just about to: nothing would be left to wait for meanwhile.
-                    if !planted(Bug::SettledByFlusherOnly) {
-                        self.settle(oldest);
-                    }
+        }
+    }
+
+    /// Has room made, and waits for it if the caller does.
+    #[cold]
+    fn wait_for_room(
+        &self,
+        mut core: Hold<'_, Core<F>>,
+        turn: Option<Turn<'_, F>>,
+        missing: NoRoom,
+        late: bool,
+        entry: Entry,
+    ) -> Result<()> {
+        if entry == Entry::Passes {
+            self.make_room_later(&mut core, missing);
+            let message = "there is no room right now; wait for what was sent before, then send again";
+            return Err(Error::new(ErrorKind::Busy, message));
+        }
+        let (last, oldest) = (core.next_lsn - 1, core.due_before_roll());
+        drop(core);
+        drop(turn);
+        if late {
+            self.counters.late_rolls.fetch_add(1, Ordering::Relaxed);
+        }
+        match missing {
+            NoRoom::Group => self.reach(last, Durability::Os, None).map(drop)?,
+            NoRoom::Spare(bytes) => self.prepare_spare(bytes)?,
+            NoRoom::Unsynced => {
+                self.reach(oldest, Durability::Disk, None)?;
+                // Whoever flushed may be just about to: nothing would be left to wait for meanwhile.
+                if !planted(Bug::SettledByFlusherOnly) {
+                    self.settle(oldest);
                 }
             }
         }
+        Ok(())
     }
 
     /// Refuses work in a forked child, and once a write or flush has failed.
@@ -461,4 +474,10 @@ impl<F: Fold> Journal<F> {
             self.segments.flusher_bell.happen();
         }
     }
+}
+
+#[cold]
+fn frame_too_large(len: usize) -> Error {
+    let message = format!("a frame would be too large; write less at once; bytes={len} most={FRAME_MAX}");
+    Error::new(ErrorKind::LimitExceeded, message)
 }

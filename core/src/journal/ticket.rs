@@ -133,11 +133,13 @@ pub struct Ticket<T> {
 
 impl<T> Ticket<T> {
     /// A write that has its place.
+    #[inline]
     pub(crate) fn placed(waits: Arc<dyn Waits>, lsn: Lsn, level: Durability, value: T) -> Self {
         Self::answer(waits, lsn, level, Ok(value))
     }
 
     /// An answer that counts once a frame has met its level: a refusal too, if it was drawn from what is noted only.
+    #[inline]
     pub(crate) fn answer(waits: Arc<dyn Waits>, lsn: Lsn, level: Durability, answer: Result<T>) -> Self {
         Ticket { state: State::Placed { waits, lsn, level, answer: Some(answer) }, asleep: None }
     }
@@ -175,7 +177,20 @@ impl<T> Ticket<T> {
 
     /// Waits until the write has met its level: `os` when it is written to the operating system, `disk` when it is
     /// flushed. Leads the write or flush if nobody does.
-    pub fn wait(mut self) -> Result<T> {
+    #[inline]
+    pub fn wait(self) -> Result<T> {
+        match self.state {
+            State::Placed { waits, lsn, level, answer } => {
+                waits.wait(lsn, level, None)?;
+                answer.unwrap_or_else(|| Err(spent()))
+            }
+            State::Ready { result, .. } => result.unwrap_or_else(|| Err(spent())),
+            State::Later(..) => self.wait_later(),
+        }
+    }
+
+    /// The same for what is still being gathered.
+    fn wait_later(mut self) -> Result<T> {
         self.settle()?;
         if let State::Placed { waits, lsn, level, .. } = &self.state {
             waits.wait(*lsn, *level, None)?;

@@ -58,6 +58,16 @@ pub struct Written {
 }
 
 impl Written {
+    /// Nothing: for a place that will be written over.
+    pub const EMPTY: Written = Written {
+        segment: 0,
+        lsn: 0,
+        run: Run { position: 0, len: 0, bare: false, first_offset: 0, max_timestamp: -1 },
+        end: 0,
+        producer_id: -1,
+        what: What::Records,
+    };
+
     /// What readers see of it.
     pub fn shown(&self) -> Shown {
         match self.what {

@@ -122,9 +122,10 @@ impl State {
         }
     }
 
-    /// The hot path: for a batch without a producer id it is one step into a table.
+    /// What `apply` does with a records frame, for who has one at hand and would copy it for that. The hot path: for a
+    /// batch without a producer id it is one step into a table.
     #[inline]
-    fn apply_records(&mut self, lsn: Lsn, instance: Instance, batch: &BatchHeader) {
+    pub fn apply_records(&mut self, lsn: Lsn, instance: Instance, batch: &BatchHeader) {
         let first = batch.base_offset.max(0).unsigned_abs();
         let known = self.catalog.raise_end(instance, first, batch.last_offset_delta);
         if known && batch.producer_id >= 0 {
