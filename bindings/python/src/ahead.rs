@@ -4,9 +4,12 @@
 //! them only when the thread that polled has the interpreter lock again: until then a commit, or a transaction that is
 //! bound to the consumer, has no business with the positions that the engine knows.
 
+use std::ops::Range;
+use std::ptr;
+use std::sync::Arc;
 use std::time::Duration;
 
-use oncelog::{Consumer, Error, ErrorKind, Offsets, Records, Result, TopicPartition};
+use oncelog::{Consumer, Error, ErrorKind, Offsets, RecordView, Records, Result, TopicPartition};
 use pyo3::prelude::*;
 
 use crate::walk::{Step, Walk};
@@ -15,9 +18,9 @@ use crate::walk::{Step, Walk};
 /// the note of what it moved, nor between the positions of a caller and a commit of them.
 #[derive(Default)]
 pub struct Standing {
-    /// How many partitions are assigned.
-    pub assigned: usize,
     ahead: Option<Ahead>,
+    /// What polls went past without a record, for it was aborted: the next answer tells it. Nothing is ahead then.
+    passed: Records,
     /// The consumer was closed: nobody polls any more.
     closed: bool,
     /// So many transactions are on their way to put the consumer back to where they began, further than any poll since.
@@ -28,12 +31,17 @@ pub struct Standing {
 pub struct Ahead {
     /// None until the thread that polled has the interpreter lock again.
     walk: Option<Walk>,
+    /// In the order of the walk.
     places: Vec<Place>,
+    /// The place of the last record that the caller was given.
+    at: usize,
 }
 
 /// A partition that the poll read from.
 struct Place {
-    name: TopicPartition,
+    /// Shared with the records: one a poll and partition, and never copied.
+    topic: Arc<str>,
+    partition: u32,
     /// The offset behind the last record that the caller was given; where the poll began if there is none.
     given: u64,
     /// Where the poll ended, and the engine stands.
@@ -41,72 +49,81 @@ struct Place {
 }
 
 impl Ahead {
-    fn of(records: &Records, before: &Offsets) -> Self {
-        let mut places: Vec<Place> = Vec::new();
-        for (topic, partition, end) in records.next_offsets() {
-            if let Some(known) = places.iter_mut().find(|at| at.is(topic, partition)) {
-                known.end = end;
-                continue;
-            }
-            let name = TopicPartition::new(topic, partition);
-            let first = || {
-                let mut own = records.iter().flatten().filter(|r| r.partition() == partition && r.topic() == topic);
-                own.next().map_or(end, |record| record.offset())
-            };
-            // A position that was found out by the poll itself, as where offsets were pending, begins with its records.
-            let given = before.get(&name).map(|at| at.offset).filter(|at| *at <= end).unwrap_or_else(first);
-            places.push(Place { name, given, end });
-        }
-        Self { walk: None, places }
+    fn of(records: &Records) -> Self {
+        let read = records.reaches().filter(|(.., reach)| !reach.is_empty());
+        let place = |(topic, partition, reach): (&Arc<str>, u32, Range<u64>)| Place {
+            topic: topic.clone(),
+            partition,
+            given: reach.start,
+            end: reach.end,
+        };
+        Self { walk: None, places: read.map(place).collect(), at: 0 }
     }
 
     fn next<'py>(&mut self, py: Python<'py>) -> Option<oncelog::Result<Step<'py>>> {
         let next = self.walk.as_mut()?.next_again(py);
         if let Some(Ok(step)) = &next {
             let view = step.view();
-            let behind = view.offset() + 1;
-            match self.places.last_mut() {
-                Some(at) if at.is(view.topic(), view.partition()) => at.given = behind,
-                _ => self.turn_to(view.topic(), view.partition(), behind),
+            match self.places.get_mut(self.at) {
+                Some(place) if place.holds(&view) => place.given = view.offset() + 1,
+                _ => self.turn_to(&view),
             }
         }
         next
     }
 
-    /// Records come partition by partition: the last place is the one that they come from.
+    /// The walk has left places behind, and what was aborted at their ends with them.
     #[cold]
-    fn turn_to(&mut self, topic: &str, partition: u32, behind: u64) {
-        if let Some(found) = self.places.iter().position(|at| at.is(topic, partition)) {
-            let mut at = self.places.remove(found);
-            at.given = behind;
-            self.places.push(at);
+    fn turn_to(&mut self, view: &RecordView<'_>) {
+        while let Some(place) = self.places.get_mut(self.at) {
+            if place.holds(view) {
+                place.given = view.offset() + 1;
+                return;
+            }
+            place.given = place.end;
+            self.at += 1;
         }
     }
 }
 
 impl Place {
+    /// Whether a record of the same poll lies here: its topic's name is then this very one.
     #[inline]
-    fn is(&self, topic: &str, partition: u32) -> bool {
-        self.name.partition == partition && self.name.topic == topic
+    fn holds(&self, view: &RecordView<'_>) -> bool {
+        self.partition == view.partition() && ptr::eq(&raw const *self.topic, view.topic())
+    }
+
+    fn is(&self, name: &TopicPartition) -> bool {
+        self.partition == name.partition && *self.topic == *name.topic
+    }
+
+    fn name(&self) -> TopicPartition {
+        TopicPartition::new(&*self.topic, self.partition)
     }
 }
 
 impl Standing {
     /// Polls what is there, and notes what that moved. None: nothing is there, or the positions are about to move. It
     /// waits for nothing where the positions are settled.
-    pub fn poll(&mut self, core: &Consumer, before: &Offsets) -> Result<Option<Records>> {
+    pub fn poll(&mut self, core: &Consumer) -> Result<Option<Records>> {
         if self.closed {
             return Err(Error::new(ErrorKind::Closed, "the consumer was closed while this call waited"));
         }
         if self.is_going_back() {
             return Ok(None);
         }
-        let records = core.poll(Duration::ZERO)?;
-        if records.is_empty() {
+        self.passed.join(core.poll(Duration::ZERO)?);
+        if self.passed.is_empty() {
             return Ok(None);
         }
-        self.ahead = Some(Ahead::of(&records, before));
+        let records = std::mem::take(&mut self.passed);
+        self.ahead = Some(Ahead::of(&records));
         Ok(Some(records))
+    }
+
+    /// What the polls since the last answer went past.
+    pub fn passed(&mut self) -> Records {
+        std::mem::take(&mut self.passed)
     }
 
     pub fn has_polled(&self) -> bool {
@@ -138,6 +155,7 @@ impl Standing {
 
     /// What is left to give out is not ahead of anything any more: it was given whole, or the positions go elsewhere.
     pub fn forget(&mut self) -> Option<Ahead> {
+        self.passed = Records::default();
         self.ahead.take()
     }
 
@@ -149,13 +167,13 @@ impl Standing {
 
     /// Where the caller stands in a partition, and how far the engine is ahead of that.
     pub fn given(&self, name: &TopicPartition) -> Option<(u64, u64)> {
-        self.left().find(|at| at.name == *name).map(|at| (at.given, at.end - at.given))
+        self.left().find(|at| at.is(name)).map(|at| (at.given, at.end - at.given))
     }
 
     /// Puts the positions of the caller in place of the engine's.
     pub fn tell(&self, positions: &mut Offsets) {
         for at in self.left() {
-            if let Some(known) = positions.get_mut(&at.name) {
+            if let Some(known) = positions.get_mut(&at.name()) {
                 known.offset = at.given;
             }
         }
@@ -163,28 +181,41 @@ impl Standing {
 
     /// Has the engine go back to where the caller stands. Answers what is to be dropped when this is let go.
     pub fn give_back(&mut self, core: &Consumer) -> (Option<Ahead>, Result<()>) {
-        let sought = self.left().try_for_each(|at| core.seek(&at.name, at.given));
+        let sought = self.left().try_for_each(|at| core.seek(&at.name(), at.given));
         (self.ahead.take(), sought)
+    }
+
+    /// The same, for the caller goes elsewhere from there: what lies before that is told no more.
+    pub fn leave(&mut self, core: &Consumer) -> (Option<Ahead>, Result<()>) {
+        self.passed = Records::default();
+        self.give_back(core)
     }
 
     /// The same, and for good.
     pub fn close(&mut self, core: &Consumer) -> (Option<Ahead>, Result<()>) {
         self.closed = true;
-        self.give_back(core)
+        self.leave(core)
     }
 
     /// Makes a call for which the positions are those of the caller, and goes on behind it with what was polled.
     /// Answers what is to be dropped when this is let go, if anything is, with the call's own answer.
     pub fn at_given<T>(&mut self, core: &Consumer, call: impl FnOnce() -> Result<T>) -> (Option<Ahead>, Result<T>) {
-        let sought = self.left().try_for_each(|at| core.seek(&at.name, at.given));
+        let sought = self.left().try_for_each(|at| core.seek(&at.name(), at.given));
         if let Err(error) = sought {
             return (self.ahead.take(), Err(error));
         }
         let answer = call();
+        if answer.is_err() {
+            // It may have put the consumer back.
+            self.passed = Records::default();
+        }
+        if self.ahead.is_none() {
+            return (None, answer);
+        }
         // Where the call has put the consumer back it stays, and everything is read again from there.
         let now = core.positions();
-        let stays = self.left().all(|at| now.get(&at.name).is_some_and(|now| now.offset == at.given))
-            && self.left().all(|at| core.seek(&at.name, at.end).is_ok());
+        let stays = self.left().all(|at| now.get(&at.name()).is_some_and(|now| now.offset == at.given))
+            && self.left().all(|at| core.seek(&at.name(), at.end).is_ok());
         (if stays { None } else { self.ahead.take() }, answer)
     }
 
@@ -192,7 +223,7 @@ impl Standing {
     /// tell whether it was read before or behind that.
     pub fn goes_back(&mut self) -> Option<Ahead> {
         self.going_back += 1;
-        self.ahead.take()
+        self.forget()
     }
 
     pub fn went_back(&mut self) {

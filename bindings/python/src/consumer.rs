@@ -93,12 +93,8 @@ impl Consumer {
         self.standing.check_process()?;
         let (before, assigned) = py.detach(|| {
             let mut standing = self.standing.take_detached();
-            let (before, given_back) = standing.give_back(&core);
-            let assigned = given_back.and_then(|()| core.assign(&partitions));
-            if assigned.is_ok() {
-                standing.assigned = partitions.len();
-            }
-            (before, assigned)
+            let (before, given_back) = standing.leave(&core);
+            (before, given_back.and_then(|()| core.assign(&partitions)))
         });
         drop(before);
         assigned.raise()
@@ -198,6 +194,18 @@ impl Consumer {
         Ok(false)
     }
 
+    /// Polls for a caller who is given everything at once. None if nothing came.
+    fn polled(&self, py: Python<'_>, patience: Patience) -> PyResult<Option<Records>> {
+        while let Some(records) = self.poll_noted(py, patience)? {
+            // From here on they are the caller's, unless they were given back meanwhile.
+            let noted = self.standing.take(py)?.forget();
+            if noted.is_some() {
+                return Ok(Some(Records::new(records)));
+            }
+        }
+        Ok(None)
+    }
+
     /// Polls, and leaves a note of it: until the caller has them, the records are not read. None if nothing came.
     fn poll_noted(&self, py: Python<'_>, patience: Patience) -> PyResult<Option<oncelog::Records>> {
         let core = self.core(py)?;
@@ -224,13 +232,12 @@ impl Consumer {
     fn poll_now(&self, core: &oncelog::Consumer) -> oncelog::Result<Option<oncelog::Records>> {
         loop {
             let mut standing = self.standing.take_detached();
-            let before = core.positions();
-            if before.len() == standing.assigned {
-                return standing.poll(core, &before);
+            if core.is_settled() {
+                return standing.poll(core);
             }
             let mut settling = core.settle_ticket()?;
             if is_settled(settling.try_wait().map(|done| done.is_some()))? {
-                return standing.poll(core, &core.positions());
+                return standing.poll(core);
             }
             drop(standing);
             is_settled(settling.wait().map(|()| true))?;
@@ -256,6 +263,8 @@ impl Consumer {
 
     /// Reads the next records, up to the bounds of one poll. With nothing there it waits, at most `timeout` seconds
     /// (None: for ever), and answers with nothing when the time is up. Records count as read when they are answered.
+    /// What was aborted is stepped over, and `Records.next_offsets` lies behind it, of an answer without a record too.
+    ///
     /// Where a raw transaction is open that will commit an offset of the group, the partition has nothing to read
     /// before the decision, which wakes a waiting poll (KIP-447); not at "read_uncommitted", nor where a position is
     /// sought.
@@ -267,21 +276,29 @@ impl Consumer {
         let patience = Patience::of(timeout)?;
         let _turn = self.turn()?;
         self.give_back(py)?;
-        while let Some(records) = self.poll_noted(py, patience)? {
-            // From here on they are the caller's, unless they were given back meanwhile.
-            let noted = self.standing.take(py)?.forget();
-            if noted.is_some() {
-                return Ok(Records::new(records));
-            }
+        match self.polled(py, patience)? {
+            Some(records) => Ok(records),
+            None => self._passed(py),
         }
-        Ok(Records::new(oncelog::Records::default()))
+    }
+
+    /// What a poll finds without waiting; None if that is no record. For polls that wait elsewhere.
+    fn _poll_now(&self, py: Python<'_>) -> PyResult<Option<Records>> {
+        let _turn = self.turn()?;
+        self.give_back(py)?;
+        self.polled(py, Patience::within(Duration::ZERO))
+    }
+
+    /// What such polls went past.
+    fn _passed(&self, py: Python<'_>) -> PyResult<Records> {
+        Ok(Records::new(self.standing.take(py)?.passed()))
     }
 
     /// Moves a partition's position: the next record is read from there. Raises OffsetOutOfRangeError.
     fn seek(&self, py: Python<'_>, partition: Name, offset: Number<u64>) -> PyResult<()> {
         let core = self.core(py)?;
         let mut standing = self.standing.take(py)?;
-        let (before, given_back) = standing.give_back(&core);
+        let (before, given_back) = standing.leave(&core);
         let sought = given_back.and_then(|()| core.seek(&partition.0, offset.0));
         drop(standing);
         drop(before);

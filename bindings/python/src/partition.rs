@@ -55,7 +55,8 @@ impl Partition {
     /// Reads from an offset on, up to about `max_bytes` (1 MiB) as they lie in the log, and as many that compressed
     /// batches unpack to, but for the last of them: what is visible now, nothing if that is nothing yet. A read at
     /// "read_committed" ends at the last stable offset and leaves out what was aborted; one at "read_uncommitted" sees
-    /// records of open and aborted transactions too. Go on with `Records.next_offset`.
+    /// records of open and aborted transactions too. Go on with `Records.next_offset`, which steps over what was left
+    /// out, of an answer without a record too: there is nothing more where it is the offset that was asked for.
     ///
     /// offset: or a `Place`, of `Records.next_place` in this life of the log or an earlier one: the read goes on from
     /// there, or raises TruncatedError if a crash took records that the place stands behind.

@@ -139,7 +139,8 @@ impl Records {
         self.core.bytes()
     }
 
-    /// The offset to read next of a partition; None if this holds nothing of it.
+    /// The offset to read next of a partition; None if this holds nothing of it. An empty answer to a read names the
+    /// offset that was asked for, or the one behind what was aborted there.
     fn next_offset(&self, topic: &str, partition: Number<u32>) -> Option<u64> {
         self.core.next_offset(topic, partition.0)
     }

@@ -91,10 +91,12 @@ impl Consumer {
 
     /// Reads the next records, up to the bounds of the options, from the assigned partitions in turn. With nothing
     /// there it waits at most `timeout`, woken by the first record, and answers with nothing when the time is up.
-    /// Records count as read when they are answered; they are seen when they have met their topic's level. What the
-    /// group has committed is settled first, and if that is news, a flush waited for, however short `timeout` is; see
-    /// `settle_ticket`. Where a raw transaction is open that will commit an offset of the group, the partition has
-    /// nothing to read before the decision, which wakes a waiting poll as a record does (KIP-447); not at
+    /// Records count as read when they are answered; they are seen when they have met their topic's level. What was
+    /// aborted is stepped over, and `Records::next_offsets` lies behind it, of an answer without a record too.
+    ///
+    /// What the group has committed is settled first, and if that is news, a flush waited for, however short `timeout`
+    /// is; see `settle_ticket`. Where a raw transaction is open that will commit an offset of the group, the partition
+    /// has nothing to read before the decision, which wakes a waiting poll as a record does (KIP-447); not at
     /// read_uncommitted, nor where a position is sought.
     ///
     /// # Errors
@@ -261,6 +263,13 @@ impl Consumer {
         inner.check_open()?;
         let (drawn_from, answer) = self.reader.settle_all()?;
         Ok(Promise { answer, ..Promise::durable(drawn_from, ()) }.ticket(inner))
+    }
+
+    /// Whether there is nothing that `settle_ticket` would wait for. Copies nothing: hidden, since it is for bindings
+    /// that ask before each poll. False in a forked child.
+    #[doc(hidden)]
+    pub fn is_settled(&self) -> bool {
+        !self.open.inner.is_forked() && self.reader.is_settled()
     }
 
     /// The positions of all assigned partitions that have one: what was polled, sought or asked for. None in a forked

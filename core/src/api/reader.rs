@@ -122,6 +122,15 @@ impl State {
         self.assigned.get_mut(place.at).filter(|assigned| assigned.moved == place.moved)
     }
 
+    /// The partitions whose positions were not asked for yet; an error if none is assigned at all.
+    fn unsettled(&self) -> Result<Vec<Place>> {
+        if self.assigned.is_empty() {
+            return Err(settle::unassigned());
+        }
+        let unsettled = self.assigned.iter().enumerate().filter(|(_, a)| a.position.is_none());
+        Ok(unsettled.filter_map(|(at, _)| self.place(at)).collect())
+    }
+
     fn place(&self, at: usize) -> Option<Place> {
         let Assigned { name, partition, position, drawn_from, moved, .. } = self.assigned.get(at)?;
         let (name, partition) = (name.clone(), partition.clone());
@@ -265,14 +274,7 @@ impl Reader {
 
     /// Settles all positions, and looks what there is to read.
     fn ready(&self) -> Result<Ready> {
-        let unsettled: Vec<Place> = {
-            let state = self.state.lock();
-            if state.assigned.is_empty() {
-                return Err(settle::unassigned());
-            }
-            let unsettled = state.assigned.iter().enumerate().filter(|(_, a)| a.position.is_none());
-            unsettled.filter_map(|(at, _)| state.place(at)).collect()
-        };
+        let unsettled = self.state.lock().unsettled()?;
         for place in unsettled {
             match self.settle(place) {
                 // Not yet: the decision wakes whoever waits for the partition, and what others hold is read.

@@ -1,5 +1,6 @@
 //! What a read answers: bytes as they lie in the log, decoded and verified as they are walked.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use super::hidden::Hidden;
@@ -137,8 +138,17 @@ impl Records {
         }
     }
 
+    /// From where to where each partition was read, in the order of the walk, under its name. Hidden, since it is for
+    /// bindings that put a consumer back in the middle of a walk.
+    #[doc(hidden)]
+    pub fn reaches(&self) -> impl Iterator<Item = (&Arc<str>, u32, Range<Offset>)> {
+        self.shares.iter().map(|share| (&share.topic, share.partition, share.from..share.end))
+    }
+
     /// Adds what another read gave, behind what is here. What is here without a record, and was read on from, goes.
-    pub(crate) fn join(&mut self, mut more: Records) {
+    /// Hidden, since it is for bindings that wait for a poll in pieces.
+    #[doc(hidden)]
+    pub fn join(&mut self, mut more: Records) {
         self.shares.retain(|old| old.from < old.end || !more.shares.iter().any(|new| new.instance == old.instance));
         self.shares.append(&mut more.shares);
     }
@@ -375,7 +385,7 @@ impl<'a> RecordsIter<'a> {
     }
 
     /// The offsets that are due of the batch.
-    fn lost(&self) -> std::ops::Range<Offset> {
+    fn lost(&self) -> Range<Offset> {
         self.first.max(self.from)..self.expected.min(self.end)
     }
 

@@ -50,6 +50,7 @@ class Consumer:
     async def poll(self, timeout: float | None = None) -> Records:
         """Reads the next records. With nothing there it waits, at most `timeout` seconds.
 
+        What was aborted is stepped over, and `Records.next_offsets` lies behind it, of an answer without a record too.
         A partition of which a raw transaction will commit an offset has nothing to read before the decision. Raises
         PoisonedError once the disk has failed and nothing is left to read.
         """
@@ -59,10 +60,12 @@ class Consumer:
             await asyncio.sleep(0)
             while True:
                 await self._settle()
-                records = self._core.poll(0)
-                left = _left(deadline)
-                if records or (left is not None and left <= 0):
+                records = self._core._poll_now()
+                if records is not None:
                     return records
+                left = _left(deadline)
+                if left is not None and left <= 0:
+                    return self._core._passed()
                 await hub().ready(self._core, left)
 
     async def __aiter__(self) -> AsyncIterator[Record]:

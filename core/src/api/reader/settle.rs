@@ -13,15 +13,12 @@ impl Reader {
     /// Settles the positions of all assigned partitions. Answers the last frame that one was drawn from, and whether
     /// one cannot be settled, for a transaction has an offset of it pending.
     pub(in crate::api) fn settle_all(&self) -> Result<(Lsn, Result<()>)> {
-        let places: Vec<Place> = {
+        let (unsettled, mut drawn_from) = {
             let state = self.state.lock();
-            (0..state.assigned.len()).filter_map(|at| state.place(at)).collect()
+            (state.unsettled()?, state.drawn_from())
         };
-        if places.is_empty() {
-            return Err(unassigned());
-        }
-        let (mut drawn_from, mut settled) = (0, Ok(()));
-        for place in places {
+        let mut settled = Ok(());
+        for place in unsettled {
             match self.settle(place) {
                 Ok(place) => drawn_from = place.drawn_from.max(drawn_from),
                 Err(error) if error.kind() == ErrorKind::UnstableOffsets => settled = Err(error),
@@ -29,6 +26,12 @@ impl Reader {
             }
         }
         Ok((drawn_from, settled))
+    }
+
+    /// Whether all positions are settled, and what they were drawn from is durable.
+    pub(in crate::api) fn is_settled(&self) -> bool {
+        let state = self.state.lock();
+        state.assigned.iter().all(|a| a.position.is_some()) && self.engine.is_flushed(state.drawn_from())
     }
 
     /// Settles where a partition is read from: at its position, at what is committed, or by the start rule. Waits for
