@@ -87,6 +87,12 @@ pub(super) struct Place {
     pub(super) drawn_from: Lsn,
 }
 
+/// The same without its name, where there may be many and few are come to.
+struct Wanted {
+    at: usize,
+    moved: u64,
+}
+
 /// Whose turn it is to poll.
 pub(super) struct Turn<'a>(&'a Reader);
 
@@ -99,7 +105,7 @@ impl Drop for Turn<'_> {
 /// What a look at all partitions found.
 enum Ready {
     /// Those with something to read, beginning with the one whose turn it is.
-    Places(Vec<Place>),
+    Wanted(Vec<Wanted>),
     /// First this frame has to be durable: positions were drawn from it.
     Behind(Lsn),
 }
@@ -135,6 +141,14 @@ impl State {
         let Assigned { name, partition, position, drawn_from, moved, .. } = self.assigned.get(at)?;
         let (name, partition) = (name.clone(), partition.clone());
         Some(Place { at, moved: *moved, name, partition, position: *position, drawn_from: *drawn_from })
+    }
+}
+
+impl Wanted {
+    /// The partition, if nobody moved its position since.
+    fn place(&self, state: &State) -> Option<Place> {
+        state.assigned.get(self.at).filter(|assigned| assigned.moved == self.moved)?;
+        state.place(self.at)
     }
 }
 
@@ -234,23 +248,24 @@ impl Reader {
     }
 
     /// The partitions with something to read, once what positions were drawn from is durable.
-    fn settled(&self) -> Result<Vec<Place>> {
+    fn settled(&self) -> Result<Vec<Wanted>> {
         loop {
             match self.ready()? {
-                Ready::Places(places) => return Ok(places),
+                Ready::Wanted(wanted) => return Ok(wanted),
                 Ready::Behind(lsn) => self.engine.flushed(lsn).map_err(|error| self.engine.as_read(error))?,
             }
         }
     }
 
     /// Reads each partition once; answers whether any position moved.
-    fn collect_once(&self, places: Vec<Place>, records: &mut Records) -> Result<bool> {
+    fn collect_once(&self, wanted: Vec<Wanted>, records: &mut Records) -> Result<bool> {
         let mut moved = false;
         let mut left = Most { records: self.options.max_records, ..Most::bytes(self.options.max_bytes.max(1)) };
-        for place in places {
+        for wanted in wanted {
             if left.bytes == 0 || left.unpacked == 0 || left.records == 0 {
                 break;
             }
+            let Some(place) = wanted.place(&self.state.lock()) else { continue };
             match self.read(&place, left) {
                 Ok(more) => {
                     left.bytes = left.bytes.saturating_sub(more.bytes());
@@ -298,7 +313,7 @@ impl Reader {
             let within = position <= assigned.partition.bounds().end;
             !within || position < assigned.partition.visible(self.options.isolation)
         });
-        Ok(Ready::Places(wanted.filter_map(|at| state.place(at)).collect()))
+        Ok(Ready::Wanted(wanted.map(|at| Wanted { at, moved: state.assigned[at].moved }).collect()))
     }
 
     /// Reads one partition and moves its position, unless somebody else moved it meanwhile.
@@ -339,7 +354,7 @@ impl Reader {
     fn would_answer(&self) -> bool {
         match self.engine.check_open().and_then(|()| self.ready()) {
             Err(_) => true,
-            Ok(Ready::Places(places)) => self.answers(&places),
+            Ok(Ready::Wanted(wanted)) => self.answers(&wanted),
             Ok(Ready::Behind(lsn)) => {
                 let waits = self.engine.waits();
                 if matches!(waits.reached(lsn, Durability::Disk), Some(Err(_))) {
@@ -355,8 +370,12 @@ impl Reader {
         }
     }
 
-    fn answers(&self, places: &[Place]) -> bool {
-        places.iter().any(|place| self.has_more(place)) || self.engine.check_disk().is_err()
+    fn answers(&self, wanted: &[Wanted]) -> bool {
+        let has_more = |wanted: &Wanted| {
+            let place = wanted.place(&self.state.lock());
+            place.is_some_and(|place| self.has_more(&place))
+        };
+        wanted.iter().any(has_more) || self.engine.check_disk().is_err()
     }
 
     /// Whether a read from where it stands would answer records or an error.
