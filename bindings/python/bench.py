@@ -19,16 +19,16 @@ from __future__ import annotations
 
 import contextlib
 import importlib.util
+import io
 import logging
-import shutil
 import sqlite3
 import statistics
 import struct
 import sys
-import tempfile
 import time
-import zlib
 from collections.abc import Callable, Generator, Iterator
+from functools import partial
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import oncelog
@@ -69,22 +69,15 @@ class Row:
         return [own / its for own, its in zip(self.rounds, other.rounds, strict=True)]
 
 
-@contextlib.contextmanager
-def place(directory: str) -> Iterator[str]:
-    made = tempfile.mkdtemp(dir=directory)
-    yield made
-    shutil.rmtree(made)
-
-
 # Floors
 
 
 def calling(count: int) -> Make:
     def turns(directory: str) -> Turns:
         def work() -> None:
-            call = zlib.crc32
+            write = io.BytesIO().write
             for _ in range(count):
-                call(VALUE)
+                write(VALUE)
 
         while True:
             yield work
@@ -140,7 +133,7 @@ def slicing(count: int) -> Make:
 
 @contextlib.contextmanager
 def log(directory: str) -> Iterator[oncelog.Engine]:
-    with place(directory) as own, oncelog.open(own, durability="os") as engine:
+    with TemporaryDirectory(dir=directory) as own, oncelog.open(own, durability="os") as engine:
         engine.create_topic("t")
         # A new log begins with small segments, each flushed before the next but one: not what a program sees for long.
         engine.create_topic("before")
@@ -152,17 +145,16 @@ def log(directory: str) -> Iterator[oncelog.Engine]:
 
 
 def writing(write: Callable[[oncelog.Producer], None]) -> Make:
+    def work(producer: oncelog.Producer) -> None:
+        write(producer)
+        producer.flush()
+
     def turns(directory: str) -> Turns:
         while True:
             with log(directory) as engine:
                 producer = engine.producer()
-
-                def work(producer: oncelog.Producer = producer) -> None:
-                    write(producer)
-                    producer.flush()
-
                 for _ in range(TURNS_OF_A_LOG):
-                    yield work
+                    yield partial(work, producer)
                     # What the device has still to do it does in nobody else's turn.
                     engine.flush()
 
@@ -254,13 +246,14 @@ def as_columns(engine: oncelog.Engine) -> int:
 
 @contextlib.contextmanager
 def database(directory: str) -> Iterator[sqlite3.Connection]:
-    with place(directory) as own:
-        connection = sqlite3.connect(own + "/s.db", isolation_level=None)
+    with (
+        TemporaryDirectory(dir=directory) as own,
+        contextlib.closing(sqlite3.connect(own + "/s.db", isolation_level=None)) as connection,
+    ):
         connection.execute("pragma journal_mode=wal")
         connection.execute("pragma synchronous=normal")
         connection.execute("create table log(off integer primary key, v blob)")
         yield connection
-        connection.close()
 
 
 def inserting(count: int, batch: int) -> Make:
@@ -282,7 +275,7 @@ def inserting(count: int, batch: int) -> Make:
         insert = one_by_one if batch == 1 else many
         while True:
             with database(directory) as connection:
-                yield lambda connection=connection: insert(connection)
+                yield partial(insert, connection)
 
     return turns
 
@@ -308,10 +301,8 @@ def selecting(count: int) -> Make:
 def environment(directory: str) -> Iterator[Any]:
     import lmdb
 
-    with place(directory) as own:
-        opened = lmdb.open(own, map_size=4 << 30, sync=False)
+    with TemporaryDirectory(dir=directory) as own, lmdb.open(own, map_size=4 << 30, sync=False) as opened:
         yield opened
-        opened.close()
 
 
 def putting(count: int, multi: bool) -> Make:
@@ -328,7 +319,7 @@ def putting(count: int, multi: bool) -> Make:
     def turns(directory: str) -> Turns:
         while True:
             with environment(directory) as opened:
-                yield lambda opened=opened: put(opened)
+                yield partial(put, opened)
 
     return turns
 
@@ -380,14 +371,14 @@ def rows(count: int) -> list[Row]:
     """Of each group first its floors, the one that the others are compared with before all, then oncelog's own."""
     quarter = count // 4
     found = [
-        Row(ONE, "floor: zlib.crc32(value)", quarter, calling(quarter)),
+        Row(ONE, "floor: BytesIO.write(value)", quarter, calling(quarter)),
         Row(ONE, "oncelog send(topic, value)", quarter, sending(quarter)),
         Row(ONE, "oncelog send(topic, value, key=, partition=)", quarter, sending_with_a_key(quarter)),
         Row(ONE, "sqlite3 insert in one transaction", quarter, inserting(quarter, 1)),
-        Row(MULTI, "floor: join 1,000 values", quarter, joining(quarter)),
+        Row(MULTI, "floor: bytes.join", quarter, joining(quarter)),
         Row(MULTI, "oncelog send_many", quarter, sending_many(quarter)),
         Row(MULTI, "sqlite3 executemany", quarter, inserting(quarter, 1000)),
-        Row(READ, "floor: struct.unpack to bytes, by the thousand", count, unpacking(count)),
+        Row(READ, "floor: struct.unpack to bytes", count, unpacking(count)),
         Row(READ, "floor: bytes(memoryview[begin:end])", count, slicing(count)),
         Row(READ, "oncelog values(): bytes", count, reading(count, as_bytes)),
         Row(READ, "oncelog records, each with its value", count, reading(count, as_records)),
@@ -407,21 +398,23 @@ def rows(count: int) -> list[Row]:
 
 
 def spread(figures: list[float], form: str) -> str:
-    """The median, and the quartiles."""
+    """The median and the quartiles, in columns."""
     low, median, high = (format(figure, form) for figure in statistics.quantiles(figures, n=4, method="inclusive"))
     return f"{median}  {low} ..{high}"
 
 
 def tell(group: list[Row]) -> None:
-    floor, ratios = group[0], " 6.2f"
-    print(f"{group[0].group:47} {'lowest':>7} {'ns each':>7}  {'quartiles':>16}  {'x floor':>6}  {'quartiles':>14}")
+    """Prints a line for each row, and behind one of oncelog's how many times as long the others take."""
+    floor, *rest = group
+    nanoseconds, times = "8,.0f", "7.2f"
+    print(f"{floor.group:49} {'lowest':>8}  {'ns each':>8}  {'quartiles':>20}  {'x floor':>7}  {'quartiles':>18}")
+    others = [row for row in rest if not row.name.startswith(("floor: ", "oncelog "))]
     for row in group:
-        times = "" if row is floor else spread(row.against(floor), ratios)
-        print(f"  {row.name:45} {min(row.rounds):7,.0f} {spread(row.rounds, ' 7,.0f')}  {times}".rstrip())
-    for own in group:
-        others = [row for row in group if own.name.startswith("oncelog") and not row.name.startswith(("oncelog", "floor"))]
-        for row in others:
-            print(f"  {own.name:45} takes 1/ {spread(row.against(own), ratios)}  of {row.name}")
+        print(f"  {row.name:47} {min(row.rounds):8,.0f}  {spread(row.rounds, nanoseconds)}", end="")
+        print("" if row is floor else f"  {spread(row.against(floor), times)}")
+        for other in others if row.name.startswith("oncelog ") else ():
+            words = f"{other.name} takes"
+            print(f"      {words:75}  x {spread(other.against(row), times)}")
     print()
 
 
@@ -429,9 +422,9 @@ def main() -> None:
     words = [word for word in sys.argv[1:] if not word.startswith("--")]
     clock = time.process_time if "--cpu" in sys.argv else time.perf_counter
     clock = time.thread_time if "--caller" in sys.argv else clock
-    count, rounds = (20_000, 2) if "--quick" in sys.argv else (200_000, 100)
+    count, rounds = (20_000, 2) if "--quick" in sys.argv else (200_000, 150)
     measured = rows(count)
-    with place(words[0] if words else tempfile.gettempdir()) as directory:
+    with TemporaryDirectory(dir=words[0] if words else None) as directory:
         for name in dict.fromkeys(row.group for row in measured):
             group = [row for row in measured if row.group == name]
             with contextlib.ExitStack() as stack:
