@@ -8,9 +8,8 @@ use crate::arguments::Number;
 use crate::buffers;
 use crate::columns::Columns;
 use crate::errors::{Raise, exception};
-use crate::lock::Lock;
 use crate::values;
-use crate::walk::{Held, Seen, Walk, untrack};
+use crate::walk::{Guarded, Held, Seen, Walk, untrack};
 
 /// Records as a read or a poll answered them, of one partition or of several: a sequence, to be walked as often as
 /// needed, kept and given to other threads.
@@ -87,7 +86,7 @@ impl Records {
     }
 
     fn __iter__(slf: &Bound<'_, Self>) -> RecordsIterator {
-        RecordsIterator { walk: Lock::new(Walk::new(slf)) }
+        RecordsIterator { walk: Guarded::new(Walk::new(slf)) }
     }
 
     fn __getitem__<'py>(slf: &Bound<'py, Self>, index: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
@@ -174,7 +173,7 @@ impl Records {
 /// Walks records; made by `iter(records)`.
 #[pyclass(frozen, module = "oncelog")]
 pub struct RecordsIterator {
-    walk: Lock<Walk>,
+    walk: Guarded<Walk>,
 }
 
 #[pymethods]
@@ -185,10 +184,11 @@ impl RecordsIterator {
 
     fn __next__<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, Record>>> {
         // The lock is free again before an object is made.
-        let next = self.walk.take(py)?.next_again(py);
+        let next = self.walk.with(py, |walk| walk.next_again(py))?;
         match next {
             Some(Ok(step)) => {
-                let keep = |record: &_| self.walk.try_take().iter_mut().for_each(|walk| walk.keep(record));
+                // Where it cannot be kept another one is made.
+                let keep = |record: &_| drop(self.walk.with(py, |walk| walk.keep(record)));
                 step.object(py, keep).map(Some)
             }
             Some(Err(error)) => Err(exception(&error)),

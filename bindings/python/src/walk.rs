@@ -6,6 +6,7 @@
 #![allow(unsafe_code)]
 
 use std::cell::UnsafeCell;
+use std::slice;
 
 use oncelog::{RecordView, RecordsIter};
 use pyo3::prelude::*;
@@ -71,17 +72,16 @@ impl Walk {
     /// As `next`, in an object that was handed out before, if nobody has that any more.
     #[inline]
     pub fn next_again<'py>(&mut self, py: Python<'py>) -> Option<oncelog::Result<Step<'py>>> {
-        let view = match self.step()? {
-            Ok(view) => view,
-            Err(error) => return Some(Err(error)),
-        };
         let [older, newer] = &mut self.spares;
         let Some(spare) = older.as_ref().filter(|spare| alone(py, spare)) else {
-            return Some(Ok(Step::New(Seen { view, owner: self.owner.clone_ref(py) })));
+            return self.next(py).map(|seen| seen.map(Step::New));
         };
         // SAFETY: `alone` says that nobody else refers to the object, so nothing borrows what lies in it. What is kept
         // has the same owner.
-        unsafe { (*spare.get().held().0.get()).view = view };
+        let place = unsafe { &mut (*spare.get().held().0.get()).view };
+        if let Err(error) = show(&mut self.walk, place)? {
+            return Some(Err(error));
+        }
         let record = spare.bind(py).clone();
         std::mem::swap(older, newer);
         Some(Ok(Step::Again(record)))
@@ -106,6 +106,62 @@ impl Walk {
     /// Passes by one.
     pub fn skip(&mut self) {
         self.walk.next();
+    }
+}
+
+/// Puts the next record where another one was shown. Nearly all are filled in there, each part from where it was found
+/// out; what `next` answers would be put together elsewhere, for it may be anything, and copied.
+#[inline(never)]
+fn show(walk: &mut RecordsIter<'static>, place: &mut RecordView<'static>) -> Option<oncelog::Result<()>> {
+    match walk.fill(slice::from_mut(place), |place, view| *place = view) {
+        0 => show_any(walk, place),
+        _ => Some(Ok(())),
+    }
+}
+
+/// The same whatever comes next.
+#[cold]
+#[inline(never)]
+fn show_any(walk: &mut RecordsIter<'static>, place: &mut RecordView<'static>) -> Option<oncelog::Result<()>> {
+    Some(walk.next()?.map(|view| *place = view))
+}
+
+/// What whoever holds the interpreter lock changes, and nobody else: that lock is enough, and its own would cost a
+/// record as much as a call. Where there is no interpreter lock it has one of its own.
+#[cfg(not(Py_GIL_DISABLED))]
+pub struct Guarded<T>(std::cell::RefCell<T>);
+
+#[cfg(Py_GIL_DISABLED)]
+pub struct Guarded<T>(crate::lock::Lock<T>);
+
+// SAFETY: `with` is the one way in. It asks for the proof that the interpreter lock is held, which threads hold one
+// after the other, each seeing what the one before did. Should anybody give that lock up in there, the cell says so to
+// the next one.
+#[cfg(not(Py_GIL_DISABLED))]
+unsafe impl<T: Send> Sync for Guarded<T> {}
+
+impl<T: Send> Guarded<T> {
+    #[cfg(not(Py_GIL_DISABLED))]
+    pub fn new(value: T) -> Self {
+        Self(std::cell::RefCell::new(value))
+    }
+
+    #[cfg(Py_GIL_DISABLED)]
+    pub fn new(value: T) -> Self {
+        Self(crate::lock::Lock::new(value))
+    }
+
+    /// Makes a call that runs no Python code.
+    #[cfg(not(Py_GIL_DISABLED))]
+    #[inline]
+    pub fn with<R>(&self, _py: Python<'_>, call: impl FnOnce(&mut T) -> R) -> PyResult<R> {
+        Ok(call(&mut self.0.borrow_mut()))
+    }
+
+    #[cfg(Py_GIL_DISABLED)]
+    #[inline]
+    pub fn with<R>(&self, py: Python<'_>, call: impl FnOnce(&mut T) -> R) -> PyResult<R> {
+        Ok(call(&mut *self.0.take(py)?))
     }
 }
 
