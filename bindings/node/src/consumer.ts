@@ -75,7 +75,7 @@ export class Consumer<O extends Offsets = "bigint"> implements AsyncIterable<Rec
     const { timeoutMs = Infinity } = options;
     const timeout = timeoutMs === Infinity ? Infinity : amount(timeoutMs, "timeoutMs")!;
     this.#check();
-    while (this.#committing !== undefined) await this.#committing;
+    while (this.#committing !== undefined) await until(this.#committing, signal);
     this.#check();
     this.#giveBack();
     return this.#next(timeout, signal, (memory) => new Records(memory, this.#maker));

@@ -118,6 +118,29 @@ test("a walk may be let go or stopped while a commit waits, and the commit goes 
   }
 });
 
+test("a poll behind a commit that waits is stopped by its signal at once, and takes no record with it", async (t) => {
+  const { engine } = await log(t, { segmentBytes: 64 << 10 });
+  const producer = await engine.producer();
+  await producer.sendMany("t", ["0", "1", "2"].map((value) => ({ value })));
+  const consumer = engine.consumer({ topics: ["t"], group: "g", maxRecords: 1 });
+  for (const expected of ["0", "1"]) {
+    assert.equal(`${(await consumer.poll()).at(0).value}`, expected);
+    // Until the commit has to wait behind a call that waits for room.
+    while (producer.post("t", { value: Buffer.alloc(1000) }));
+    let committed = false;
+    const commits = consumer.commit().then(() => (committed = true));
+    const control = new AbortController();
+    const polls = consumer.poll({ signal: control.signal });
+    control.abort();
+    await assert.rejects(polls, { name: "AbortError" });
+    assert.equal(committed, false, "it was stopped before the commit had its place");
+    await commits;
+    assert.equal(await consumer.committed(at), BigInt(expected) + 1n);
+    await producer.drained();
+  }
+  assert.equal(`${(await consumer.poll()).at(0).value}`, "2");
+});
+
 test("a break behind the engine's close throws nothing", async (t) => {
   const { consumer, engine } = await filled(t, 3);
   const seen = [];
