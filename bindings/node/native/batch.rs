@@ -1,7 +1,7 @@
 //! Records on their way out: everything of a poll in one piece of memory, which becomes one ArrayBuffer without a copy.
 //! It stays below 2 GiB, since the engine bounds a read and `options` bounds a poll.
 
-use oncelog::{Batch, Error, Headers, Place, RecordView, Records};
+use oncelog::{Batch, Error, Headers, Place, RecordView, Records, TopicPartition};
 
 use crate::layout;
 
@@ -32,9 +32,13 @@ struct Packer {
     next: u64,
 }
 
-/// Packs records as `layout` draws them. Where each partition goes on is told also if nothing can be read up to there.
-pub fn packed(records: &Records) -> Vec<u8> {
+/// Packs records as `layout` draws them. Where each partition goes on is told also if nothing can be read up to there,
+/// and of others that were `passed` without a record.
+pub fn packed(records: &Records, passed: &[(TopicPartition, Place)]) -> Vec<u8> {
     let mut packer = filled(records);
+    for (name, place) in passed {
+        packer.goes_on(&name.topic, name.partition, *place);
+    }
     for (topic, partition, _) in records.next_offsets() {
         if let Some(place) = records.next_place(topic, partition) {
             packer.goes_on(topic, partition, place);

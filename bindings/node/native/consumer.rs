@@ -7,7 +7,7 @@ use std::time::Duration;
 use napi::Env;
 use napi::bindgen_prelude::{ArrayBuffer, BigInt};
 use napi_derive::napi;
-use oncelog::{ErrorKind, TopicPartition};
+use oncelog::{ErrorKind, Place, TopicPartition};
 
 use crate::arguments::{BoundsRow, OffsetRow, PartitionName, number, offset_rows, offsets};
 use crate::batch::packed;
@@ -20,11 +20,13 @@ use crate::queue::{Done, Queue, Value};
 pub struct Consumer {
     open: RefCell<Option<(oncelog::Consumer, Arc<OpenLog>)>>,
     queue: Arc<Queue>,
+    /// Where polls that found no record have stepped over something, until one is answered.
+    passed: RefCell<Vec<(TopicPartition, Place)>>,
 }
 
 impl Consumer {
     pub fn new(log: Arc<OpenLog>, queue: Arc<Queue>, consumer: oncelog::Consumer) -> Self {
-        Self { open: RefCell::new(Some((consumer, log))), queue }
+        Self { open: RefCell::new(Some((consumer, log))), queue, passed: RefCell::default() }
     }
 
     /// The engine's own.
@@ -58,14 +60,29 @@ impl Consumer {
         Ok(())
     }
 
-    /// What is there now, as `layout` draws it; nothing if that is nothing.
+    /// What is there now, as `layout` draws it; nothing if that is nothing. The `last` look before an answer says in
+    /// any case what was stepped over since the one before.
     #[napi(catch_unwind)]
-    pub fn poll<'env>(&self, env: &'env Env) -> Result<Option<ArrayBuffer<'env>>> {
-        let records = self.core()?.poll(Duration::ZERO).or_throw()?;
+    pub fn poll<'env>(&self, env: &'env Env, last: bool) -> Result<Option<ArrayBuffer<'env>>> {
+        let consumer = self.core()?;
+        let records = consumer.poll(Duration::ZERO).or_throw()?;
+        let mut passed = self.passed.borrow_mut();
+        passed.retain(|(name, _)| records.next_offset(&name.topic, name.partition).is_none());
         if records.is_empty() {
-            return Ok(None);
+            passed.extend(records.next_offsets().filter_map(|(topic, partition, _)| {
+                Some((TopicPartition::new(topic, partition), records.next_place(topic, partition)?))
+            }));
+            if !last || passed.is_empty() {
+                return Ok(None);
+            }
         }
-        ArrayBuffer::from_data(env, packed(&records)).or_throw().map(Some)
+        let mut passed = std::mem::take(&mut *passed);
+        if !passed.is_empty() {
+            // The reader may have been moved since.
+            let positions = consumer.positions();
+            passed.retain(|(name, place)| positions.get(name).is_some_and(|at| at.offset == place.offset));
+        }
+        ArrayBuffer::from_data(env, packed(&records, &passed)).or_throw().map(Some)
     }
 
     /// Has `who` hear, once, when a poll would answer.

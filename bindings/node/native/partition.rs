@@ -63,7 +63,7 @@ impl Partition {
     pub fn read<'env>(&self, env: &'env Env, offset: BigInt, choice: Option<ReadChoice>) -> Result<ArrayBuffer<'env>> {
         let options = choice.map_or_else(|| Ok(ReadOptions::new()), ReadChoice::checked)?;
         let records = self.partition.read(number(&offset)?, options).or_throw()?;
-        ArrayBuffer::from_data(env, packed(&records)).or_throw()
+        ArrayBuffer::from_data(env, packed(&records, &[])).or_throw()
     }
 
     /// Looks for the offset of the first record of a time or later, on a thread of its own; `who` hears it.

@@ -65,10 +65,12 @@ export class Consumer<O extends Offsets = "bigint"> implements AsyncIterable<Rec
   }
 
   /**
-   * The next records, as soon as there are any; none when the time is up. `signal` stops the waiting; records that were
-   * there already are given. A partition of which a raw transaction will commit an offset for the group has nothing to
-   * read before the decision (KIP-447), unless its position was sought or the isolation is `read_uncommitted`.
-   * Rejects with `Poisoned` once the disk has failed and nothing is left to read, for nothing will come.
+   * The next records, as soon as there are any; none when the time is up. Without a record too they say where to read
+   * on: what was read may all be aborted. `signal` stops the waiting; records that were there already are given, and
+   * what was stepped over the next poll tells. A partition of which a raw transaction will commit an offset for the
+   * group has nothing to read before the decision (KIP-447), unless its position was sought or the isolation is
+   * `read_uncommitted`. Rejects with `Poisoned` once the disk has failed and nothing is left to read, for nothing will
+   * come.
    */
   async poll(options: PollOptions = {}): Promise<Records<O>> {
     const signal = signalOf(options);
@@ -105,11 +107,10 @@ export class Consumer<O extends Offsets = "bigint"> implements AsyncIterable<Rec
           await until(hub.wait<void>((who) => this.native.settle(who)).catch(unlessPending), signal);
           continue;
         }
-        const memory = run(() => this.native.poll());
-        wasRead(memory);
-        if (memory !== null) return take(memory);
         const left = deadline - performance.now();
-        if (left <= 0) return take(null);
+        const memory = run(() => this.native.poll(left <= 0));
+        wasRead(memory);
+        if (memory !== null || left <= 0) return take(memory);
         await this.#untilReady(left, signal);
       }
     } finally {

@@ -76,7 +76,7 @@ export interface NativeConsumer {
   assign(partitions: { topic: string; partition: number }[]): void;
   settled(): boolean;
   settle(who: number): void;
-  poll(): ArrayBuffer | null;
+  poll(last: boolean): ArrayBuffer | null;
   onReady(who: number): void;
   seek(topic: string, partition: number, offset: bigint): void;
   position(topic: string, partition: number): bigint;

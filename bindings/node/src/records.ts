@@ -92,7 +92,7 @@ export class Records<O extends Offsets = "bigint"> implements Iterable<Record<O>
     return group && this.#maker(behind(group));
   }
 
-  /** The offsets to read next of all partitions that this holds something of, if only something damaged. */
+  /** The offsets to read next of all partitions that this holds something of, if only something damaged or aborted. */
   nextOffsets(): PositionInfo<O>[] {
     const last = new Map<string, Group>();
     for (const group of this.groups) {

@@ -53,6 +53,94 @@ test("an aborted transaction that streamed is hidden from read_committed, also f
   }
 });
 
+/** A partition whose two records are aborted, beside one with nothing yet. */
+async function aborted(t) {
+  const { engine, producer } = await streaming(t, { engine: { partitions: 2 } });
+  const transaction = producer.beginTransaction();
+  transaction.sendMany("t", ["1", "2"].map((value) => ({ value, partition: 0 })));
+  await transaction.abort();
+  // The stable offset goes past them when the decision is written.
+  await engine.flush();
+  return { engine, producer, consumer: engine.consumer({ topics: ["t"], group: "g" }) };
+}
+
+test("a poll and a read that find only what is aborted say where to read on", async (t) => {
+  const { engine, producer, consumer } = await aborted(t);
+  const place = { incarnation: 1n, offset: 2n };
+  const read = await engine.partition("t", 0).read(0);
+  const polled = await consumer.poll({ timeoutMs: 0 });
+  for (const records of [read, polled]) {
+    assert.deepEqual([records.length, [...records], records.at(0)], [0, [], undefined]);
+    assert.deepEqual(records.nextOffsets(), [{ ...at, offset: 2n }]);
+    assert.deepEqual([records.nextOffset("t", 0), records.nextOffset("t", 1)], [2n, undefined]);
+    const { lsn, ...rest } = records.nextPlace("t", 0);
+    assert.deepEqual(rest, place);
+    assert.equal((await engine.partition("t", 0).read(2, { from: { ...rest, lsn } })).length, 0);
+  }
+  assert.equal(await consumer.position(at), 2n);
+  assert.deepEqual((await consumer.poll({ timeoutMs: 0 })).nextOffsets(), [], "it is told once");
+  // A transaction's offsets go past them.
+  const transaction = producer.beginTransaction();
+  transaction.sendOffsets(consumer.groupMetadata(), polled.nextOffsets());
+  await transaction.commit();
+  assert.equal(await consumer.committed(at), 2n);
+});
+
+test("what a poll stepped over while it waited is told with the records it waited for, and without any", async (t) => {
+  for (const comes of [true, false]) {
+    const { engine, consumer } = await aborted(t);
+    const waits = consumer.poll(comes ? {} : { timeoutMs: 30 });
+    await new Promise((resolve) => setTimeout(resolve, 10));
+    if (comes) await (await engine.producer()).send("t", { value: "x", partition: 1 });
+    const records = await waits;
+    assert.equal(records.length, comes ? 1 : 0);
+    const expected = comes ? [{ ...at, partition: 1, offset: 1n }, { ...at, offset: 2n }] : [{ ...at, offset: 2n }];
+    assert.deepEqual(records.nextOffsets(), expected);
+    assert.deepEqual(records.nextOffsets().sort((a, b) => a.partition - b.partition), consumer.positions()
+      .filter(({ offset }) => offset > 0n));
+  }
+});
+
+test("what a stopped poll stepped over is told by the next, unless the reader stands elsewhere by then", async (t) => {
+  const stop = async (consumer) => {
+    const control = new AbortController();
+    const polls = consumer.poll({ signal: control.signal });
+    await new Promise((resolve) => setTimeout(resolve, 10));
+    control.abort();
+    await assert.rejects(polls, { name: "AbortError" });
+  };
+  const { engine, consumer } = await aborted(t);
+  await stop(consumer);
+  assert.deepEqual((await consumer.poll({ timeoutMs: 0 })).nextOffsets(), [{ ...at, offset: 2n }]);
+  consumer.seek(at, 0);
+  await stop(consumer);
+  await (await engine.producer()).send("t", { value: "x", partition: 0 });
+  consumer.seek(at, 3);
+  assert.deepEqual((await consumer.poll({ timeoutMs: 0 })).nextOffsets(), []);
+});
+
+test("for await steps over what is aborted and gives what comes behind it, once", async (t) => {
+  const { engine, producer, consumer } = await aborted(t);
+  const plain = await engine.producer();
+  const seen = [];
+  const reads = (async () => {
+    for await (const { partition, offset } of consumer) {
+      seen.push([partition, offset]);
+      await consumer.commit();
+      if (seen.length === 3) break;
+    }
+  })();
+  await plain.sendMany("t", [{ value: "x", partition: 1 }, { value: "y", partition: 0 }]);
+  const transaction = producer.beginTransaction();
+  transaction.send("t", { value: "aborted", partition: 1 });
+  await transaction.abort();
+  await plain.send("t", { value: "z", partition: 1 });
+  await reads;
+  assert.deepEqual(seen.sort(([a], [b]) => a - b), [[0, 2n], [1, 0n], [1, 2n]]);
+  const committed = await consumer.committedOffsets([at, { ...at, partition: 1 }]);
+  assert.deepEqual(committed.map(({ offset }) => offset), [3n, 3n]);
+});
+
 test("a transaction in the log is described as it is", async (t) => {
   const { engine, producer } = await streaming(t, { transactionTimeoutMs: 50_000, engine: { topics: ["t", "u"] } });
   await (await engine.producer()).send("u", { value: "before" });
