@@ -6,10 +6,10 @@ use napi::bindgen_prelude::{BigInt, Uint8Array};
 use napi_derive::napi;
 use oncelog::{GroupMetadata, Identity};
 
+use crate::apart::run_apart;
 use crate::arguments::{IdentityRow, OffsetRow, TransactionRow, milliseconds, number, offsets};
 use crate::consumer::Consumer;
 use crate::errors::{OrThrow, Result};
-use crate::hub::run_apart;
 use crate::metrics::MetricsRow;
 use crate::open_log::OpenLog;
 use crate::options::{ConsumerChoice, ProducerChoice, TopicChoice};

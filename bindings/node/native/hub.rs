@@ -2,14 +2,14 @@
 
 use std::cell::RefCell;
 use std::collections::{HashMap, VecDeque};
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use napi::Env;
 use napi::bindgen_prelude::{ArrayBuffer, BigInt, BufferSlice, Function, Uint8Array};
 use napi_derive::napi;
-use oncelog::{Appended, Committed, Engine as CoreEngine, Error, ErrorKind, Log, LogLevel};
+use oncelog::{Appended, Committed, Engine as CoreEngine, Error, Log, LogLevel};
 
+use crate::apart::run_apart;
 use crate::arguments::{IdentityRow, OffsetRow, TimeRow, many_cells, offset_rows};
 use crate::engine::{Engine, VerificationRow};
 use crate::errors::{OrThrow, Result, gone, thrown};
@@ -251,24 +251,6 @@ impl Hub {
     fn take(&self, who: u32) -> Option<Value> {
         self.values.borrow_mut().remove(&who)
     }
-}
-
-/// Runs something that may wait for long on a thread of its own; `who` hears what came of it.
-pub fn run_apart(
-    name: &str,
-    queue: &Arc<Queue>,
-    who: u32,
-    run: impl FnOnce() -> oncelog::Result<Done> + Send + 'static,
-) -> oncelog::Result<()> {
-    let queue = queue.clone();
-    let run = move || {
-        let panicked = |_| Err(Error::new(ErrorKind::Panic, "a panic was caught; report this"));
-        let done = catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(panicked);
-        queue.push(done.unwrap_or_else(|error| Done::Failed(who, error)));
-    };
-    std::thread::Builder::new().name(name.into()).spawn(run).map(drop).map_err(|error| {
-        Error::with_source(ErrorKind::Io, "a thread could not be started; free some and try again", error)
-    })
 }
 
 /// Cells that are being filled.

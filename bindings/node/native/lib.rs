@@ -12,6 +12,7 @@
 // A test build registers nothing with Node, so that nothing would be used in it.
 #![cfg_attr(test, allow(dead_code))]
 
+mod apart;
 mod arguments;
 mod batch;
 mod bin;

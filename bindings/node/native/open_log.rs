@@ -4,21 +4,26 @@ use std::ops::Deref;
 
 use oncelog::Engine;
 
+use crate::apart::Searches;
 use crate::bin::throw_away;
 
 /// An open log. The engine goes where its close may wait, whichever handle the collector finds last.
-pub struct OpenLog(Option<Engine>);
+pub struct OpenLog {
+    engine: Option<Engine>,
+    /// What is looked for in it.
+    pub searches: Searches,
+}
 
 impl OpenLog {
     pub fn new(engine: Engine) -> Self {
-        Self(Some(engine))
+        Self { engine: Some(engine), searches: Searches::default() }
     }
 }
 
 impl Deref for OpenLog {
     type Target = Engine;
     fn deref(&self) -> &Engine {
-        match &self.0 {
+        match &self.engine {
             Some(engine) => engine,
             // It is only taken by the drop.
             None => unreachable!("a log is used after its drop"),
@@ -28,6 +33,6 @@ impl Deref for OpenLog {
 
 impl Drop for OpenLog {
     fn drop(&mut self) {
-        throw_away(self.0.take());
+        throw_away(self.engine.take());
     }
 }

@@ -11,7 +11,6 @@ use crate::arguments::{BoundsRow, ProducerRow, number};
 use crate::batch::packed;
 use crate::crossing::Entries;
 use crate::errors::{OrThrow, Result};
-use crate::hub::run_apart;
 use crate::open_log::OpenLog;
 use crate::options::{AppendChoice, ReadChoice};
 use crate::queue::{Done, Queue, Value};
@@ -23,12 +22,12 @@ pub struct Partition {
     partition: oncelog::Partition,
     queue: Arc<Queue>,
     /// Goes behind the partition.
-    _log: Arc<OpenLog>,
+    log: Arc<OpenLog>,
 }
 
 impl Partition {
     pub fn new(log: Arc<OpenLog>, queue: Arc<Queue>, partition: oncelog::Partition) -> Self {
-        Self { partition, queue, _log: log }
+        Self { partition, queue, log }
     }
 }
 
@@ -66,7 +65,7 @@ impl Partition {
         ArrayBuffer::from_data(env, packed(&records, &[])).or_throw()
     }
 
-    /// Looks for the offset of the first record of a time or later, on a thread of its own; `who` hears it.
+    /// Looks for the offset of the first record of a time or later, on another thread; `who` hears it.
     #[napi(catch_unwind)]
     pub fn offset_at(&self, who: u32, timestamp: f64, seen: Option<String>) -> Result<()> {
         let isolation = isolation(seen.as_deref())?.unwrap_or_default();
@@ -76,7 +75,7 @@ impl Partition {
             let found = partition.offset_at_with(timestamp as i64, isolation);
             found.map(|offset| Done::Value(who, Value::Offset(offset)))
         };
-        run_apart("oncelog-time", &self.queue, who, find).or_throw()
+        self.log.searches.ask(&self.queue, who, find).or_throw()
     }
 
     /// Looks for the greatest timestamp, and the first record that has it, likewise.
@@ -88,7 +87,7 @@ impl Partition {
             let found = partition.max_timestamp_with(isolation);
             found.map(|found| Done::Value(who, Value::Time(found)))
         };
-        run_apart("oncelog-time", &self.queue, who, find).or_throw()
+        self.log.searches.ask(&self.queue, who, find).or_throw()
     }
 
     /// The producers that are active here.

@@ -117,7 +117,8 @@ export class Partition {
    * The offset of the first record, by offsets, whose timestamp is that time or later; null if there is none yet. As
    * Kafka's ListOffsets: at read_committed only what lies below the last stable offset counts, at read_uncommitted what
    * is undecided too; what was aborted counts at both. Little is decoded, but every segment may be asked: so the search
-   * runs on a thread of its own. Where timestamps do not follow the offsets, records behind the one found may be older.
+   * runs on another thread; of one log four run at once, and the others wait for their turn. Where timestamps do not
+   * follow the offsets, records behind the one found may be older.
    *
    * @param timestamp - Whole milliseconds since 1970, 0 or more, or a Date.
    */

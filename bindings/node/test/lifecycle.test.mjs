@@ -95,6 +95,22 @@ test("a worker that is terminated in the middle of everything leaves a whole log
   assert.ok(found.every((value) => ["sent", "posted", "committed"].includes(value)));
 });
 
+test("a worker that ends while thousands of searches wait harms nothing, and leaves its log to others", async (t) => {
+  const dir = directory(t);
+  const rounds = 6;
+  for (let round = 0; round < rounds; round++) {
+    const exits = round % 2 === 1;
+    const worker = new Worker(child("searches"), { workerData: { dir, exits } });
+    const ended = once(worker, "exit");
+    if (!exits) {
+      assert.deepEqual(await once(worker, "message"), ["asked"]);
+      await worker.terminate();
+    }
+    await ended;
+  }
+  assert.equal((await left(dir)).length, 5000 * rounds);
+});
+
 for (const exits of [false, true]) {
   const ends = exits
     ? "that calls process.exit writes what waits for room"

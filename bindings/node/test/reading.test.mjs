@@ -37,6 +37,49 @@ test("a search by time runs beside JavaScript, and is heard in a turn of the loo
   assert.deepEqual(await Promise.all(asked), [0n, { offset: 0n, timestamp: 1_000 }]);
 });
 
+/** A partition of which a search decodes much, and thousands of searches in it. */
+async function searched(t, count) {
+  const { engine } = await log(t);
+  const partition = engine.partition("t", 0);
+  const records = Array.from({ length: 5000 }, (_, n) => ({ value: Buffer.alloc(100, n), timestamp: n }));
+  await partition.append(records, { compression: "zstd" });
+  const ask = (n) => (n % 2 === 0 ? partition.offsetAt(4_999) : partition.maxTimestamp());
+  return { engine, asked: (look = () => {}) => Array.from({ length: count }, (_, n) => (look(n), ask(n))) };
+}
+
+/** Threads of this process that search by time. */
+function searching() {
+  return readdirSync("/proc/self/task").filter((task) => {
+    try {
+      return readFileSync(`/proc/self/task/${task}/comm`, "utf8") === "oncelog-time\n";
+    } catch {
+      return false;
+    }
+  }).length;
+}
+
+const linux = { skip: process.platform !== "linux" };
+test("thousands of searches by time at once share a few threads, which go when nobody asks", linux, async (t) => {
+  const { asked } = await searched(t, 4_000);
+  let most = 0;
+  const answers = asked((n) => n % 100 === 0 && (most = Math.max(most, searching())));
+  most = Math.max(most, searching());
+  assert.ok(most > 0 && most <= 4, `${most} threads`);
+  const found = await Promise.all(answers);
+  assert.deepEqual([found[0], found.at(-1)], [4_999n, { offset: 4_999n, timestamp: 4_999 }]);
+  assert.ok(found.every((one, n) => (n % 2 === 0 ? one === 4_999n : one.offset === 4_999n)));
+  while (searching() > 0) await new Promise(setImmediate);
+});
+
+test("searches that wait when their log is closed are all answered", async (t) => {
+  const { engine, asked } = await searched(t, 2_000);
+  const answers = Promise.allSettled(asked());
+  await engine.close();
+  const refused = (await answers).filter(({ status }) => status === "rejected");
+  assert.ok(refused.length > 0, "none was left when the log was closed");
+  for (const { reason } of refused) code("Closed")(reason);
+});
+
 test("times count below the stable offset, or below the end for who reads what is undecided", async (t) => {
   const { engine } = await log(t);
   const partition = engine.partition("t", 0);
