@@ -255,6 +255,12 @@ impl Producer {
         Ok(ticket.map(|ticket| sender.queue.watch(who, Ok(ticket), move |()| Done::Nothing(who))).is_some())
     }
 
+    /// Throws what was refused since the last flush, where no flush can tell it any more: the log is closed.
+    #[napi(catch_unwind)]
+    pub fn refused(&self) -> Result<()> {
+        self.sender()?.producer.refused().map_or(Ok(()), Err).or_throw()
+    }
+
     #[napi(catch_unwind)]
     pub fn position(&self) -> Result<Option<BigInt>> {
         Ok(self.sender()?.producer.position().map(BigInt::from))

@@ -57,6 +57,7 @@ export interface NativeSender {
 }
 export interface NativeProducer extends NativeSender {
   flush(who: number): boolean;
+  refused(): void;
   position(): bigint | null;
   close(): void;
 }

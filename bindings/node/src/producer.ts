@@ -43,6 +43,8 @@ export class Producer {
   /** Flushes that have no answer yet: with the native half gone they would have none. */
   readonly #flushes = new Set<Promise<void>>();
   readonly #backlog = new Backlog();
+  /** Something was posted that no flush has taken along. */
+  #posted = false;
   /** Why the first posted record was refused of which nobody has heard. */
   #refused: unknown;
 
@@ -82,6 +84,7 @@ export class Producer {
    */
   post(topic: string, record: RecordInput): boolean {
     if (this.#refused !== undefined) this.#throwRefused();
+    this.#posted = true;
     this.#add(topic, record, 0, 0);
     return this.#backlog.empty;
   }
@@ -138,7 +141,11 @@ export class Producer {
 
   async #flushAll(): Promise<void> {
     await this.#empty();
-    await this.#room.flush((who) => this.#native.flush(who));
+    await this.#room.flush((who) => {
+      const flushes = this.#native.flush(who);
+      if (flushes) this.#posted = false;
+      return flushes;
+    });
     if (this.#refused !== undefined) this.#throwRefused();
   }
 
@@ -168,14 +175,27 @@ export class Producer {
     try {
       await flushed;
     } catch (error) {
-      // The engine's close has flushed already; what was posted behind it was refused.
       if (!(error instanceof OncelogError && error.code === "Closed")) throw error;
-      hub.hear();
-      if (this.#refused !== undefined) this.#throwRefused();
+      if (this.#posted) await this.#closesLate();
     } finally {
       await Promise.allSettled(this.#flushes);
       this.#native.close();
     }
+  }
+
+  /** Behind the engine's close, which flushes too: tells what that did not take any more. */
+  async #closesLate(): Promise<void> {
+    // What was gathered while it closed is refused at its end.
+    const closes = this.#room.closed();
+    await closes.catch(() => {});
+    hub.hear();
+    try {
+      this.#native.refused();
+    } catch (thrown) {
+      this.#refused ??= toError(thrown);
+    }
+    if (this.#refused !== undefined) this.#throwRefused();
+    return closes;
   }
 
   [Symbol.asyncDispose](): Promise<void> {

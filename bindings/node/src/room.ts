@@ -81,6 +81,8 @@ export class Room {
   #asking: Promise<boolean> | undefined;
   /** Kept when the engine is through with closing what is gathered, while it does. */
   #closing: Promise<void> | undefined;
+  /** Kept when the engine is closed; rejected with what that answers. */
+  #closed: Promise<void> | undefined;
   /** It knows why there is no room, and nothing has moved meanwhile. */
   #hopeless = false;
 
@@ -154,6 +156,11 @@ export class Room {
     } finally {
       this.#asking = undefined;
     }
+  }
+
+  /** Waits until the engine is closed, which it is or somebody is about, and answers as that does. */
+  closed(): Promise<void> {
+    return (this.#closed ??= hub.wait<void>((who) => this.#native.close(who)));
   }
 
   /** Waits until nobody waits. */

@@ -176,6 +176,42 @@ test("posts behind the engine's close are told by the producer's close, and thos
   }
 });
 
+test("posts while the engine closes are in the log, or told by the producer's close", async (t) => {
+  const gathers = { lingerMs: 3_600_000, batchBytes: 1_000_000 };
+  let told = 0;
+  for (let round = 0; round < 20; round++) {
+    const { engine, path } = await log(t, { topics: ["t", "u"] });
+    const producer = await engine.producer(gathers);
+    // What takes the close a while, behind its look at the first producer.
+    for (let n = 0; n < 30; n++) {
+      const other = await engine.producer(gathers);
+      for (let m = 0; m < 9; m++) other.post("u", { value: Buffer.alloc(90_000) });
+      await new Promise(setImmediate);
+    }
+    const closes = engine.close();
+    const ends = performance.now() + round / 2;
+    let [posted, refusal] = [0, undefined];
+    const tell = (error) => (refusal = error);
+    do {
+      try {
+        producer.post("t", { value: "x" });
+      } catch (error) {
+        tell(error);
+      }
+      if (++posted % 50 === 0) await new Promise(setImmediate);
+      else await null;
+    } while (performance.now() < ends);
+    await closes;
+    await producer.close().catch(tell);
+    const again = await open(path);
+    const kept = Number(again.partition("t", 0).bounds().end);
+    await again.close();
+    if (kept < posted) code("Closed", /posted/)(refusal ?? new Error(`round ${round}: nobody was told`));
+    told += kept < posted;
+  }
+  t.diagnostic(`${told} of 20 closes refused posts`);
+});
+
 test("a refused send leaves the others of its task", async (t) => {
   const { engine } = await log(t);
   const producer = await engine.producer();

@@ -315,11 +315,18 @@ impl Producer {
         Ok(self.sender.state_closed().map(|mut state| self.flushed(&mut state)))
     }
 
+    /// What a batch was refused for since the last flush, once the log is closed: a flush answers `Closed` then,
+    /// whether all that was sent had been taken or not. Hidden, since it is for bindings whose posts keep no tickets.
+    #[doc(hidden)]
+    pub fn refused(&self) -> Option<Error> {
+        if self.sender.context.engine.is_forked() {
+            return None;
+        }
+        self.sender.state.lock().kind.flushed().1.err().map(|refused| refused.error)
+    }
+
     fn flushed(&self, state: &mut State) -> Ticket<()> {
-        let (last, refused) = match &mut state.kind {
-            Kind::Plain(batches) => batches.flushed(),
-            Kind::Named(frames) => frames.flushed(),
-        };
+        let (last, refused) = state.kind.flushed();
         let (lsn, level) = last.unwrap_or((0, Durability::Memory));
         let promise = match refused {
             Ok(()) => Promise { lsn, level, answer: Ok(()) },

@@ -187,6 +187,14 @@ impl Kind {
         }
     }
 
+    /// What a flush waits for, and what it answers then.
+    pub(super) fn flushed(&mut self) -> (Option<(Lsn, Durability)>, Judged<()>) {
+        match self {
+            Kind::Plain(batches) => batches.flushed(),
+            Kind::Named(frames) => frames.flushed(),
+        }
+    }
+
     fn holds(&self, instance: Instance) -> bool {
         match self {
             Kind::Plain(batches) => batches.holds(instance),
