@@ -189,11 +189,11 @@ test("a reader goes on from a place, in the same life and in the next", async (t
   await producer.send("t", { value: "d", partition: 0 });
   await engine.close();
   const again = await open(path);
-  t.after(() => again.close());
   const kept = JSON.parse(JSON.stringify(place, (_, value) => typeof value === "bigint" ? Number(value) : value));
   const more = await again.partition("t", 0).read(3, { from: kept });
   assert.deepEqual([...more].map(({ value }) => `${value}`), ["d"]);
   assert.equal(more.nextPlace("t", 0).incarnation, 2n);
+  await again.close();
 });
 
 test("a place is taken as it is answered, and read from its own offset", async (t) => {
@@ -225,7 +225,6 @@ test("a reader whose records a crash took is told so, and never reads others in 
     writeFileSync(join(dir, name), content);
   }
   const engine = await open(dir);
-  t.after(() => engine.close());
   const { cut, framesFolded, bytesFolded, foldingMs } = engine.opening();
   assert.notEqual(cut, null);
   assert.ok(framesFolded > 0n && bytesFolded > framesFolded && foldingMs > 0);
@@ -234,6 +233,7 @@ test("a reader whose records a crash took is told so, and never reads others in 
   await assert.rejects(partition.read(lost.offset, { from: lost }), code("Truncated"));
   const records = await partition.read(safe.offset, { from: safe });
   assert.deepEqual([...records].map(({ value }) => `${value}`), ["another in its place", "more"]);
+  await engine.close();
 });
 
 test("a poll of many batches and partitions says of each where it goes on", async (t) => {
