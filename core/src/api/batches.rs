@@ -12,7 +12,7 @@ use crate::error::Result;
 use crate::format::batch::BatchBuilder;
 use crate::format::frame::FRAME_HEADER;
 use crate::format::record::Record;
-use crate::journal::{Entry, Seat};
+use crate::journal::Entry;
 use crate::limits::PRODUCER_MEMORY;
 use crate::partition::Partition;
 use crate::types::{Durability, Instance, Lsn, Timestamp};
@@ -42,22 +42,14 @@ struct Open {
     tried: Option<usize>,
 }
 
-impl Open {
-    /// The seat of the record that was added last.
-    fn seat(&self, timestamp: Timestamp) -> Seat {
-        // A batch has fewer than 2^31 records.
-        let index = (self.builder.count() - 1) as u32;
-        Seat { slot: 0, index, partition: self.partition.number(), timestamp, repeats: None }
-    }
-}
-
 impl Batches {
     pub(super) fn holds(&self, instance: Instance) -> bool {
         self.open.contains_key(&instance)
     }
 
     /// Adds a record to its partition's batch; closes the batch before if the record does not fit, and behind it if it
-    /// is full then. After an error the record is nowhere.
+    /// is full then. Answers the record's number in its batch. After an error the record is nowhere.
+    #[inline(always)]
     pub(super) fn add(
         &mut self,
         context: &Context,
@@ -65,7 +57,7 @@ impl Batches {
         record: &Record<'_>,
         timestamp: Timestamp,
         effects: &mut Effects,
-    ) -> Result<Seat> {
+    ) -> Result<u32> {
         let instance = partition.instance();
         if self.bytes > PRODUCER_MEMORY {
             self.close_oldest(context, effects);
@@ -77,16 +69,15 @@ impl Batches {
         {
             self.bytes += open.builder.size() - before;
             open.tried = None;
-            let seat = open.seat(timestamp);
+            // A batch has fewer than 2^31 records.
+            let index = (open.builder.count() - 1) as u32;
             effects.join(&open.pending);
             if open.builder.size() >= context.batch_bytes {
                 self.close_one(context, instance, effects);
             }
-            return Ok(seat);
+            return Ok(index);
         }
-        self.close_one(context, instance, effects);
-        effects.check_room()?;
-        self.begin(context, partition, record, timestamp, effects)
+        self.begin(context, partition, record, timestamp, effects).map(|()| 0)
     }
 
     /// Adds records of one time to the open batch of a partition, as long as they are `alike` and it takes them;
@@ -125,7 +116,9 @@ impl Batches {
         (count, behind)
     }
 
-    /// Begins a batch with a record; however large the record is, it is the batch's only one then.
+    /// Closes the batch that is open and begins one with a record; however large the record is, it is the batch's only
+    /// one then.
+    #[inline(never)]
     fn begin(
         &mut self,
         context: &Context,
@@ -133,7 +126,9 @@ impl Batches {
         record: &Record<'_>,
         timestamp: Timestamp,
         effects: &mut Effects,
-    ) -> Result<Seat> {
+    ) -> Result<()> {
+        self.close_one(context, partition.instance(), effects);
+        effects.check_room()?;
         let mut builder = self.spares.take();
         if let Err(error) = builder.push(record, timestamp) {
             self.spares.give(builder);
@@ -143,13 +138,13 @@ impl Batches {
         let (deadline, pending) = (effects.begin(context), Pending::new(context));
         effects.join(&pending);
         let open = Open { partition: partition.clone(), builder, pending, deadline, tried: None };
-        let (seat, full) = (open.seat(timestamp), open.builder.size() >= context.batch_bytes);
+        let full = open.builder.size() >= context.batch_bytes;
         let instance = partition.instance();
         self.open.insert(instance, open);
         if context.linger == 0 || full {
             self.close_one(context, instance, effects);
         }
-        Ok(seat)
+        Ok(())
     }
 
     /// Closes the batch of some tickets, if it is still open.

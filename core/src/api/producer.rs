@@ -120,7 +120,7 @@ impl Producer {
     pub fn send(&self, topic: &str, record: Record<'_>) -> Result<Ticket<Appended>> {
         // Before the lock: a forked child may find it held for ever.
         self.sender.context.engine.check_writable()?;
-        self.send_in(self.sender.state_to_send(), topic, &record, Effects::default())
+        self.send_in(self.sender.state_to_send(), topic, &record, &mut Effects::default())
     }
 
     /// Sends a record if that takes no waiting; `None` if the engine's buffers are full, a batch was refused and the
@@ -133,7 +133,7 @@ impl Producer {
     pub fn try_send(&self, topic: &str, record: Record<'_>) -> Result<Option<Ticket<Appended>>> {
         self.sender.context.engine.check_writable()?;
         let Some(state) = self.sender.state_now() else { return Ok(None) };
-        match self.send_in(state, topic, &record, Effects::impatient()) {
+        match self.send_in(state, topic, &record, &mut Effects::impatient()) {
             Err(error) if error.kind() == ErrorKind::Busy => Ok(None),
             answer => answer.map(Some),
         }
@@ -144,22 +144,39 @@ impl Producer {
         mut state: MutexGuard<'_, State>,
         topic: &str,
         record: &Record<'_>,
-        mut effects: Effects,
+        effects: &mut Effects,
     ) -> Result<Ticket<Appended>> {
         let State { router, kind } = &mut *state;
         let mut topic = router.topic(&self.sender.context.engine, topic);
-        let added = self.sender.send(kind, &mut topic, record, &mut effects);
-        drop(state);
-        let pending = effects.pending.take();
-        effects.run(&self.sender.context);
-        match (added, pending) {
-            (Ok(Added::Seat(seat)), Some(pending)) => Ok(Ticket::later(pending, seat)),
-            (Ok(Added::Known(appended, level)), _) => Ok(self.known(appended, level)),
-            (Ok(Added::Seat(_)), None) => Err(lost()),
-            (Err(refused), _) => match refused.given(&*self.sender.context.waits) {
-                Some(error) => Err(error),
-                None => Ok(refused.promise().ticket(&self.sender.context.engine)),
-            },
+        match kind {
+            Kind::Plain(batches) => {
+                let sent = self.sender.send_plain(batches, &mut topic, record, effects);
+                drop(state);
+                effects.run(&self.sender.context);
+                match sent {
+                    Ok(seat) => gathered(effects, seat),
+                    Err(refused) => self.refusal(refused),
+                }
+            }
+            Kind::Named(frames) => {
+                let sent = self.sender.send_named(frames, &mut topic, record, effects);
+                drop(state);
+                effects.run(&self.sender.context);
+                match sent {
+                    Ok(Added::Seat(seat)) => gathered(effects, seat),
+                    Ok(Added::Known(appended, level)) => Ok(self.known(appended, level)),
+                    Err(refused) => self.refusal(refused),
+                }
+            }
+        }
+    }
+
+    /// A refusal is told at once if it may be, else by the ticket.
+    #[cold]
+    fn refusal(&self, refused: Refused) -> Result<Ticket<Appended>> {
+        match refused.given(&*self.sender.context.waits) {
+            Some(error) => Err(error),
+            None => Ok(refused.promise().ticket(&self.sender.context.engine)),
         }
     }
 
@@ -361,4 +378,11 @@ impl std::fmt::Debug for Producer {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Producer").finish_non_exhaustive()
     }
+}
+
+/// The ticket of a record that waits in the batch that the effects name.
+#[inline(always)]
+fn gathered(effects: &mut Effects, seat: Seat) -> Result<Ticket<Appended>> {
+    let pending = effects.pending.take().ok_or_else(lost)?;
+    Ok(Ticket::later(pending, seat))
 }

@@ -14,7 +14,7 @@ use crate::format::record::Record;
 use crate::io::sync::{Mutex, MutexGuard};
 use crate::journal::{Seat, Waits};
 use crate::limits::BATCH_MAX;
-use crate::types::{Appended, Compression, Durability, Instance, Lsn, Timestamp};
+use crate::types::{Appended, Compression, Durability, Lsn, Timestamp};
 
 /// What never changes for a producer.
 pub(super) struct Context {
@@ -125,7 +125,7 @@ impl Effects {
         Running { effects: self, context }
     }
 
-    pub(super) fn run(self, context: &Context) {
+    pub(super) fn run(&self, context: &Context) {
         if let Some(deadline) = self.deadline {
             context.engine.linger_by(deadline);
         }
@@ -194,17 +194,11 @@ impl Kind {
             Kind::Named(frames) => frames.flushed(),
         }
     }
-
-    fn holds(&self, instance: Instance) -> bool {
-        match self {
-            Kind::Plain(batches) => batches.holds(instance),
-            Kind::Named(frames) => frames.holds(instance),
-        }
-    }
 }
 
 impl Sender {
     /// Sends a record to a topic, or to what looking for it answered.
+    #[inline]
     pub(super) fn send(
         &self,
         kind: &mut Kind,
@@ -212,32 +206,53 @@ impl Sender {
         record: &Record<'_>,
         effects: &mut Effects,
     ) -> Judged<Added> {
-        let Self { context, .. } = self;
-        let position = match kind {
-            Kind::Plain(_) => no_position(record)?,
-            Kind::Named(frames) => {
-                frames.check()?;
-                let position = frames.position_of(record)?;
-                let level = level_asked(context, topic.as_ref().ok().map(|looked| &*looked.topic));
-                if let Some(repeated) = frames.repeated(context, position, level, effects) {
-                    return Ok(repeated);
-                }
-                position
-            }
-        };
+        match kind {
+            Kind::Plain(batches) => self.send_plain(batches, topic, record, effects).map(Added::Seat),
+            Kind::Named(frames) => self.send_named(frames, topic, record, effects),
+        }
+    }
+
+    /// The same for a producer without a name. In line, so that what it answers stays in registers: a copy of what was
+    /// just written to memory waits for it.
+    #[inline(always)]
+    pub(super) fn send_plain(
+        &self,
+        batches: &mut Batches,
+        topic: &mut Result<&mut Looked>,
+        record: &Record<'_>,
+        effects: &mut Effects,
+    ) -> Judged<Seat> {
+        let context = &self.context;
+        no_position(record)?;
+        let random = &*context.engine.machine().random;
+        let topic = topic.as_mut().map_err(|error| error.clone())?;
+        let partition = topic.choose(record, random, |instance| batches.holds(instance))?;
+        let timestamp = record.timestamp.unwrap_or_else(|| effects.now(context));
+        let index = batches.add(context, partition, record, timestamp, effects)?;
+        Ok(Seat { slot: 0, index, partition: partition.number(), timestamp, repeats: None })
+    }
+
+    /// The same for a named one.
+    pub(super) fn send_named(
+        &self,
+        frames: &mut Frames,
+        topic: &mut Result<&mut Looked>,
+        record: &Record<'_>,
+        effects: &mut Effects,
+    ) -> Judged<Added> {
+        let context = &self.context;
+        frames.check()?;
+        let position = frames.position_of(record)?;
+        let level = level_asked(context, topic.as_ref().ok().map(|looked| &*looked.topic));
+        if let Some(repeated) = frames.repeated(context, position, level, effects) {
+            return Ok(repeated);
+        }
         // Only now: a record that is in the log already is a duplicate even if its topic is gone.
         let random = &*context.engine.machine().random;
         let topic = topic.as_mut().map_err(|error| error.clone())?;
-        let partition = topic.choose(record, random, |instance| kind.holds(instance))?;
-        let timestamp = match record.timestamp {
-            Some(own) => own,
-            None => effects.now(context),
-        };
-        let seat = match kind {
-            Kind::Plain(batches) => batches.add(context, partition, record, timestamp, effects)?,
-            Kind::Named(frames) => frames.add(context, partition, record, (position, timestamp), effects)?,
-        };
-        Ok(Added::Seat(seat))
+        let partition = topic.choose(record, random, |instance| frames.holds(instance))?;
+        let timestamp = record.timestamp.unwrap_or_else(|| effects.now(context));
+        Ok(Added::Seat(frames.add(context, partition, record, (position, timestamp), effects)?))
     }
 
     /// Sends the records that go where one went that has this seat, and have its time, as far as its batch takes them;
@@ -379,9 +394,9 @@ fn level_asked(context: &Context, topic: Option<&TopicHandle>) -> Durability {
     context.durability.unwrap_or(partition.map_or(Durability::Disk, |partition| partition.level()))
 }
 
-fn no_position(record: &Record<'_>) -> Result<u64> {
+fn no_position(record: &Record<'_>) -> Result<()> {
     match record.position {
-        None => Ok(0),
+        None => Ok(()),
         Some(position) => {
             let text = "only a named producer keeps positions; give the producer a name when you open it";
             Err(Error::new(ErrorKind::InvalidArgument, format!("{text}, position={position}")))
