@@ -1651,8 +1651,8 @@ oncelog_error_t *oncelog_records_bytes(const oncelog_records_t *records,
                                        size_t *out);
 
 /*
- * The offset to read next of a partition. `known` is false, and `out` 0, if these records hold nothing of it. An empty
- * answer to a read names the offset that was asked for.
+ * The offset to read next of a partition. `known` is false, and `out` 0, if these records hold nothing of it. An
+ * answer to a read that has no record names the offset that was asked for, or the one behind what was aborted there.
  */
 ONCELOG_MUST_USE
 oncelog_error_t *oncelog_records_next_offset(const oncelog_records_t *records,
@@ -2350,9 +2350,11 @@ oncelog_error_t *oncelog_consumer_assign(const oncelog_consumer_t *consumer,
 /*
  * Reads the next records, up to the bounds of the options, from the assigned partitions in turn. With nothing there it
  * waits at most `timeout_ms`, woken by the first record, and answers with no records when the time is up. Records
- * count as read when they are answered; they are seen when they have met their topic's level. What the group has
- * committed is settled first, and if that is news, a flush waited for, however short the timeout is; see
- * `oncelog_consumer_settle_ticket`. Where a raw transaction is open that will commit an offset of the group, the
+ * count as read when they are answered; they are seen when they have met their topic's level. What was aborted is
+ * stepped over, and `oncelog_records_next_offsets` lie behind it, of an answer without a record too.
+ *
+ * What the group has committed is settled first, and if that is news, a flush waited for, however short the timeout
+ * is; see `oncelog_consumer_settle_ticket`. Where a raw transaction is open that will commit an offset of the group, the
  * partition has nothing to read before the decision, which wakes a waiting poll as a record does (KIP-447); not at
  * read_uncommitted, nor where a position is sought. Free the records with `oncelog_records_free`.
  *

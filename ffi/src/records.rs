@@ -381,8 +381,8 @@ pub extern "C" fn oncelog_records_bytes(records: *const oncelog_records_t, out: 
     })
 }
 
-/// The offset to read next of a partition. `known` is false, and `out` 0, if these records hold nothing of it. An empty
-/// answer to a read names the offset that was asked for.
+/// The offset to read next of a partition. `known` is false, and `out` 0, if these records hold nothing of it. An
+/// answer to a read that has no record names the offset that was asked for, or the one behind what was aborted there.
 #[unsafe(no_mangle)]
 #[must_use]
 pub extern "C" fn oncelog_records_next_offset(

@@ -188,8 +188,8 @@ public:
         return detail::answer(oncelog_records_bytes(c_.get(), &bytes), [&] { return bytes; });
     }
 
-    /// The offset to read next of a partition; none if these records hold nothing of it. An empty answer to a read
-    /// names the offset that was asked for.
+    /// The offset to read next of a partition; none if these records hold nothing of it. An answer to a read that has
+    /// no record names the offset that was asked for, or the one behind what was aborted there.
     Result<std::optional<std::uint64_t>> next_offset(Text topic, std::uint32_t partition) const {
         std::uint64_t offset = 0;
         bool known = false;

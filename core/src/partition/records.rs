@@ -109,8 +109,8 @@ impl Records {
         self.shares.iter().flat_map(|share| &share.stretches).map(|stretch| stretch.bytes.len()).sum()
     }
 
-    /// The offset to read next of a partition; `None` if this holds nothing of it. An empty answer to a read names the
-    /// offset that was asked for.
+    /// The offset to read next of a partition; `None` if this holds nothing of it. An answer to a read that has no
+    /// record names the offset that was asked for, or the one behind what was aborted there.
     pub fn next_offset(&self, topic: &str, partition: u32) -> Option<Offset> {
         let mut shares = self.shares.iter().rev();
         shares.find(|s| s.partition == partition && &*s.topic == topic).map(|share| share.end)

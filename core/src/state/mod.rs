@@ -170,7 +170,7 @@ impl State {
             Payload::PartitionsAdded(added) => self.catalog.add(added),
             Payload::ProducerOpened(opened) => self.apply_producer_opened(lsn, opened),
             Payload::ProducerDeleted(gone) | Payload::ProducerExpired(gone) => self.apply_producer_gone(gone),
-            // These speak of the journal itself. Records come through `apply` alone.
+            // These speak of the journal itself. Records never come here: see `apply`.
             Payload::Records { .. }
             | Payload::Mark
             | Payload::Link(_)
