@@ -120,7 +120,7 @@ impl Producer {
     pub fn send(&self, topic: &str, record: Record<'_>) -> Result<Ticket<Appended>> {
         // Before the lock: a forked child may find it held for ever.
         self.sender.context.engine.check_writable()?;
-        self.send_in(self.sender.state_to_send(), topic, &record, &mut Effects::default())
+        self.send_in(self.sender.state_to_send(), topic, &record, &mut Effects::default(), |sent| sent)
     }
 
     /// Sends a record if that takes no waiting; `None` if the engine's buffers are full, a batch was refused and the
@@ -133,19 +133,23 @@ impl Producer {
     pub fn try_send(&self, topic: &str, record: Record<'_>) -> Result<Option<Ticket<Appended>>> {
         self.sender.context.engine.check_writable()?;
         let Some(state) = self.sender.state_now() else { return Ok(None) };
-        match self.send_in(state, topic, &record, &mut Effects::impatient()) {
+        self.send_in(state, topic, &record, &mut Effects::impatient(), |sent| match sent {
+            Ok(ticket) => Ok(Some(ticket)),
             Err(error) if error.kind() == ErrorKind::Busy => Ok(None),
-            answer => answer.map(Some),
-        }
+            Err(error) => Err(error),
+        })
     }
 
-    fn send_in(
+    /// Sends a record, and `answer`s, once for each way that may go, so that a ticket is made where it is answered.
+    #[inline(always)]
+    fn send_in<A>(
         &self,
         mut state: MutexGuard<'_, State>,
         topic: &str,
         record: &Record<'_>,
         effects: &mut Effects,
-    ) -> Result<Ticket<Appended>> {
+        answer: impl Fn(Result<Ticket<Appended>>) -> Result<A>,
+    ) -> Result<A> {
         let State { router, kind } = &mut *state;
         let mut topic = router.topic(&self.sender.context.engine, topic);
         match kind {
@@ -154,19 +158,19 @@ impl Producer {
                 drop(state);
                 effects.run(&self.sender.context);
                 match sent {
-                    Ok(seat) => gathered(effects, seat),
-                    Err(refused) => self.refusal(refused),
+                    Ok(seat) => answer(gathered(effects, seat)),
+                    Err(refused) => answer(self.refusal(refused)),
                 }
             }
             Kind::Named(frames) => {
                 let sent = self.sender.send_named(frames, &mut topic, record, effects);
                 drop(state);
                 effects.run(&self.sender.context);
-                match sent {
+                answer(match sent {
                     Ok(Added::Seat(seat)) => gathered(effects, seat),
                     Ok(Added::Known(appended, level)) => Ok(self.known(appended, level)),
                     Err(refused) => self.refusal(refused),
-                }
+                })
             }
         }
     }

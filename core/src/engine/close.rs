@@ -57,7 +57,7 @@ impl Inner {
             // What cannot be aborted now the next open aborts.
             let _ = self.abort_left_over(Cause::Owner);
         }
-        self.closed.store(true, Ordering::Release);
+        self.door.closed.store(true, Ordering::Release);
         self.hub.partitions().iter().for_each(|p| p.wake());
         self.journal.ring();
         self.journal.ring_flusher();

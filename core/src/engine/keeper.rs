@@ -27,7 +27,7 @@ impl Inner {
             loop {
                 let seen = journal.bell();
                 let due = match weak.upgrade() {
-                    Some(inner) if !inner.closed.load(Ordering::Acquire) => inner.keep(true),
+                    Some(inner) if !inner.door.closed.load(Ordering::Acquire) => inner.keep(true),
                     _ => return,
                 };
                 journal.sleep(seen, due);
@@ -38,7 +38,7 @@ impl Inner {
             loop {
                 let seen = journal.flusher_bell();
                 let due = match weak.upgrade() {
-                    Some(inner) if !inner.closed.load(Ordering::Acquire) => inner.flush_and_tidy(),
+                    Some(inner) if !inner.door.closed.load(Ordering::Acquire) => inner.flush_and_tidy(),
                     _ => return,
                 };
                 journal.rest(seen, due);

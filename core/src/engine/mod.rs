@@ -50,7 +50,7 @@ use crate::format::frame::records_len;
 use crate::io::bugs::{Bug, planted};
 use crate::io::sync::Mutex;
 use crate::io::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use crate::io::{DirectoryLock, Event, Machine};
+use crate::io::{DirectoryLock, Event, Machine, fork};
 use crate::journal::{Journal, Promise, Report, Waits, closed};
 use crate::limits::FRAME_MAX;
 use crate::partition::{Footers, Most, Partition, Records, Rest};
@@ -140,7 +140,7 @@ pub struct Inner {
     cuts: Vec<Cut>,
     /// What a write answers if this engine may not write.
     refused: Option<Error>,
-    closed: AtomicBool,
+    door: Door,
     lock: Mutex<Option<Box<dyn DirectoryLock>>>,
     keeper: worker::Worker,
     flusher: worker::Worker,
@@ -171,12 +171,23 @@ pub struct Inner {
     closed_event: Event,
 }
 
+/// What every call looks at and hardly anything changes, on lines of its own: beside what the engine's threads write it
+/// would have to come from their cache each time.
+#[repr(align(128))]
+struct Door {
+    closed: AtomicBool,
+    /// Of the process that opened the log.
+    forks: u32,
+}
+
 impl Inner {
     /// Refuses work once the engine is closed, and in a forked child.
     #[inline]
     pub fn check_open(&self) -> Result<()> {
-        self.journal.check_process()?;
-        if self.closed.load(Ordering::Acquire) {
+        if self.is_forked() {
+            self.journal.check_process()?;
+        }
+        if self.door.closed.load(Ordering::Acquire) {
             return Err(closed());
         }
         Ok(())
@@ -185,7 +196,7 @@ impl Inner {
     /// True in a process forked from the one that opened the log: no lock of this engine may be taken there, for the
     /// thread that held it is gone.
     pub fn is_forked(&self) -> bool {
-        self.journal.check_process().is_err()
+        fork::generation() != self.door.forks
     }
 
     /// The same for calls that write.

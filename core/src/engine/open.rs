@@ -9,12 +9,12 @@ use super::log::Teller;
 use super::memory::Memory;
 use super::metrics::Counts;
 use super::restore::Restoring;
-use super::{Inner, Settings};
+use super::{Door, Inner, Settings};
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::decision::Cause;
 use crate::io::sync::Mutex;
 use crate::io::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use crate::io::{Event, Machine};
+use crate::io::{Event, Machine, fork};
 use crate::journal::{Journal, JournalOptions, Opening};
 use crate::limits::{SEGMENT_MIN, SEGMENT_OPTION_MAX, TRANSACTION_OFFSETS_MEMORY};
 use crate::partition::Footers;
@@ -62,7 +62,7 @@ impl Inner {
             hub,
             report,
             refused,
-            closed: AtomicBool::new(false),
+            door: Door { closed: AtomicBool::new(false), forks: fork::generation() },
             lock: Mutex::new(Some(lock)),
             keeper: Default::default(),
             flusher: Default::default(),
