@@ -19,7 +19,8 @@ use crate::walk::{Step, Walk};
 #[derive(Default)]
 pub struct Standing {
     ahead: Option<Ahead>,
-    /// What polls went past without a record, for it was aborted: the next answer tells it. Nothing is ahead then.
+    /// What polls went past without a record, for it was aborted: the next answer tells it, of partitions that still
+    /// stand there. Nothing is ahead then.
     passed: Records,
     /// The consumer was closed: nobody polls any more.
     closed: bool,
@@ -112,6 +113,7 @@ impl Standing {
         if self.is_going_back() {
             return Ok(None);
         }
+        self.keep_passed(core);
         self.passed.join(core.poll(Duration::ZERO)?);
         if self.passed.is_empty() {
             return Ok(None);
@@ -121,9 +123,25 @@ impl Standing {
         Ok(Some(records))
     }
 
-    /// What the polls since the last answer went past.
-    pub fn passed(&mut self) -> Records {
+    /// What the polls since the last answer went past; nothing while the positions are about to move.
+    pub fn passed(&mut self, core: &Consumer) -> Records {
+        if self.is_going_back() {
+            return Records::default();
+        }
+        self.keep_passed(core);
         std::mem::take(&mut self.passed)
+    }
+
+    /// Drops what was passed where the consumer stands elsewhere by now. Asked when it is told and not where positions
+    /// move, for they move in many ways: a refused commit, say, puts them back and yet answers with a ticket.
+    fn keep_passed(&mut self, core: &Consumer) {
+        if self.passed.next_offsets().next().is_none() {
+            return;
+        }
+        let now = core.positions();
+        self.passed.retain(|topic, partition, next| {
+            now.get(&TopicPartition::new(topic, partition)).is_some_and(|at| at.offset == next)
+        });
     }
 
     pub fn has_polled(&self) -> bool {
@@ -155,7 +173,6 @@ impl Standing {
 
     /// What is left to give out is not ahead of anything any more: it was given whole, or the positions go elsewhere.
     pub fn forget(&mut self) -> Option<Ahead> {
-        self.passed = Records::default();
         self.ahead.take()
     }
 
@@ -185,16 +202,10 @@ impl Standing {
         (self.ahead.take(), sought)
     }
 
-    /// The same, for the caller goes elsewhere from there: what lies before that is told no more.
-    pub fn leave(&mut self, core: &Consumer) -> (Option<Ahead>, Result<()>) {
-        self.passed = Records::default();
-        self.give_back(core)
-    }
-
     /// The same, and for good.
     pub fn close(&mut self, core: &Consumer) -> (Option<Ahead>, Result<()>) {
         self.closed = true;
-        self.leave(core)
+        self.give_back(core)
     }
 
     /// Makes a call for which the positions are those of the caller, and goes on behind it with what was polled.
@@ -205,10 +216,6 @@ impl Standing {
             return (self.ahead.take(), Err(error));
         }
         let answer = call();
-        if answer.is_err() {
-            // It may have put the consumer back.
-            self.passed = Records::default();
-        }
         if self.ahead.is_none() {
             return (None, answer);
         }

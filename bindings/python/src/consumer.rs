@@ -93,7 +93,7 @@ impl Consumer {
         self.standing.check_process()?;
         let (before, assigned) = py.detach(|| {
             let mut standing = self.standing.take_detached();
-            let (before, given_back) = standing.leave(&core);
+            let (before, given_back) = standing.give_back(&core);
             (before, given_back.and_then(|()| core.assign(&partitions)))
         });
         drop(before);
@@ -291,14 +291,15 @@ impl Consumer {
 
     /// What such polls went past.
     fn _passed(&self, py: Python<'_>) -> PyResult<Records> {
-        Ok(Records::new(self.standing.take(py)?.passed()))
+        let core = self.core(py)?;
+        Ok(Records::new(self.standing.take(py)?.passed(&core)))
     }
 
     /// Moves a partition's position: the next record is read from there. Raises OffsetOutOfRangeError.
     fn seek(&self, py: Python<'_>, partition: Name, offset: Number<u64>) -> PyResult<()> {
         let core = self.core(py)?;
         let mut standing = self.standing.take(py)?;
-        let (before, given_back) = standing.leave(&core);
+        let (before, given_back) = standing.give_back(&core);
         let sought = given_back.and_then(|()| core.seek(&partition.0, offset.0));
         drop(standing);
         drop(before);

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from collections.abc import Callable
 
 import pytest
@@ -121,6 +122,31 @@ def test_what_was_passed_by_is_not_told_of_partitions_that_are_read_no_more(engi
     assert list(consumer) == []
     consumer.assign(U)
     assert consumer.poll(timeout=0).next_offsets() == {}
+
+
+@pytest.mark.parametrize("how", ["abort", "timeout"])
+def test_what_was_passed_by_is_not_told_when_a_refused_commit_put_the_consumer_back(
+    engine: oncelog.Engine, how: str
+) -> None:
+    engine.producer().send_many("t", [b"v"] * 5, partition=0).result()
+    abort(engine)
+    consumer = engine.consumer("t", group="g", max_records=1, timeout=0)
+    seconds = 0.05 if how == "timeout" else None
+    producer = engine.transactional_producer("refused", transaction_buffer=0, transaction_timeout=seconds)
+    transaction = producer.begin_transaction_for(consumer)
+    transaction.send("out", b"v")
+    assert len(list(consumer)) == 5 and consumer.position(T) == 8
+    if how == "abort":
+        engine.abort_transaction(transaction.number)
+    while engine.transaction_status(transaction.number) == "open":
+        time.sleep(0.01)
+    with pytest.raises((oncelog.TransactionAbortedError, oncelog.TransactionTimedOutError)):
+        transaction.commit()
+    assert consumer.position(T) == 0
+    engine.producer().send("t", b"w", partition=1).result()
+    # The turn is the other partition's, and one record is all that a poll may answer.
+    assert consumer.poll(timeout=0).next_offsets() == {U: 1} and consumer.position(T) == 0
+    assert [record.offset for record in consumer] == list(range(5))
 
 
 def test_a_loop_that_came_to_the_next_partition_stands_behind_what_was_aborted(engine: oncelog.Engine) -> None:

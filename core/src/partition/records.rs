@@ -152,6 +152,13 @@ impl Records {
         self.shares.retain(|old| old.from < old.end || !more.shares.iter().any(|new| new.instance == old.instance));
         self.shares.append(&mut more.shares);
     }
+
+    /// Keeps what was read of the partitions for which `keep` says so: topic, partition, offset to read next. Hidden,
+    /// since it is for bindings that tell later what a poll stepped over.
+    #[doc(hidden)]
+    pub fn retain(&mut self, mut keep: impl FnMut(&str, u32, Offset) -> bool) {
+        self.shares.retain(|share| keep(&share.topic, share.partition, share.end));
+    }
 }
 
 impl std::fmt::Debug for Records {

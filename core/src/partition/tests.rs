@@ -278,6 +278,8 @@ fn records_are_cut_to_a_count_and_joined() {
     first.join(records(vec![stretch(bytes, false, 10, end)], 15, end));
     assert_eq!(walk(&first), ((12..end).collect(), vec![]));
     assert_eq!(first.next_offset("t", 4), Some(end), "the last answer counts");
+    first.retain(|topic, partition, next| (topic, partition, next) == ("t", 4, end));
+    assert_eq!(walk(&first), ((15..end).collect(), vec![]), "what ends elsewhere goes");
 }
 
 /// A batch of ten records, compressed or not; one that is `broken` has a right crc and does not unpack.
