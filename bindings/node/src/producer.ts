@@ -84,8 +84,8 @@ export class Producer {
    */
   post(topic: string, record: RecordInput): boolean {
     if (this.#refused !== undefined) this.#throwRefused();
-    this.#posted = true;
     this.#add(topic, record, 0, 0);
+    this.#posted = true;
     return this.#backlog.empty;
   }
 
@@ -131,20 +131,23 @@ export class Producer {
     await until(this.#flush(), signal);
   }
 
-  #flush(): Promise<void> {
-    const flush = this.#flushAll();
+  /** `taken` is called when the engine has taken the flush: what that answers is of the records then. */
+  #flush(taken?: () => void): Promise<void> {
+    const flush = this.#flushAll(taken);
     this.#flushes.add(flush);
     const through = () => this.#flushes.delete(flush);
     flush.then(through, through);
     return flush;
   }
 
-  async #flushAll(): Promise<void> {
+  async #flushAll(taken?: () => void): Promise<void> {
     await this.#empty();
     await this.#room.flush((who) => {
-      const flushes = this.#native.flush(who);
-      if (flushes) this.#posted = false;
-      return flushes;
+      if (!this.#native.flush(who)) return false;
+      // What was posted behind the call may still be here, and is not taken along.
+      if (this.empty && this.#packer.at === 0) this.#posted = false;
+      taken?.();
+      return true;
     });
     if (this.#refused !== undefined) this.#throwRefused();
   }
@@ -170,13 +173,17 @@ export class Producer {
   }
 
   async #close(): Promise<void> {
-    const flushed = this.#flush();
+    let taken = false;
+    const flushed = this.#flush(() => (taken = true));
     this.#open = false;
     try {
       await flushed;
     } catch (error) {
-      if (!(error instanceof OncelogError && error.code === "Closed")) throw error;
-      if (this.#posted) await this.#closesLate();
+      // Only from a flush that was not taken it means the engine: behind a refusal a named producer's answer it always.
+      if (taken || !(error instanceof OncelogError && error.code === "Closed")) throw error;
+      if (this.#posted) return await this.#closesLate();
+      hub.hear();
+      if (this.#refused !== undefined) this.#throwRefused();
     } finally {
       await Promise.allSettled(this.#flushes);
       this.#native.close();

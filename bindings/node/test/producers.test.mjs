@@ -212,6 +212,66 @@ test("posts while the engine closes are in the log, or told by the producer's cl
   t.diagnostic(`${told} of 20 closes refused posts`);
 });
 
+/** A producer whose batch is refused once it is closed: its topic went meanwhile. */
+async function doomed(t, options = {}, record = { value: "x" }) {
+  const { engine } = await log(t, { topics: ["t", "u"] });
+  const producer = await engine.producer({ lingerMs: 3_600_000, ...options });
+  producer.post("u", record);
+  await producer.drained();
+  await engine.deleteTopic("u");
+  return { engine, producer };
+}
+
+test("a named producer that was refused tells so when it is closed", async (t) => {
+  for (const alone of [true, false]) {
+    const { engine, producer } = await doomed(t, { name: "n" }, { value: "A", position: 1 });
+    if (!alone) {
+      // This closes the batch and tells nobody of it.
+      await engine.flush();
+      producer.post("t", { value: "B", position: 2 });
+    }
+    await assert.rejects(producer.close(), code("Closed", /an earlier send/));
+    assert.deepEqual(await values(engine), []);
+  }
+});
+
+test("a post on a refused producer that closes does not close the engine", async (t) => {
+  const { engine, producer } = await doomed(t, { name: "n" }, { value: "A", position: 1 });
+  const closes = producer.close();
+  const refused = assert.rejects(closes, code("Closed", /an earlier send/));
+  // The flush is made, and is not answered: that takes a turn of the loop.
+  for (let n = 0; n < 20; n++) await null;
+  assert.throws(() => producer.post("t", { value: "B", position: 2 }), code("Closed", /this producer/));
+  await closes.catch(() => {});
+  assert.deepEqual(engine.topics().map(({ name }) => name), ["t"]);
+  await refused;
+});
+
+test("a refused post of which its flush did not tell is told by the close, also behind the engine's", async (t) => {
+  for (const closed of [false, true]) {
+    const { engine, producer } = await doomed(t);
+    producer.post("nope", { value: "x" });
+    await assert.rejects(producer.flush(), code("UnknownTopicOrPartition", /^the partition is gone/));
+    if (closed) await engine.close();
+    await assert.rejects(producer.close(), code("UnknownTopicOrPartition", /posted.*"nope"/));
+  }
+});
+
+test("a post that a flush under way did not take is told by the close behind the engine's", async (t) => {
+  for (const turns of [0, 1, 2, 3]) {
+    const { engine } = await log(t, { topics: ["u"] });
+    const producer = await engine.producer({ lingerMs: 3_600_000 });
+    const flushes = producer.flush();
+    for (let n = 0; n < turns; n++) await null;
+    producer.post("u", { value: "x" });
+    await flushes;
+    await engine.deleteTopic("u");
+    await engine.close();
+    const told = code("UnknownTopicOrPartition", /posted.*the partition is gone/);
+    await assert.rejects(producer.close(), told, `${turns} turns behind the flush`);
+  }
+});
+
 test("a refused send leaves the others of its task", async (t) => {
   const { engine } = await log(t);
   const producer = await engine.producer();
