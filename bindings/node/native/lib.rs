@@ -1,5 +1,5 @@
 //! The native half of the npm package `oncelog`: a small surface of batches and numbers, which the TypeScript beside it
-//! turns into the API. Only `oncelog`'s `api` is used, with six calls of it that its documentation hides, and no rule
+//! turns into the API. Only `oncelog`'s `api` is used, with nine calls of it that its documentation hides, and no rule
 //! of the log is held here.
 //!
 //! * `layout` draws what crosses the boundary in packed form, and is the only place that does.

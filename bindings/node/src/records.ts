@@ -84,8 +84,9 @@ export class Records<O extends Offsets = "bigint"> implements Iterable<Record<O>
   }
 
   /**
-   * The offset to read next of a partition, behind damage as well; undefined if this holds nothing of it. An empty
-   * answer to `Partition.read` names the offset that was asked for.
+   * The offset to read next of a partition, behind what is damaged or aborted as well; undefined if this holds nothing
+   * of it. An answer of `Partition.read` has one also without a record: the offset behind what was aborted, if that is
+   * all there was, and the offset that was asked for if there was nothing.
    */
   nextOffset(topic: string, partition: number): OffsetOf<O> | undefined {
     const group = this.#last(topic, partition);
