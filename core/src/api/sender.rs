@@ -14,7 +14,8 @@ use crate::format::record::Record;
 use crate::io::sync::{Mutex, MutexGuard};
 use crate::journal::{Seat, Waits};
 use crate::limits::BATCH_MAX;
-use crate::types::{Appended, Compression, Durability, Lsn, Timestamp};
+use crate::partition::Partition;
+use crate::types::{Appended, Compression, Durability, Instance, Lsn, Timestamp};
 
 /// What never changes for a producer.
 pub(super) struct Context {
@@ -222,13 +223,9 @@ impl Sender {
         record: &Record<'_>,
         effects: &mut Effects,
     ) -> Judged<Seat> {
-        let context = &self.context;
         no_position(record)?;
-        let random = &*context.engine.machine().random;
-        let topic = topic.as_mut().map_err(|error| error.clone())?;
-        let partition = topic.choose(record, random, |instance| batches.holds(instance))?;
-        let timestamp = record.timestamp.unwrap_or_else(|| effects.now(context));
-        let index = batches.add(context, partition, record, timestamp, effects)?;
+        let (partition, timestamp) = self.aim(topic, record, effects, |instance| batches.holds(instance))?;
+        let index = batches.add(&self.context, partition, record, timestamp, effects)?;
         Ok(Seat { slot: 0, index, partition: partition.number(), timestamp, repeats: None })
     }
 
@@ -248,11 +245,23 @@ impl Sender {
             return Ok(repeated);
         }
         // Only now: a record that is in the log already is a duplicate even if its topic is gone.
-        let random = &*context.engine.machine().random;
-        let topic = topic.as_mut().map_err(|error| error.clone())?;
-        let partition = topic.choose(record, random, |instance| frames.holds(instance))?;
-        let timestamp = record.timestamp.unwrap_or_else(|| effects.now(context));
+        let (partition, timestamp) = self.aim(topic, record, effects, |instance| frames.holds(instance))?;
         Ok(Added::Seat(frames.add(context, partition, record, (position, timestamp), effects)?))
+    }
+
+    /// The partition that a record goes to, and its time.
+    #[inline(always)]
+    fn aim<'t>(
+        &self,
+        topic: &'t mut Result<&mut Looked>,
+        record: &Record<'_>,
+        effects: &mut Effects,
+        holds: impl Fn(Instance) -> bool,
+    ) -> Result<(&'t Arc<Partition>, Timestamp)> {
+        let random = &*self.context.engine.machine().random;
+        let topic = topic.as_mut().map_err(|error| error.clone())?;
+        let partition = topic.choose(record, random, holds)?;
+        Ok((partition, record.timestamp.unwrap_or_else(|| effects.now(&self.context))))
     }
 
     /// Sends the records that go where one went that has this seat, and have its time, as far as its batch takes them;

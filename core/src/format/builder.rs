@@ -197,30 +197,36 @@ impl BatchBuilder {
     /// `InvalidRecord` without a record, or if the producer's id, epoch and sequence do not go together;
     /// `UnsupportedVersion` if this build lacks the codec.
     #[inline(always)]
-    pub fn build(mut self) -> Result<Batch> {
+    pub fn build(self) -> Result<Batch> {
         if self.count == 0 || self.producer != Self::NOBODY || self.transactional {
             self.header().check_append()?;
         }
         if self.compression != Compression::None {
             return self.build_packed();
         }
-        let header = self.seal();
-        self.buf.truncate(self.end);
-        Ok(Batch::from_framed(self.buf, header))
+        Ok(self.build_as_it_is())
     }
 
+    /// The batch compressed, where that makes it smaller.
     #[inline(never)]
     fn build_packed(mut self) -> Result<Batch> {
         if !self.compression.is_available() {
             return Err(left_out(self.compression));
         }
-        if let Some((header, end)) = self.pack() {
-            self.packed.truncate(end);
-            return Ok(Batch::from_framed(self.packed, header));
+        match self.pack() {
+            Some((header, end)) => {
+                self.packed.truncate(end);
+                Ok(Batch::from_framed(self.packed, header))
+            }
+            None => Ok(self.build_as_it_is()),
         }
+    }
+
+    #[inline(always)]
+    fn build_as_it_is(mut self) -> Batch {
         let header = self.seal();
         self.buf.truncate(self.end);
-        Ok(Batch::from_framed(self.buf, header))
+        Batch::from_framed(self.buf, header)
     }
 
     /// Writes the header in front of the records; returns what it wrote.
